@@ -1,0 +1,204 @@
+//! Findings about a text that a person wrote: where, what, and what to do.
+//!
+//! Parsers make [`Diagnostic`]s from byte offsets into a [`Source`]; the layout with the caret is
+//! made here once, so that templates, kickstarts and configuration files all read alike.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Longest part of an offending line that is shown, in characters: a line of a megabyte
+/// (base64 in one piece) must not flood a terminal.
+const MAX_SHOWN: usize = 160;
+
+/// A text and the name under which its author knows it (a path, or `<stdin>`).
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The name shown in messages.
+    pub name: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Works, but probably not as meant.
+    Warning,
+    /// Refused.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        })
+    }
+}
+
+/// One finding, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Name of the text.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// One sentence that names the cause.
+    pub message: String,
+    /// What is allowed, or what to do.
+    pub help: Option<String>,
+    excerpt: String,
+    caret_start: usize,
+    caret_width: usize,
+}
+
+impl Diagnostic {
+    /// A refusal of the bytes `span` of `source`. Offsets past the end mean the end.
+    pub fn error(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, source, span, message)
+    }
+
+    /// A warning about the bytes `span` of `source`.
+    pub fn warning(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, source, span, message)
+    }
+
+    /// Adds what is allowed, or what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn new(
+        severity: Severity,
+        source: Source<'_>,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Self {
+        let text = source.text;
+        let start = floor_char_boundary(text, span.start.min(text.len()));
+        let end = floor_char_boundary(text, span.end.clamp(start, text.len()));
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..]
+            .find('\n')
+            .map_or(text.len(), |newline| start + newline);
+        let line_text = text[line_start..line_end].trim_end_matches('\r');
+        let column = text[line_start..start].chars().count() + 1;
+        let width = text[start..end.min(line_end)].chars().count().max(1);
+
+        // Show a window around the caret when the line is too long to show whole.
+        let skipped = column.saturating_sub(MAX_SHOWN / 2);
+        let skipped = if line_text.chars().count() > MAX_SHOWN {
+            skipped
+        } else {
+            0
+        };
+        let excerpt: String = line_text
+            .chars()
+            .skip(skipped)
+            .take(MAX_SHOWN)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let caret_start = column - 1 - skipped;
+        let shown = excerpt.chars().count();
+        Diagnostic {
+            severity,
+            file: source.name.to_string(),
+            line: text[..start].matches('\n').count() + 1,
+            column,
+            message: message.into(),
+            help: None,
+            caret_start,
+            caret_width: width.min(shown.saturating_sub(caret_start)).max(1),
+            excerpt,
+        }
+    }
+}
+
+/// `str::floor_char_boundary`, which is newer than our oldest Rust.
+fn floor_char_boundary(text: &str, mut index: usize) -> usize {
+    while !text.is_char_boundary(index) {
+        index -= 1;
+    }
+    index
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        writeln!(f, "{}: {}", self.severity, self.message)?;
+        writeln!(f, "{margin}--> {}:{}:{}", self.file, self.line, self.column)?;
+        writeln!(f, "{margin} |")?;
+        writeln!(f, "{number} | {}", self.excerpt)?;
+        write!(
+            f,
+            "{margin} | {}{}",
+            " ".repeat(self.caret_start),
+            "^".repeat(self.caret_width)
+        )?;
+        if let Some(help) = &self.help {
+            write!(f, "\n{margin} = help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_line_with_a_caret() {
+        let source = Source {
+            name: "a.tdl",
+            text: "<disk>\n  <size>10E</size>\n</disk>\n",
+        };
+        let at = source.text.find("10E").unwrap();
+        let finding = Diagnostic::error(source, at..at + 3, "disk size `10E` has no known unit")
+            .help("write a number and a unit such as `10G`");
+        assert_eq!(
+            finding.to_string(),
+            "error: disk size `10E` has no known unit\n --> a.tdl:2:9\n  |\n2 |   <size>10E</size>\n  |         ^^^\n  = help: write a number and a unit such as `10G`"
+        );
+    }
+
+    #[test]
+    fn survives_offsets_that_are_off() {
+        let source = Source {
+            name: "x",
+            text: "äö\nü",
+        };
+        for start in 0..10 {
+            for end in 0..10 {
+                let shown = Diagnostic::error(source, start..end, "m").to_string();
+                assert!(shown.contains('^'), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_line_is_shown_as_a_window() {
+        let text = format!("{}!{}", "a".repeat(5000), "b".repeat(5000));
+        let source = Source {
+            name: "x",
+            text: &text,
+        };
+        let shown = Diagnostic::error(source, 5000..5001, "m").to_string();
+        assert!(shown.len() < 1000);
+        let lines: Vec<&str> = shown.lines().collect();
+        let caret = lines[4].find('^').unwrap();
+        assert_eq!(&lines[3][caret..=caret], "!");
+    }
+}

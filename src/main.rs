@@ -1,0 +1,2 @@
+//! The `ozr` program.
+fn main() {}

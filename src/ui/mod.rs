@@ -1,0 +1,4 @@
+//! What a person sees: [`event`]s from all layers, and the only place that prints.
+
+pub mod event;
+pub mod printer;

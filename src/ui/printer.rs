@@ -1,0 +1,82 @@
+//! The only place that prints. Progress and diagnostics go to stderr, results to stdout.
+
+// Every other module is kept from printing by these lints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::event::{Event, Sink};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Only errors.
+    Quiet,
+    /// Steps, notes and warnings.
+    Normal,
+    /// Details too.
+    Verbose,
+    /// The guest's console too.
+    Console,
+}
+
+/// Prints events to stderr, each step with the time since the start.
+#[derive(Debug)]
+pub struct Printer {
+    verbosity: Verbosity,
+    started: Instant,
+    // One event is one write: lines of several threads never mix.
+    out: Mutex<std::io::Stderr>,
+}
+
+impl Printer {
+    /// A printer that shows what `verbosity` asks for.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Printer {
+            verbosity,
+            started: Instant::now(),
+            out: Mutex::new(std::io::stderr()),
+        }
+    }
+
+    fn line(&self, least: Verbosity, text: &str) {
+        if self.verbosity < least {
+            return;
+        }
+        let mut out = self
+            .out
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        // A closed stderr is no reason to stop a build.
+        let _ = out.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+impl Sink for Printer {
+    fn take(&self, event: Event) {
+        match event {
+            Event::Step(text) => {
+                let seconds = self.started.elapsed().as_secs_f64();
+                self.line(Verbosity::Normal, &format!("[{seconds:7.1}s] {text}"));
+            }
+            Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
+            Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
+            Event::Warning(text) => self.line(Verbosity::Normal, &format!("warning: {text}")),
+            Event::Finding(finding) => self.line(Verbosity::Quiet, &finding.to_string()),
+            Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
+        }
+    }
+}
+
+/// Prints the one sentence of a failed command.
+pub fn print_error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Prints a result for scripts: one line on stdout. A reader that went away is no error.
+pub fn print_result(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+}
