@@ -1,0 +1,128 @@
+//! The configuration file: TOML, its keys the long names of the options.
+//!
+//! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml`
+//! (`~/.config/ozr/ozr.toml`); the command line stands above both.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::InstallOptions;
+use crate::diagnostic::{Diagnostic, Source};
+use crate::error::{Classify, Kind};
+
+/// Where a distribution's or site's settings are.
+pub const SYSTEM_FILE: &str = "/etc/ozr/ozr.toml";
+
+/// Where the user's settings are, if the environment names a home.
+pub fn user_file(xdg_config_home: Option<&OsStr>, home: Option<&OsStr>) -> Option<PathBuf> {
+    let base = match xdg_config_home.filter(|dir| Path::new(dir).is_absolute()) {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(home.filter(|home| !home.is_empty())?).join(".config"),
+    };
+    Some(base.join("ozr/ozr.toml"))
+}
+
+/// Reads the settings that stand below the command line's.
+///
+/// # Errors
+/// Input: a file that was named does not exist; a file cannot be read; an unknown key or a value
+/// of the wrong kind, with its line.
+pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
+    if let Some(path) = named {
+        return read(path).kind(Kind::Input);
+    }
+    let user = user_file(
+        std::env::var_os("XDG_CONFIG_HOME").as_deref(),
+        std::env::var_os("HOME").as_deref(),
+    );
+    let mut options = InstallOptions::default();
+    for path in user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]) {
+        if path.exists() {
+            options = options.or(read(&path).kind(Kind::Input)?);
+        }
+    }
+    Ok(options)
+}
+
+fn read(path: &Path) -> anyhow::Result<InstallOptions> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("reading the configuration {}", path.display()))?;
+    Ok(parse(&text, &path.display().to_string())?)
+}
+
+/// Parses a configuration file.
+///
+/// # Errors
+/// The first unknown key, wrong value or syntax error, with its place.
+pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
+    toml::from_str(text).map_err(|error| {
+        Diagnostic::error(
+            Source { name, text },
+            error.span().unwrap_or(0..0),
+            error.message().trim_end(),
+        )
+        .help("keys are the long options of `ozr install` without the leading `--`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Accel, Network, Seconds};
+    use std::time::Duration;
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        let options = parse(
+            "memory = 2048\naccel = \"tcg\"\nnetwork = \"bridge:br0\"\ntimeout = \"90m\"\nforce = true\n",
+            "ozr.toml",
+        )
+        .unwrap();
+        assert_eq!(options.memory, Some(2048));
+        assert_eq!(options.accel, Some(Accel::Tcg));
+        assert_eq!(options.network, Some(Network::Bridge("br0".into())));
+        assert_eq!(options.timeout, Some(Seconds(Duration::from_secs(5400))));
+        assert!(options.force);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_named_with_their_place() {
+        let finding = parse("memory = 2048\nmemmory = 1\n", "ozr.toml").unwrap_err();
+        assert_eq!((finding.line, finding.column), (2, 1));
+        assert!(finding.message.contains("memmory"), "{finding}");
+        let finding = parse("timeout = \"soon\"\n", "ozr.toml").unwrap_err();
+        assert_eq!(finding.line, 1);
+        assert!(finding.message.contains("90m"), "{finding}");
+        assert!(parse("accel = [", "ozr.toml").is_err());
+    }
+
+    #[test]
+    fn the_upper_layer_stands() {
+        let upper = parse("memory = 1\ncustomize = true\noutput-dir = \"a\"", "u").unwrap();
+        let lower = parse(
+            "memory = 2\nvcpus = 3\nno-customize = true\noutput = \"b\"",
+            "l",
+        )
+        .unwrap();
+        let both = upper.or(lower);
+        assert_eq!((both.memory, both.vcpus), (Some(1), Some(3)));
+        assert!(!both.no_customize);
+        assert_eq!((both.output_dir, both.output), (Some("a".into()), None));
+    }
+
+    #[test]
+    fn the_users_file_follows_the_environment() {
+        let of = |xdg: Option<&str>, home: Option<&str>| {
+            user_file(xdg.map(OsStr::new), home.map(OsStr::new))
+        };
+        assert_eq!(of(None, Some("/h")), Some("/h/.config/ozr/ozr.toml".into()));
+        assert_eq!(of(Some("/x"), Some("/h")), Some("/x/ozr/ozr.toml".into()));
+        assert_eq!(
+            of(Some("rel"), Some("/h")),
+            Some("/h/.config/ozr/ozr.toml".into())
+        );
+        assert_eq!(of(None, None), None);
+    }
+}

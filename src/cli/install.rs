@@ -1,0 +1,222 @@
+//! The options of `ozr install`, which are also the keys of the configuration file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::values::{Accel, Compress, Deliver, DiskBus, Firmware, Format, Network, Relay, Seconds};
+
+/// Options of an install. A key of the configuration file is the long name of its option;
+/// [`InstallOptions::or`] lays one set over another.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct InstallOptions {
+    /// The kickstart (- for standard input) [default: the one built in for the release]
+    #[arg(
+        short = 'k',
+        long,
+        short_alias = 'a',
+        alias = "auto",
+        value_name = "FILE",
+        help_heading = "Input"
+    )]
+    pub kickstart: Option<PathBuf>,
+
+    /// Serve the kickstart untouched: nothing of the template is added, no completion mark
+    #[arg(long, help_heading = "Input")]
+    pub verbatim: bool,
+
+    /// Add the template's packages, repositories, files and commands (the default)
+    #[arg(
+        short = 'u',
+        long,
+        help_heading = "Input",
+        overrides_with = "no_customize"
+    )]
+    pub customize: bool,
+
+    /// Leave out the template's packages, repositories, files and commands
+    #[arg(long, help_heading = "Input")]
+    pub no_customize: bool,
+
+    /// How the kickstart reaches the guest [default: http]
+    #[arg(long, value_name = "HOW", help_heading = "Input")]
+    pub deliver: Option<Deliver>,
+
+    /// Where the image and what belongs to it are written [default: .]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub output_dir: Option<PathBuf>,
+
+    /// Name of the image and of the guest [default: the template's]
+    #[arg(long, help_heading = "Output")]
+    pub name: Option<String>,
+
+    /// Write the image to FILE, what belongs to it beside it
+    #[arg(
+        short = 's',
+        long = "output",
+        alias = "disk",
+        value_name = "FILE",
+        conflicts_with = "output_dir",
+        help_heading = "Output"
+    )]
+    pub output: Option<PathBuf>,
+
+    /// Format of the image [default: qcow2]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub format: Option<Format>,
+
+    /// Compress a qcow2 image [default: none]
+    #[arg(long, value_name = "METHOD", help_heading = "Output")]
+    pub compress: Option<Compress>,
+
+    /// Write the libvirt XML that boots the image to FILE [default: NAME.xml beside it]
+    #[arg(
+        short = 'x',
+        long = "xml",
+        alias = "xmlfile",
+        value_name = "FILE",
+        help_heading = "Output"
+    )]
+    pub xml: Option<PathBuf>,
+
+    /// Replace an existing image
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+
+    /// On failure keep the guest running and the work directory
+    #[arg(long, help_heading = "Output")]
+    pub keep: bool,
+
+    /// libvirt connection [default: $LIBVIRT_DEFAULT_URI, else a private embedded driver]
+    #[arg(long, value_name = "URI", help_heading = "Guest")]
+    pub connect: Option<String>,
+
+    /// Accelerator [default: auto]
+    #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
+    pub accel: Option<Accel>,
+
+    /// Number of virtual CPUs [default: half of the host's, 2 to 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
+    pub vcpus: Option<u32>,
+
+    /// Memory in MiB [default: 4096, or what the release needs]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
+    pub memory: Option<u64>,
+
+    /// Size of the disk, with TDL's units [default: the template's, else 10G]
+    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
+    pub disk_size: Option<String>,
+
+    /// Firmware [default: what the release boots with]
+    #[arg(long, value_name = "FIRMWARE", help_heading = "Guest")]
+    pub firmware: Option<Firmware>,
+
+    /// user, the name of a libvirt network, or bridge:NAME [default: user]
+    #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
+    pub network: Option<Network>,
+
+    /// MAC address of the guest's NIC [default: random]
+    #[arg(short = 'm', long, value_name = "MAC", help_heading = "Guest")]
+    pub mac_address: Option<String>,
+
+    /// Model of the guest's NIC [default: what the release knows, virtio]
+    #[arg(short = 'n', long, value_name = "MODEL", help_heading = "Guest")]
+    pub network_device: Option<String>,
+
+    /// Bus of the guest's disk [default: what the release knows, virtio]
+    #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
+    pub disk_bus: Option<DiskBus>,
+
+    /// Longest time for the whole install: 90m, 1h 30m, or seconds [default: 2h]
+    #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
+    pub timeout: Option<Seconds>,
+
+    /// Remove a leftover guest of the same name first
+    #[arg(short = 'p', long, help_heading = "Guest")]
+    pub cleanup: bool,
+
+    /// Which parts of the install tree the guest gets through ozr [default: auto]
+    #[arg(long, value_name = "WHICH", help_heading = "Mirror")]
+    pub relay: Option<Relay>,
+
+    /// Fetch kernel and initrd anew, whatever the cache holds
+    #[arg(short = 'f', long, alias = "force-download", help_heading = "Mirror")]
+    pub refetch: bool,
+
+    /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
+    #[arg(long, value_name = "DIR", help_heading = "Mirror")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Trust these certificate authorities, too (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "Mirror")]
+    pub cacert: Option<PathBuf>,
+
+    /// Client certificate for the mirror (PEM), as entitled CDNs want it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_key",
+        help_heading = "Mirror"
+    )]
+    pub client_cert: Option<PathBuf>,
+
+    /// Key of the client certificate (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_cert",
+        help_heading = "Mirror"
+    )]
+    pub client_key: Option<PathBuf>,
+}
+
+impl InstallOptions {
+    /// These options, and those of `below` where these say nothing.
+    #[must_use]
+    pub fn or(self, below: InstallOptions) -> InstallOptions {
+        // `-u` on the command line takes back a `no-customize` of a file.
+        let no_customize = self.no_customize || (below.no_customize && !self.customize);
+        // `--output` and `--output-dir` answer the same question: the upper layer's answer stands.
+        let places = self.output.is_some() || self.output_dir.is_some();
+        let (output, output_dir) = if places {
+            (self.output, self.output_dir)
+        } else {
+            (below.output, below.output_dir)
+        };
+        InstallOptions {
+            kickstart: self.kickstart.or(below.kickstart),
+            verbatim: self.verbatim || below.verbatim,
+            customize: self.customize || below.customize,
+            no_customize,
+            deliver: self.deliver.or(below.deliver),
+            output_dir,
+            name: self.name.or(below.name),
+            output,
+            format: self.format.or(below.format),
+            compress: self.compress.or(below.compress),
+            xml: self.xml.or(below.xml),
+            force: self.force || below.force,
+            keep: self.keep || below.keep,
+            connect: self.connect.or(below.connect),
+            accel: self.accel.or(below.accel),
+            vcpus: self.vcpus.or(below.vcpus),
+            memory: self.memory.or(below.memory),
+            disk_size: self.disk_size.or(below.disk_size),
+            firmware: self.firmware.or(below.firmware),
+            network: self.network.or(below.network),
+            mac_address: self.mac_address.or(below.mac_address),
+            network_device: self.network_device.or(below.network_device),
+            disk_bus: self.disk_bus.or(below.disk_bus),
+            timeout: self.timeout.or(below.timeout),
+            cleanup: self.cleanup || below.cleanup,
+            relay: self.relay.or(below.relay),
+            refetch: self.refetch || below.refetch,
+            cache_dir: self.cache_dir.or(below.cache_dir),
+            cacert: self.cacert.or(below.cacert),
+            client_cert: self.client_cert.or(below.client_cert),
+            client_key: self.client_key.or(below.client_key),
+        }
+    }
+}
