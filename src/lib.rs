@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, ui::event, diagnostic, error}
+//!                               → {tdl, kickstart, distro, options, ui::event, diagnostic, error}
 //! ```
 //!
-//! * [`cli`]: the command line and the configuration file, nothing else.
+//! * [`cli`]: the command line: which command, how much to say.
 //! * [`commands`]: one file per verb; from options to a build and its report.
 //! * [`build`]: one install from plan to finished image.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
@@ -18,6 +18,7 @@
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`tdl`]: the template language. [`kickstart`]: the kickstart language.
 //! * [`distro`]: what is known of each release.
+//! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`ui`]: events, and the only place that prints.
 
 pub mod build;
@@ -30,6 +31,7 @@ pub mod host;
 pub mod image;
 pub mod kickstart;
 pub mod mirror;
+pub mod options;
 pub mod serve;
 pub mod tdl;
 pub mod ui;

@@ -1,2 +1,18 @@
-//! The `ozr` program.
-fn main() {}
+//! The `ozr` program: parses the command line, runs the command, maps its error to an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ozr::cli::{self, Cli};
+use ozr::error::{Kind, kind_of};
+use ozr::ui::printer;
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            printer::print_error(&error);
+            ExitCode::from(kind_of(&error).unwrap_or(Kind::Build).exit_status())
+        }
+    }
+}

@@ -1,1 +1,4 @@
-//! Not written yet.
+//! One install, from plan to finished image.
+
+pub mod paths;
+pub mod workdir;

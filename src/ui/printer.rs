@@ -8,18 +8,35 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::event::{Event, Sink};
+use crate::diagnostic::Severity;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Only errors.
     Quiet,
-    /// Steps, notes and warnings.
+    /// Warnings too.
+    Warnings,
+    /// Steps and notes too.
     Normal,
     /// Details too.
     Verbose,
     /// The guest's console too.
     Console,
+}
+
+impl Verbosity {
+    /// The verbosity of Oz's `-d LEVEL`; what is above the highest level is the highest.
+    pub fn of_level(level: u8) -> Self {
+        const ALL: [Verbosity; 5] = [
+            Verbosity::Quiet,
+            Verbosity::Warnings,
+            Verbosity::Normal,
+            Verbosity::Verbose,
+            Verbosity::Console,
+        ];
+        ALL[usize::from(level).min(ALL.len() - 1)]
+    }
 }
 
 /// Prints events to stderr, each step with the time since the start.
@@ -63,8 +80,15 @@ impl Sink for Printer {
             }
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
-            Event::Warning(text) => self.line(Verbosity::Normal, &format!("warning: {text}")),
-            Event::Finding(finding) => self.line(Verbosity::Quiet, &finding.to_string()),
+            Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
+            Event::Finding(finding) => {
+                let least = match finding.severity {
+                    Severity::Error => Verbosity::Quiet,
+                    Severity::Warning => Verbosity::Warnings,
+                    Severity::Note => Verbosity::Normal,
+                };
+                self.line(least, &finding.to_string());
+            }
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
         }
     }
@@ -77,6 +101,11 @@ pub fn print_error(error: &anyhow::Error) {
 
 /// Prints a result for scripts: one line on stdout. A reader that went away is no error.
 pub fn print_result(line: &str) {
+    print_text(&format!("{line}\n"));
+}
+
+/// Prints a text of several lines to stdout as it is.
+pub fn print_text(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

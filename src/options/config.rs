@@ -70,7 +70,7 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Accel, Network, Seconds};
+    use crate::options::{Accel, Network, Seconds};
     use std::time::Duration;
 
     #[test]

@@ -1,0 +1,179 @@
+//! Where things are: the image and what lies beside it, the cache, the runtime directory.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+/// The finished image and its companions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputPaths {
+    /// The directory that holds them all, absolute.
+    pub dir: PathBuf,
+    /// What the companions' names begin with: the image's file name without its extension.
+    pub stem: String,
+    /// The image.
+    pub image: PathBuf,
+    /// What was built from what, in JSON.
+    pub manifest: PathBuf,
+    /// What the guest said.
+    pub console_log: PathBuf,
+    /// A libvirt domain that boots the image.
+    pub xml: PathBuf,
+    /// The image's digest, as `sha256sum -c` reads it.
+    pub checksum: PathBuf,
+}
+
+impl OutputPaths {
+    /// Paths for an image called `name` in `dir`, or for the image `file` where one is named.
+    ///
+    /// # Errors
+    /// `file` has no file name, or a path cannot be made absolute.
+    pub fn new(
+        dir: Option<&Path>,
+        name: &str,
+        extension: &str,
+        file: Option<&Path>,
+        xml: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let image = match file {
+            Some(file) => file.to_path_buf(),
+            None => dir
+                .unwrap_or(Path::new("."))
+                .join(format!("{name}.{extension}")),
+        };
+        let image = std::path::absolute(&image)
+            .with_context(|| format!("finding the directory of {}", image.display()))?;
+        let (Some(dir), Some(file_name)) = (image.parent(), image.file_name()) else {
+            bail!("{} names no file to write the image to", image.display());
+        };
+        let file_name = file_name.to_string_lossy().into_owned();
+        let stem = match Path::new(&file_name).file_stem().and_then(OsStr::to_str) {
+            // Only endings of disk images are cut: `rocky-9.4` is a whole name.
+            Some(stem)
+                if ["qcow2", "raw", "img", "dsk"]
+                    .iter()
+                    .any(|ending| file_name == format!("{stem}.{ending}")) =>
+            {
+                stem.to_string()
+            }
+            _ => file_name.clone(),
+        };
+        let beside = |ending: &str| dir.join(format!("{stem}.{ending}"));
+        Ok(OutputPaths {
+            manifest: beside("manifest.json"),
+            console_log: beside("console.log"),
+            xml: match xml {
+                Some(xml) => std::path::absolute(xml)
+                    .with_context(|| format!("finding the directory of {}", xml.display()))?,
+                None => beside("xml"),
+            },
+            checksum: dir.join(format!("{file_name}.sha256")),
+            dir: dir.to_path_buf(),
+            stem,
+            image,
+        })
+    }
+
+    /// Everything that a finished build leaves, the image last.
+    pub fn all(&self) -> [&Path; 5] {
+        [
+            &self.manifest,
+            &self.console_log,
+            &self.xml,
+            &self.checksum,
+            &self.image,
+        ]
+    }
+}
+
+/// The default cache directory: the system's for root, else the user's.
+///
+/// # Errors
+/// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is.
+pub fn default_cache_dir() -> anyhow::Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/cache/ozr"));
+    }
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute())
+    };
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|dir| dir.join("ozr"))
+        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
+}
+
+/// The directory for sockets and libvirt's private state: short-lived, this user's alone, and
+/// short, because a unix socket's path holds at most 107 bytes (unix(7)).
+///
+/// # Errors
+/// It cannot be created, or belongs to somebody else.
+pub fn runtime_dir() -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+
+    let uid = rustix::process::geteuid();
+    let own = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute() && !uid.is_root())
+        .filter(|dir| std::fs::metadata(dir).is_ok_and(|meta| meta.uid() == uid.as_raw()));
+    let dir = match own {
+        Some(own) => own.join("ozr"),
+        None if uid.is_root() => PathBuf::from("/run/ozr"),
+        None => PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw())),
+    };
+    // QEMU of `qemu:///system` runs as another user and must pass through root's directory.
+    let mode = if uid.is_root() { 0o711 } else { 0o700 };
+    match std::fs::DirBuilder::new().mode(mode).create(&dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("creating {}", dir.display()));
+        }
+    }
+    // In /tmp anybody may have made it first.
+    let meta =
+        std::fs::symlink_metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?;
+    if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o022 != 0 {
+        bail!(
+            "{} is not a directory of this user's alone: remove it, then try again",
+            dir.display()
+        );
+    }
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(dir: &str, name: &str, file: Option<&str>) -> OutputPaths {
+        OutputPaths::new(
+            Some(Path::new(dir)),
+            name,
+            "qcow2",
+            file.map(Path::new),
+            None,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn names_with_dots_stay_whole() {
+        let paths = paths("/o", "rocky-9.4", None);
+        assert_eq!(paths.image, Path::new("/o/rocky-9.4.qcow2"));
+        assert_eq!(paths.manifest, Path::new("/o/rocky-9.4.manifest.json"));
+        assert_eq!(paths.checksum, Path::new("/o/rocky-9.4.qcow2.sha256"));
+    }
+
+    #[test]
+    fn a_named_file_decides() {
+        let paths = paths("/o", "rocky", Some("/srv/x.dsk"));
+        assert_eq!(paths.image, Path::new("/srv/x.dsk"));
+        assert_eq!(paths.xml, Path::new("/srv/x.xml"));
+        let paths = self::paths("/o", "rocky", Some("/srv/v1.2"));
+        assert_eq!(paths.console_log, Path::new("/srv/v1.2.console.log"));
+    }
+}
