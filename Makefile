@@ -1,0 +1,60 @@
+# make demo   install what is needed, build ozr and a test install tree, install an image, boot it
+# make test   run every check and every test
+# make bench  compare an install by ozr with the same one by bare QEMU
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+
+OZR   = target/release/ozr
+TREES = target/install-tree
+
+.PHONY: all build deps tree demo test lint bench fuzz install clean
+
+all: build
+
+# Cargo knows best what is out of date.
+build:
+	$(CARGO) build --release --locked
+
+deps:
+	scripts/install-deps
+
+# Prints the path of the tree; built once, then found again.
+tree: deps
+	fixtures/tree/build $(TREES)
+
+demo: deps
+	$(MAKE) build
+	scripts/demo $(OZR) $(TREES)
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --no-deps --document-private-items
+	scripts/lint-scripts
+
+test: deps lint
+	scripts/test $(TREES)
+
+bench: deps
+	$(MAKE) build
+	scripts/bench $(OZR) $(TREES)
+
+# A minute for each target; needs cargo-fuzz and a nightly compiler.
+fuzz:
+	scripts/fuzz
+
+install: build
+	install -Dm 755 $(OZR) $(DESTDIR)$(PREFIX)/bin/ozr
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(OZR) man > $(DESTDIR)$(PREFIX)/share/man/man1/ozr.1
+	for command in install check cache doctor man completions; do \
+	    $(OZR) man $$command > $(DESTDIR)$(PREFIX)/share/man/man1/ozr-$$command.1 || exit; done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(OZR) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ozr
+	$(OZR) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ozr
+	$(OZR) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ozr.fish
+
+clean:
+	$(CARGO) clean
