@@ -1,0 +1,125 @@
+//! Boots a finished image in a throw-away guest and talks to it on its serial console.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that the guest should say: software emulation on a machine that runs
+/// two of these at once.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A running guest, killed when dropped.
+pub struct Guest {
+    qemu: Child,
+    stdin: ChildStdin,
+    bytes: Receiver<Vec<u8>>,
+    seen: String,
+    commands: u32,
+    _dir: tempfile::TempDir,
+}
+
+impl Guest {
+    /// Boots `image`, with UEFI if asked; the image itself is not changed.
+    pub fn boot(image: &Path, uefi: bool) -> Guest {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
+            .args(["-m", "1024", "-smp", "2", "-snapshot", "-display", "none"])
+            .args(["-monitor", "none", "-serial", "stdio"])
+            .args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"])
+            .arg("-drive")
+            .arg(format!("if=virtio,file={}", image.display()));
+        if uefi {
+            let vars = dir.path().join("vars.fd");
+            std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).unwrap();
+            command
+                .arg("-drive")
+                .arg("if=pflash,unit=0,readonly=on,format=raw,file=/usr/share/OVMF/OVMF_CODE_4M.fd")
+                .arg("-drive")
+                .arg(format!("if=pflash,unit=1,format=raw,file={}", vars.display()));
+        }
+        let mut qemu = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = qemu.stdin.take().unwrap();
+        let mut stdout = qemu.stdout.take().unwrap();
+        let (sender, bytes) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = stdout.read(&mut buffer) {
+                if length == 0 || sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Guest {
+            qemu,
+            stdin,
+            bytes,
+            seen: String::new(),
+            commands: 0,
+            _dir: dir,
+        }
+    }
+
+    /// Waits until the console shows `text` after what was consumed before; returns what came
+    /// before it.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                let before = self.seen[..at].to_string();
+                self.seen.drain(..at + text.len());
+                return before;
+            }
+            match self.bytes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("`{text}` did not come; the console says:\n{}", self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the guest ended before `{text}`; the console says:\n{}", self.seen)
+                }
+            }
+        }
+    }
+
+    /// Logs in at the serial console.
+    pub fn log_in(&mut self, user: &str, password: &str) {
+        self.wait_for("login:");
+        self.type_line(user);
+        self.wait_for("assword:");
+        self.type_line(password);
+        // A prompt may look like anything: an answer does not.
+        self.type_line("echo logged''-in");
+        self.wait_for("logged-in");
+    }
+
+    fn type_line(&mut self, line: &str) {
+        self.stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.stdin.flush().unwrap();
+    }
+
+    /// Runs a command in the shell that is logged in; its output, trimmed.
+    pub fn run(&mut self, command: &str) -> String {
+        self.commands += 1;
+        let number = self.commands;
+        // The quotes keep the echo of the typed line from looking like the answer.
+        self.type_line(&format!("echo begin''-{number}-; {command}; echo end''-{number}-"));
+        self.wait_for(&format!("begin-{number}-"));
+        let output = self.wait_for(&format!("end-{number}-"));
+        output.replace('\r', "").trim().to_string()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
