@@ -1,0 +1,191 @@
+//! Brings together what the template adds: contents of files and commands, and how each gets to
+//! the guest.
+
+use std::path::Path;
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Classify, Kind, failure};
+use crate::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
+use crate::mirror::Mirror;
+use crate::serve::{Content, Server};
+use crate::tdl::{Payload, Template};
+
+/// Largest content of one file or command, in bytes (the README promises that much).
+pub const MAX_CONTENT: u64 = 16 << 20;
+
+/// A file or command of the template with its content at hand.
+#[derive(Debug)]
+struct Item {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// All contents of a template, read and fetched.
+#[derive(Debug)]
+pub struct Contents {
+    precommands: Vec<Item>,
+    files: Vec<Item>,
+    commands: Vec<Item>,
+}
+
+impl Contents {
+    /// Reads local contents (relative to `base`, the template's directory) and fetches remote ones.
+    ///
+    /// # Errors
+    /// Input: a local file cannot be read or is too large. Mirror: a remote one.
+    pub async fn gather(template: &Template, base: &Path, mirror: &Mirror) -> anyhow::Result<Self> {
+        let mut contents = Contents {
+            precommands: Vec::new(),
+            files: Vec::new(),
+            commands: Vec::new(),
+        };
+        for command in &template.precommands {
+            let what = format!("precommand `{}`", command.name);
+            let bytes = load(&command.script, base, mirror, &what).await?;
+            contents.precommands.push(Item {
+                name: command.name.clone(),
+                bytes,
+            });
+        }
+        for file in &template.files {
+            let what = format!("file `{}`", file.path);
+            let bytes = load(&file.content, base, mirror, &what).await?;
+            contents.files.push(Item {
+                name: file.path.clone(),
+                bytes,
+            });
+        }
+        for command in &template.commands {
+            let what = format!("command `{}`", command.name);
+            let bytes = load(&command.script, base, mirror, &what).await?;
+            contents.commands.push(Item {
+                name: command.name.clone(),
+                bytes,
+            });
+        }
+        Ok(contents)
+    }
+
+    /// Whether there is nothing to bring to the guest.
+    pub fn is_empty(&self) -> bool {
+        self.precommands.is_empty() && self.files.is_empty() && self.commands.is_empty()
+    }
+
+    /// What the kickstart composer takes: contents go through `server` if there is one, else into
+    /// the kickstart itself.
+    pub fn into_additions(
+        self,
+        template: &Template,
+        repositories: Vec<Repository>,
+        server: Option<&Server>,
+        mark: String,
+    ) -> Additions {
+        let body = |bytes: Vec<u8>, name: &str| match server {
+            Some(server) => {
+                let sha256 = hex(&Sha256::digest(&bytes));
+                let size = bytes.len() as u64;
+                let url = server.add(name, Content::Bytes(bytes.into()), "application/octet-stream");
+                Body::Url {
+                    url: url.into(),
+                    sha256,
+                    size,
+                }
+            }
+            None => Body::Embedded(bytes),
+        };
+        let scripts = |items: Vec<Item>| -> Vec<Script> {
+            items
+                .into_iter()
+                .map(|item| Script {
+                    body: body(item.bytes, &item.name),
+                    name: item.name,
+                })
+                .collect()
+        };
+        let precommands = scripts(self.precommands);
+        let files = self
+            .files
+            .into_iter()
+            .map(|item| FileAddition {
+                body: body(item.bytes, &item.name),
+                path: item.name,
+            })
+            .collect();
+        Additions {
+            repositories,
+            packages: template
+                .packages
+                .iter()
+                .map(|package| package.name.clone())
+                .collect(),
+            precommands,
+            files,
+            commands: scripts(self.commands),
+            mark,
+        }
+    }
+}
+
+async fn load(
+    payload: &Payload,
+    base: &Path,
+    mirror: &Mirror,
+    what: &str,
+) -> anyhow::Result<Vec<u8>> {
+    match payload {
+        Payload::Inline(bytes) => {
+            if bytes.len() as u64 > MAX_CONTENT {
+                return Err(too_large(what));
+            }
+            Ok(bytes.clone())
+        }
+        Payload::Local(path) => {
+            let path = base.join(path);
+            let context = || format!("reading {}, the content of {what}", path.display());
+            let meta = tokio::fs::metadata(&path)
+                .await
+                .with_context(context)
+                .kind(Kind::Input)?;
+            if !meta.is_file() {
+                return Err(failure(
+                    Kind::Input,
+                    format!("{}, the content of {what}, is no regular file", path.display()),
+                ));
+            }
+            if meta.len() > MAX_CONTENT {
+                return Err(too_large(what));
+            }
+            tokio::fs::read(&path)
+                .await
+                .with_context(context)
+                .kind(Kind::Input)
+        }
+        Payload::Remote(url) => mirror
+            .fetch_bytes(url.url(), MAX_CONTENT)
+            .await
+            .with_context(|| format!("fetching the content of {what}")),
+    }
+}
+
+fn too_large(what: &str) -> anyhow::Error {
+    failure(
+        Kind::Input,
+        format!(
+            "the content of {what} is larger than {} MiB: let a %post of the kickstart fetch it",
+            MAX_CONTENT >> 20
+        ),
+    )
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
