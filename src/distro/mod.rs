@@ -1,5 +1,19 @@
 //! What is known of each release: names, boot options, places in the install tree, needs.
+//!
+//! [`Release`] is made from the `<os>` of a template; everything that depends on the release is a
+//! method of it, so that no other module asks which release it has in hand.
 
 mod arch;
+pub mod boot;
+mod names;
+pub mod nearest;
+mod needs;
+mod release;
+mod tree;
 
 pub use arch::Arch;
+pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace};
+pub use names::{ReleaseError, ReleaseField};
+pub use needs::{DiskBus, Firmware, NicModel, SerialConsole, VirtioModel, serial_console};
+pub use release::{Generation, Product, Release};
+pub use tree::TreeLayout;

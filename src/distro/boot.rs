@@ -1,0 +1,260 @@
+//! The installer's kernel command line.
+//!
+//! RHEL 6's loader knows options without prefix only, RHEL 7's and 8's installers both forms,
+//! anaconda 34 and later (RHEL 9, Fedora 34) `inst.` only; so it is `inst.` from RHEL 7 on.
+
+use url::Url;
+
+use super::{Arch, Generation, Release, serial_console};
+
+/// Where the installer finds its kickstart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KickstartPlace<'a> {
+    /// On a server.
+    Url(&'a Url),
+    /// In the initial RAM disk, as [`INITRD_KICKSTART`].
+    Initrd,
+}
+
+/// The kickstart's path in the initial RAM disk.
+pub const INITRD_KICKSTART: &str = "/ks.cfg";
+
+/// What the installer is told of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallerSource<'a> {
+    /// Installer and packages from this tree.
+    Repo(&'a Url),
+    /// Only the installer from this tree: the kickstart names the packages' source, and
+    /// `inst.repo=` would overrule it.
+    Stage2(&'a Url),
+}
+
+/// What goes into the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct BootInput<'a> {
+    /// Where the kickstart is.
+    pub kickstart: KickstartPlace<'a>,
+    /// Where the installer and the packages are.
+    pub source: InstallerSource<'a>,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// The template's `kernelparam`: one line, put last so that it overrules.
+    pub kernelparam: Option<&'a str>,
+}
+
+/// Why there is no command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    /// The kernel would cut it off.
+    #[error(
+        "the kernel's command line has {length} bytes, more than the {limit} that {arch} kernels take: shorten the kernelparam or the URLs"
+    )]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// Most bytes that the kernel takes.
+        limit: usize,
+        /// The architecture.
+        arch: Arch,
+    },
+    /// A line break or another control character.
+    #[error("the kernelparam holds a control character: write it on one line")]
+    ControlCharacter,
+}
+
+/// Most bytes of a command line, without the NUL behind it: the kernel's `COMMAND_LINE_SIZE`
+/// (arch/*/include/{,uapi/}asm/setup.h) of the oldest kernels that we start there.
+fn command_line_limit(arch: Arch, generation: Generation) -> usize {
+    let size = match (arch, generation) {
+        // 2048 since Linux 4.6.
+        (Arch::Ppc64 | Arch::Ppc64le, Generation::El6 | Generation::El7) => 512,
+        (Arch::Armv7l, _) => 1024,
+        // 4096 since Linux 5.14.
+        (Arch::S390x, _) => 896,
+        _ => 2048,
+    };
+    size - 1
+}
+
+impl Release {
+    /// The kernel command line for an unattended installation.
+    ///
+    /// The language is fixed because the installer's messages are read (and are English then);
+    /// a kickstart's `lang` still decides on the installed system.
+    ///
+    /// # Errors
+    /// If the kernel would not take it.
+    pub fn boot_options(self, input: &BootInput<'_>) -> Result<String, BootError> {
+        let mut options = match self.generation() {
+            Generation::El6 => loader_options(input),
+            _ => anaconda_options(input),
+        };
+        // The last console is /dev/console, on which the installer shows itself. s390x has no
+        // virtual terminals.
+        if input.arch != Arch::S390x {
+            options.push("console=tty0".to_string());
+        }
+        options.push(format!("console={}", serial_console(input.arch)));
+        if self.generation() != Generation::El6 {
+            // dracut waits at a shell for ever otherwise, when the installer cannot be loaded.
+            // RHEL 7's dracut (033) may not know the second one, and ignores it then.
+            options.push("rd.shell=0".to_string());
+            options.push("rd.emergency=poweroff".to_string());
+        }
+        if let Some(kernelparam) = input.kernelparam {
+            let kernelparam = kernelparam.trim();
+            if kernelparam.contains(char::is_control) {
+                return Err(BootError::ControlCharacter);
+            }
+            if !kernelparam.is_empty() {
+                options.push(kernelparam.to_string());
+            }
+        }
+        let line = options.join(" ");
+        let limit = command_line_limit(input.arch, self.generation());
+        if line.len() > limit {
+            return Err(BootError::TooLong {
+                length: line.len(),
+                limit,
+                arch: input.arch,
+            });
+        }
+        Ok(line)
+    }
+}
+
+/// RHEL 7 and later, Fedora. `inst.cmdline` makes an error of every question.
+fn anaconda_options(input: &BootInput<'_>) -> Vec<String> {
+    vec![
+        format!("inst.ks={}", kickstart(input)),
+        match input.source {
+            InstallerSource::Repo(url) => format!("inst.repo={url}"),
+            InstallerSource::Stage2(url) => format!("inst.stage2={url}"),
+        },
+        "inst.text".to_string(),
+        "inst.cmdline".to_string(),
+        "inst.lang=en_US.UTF-8".to_string(),
+    ]
+}
+
+/// RHEL 6. Its loader wants stage 2 as the address of the image itself, and a keymap where the
+/// others have a default.
+fn loader_options(input: &BootInput<'_>) -> Vec<String> {
+    vec![
+        format!("ks={}", kickstart(input)),
+        match input.source {
+            InstallerSource::Repo(url) => format!("method={url}"),
+            InstallerSource::Stage2(url) => {
+                format!("stage2={}/images/install.img", url.as_str().trim_end_matches('/'))
+            }
+        },
+        "text".to_string(),
+        "cmdline".to_string(),
+        "lang=en_US.UTF-8".to_string(),
+        "keymap=us".to_string(),
+    ]
+}
+
+fn kickstart(input: &BootInput<'_>) -> String {
+    match input.kickstart {
+        KickstartPlace::Url(url) => url.to_string(),
+        KickstartPlace::Initrd => format!("file:{INITRD_KICKSTART}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The command line with the kickstart at http://k/ks and the tree at http://m/os/.
+    fn line(
+        (name, version): (&str, &str),
+        arch: Arch,
+        initrd: bool,
+        stage2: bool,
+        kernelparam: Option<&str>,
+    ) -> Result<String, BootError> {
+        let kickstart = Url::parse("http://k/ks").unwrap();
+        let tree = Url::parse("http://m/os/").unwrap();
+        Release::from_names(name, version).unwrap().boot_options(&BootInput {
+            kickstart: if initrd {
+                KickstartPlace::Initrd
+            } else {
+                KickstartPlace::Url(&kickstart)
+            },
+            source: if stage2 {
+                InstallerSource::Stage2(&tree)
+            } else {
+                InstallerSource::Repo(&tree)
+            },
+            arch,
+            kernelparam,
+        })
+    }
+
+    #[test]
+    fn every_generation() {
+        let el = "inst.ks=http://k/ks inst.repo=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff";
+        for release in [
+            ("RHEL-7", "9"),
+            ("Rocky-8", "10"),
+            ("Rocky-9", "9.4"),
+            ("AlmaLinux-10", "0"),
+            ("CentOS-Stream-10", "10"),
+            ("Fedora", "29"),
+            ("Fedora", "44"),
+        ] {
+            assert_eq!(line(release, Arch::X86_64, false, false, None).unwrap(), el);
+        }
+        assert_eq!(
+            line(("CentOS-6", "10"), Arch::X86_64, false, false, None).unwrap(),
+            "ks=http://k/ks method=http://m/os/ text cmdline lang=en_US.UTF-8 keymap=us console=tty0 console=ttyS0,115200"
+        );
+    }
+
+    #[test]
+    fn the_kickstarts_own_source_stands() {
+        assert_eq!(
+            line(("Rocky-9", "9"), Arch::X86_64, true, true, Some(" net.ifnames=0 ")).unwrap(),
+            "inst.ks=file:/ks.cfg inst.stage2=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff net.ifnames=0"
+        );
+        assert_eq!(
+            line(("CentOS-6", "10"), Arch::I386, true, true, Some("noipv6")).unwrap(),
+            "ks=file:/ks.cfg stage2=http://m/os/images/install.img text cmdline lang=en_US.UTF-8 keymap=us console=tty0 console=ttyS0,115200 noipv6"
+        );
+    }
+
+    #[test]
+    fn consoles_by_architecture() {
+        for (arch, consoles) in [
+            (Arch::Aarch64, " console=tty0 console=ttyAMA0,115200 "),
+            (Arch::Ppc64le, " console=tty0 console=hvc0 "),
+            (Arch::S390x, "UTF-8 console=ttysclp0 "),
+        ] {
+            let line = line(("RHEL-9", "9"), arch, false, false, None).unwrap();
+            assert!(line.contains(consoles), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_would_cut_off_is_refused() {
+        let rocky = ("Rocky-9", "9");
+        let bare = line(rocky, Arch::X86_64, false, false, None).unwrap().len();
+        let fits = "x".repeat(2047 - bare - 1);
+        assert_eq!(
+            line(rocky, Arch::X86_64, false, false, Some(&fits)).unwrap().len(),
+            2047
+        );
+        let long = fits + "x";
+        assert_eq!(
+            line(rocky, Arch::X86_64, false, false, Some(&long)),
+            Err(BootError::TooLong { length: 2048, limit: 2047, arch: Arch::X86_64 })
+        );
+        let s390x = line(rocky, Arch::S390x, false, false, Some(&"x".repeat(900)));
+        assert!(matches!(s390x, Err(BootError::TooLong { limit: 895, .. })));
+        assert_eq!(
+            line(rocky, Arch::X86_64, false, false, Some("a\nb")),
+            Err(BootError::ControlCharacter)
+        );
+    }
+}

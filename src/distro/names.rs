@@ -1,0 +1,392 @@
+//! The `<os>` of a template, name and version, to a [`Release`].
+//!
+//! A name is a product (`Rocky`) or a product and its major version (`Rocky-9`). A version is a
+//! lone number or `MAJOR.MINOR`. Where both name the major version they must agree.
+//!
+//! A lone number beside a name with a major version is Oz's "update", that is the minor version:
+//! `RHEL-7` with `9` is 7.9. The same number as the major repeats it instead: `Rocky-9` with `9`
+//! is some Rocky 9, because that is how people write it, and because nothing depends on the minor
+//! version then (`RHEL-7` with `7`, which was 7.7 for Oz, is some RHEL 7; write `7.7` to be exact).
+
+use std::fmt;
+
+use super::nearest;
+use super::release::{Product, Release};
+
+/// Names of products in templates: those of Oz first, then those of today.
+const NAMES: [(&str, Product); 17] = [
+    ("RHEL", Product::Rhel),
+    ("RedHatEnterpriseLinux", Product::Rhel),
+    ("CentOS", Product::CentOs),
+    ("CentOS-Stream", Product::CentOsStream),
+    ("CentOSStream", Product::CentOsStream),
+    ("Rocky", Product::Rocky),
+    ("RockyLinux", Product::Rocky),
+    ("AlmaLinux", Product::AlmaLinux),
+    ("Alma", Product::AlmaLinux),
+    ("OL", Product::OracleLinux),
+    ("OEL", Product::OracleLinux),
+    ("OracleLinux", Product::OracleLinux),
+    ("OracleEnterpriseLinux", Product::OracleLinux),
+    ("ScientificLinux", Product::ScientificLinux),
+    ("SL", Product::ScientificLinux),
+    ("ScientificLinuxCern", Product::ScientificLinuxCern),
+    ("SLC", Product::ScientificLinuxCern),
+];
+
+const FEDORA: &str = "Fedora";
+
+/// Systems that Oz installs and ozr does not.
+const OZ_ONLY: [&str; 15] = [
+    "Debian",
+    "Fedora Core",
+    "FedoraCore",
+    "FC",
+    "FreeBSD",
+    "Mageia",
+    "Mandrake",
+    "Mandriva",
+    "OpenSUSE",
+    "RHL",
+    "RedHatLinux",
+    "RHEL-2.1",
+    "RedHatEnterpriseLinux-2.1",
+    "Ubuntu",
+    "Windows",
+];
+
+const INSTALLS: &str = "ozr installs RHEL 6 and later with its rebuilds, and Fedora 29 and later";
+
+/// Longest part of a name or version that a message repeats, in characters.
+const MAX_SHOWN: usize = 60;
+
+/// Why name and version are no release that ozr installs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseError {
+    /// What to point at.
+    pub field: ReleaseField,
+    /// One sentence that names the cause.
+    pub message: String,
+    /// What is allowed.
+    pub help: String,
+}
+
+/// A part of `<os>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseField {
+    /// `<name>`
+    Name,
+    /// `<version>`
+    Version,
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message, self.help)
+    }
+}
+
+impl std::error::Error for ReleaseError {}
+
+impl Release {
+    /// Reads the name and version of a template's `<os>`.
+    ///
+    /// # Errors
+    /// If ozr does not install it, or name and version contradict each other.
+    pub fn from_names(name: &str, version: &str) -> Result<Self, ReleaseError> {
+        let (product, named_major) = read_name(name)?;
+        let version = version.trim();
+        if product == Product::Fedora {
+            return fedora(named_major, version);
+        }
+        let (first, second) = read_version(product, version)?;
+        let (major, minor) = match (named_major, second) {
+            // A bare name: the version begins with the major.
+            (None, minor) => (first, minor),
+            // `9.4` beside `Rocky-9`.
+            (Some(major), Some(minor)) if first == major => (major, Some(minor)),
+            (Some(major), Some(_)) => return Err(contradiction(name, major, version)),
+            (Some(major), None) if first == major => (major, None),
+            (Some(major), None) => (major, Some(first)),
+        };
+        let field = if named_major.is_some() {
+            ReleaseField::Name
+        } else {
+            ReleaseField::Version
+        };
+        let product = successor(product, major);
+        check_major(product, major, field)?;
+        // CentOS Stream has no minor releases; a number that a template has from CentOS does no harm.
+        let minor = minor.filter(|_| product != Product::CentOsStream);
+        if let Some(minor) = minor {
+            check_minor(product, major, minor)?;
+        }
+        Ok(Release {
+            product,
+            major,
+            minor,
+        })
+    }
+}
+
+/// CentOS 9 and later are CentOS Stream (`CentOS-9` is a name of Oz's).
+fn successor(product: Product, major: u32) -> Product {
+    if product == Product::CentOs && major >= 9 {
+        Product::CentOsStream
+    } else {
+        product
+    }
+}
+
+fn read_name(name: &str) -> Result<(Product, Option<u32>), ReleaseError> {
+    let name = name.trim();
+    let split = name
+        .rsplit_once('-')
+        .and_then(|(product, major)| Some((product, number(major)?)));
+    let (product_name, major) = match split {
+        Some((product, major)) => (product, Some(major)),
+        None => (name, None),
+    };
+    if product_name == FEDORA {
+        return Ok((Product::Fedora, major));
+    }
+    if let Some((_, product)) = NAMES.iter().find(|(known, _)| *known == product_name) {
+        return Ok((*product, major));
+    }
+    let shown = shown(name);
+    if OZ_ONLY.contains(&product_name) || OZ_ONLY.contains(&name) {
+        return Err(ReleaseError {
+            field: ReleaseField::Name,
+            message: format!("ozr does not install `{shown}`"),
+            help: INSTALLS.to_string(),
+        });
+    }
+    let mut known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+    known.push(FEDORA);
+    let near: Vec<String> = nearest::some(product_name, &known, 3)
+        .into_iter()
+        .map(|near| match major {
+            Some(major) => format!("`{near}-{major}`"),
+            None => format!("`{near}`"),
+        })
+        .collect();
+    Err(ReleaseError {
+        field: ReleaseField::Name,
+        message: format!("unknown operating system `{shown}`"),
+        help: if near.is_empty() {
+            format!("{INSTALLS}; names are such as Rocky-9, AlmaLinux-10, RHEL-8, Fedora-43")
+        } else {
+            format!("did you mean {}?", near.join(" or "))
+        },
+    })
+}
+
+/// The one or two numbers of a version.
+fn read_version(product: Product, version: &str) -> Result<(u32, Option<u32>), ReleaseError> {
+    let mut parts = version.split('.');
+    let first = parts.next().and_then(number);
+    let second = parts.next().map(number);
+    // CentOS's third part is the month of its sources: 7.9.2009.
+    let third = parts.next().map(|part| number(part).filter(|_| product == Product::CentOs));
+    match (first, second, third, parts.next()) {
+        (Some(first), None, None, None) => Ok((first, None)),
+        (Some(first), Some(Some(second)), None | Some(Some(_)), None) => Ok((first, Some(second))),
+        _ => Err(version_error(
+            format!("version `{}` is not a number", shown(version)),
+            if version == "GOLD" || version.starts_with('U') {
+                "GOLD and U1, U2, ... are for RHEL 5 and before; write the minor release as a number"
+                    .to_string()
+            } else {
+                "write the minor release, `4`, or the whole version, `9.4`".to_string()
+            },
+        )),
+    }
+}
+
+fn fedora(named: Option<u32>, version: &str) -> Result<Release, ReleaseError> {
+    let Some(number) = number(version) else {
+        return Err(version_error(
+            format!("Fedora `{}` is not a number", shown(version)),
+            "write the number of the release, such as 43; rawhide has the number of the next release"
+                .to_string(),
+        ));
+    };
+    if let Some(named) = named
+        && named != number
+    {
+        return Err(contradiction(&format!("{FEDORA}-{named}"), named, version));
+    }
+    let field = if named.is_some() {
+        ReleaseField::Name
+    } else {
+        ReleaseField::Version
+    };
+    check_major(Product::Fedora, number, field)?;
+    Ok(Release {
+        product: Product::Fedora,
+        major: number,
+        minor: None,
+    })
+}
+
+fn check_major(product: Product, major: u32, field: ReleaseField) -> Result<(), ReleaseError> {
+    let (first, last) = product.majors();
+    if (first..=last).contains(&major) {
+        return Ok(());
+    }
+    let help = match product {
+        Product::Fedora => "ozr installs Fedora 29 and later".to_string(),
+        _ if first == last => format!("ozr installs {product} {first}"),
+        Product::CentOs => "ozr installs CentOS 6 to 8, and CentOS Stream 8 to 10".to_string(),
+        _ => format!("ozr installs {product} {first} to {last}"),
+    };
+    Err(ReleaseError {
+        field,
+        message: format!("ozr does not install {product} {major}"),
+        help,
+    })
+}
+
+fn check_minor(product: Product, major: u32, minor: u32) -> Result<(), ReleaseError> {
+    // RHEL 7 ended with 7.9; 6 and 8 with 6.10 and 8.10, where 9 and 10 are to end too.
+    let last = if major == 7 { 9 } else { 10 };
+    if minor <= last {
+        return Ok(());
+    }
+    Err(version_error(
+        format!("{product} {major}.{minor} does not exist"),
+        format!("minor releases of {product} {major} are 0 to {last}"),
+    ))
+}
+
+fn contradiction(name: &str, major: u32, version: &str) -> ReleaseError {
+    version_error(
+        format!("version `{}` contradicts the name `{name}`", shown(version)),
+        format!("write a version of {major}, or the name without its number"),
+    )
+}
+
+fn version_error(message: String, help: String) -> ReleaseError {
+    ReleaseError {
+        field: ReleaseField::Version,
+        message,
+        help,
+    }
+}
+
+/// A number of up to four ASCII digits (7.9.2009 is the longest that anyone uses).
+fn number(text: &str) -> Option<u32> {
+    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_with_every_form_of_version() {
+        for (name, version, expected) in [
+            // Oz's names, with Oz's "update".
+            ("RHEL-6", "9", "RHEL 6.9"),
+            ("RHEL-6", "6", "RHEL 6"),
+            ("RHEL-6", "10", "RHEL 6.10"),
+            ("RedHatEnterpriseLinux-6", "0", "RHEL 6.0"),
+            ("CentOS-6", "5", "CentOS 6.5"),
+            ("ScientificLinux-6", "5", "Scientific Linux 6.5"),
+            ("SL-6", "5", "Scientific Linux 6.5"),
+            ("ScientificLinuxCern-6", "5", "Scientific Linux CERN 6.5"),
+            ("SLC-6", "5", "Scientific Linux CERN 6.5"),
+            ("OracleEnterpriseLinux-6", "5", "Oracle Linux 6.5"),
+            ("OEL-6", "5", "Oracle Linux 6.5"),
+            ("OL-6", "5", "Oracle Linux 6.5"),
+            ("RHEL-7", "9", "RHEL 7.9"),
+            ("RHEL-7", "7", "RHEL 7"),
+            ("RHEL-7", "7.7", "RHEL 7.7"),
+            ("CentOS-7", "7.9.2009", "CentOS 7.9"),
+            ("SL-7", "7.9", "Scientific Linux 7.9"),
+            ("CentOS-8", "5", "CentOS 8.5"),
+            ("RHEL-8", "10", "RHEL 8.10"),
+            ("RHEL-9", "4", "RHEL 9.4"),
+            ("CentOS-9", "9", "CentOS Stream 9"),
+            // Today's names.
+            ("Rocky-9", "9", "Rocky Linux 9"),
+            ("Rocky-9", "4", "Rocky Linux 9.4"),
+            ("Rocky-9", "9.4", "Rocky Linux 9.4"),
+            ("RockyLinux-8", "9", "Rocky Linux 8.9"),
+            ("Rocky-9", "9.9", "Rocky Linux 9.9"),
+            ("AlmaLinux-10", "0", "AlmaLinux 10.0"),
+            ("AlmaLinux-10", "10", "AlmaLinux 10"),
+            ("Alma-9", "6", "AlmaLinux 9.6"),
+            ("CentOS-Stream-9", "9", "CentOS Stream 9"),
+            ("CentOS-Stream-9", "4", "CentOS Stream 9"),
+            ("CentOSStream-10", "10", "CentOS Stream 10"),
+            ("OL-9", "9.4", "Oracle Linux 9.4"),
+            ("OracleLinux-9", "4", "Oracle Linux 9.4"),
+            ("RHEL-10", "1", "RHEL 10.1"),
+            ("Fedora-43", "43", "Fedora 43"),
+            ("Fedora", "29", "Fedora 29"),
+            // Bare names.
+            ("Rocky", "9.4", "Rocky Linux 9.4"),
+            ("Rocky", "9", "Rocky Linux 9"),
+            ("AlmaLinux", "10", "AlmaLinux 10"),
+            ("RHEL", "8.10", "RHEL 8.10"),
+            ("CentOS", "7.9", "CentOS 7.9"),
+            ("CentOS", "10", "CentOS Stream 10"),
+            ("CentOS-Stream", "9", "CentOS Stream 9"),
+            (" Rocky ", " 9.4\n", "Rocky Linux 9.4"),
+        ] {
+            let release = Release::from_names(name, version).map(|release| release.to_string());
+            assert_eq!(release.as_deref(), Ok(expected), "{name} {version}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_cause_and_remedy() {
+        use ReleaseField::{Name, Version};
+        for (name, version, field, message, help) in [
+            ("Rocky-9", "8.4", Version, "contradicts the name `Rocky-9`", "version of 9"),
+            ("Fedora-43", "42", Version, "contradicts", "version of 43"),
+            ("Roky-9", "9", Name, "unknown operating system `Roky-9`", "`Rocky-9`"),
+            ("rocky-9", "9", Name, "unknown", "`Rocky-9`"),
+            ("fedora", "43", Name, "unknown", "`Fedora`"),
+            ("Plan9", "4", Name, "unknown", "RHEL 6 and later"),
+            ("", "4", Name, "unknown", "RHEL 6 and later"),
+            ("RHEL-5", "U7", Version, "not a number", "RHEL 5 and before"),
+            ("RHEL-5", "7", Name, "does not install RHEL 5", "RHEL 6 to 10"),
+            ("CentOS-3", "8", Name, "does not install CentOS 3", "CentOS Stream"),
+            ("RHEL-2.1", "GOLD", Name, "does not install", "RHEL 6 and later"),
+            ("RHEL-11", "0", Name, "does not install RHEL 11", "6 to 10"),
+            ("Rocky", "4", Version, "does not install Rocky Linux 4", "8 to 10"),
+            ("Rocky-7", "9", Name, "does not install Rocky Linux 7", "8 to 10"),
+            ("SL-8", "1", Name, "does not install Scientific Linux 8", "6 to 7"),
+            ("SLC-7", "1", Name, "does not install", "CERN 6"),
+            ("Fedora", "28", Version, "does not install Fedora 28", "29 and later"),
+            ("Fedora", "12", Version, "does not install Fedora 12", "29 and later"),
+            ("Fedora", "rawhide", Version, "`rawhide` is not a number", "43"),
+            ("FedoraCore", "6", Name, "does not install", "Fedora 29"),
+            ("Windows", "2003", Name, "does not install `Windows`", "RHEL 6"),
+            ("Debian", "9", Name, "does not install `Debian`", "RHEL 6"),
+            ("Ubuntu", "18.04", Name, "does not install `Ubuntu`", "RHEL 6"),
+            ("RHEL-7", "10", Version, "RHEL 7.10 does not exist", "0 to 9"),
+            ("RHEL-7", "U9", Version, "not a number", "number"),
+            ("Rocky-9", "9.", Version, "not a number", "9.4"),
+            ("Rocky-9", "9.4.1", Version, "not a number", "9.4"),
+            ("Rocky-9", "-4", Version, "not a number", "9.4"),
+            ("Rocky-9", "99999999999", Version, "not a number", "9.4"),
+            ("Rocky-9", "latest", Version, "not a number", "9.4"),
+        ] {
+            let error = Release::from_names(name, version).expect_err(name);
+            assert_eq!(error.field, field, "{name} {version}");
+            assert!(error.message.contains(message), "{name} {version}: {error}");
+            assert!(error.help.contains(help), "{name} {version}: {error}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Collects what is wrong, and checks elements against the forms that the language allows.
+
+use std::ops::Range;
+
+use super::xml::Element;
+use crate::diagnostic::{Diagnostic, Source};
+use crate::distro::nearest;
+
+/// Most errors that are reported at once: the rest follows from them, or is more of the same.
+const MAX_ERRORS: usize = 50;
+
+/// Errors and warnings so far.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    source: Source<'a>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// What may stand in an element.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'a> {
+    /// Attributes.
+    pub attributes: &'a [&'a str],
+    /// Children that may stand once.
+    pub once: &'a [&'a str],
+    /// Children that may stand any number of times.
+    pub many: &'a [&'a str],
+    /// Whether text may stand.
+    pub text: bool,
+}
+
+impl Form<'static> {
+    /// Text and nothing else.
+    pub const TEXT: Self = Form {
+        text: true,
+        ..Form::EMPTY
+    };
+    /// Nothing at all.
+    pub const EMPTY: Self = Form {
+        attributes: &[],
+        once: &[],
+        many: &[],
+        text: false,
+    };
+}
+
+impl<'a> Findings<'a> {
+    /// Nothing found yet. `source` must hold no secrets.
+    pub fn new(source: Source<'a>) -> Self {
+        Self {
+            source,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Errors, or warnings where there is no error.
+    pub fn finish(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        if self.errors.is_empty() {
+            Ok(self.warnings)
+        } else {
+            Err(self.errors)
+        }
+    }
+
+    /// Adds an error.
+    pub fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: &str) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(self.finding(span, message, help));
+        }
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: &str) {
+        if self.warnings.len() < MAX_ERRORS {
+            let warning = Diagnostic::warning(self.source, span.clone(), message);
+            self.warnings.push(with_help(warning, help));
+        }
+    }
+
+    /// An error that is not added.
+    pub fn finding(&self, span: &Range<usize>, message: impl Into<String>, help: &str) -> Diagnostic {
+        with_help(
+            Diagnostic::error(self.source, span.clone(), message),
+            help,
+        )
+    }
+
+    /// Checks names and numbers of everything in `element`.
+    pub fn check(&mut self, element: &Element, form: Form<'_>) {
+        for attribute in &element.attributes {
+            if !form.attributes.contains(&attribute.name.as_str()) {
+                let message = format!(
+                    "unknown attribute `{}` in <{}>",
+                    attribute.name, element.name
+                );
+                let help = allowed(&attribute.name, "attributes", form.attributes, &[]);
+                self.error(&attribute.span, message, &help);
+            }
+        }
+        for (index, child) in element.children.iter().enumerate() {
+            let name = child.name.as_str();
+            if form.once.contains(&name) {
+                if element.children[..index].iter().any(|c| c.name == name) {
+                    let message = format!("a second <{name}> in <{}>", element.name);
+                    self.error(&child.tag, message, "it may stand only once");
+                }
+            } else if !form.many.contains(&name) {
+                let message = format!("unknown element <{name}> in <{}>", element.name);
+                let help = if name.ends_with(":include") {
+                    "templates include no other files: merge them first".to_string()
+                } else {
+                    allowed(name, "elements", form.once, form.many)
+                };
+                self.error(&child.tag, message, &help);
+            }
+        }
+        if !form.text && !element.text.trim().is_empty() {
+            let start = element.text.len() - element.text.trim_start().len();
+            let end = element.text.trim_end().len();
+            // White space and text of several pieces do not stand in one place.
+            let span = if element.children.is_empty() {
+                element.place_in_text(start..end)
+            } else {
+                element.tag.clone()
+            };
+            let message = format!("text stands in <{}>, which holds none", element.name);
+            self.error(&span, message, &allowed("", "elements", form.once, form.many));
+        }
+    }
+
+    /// The attribute of that name without the white space around it; an error if there is none.
+    pub fn required_attribute<'e>(
+        &mut self,
+        element: &'e Element,
+        name: &str,
+    ) -> Option<(&'e str, Range<usize>)> {
+        let found = element
+            .attribute(name)
+            .map(|attribute| (attribute.value.trim(), attribute.span.clone()));
+        if found.is_none() {
+            let message = format!("<{}> has no attribute `{name}`", element.name);
+            let help = format!("write <{} {name}=\"...\">", element.name);
+            self.error(&element.tag, message, &help);
+        }
+        found
+    }
+
+    /// The child of that name; an error if there is none.
+    pub fn required_child<'e>(&mut self, element: &'e Element, name: &str) -> Option<&'e Element> {
+        let found = child(element, name);
+        if found.is_none() {
+            let message = format!("<{}> has no <{name}>", element.name);
+            self.error(&element.tag, message, &format!("add <{name}>...</{name}>"));
+        }
+        found
+    }
+
+    /// The text of a child that holds nothing else, without the white space around it.
+    pub fn text<'e>(&mut self, element: &'e Element, name: &str) -> Option<(&'e str, Range<usize>)> {
+        let child = child(element, name)?;
+        self.check(child, Form::TEXT);
+        Some(child.trimmed_text())
+    }
+
+    /// As [`Findings::text`]; an error if the child is missing or empty.
+    pub fn required_text<'e>(
+        &mut self,
+        element: &'e Element,
+        name: &str,
+    ) -> Option<(&'e str, Range<usize>)> {
+        self.required_child(element, name)?;
+        let (text, span) = self.text(element, name)?;
+        if text.is_empty() {
+            self.error(&span, format!("<{name}> is empty"), &format!("add <{name}>...</{name}>"));
+            return None;
+        }
+        Some((text, span))
+    }
+}
+
+/// The first child of that name.
+pub fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
+    element.children.iter().find(|child| child.name == name)
+}
+
+/// All children of that name.
+pub fn children<'e>(element: &'e Element, name: &'e str) -> impl Iterator<Item = &'e Element> {
+    element.children.iter().filter(move |child| child.name == name)
+}
+
+fn with_help(finding: Diagnostic, help: &str) -> Diagnostic {
+    if help.is_empty() {
+        finding
+    } else {
+        finding.help(help)
+    }
+}
+
+fn allowed(found: &str, kind: &str, once: &[&str], many: &[&str]) -> String {
+    let all: Vec<&str> = once.iter().chain(many).copied().collect();
+    if all.is_empty() {
+        return format!("no {kind} are allowed here");
+    }
+    let list = all.join(", ");
+    match nearest::one(found, &all) {
+        Some(near) => format!("did you mean `{near}`? Allowed {kind}: {list}"),
+        None => format!("allowed {kind}: {list}"),
+    }
+}

@@ -1,0 +1,112 @@
+//! Secrets of a template, hidden in what findings quote.
+//!
+//! A finding shows its line, and the line may hold a root password or a URL with one, also in a
+//! file that is not even XML. So findings are made from a copy in which those characters are
+//! replaced by others *of the same length*, and every place stays where it was.
+
+use std::ops::Range;
+
+/// Elements whose whole text is secret.
+const SECRET_ELEMENTS: [&str; 2] = ["rootpw", "key"];
+
+/// `text` with its secrets replaced: the contents of `<rootpw>` and `<key>`, and the password in
+/// `scheme://user:password@host`. Lengths and line breaks stay.
+pub fn mask(text: &str) -> String {
+    let mut secret: Vec<Range<usize>> = Vec::new();
+    for element in SECRET_ELEMENTS {
+        element_texts(text, element, &mut secret);
+    }
+    url_passwords(text, &mut secret);
+    if secret.is_empty() {
+        return text.to_string();
+    }
+    secret.sort_by_key(|range| range.start);
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for range in secret {
+        let start = range.start.max(done);
+        if range.end <= start {
+            continue;
+        }
+        masked.push_str(&text[done..start]);
+        masked.extend(text[start..range.end].chars().map(hidden));
+        done = range.end;
+    }
+    masked.push_str(&text[done..]);
+    masked
+}
+
+/// A character that says nothing, of the same length in UTF-8.
+fn hidden(c: char) -> char {
+    match (c, c.len_utf8()) {
+        ('\n' | '\r', _) => c,
+        (_, 1) => '*',
+        (_, 2) => '¤',
+        (_, 3) => '•',
+        _ => '🞄',
+    }
+}
+
+/// From behind each `<element ...>` to its end tag; to the end of the text where it has none.
+fn element_texts(text: &str, element: &str, found: &mut Vec<Range<usize>>) {
+    let open = format!("<{element}");
+    let close = format!("</{element}");
+    let mut from = 0;
+    while let Some(at) = text[from..].find(&open) {
+        let after = from + at + open.len();
+        let ends_name = text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace());
+        let Some(tag_end) = text[after..].find('>').filter(|_| ends_name) else {
+            from = after;
+            continue;
+        };
+        let start = after + tag_end + 1;
+        if text[after..start].ends_with("/>") {
+            from = start;
+            continue;
+        }
+        let end = text[start..]
+            .find(&close)
+            .map_or(text.len(), |at| start + at);
+        found.push(start..end);
+        from = end;
+    }
+}
+
+fn url_passwords(text: &str, found: &mut Vec<Range<usize>>) {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://") {
+        let start = from + at + 3;
+        let end = text[start..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '<' | '>' | '"' | '\''))
+            .map_or(text.len(), |at| start + at);
+        let authority = &text[start..end];
+        if let (Some(colon), Some(at)) = (authority.find(':'), authority.rfind('@'))
+            && colon < at
+        {
+            found.push(start + colon + 1..start + at);
+        }
+        from = start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_disappear_and_places_stay() {
+        for (text, expected) in [
+            ("<rootpw>pä\n€</rootpw>x", "<rootpw>*¤\n•</rootpw>x"),
+            ("<rootpw a='1'>s3cret", "<rootpw a='1'>******"),
+            ("<rootpw/><name>a</name>", "<rootpw/><name>a</name>"),
+            ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
+            ("ftp://u:p@ss@h/p:q@r", "ftp://u:****@h/p:q@r"),
+            ("http://h:80/", "http://h:80/"),
+            ("<rootpw>http://u:p@h</rootpw>", "<rootpw>************</rootpw>"),
+        ] {
+            let masked = mask(text);
+            assert_eq!(masked, expected);
+            assert_eq!(masked.len(), text.len());
+        }
+    }
+}

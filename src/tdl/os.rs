@@ -1,0 +1,345 @@
+//! `<os>`: what to install, and from where.
+
+use std::ops::Range;
+
+use super::findings::{Findings, Form, child};
+use super::model::{Checksum, ChecksumAlgorithm, Extra, ExtraKind, Install, Iso, Os, Secret, SourceUrl};
+use super::xml::Element;
+use crate::diagnostic::Diagnostic;
+use crate::distro::{Arch, ReleaseField, Release};
+
+const CHECKSUMS: [(&str, ChecksumAlgorithm); 3] = [
+    ("md5sum", ChecksumAlgorithm::Md5),
+    ("sha1sum", ChecksumAlgorithm::Sha1),
+    ("sha256sum", ChecksumAlgorithm::Sha256),
+];
+
+/// Reads `<os>`; with it, the release that it names, or why ozr cannot install that.
+pub fn read(
+    os: &Element,
+    findings: &mut Findings<'_>,
+) -> Option<(Os, Result<Release, Vec<Diagnostic>>)> {
+    findings.check(
+        os,
+        Form {
+            once: &[
+                "name", "version", "arch", "install", "kernelparam", "rootpw", "key", "icicle",
+            ],
+            ..Form::EMPTY
+        },
+    );
+    let name = findings.required_text(os, "name");
+    let version = findings.required_text(os, "version");
+    let arch = findings.required_text(os, "arch").and_then(|(text, span)| {
+        let arch = text.parse::<Arch>().ok();
+        if arch.is_none() {
+            let known = Arch::ALL.map(Arch::name).join(", ");
+            findings.error(
+                &span,
+                "unknown architecture",
+                &format!("allowed architectures: {known}"),
+            );
+        }
+        Some((arch?, span))
+    });
+    let install = findings
+        .required_child(os, "install")
+        .and_then(|element| Some((read_install(element, findings)?, element.tag.clone())));
+    let kernelparam = findings.text(os, "kernelparam").and_then(|(text, span)| {
+        one_line(text, &span, "kernelparam", findings)
+    });
+    let rootpw = secret(os, "rootpw", findings);
+    let key = secret(os, "key", findings);
+    if let Some(key) = child(os, "key") {
+        findings.warn(&key.tag, "<key> is not used", "only Windows has product keys");
+    }
+    let icicle_extra_command = child(os, "icicle").and_then(|icicle| {
+        findings.check(
+            icicle,
+            Form {
+                once: &["extra_command"],
+                ..Form::EMPTY
+            },
+        );
+        findings.warn(
+            &icicle.tag,
+            "<icicle> is not used",
+            "ozr writes a manifest in place of Oz's ICICLE package list",
+        );
+        findings
+            .required_text(icicle, "extra_command")
+            .map(|(text, _)| text.to_string())
+    });
+
+    let ((name, name_span), (version, version_span)) = (name?, version?);
+    let ((arch, arch_span), (install, install_span)) = (arch?, install?);
+    let release = release(
+        findings,
+        (name, &name_span),
+        (version, &version_span),
+        (arch, &arch_span),
+        (&install, &install_span),
+    );
+    Some((
+        Os {
+            name: name.to_string(),
+            version: version.to_string(),
+            arch,
+            install,
+            kernelparam,
+            rootpw,
+            key,
+            icicle_extra_command,
+        },
+        release,
+    ))
+}
+
+/// What ozr can install of what the language can say.
+fn release(
+    findings: &Findings<'_>,
+    (name, name_span): (&str, &Range<usize>),
+    (version, version_span): (&str, &Range<usize>),
+    (arch, arch_span): (Arch, &Range<usize>),
+    (install, install_span): (&Install, &Range<usize>),
+) -> Result<Release, Vec<Diagnostic>> {
+    let mut refused = Vec::new();
+    let release = match Release::from_names(name, version) {
+        Ok(release) => {
+            if !release.architectures().contains(&arch) {
+                let known = release.architectures().iter().map(|arch| arch.name());
+                refused.push(findings.finding(
+                    arch_span,
+                    format!("{release} does not exist for {arch}"),
+                    &format!(
+                        "its architectures: {}",
+                        known.collect::<Vec<_>>().join(", ")
+                    ),
+                ));
+            }
+            Some(release)
+        }
+        Err(error) => {
+            let span = match error.field {
+                ReleaseField::Name => name_span,
+                ReleaseField::Version => version_span,
+            };
+            refused.push(findings.finding(span, error.message, &error.help));
+            None
+        }
+    };
+    match install {
+        Install::Iso(_) => refused.push(findings.finding(
+            install_span,
+            "installing from an ISO image is not possible yet",
+            "use <install type='url'> with the address of an install tree",
+        )),
+        Install::Url(url) if !["http", "https", "file"].contains(&url.url().scheme()) => {
+            refused.push(findings.finding(
+                install_span,
+                format!("ozr cannot fetch from {} addresses", url.url().scheme()),
+                "use the mirror's http, https or file address",
+            ));
+        }
+        Install::Url(_) => {}
+    }
+    match release {
+        Some(release) if refused.is_empty() => Ok(release),
+        _ => Err(refused),
+    }
+}
+
+fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Install> {
+    let (kind, kind_span) = match findings.required_attribute(install, "type") {
+        Some(found) => found,
+        None => return None,
+    };
+    match kind {
+        "url" => {
+            findings.check(
+                install,
+                Form {
+                    attributes: &["type"],
+                    once: &["url"],
+                    ..Form::EMPTY
+                },
+            );
+            address(install, "url", &["http", "https", "ftp", "file", "nfs"], findings)
+                .map(Install::Url)
+        }
+        "iso" => {
+            findings.check(
+                install,
+                Form {
+                    attributes: &["type"],
+                    once: &["iso", "md5sum", "sha1sum", "sha256sum", "extras"],
+                    ..Form::EMPTY
+                },
+            );
+            read_iso(install, findings).map(Install::Iso)
+        }
+        _ => {
+            findings.error(
+                &kind_span,
+                "unknown type of installation",
+                "allowed types: url, iso",
+            );
+            None
+        }
+    }
+}
+
+fn read_iso(install: &Element, findings: &mut Findings<'_>) -> Option<Iso> {
+    const SCHEMES: &[&str] = &["http", "https", "ftp", "file"];
+    let url = address(install, "iso", SCHEMES, findings);
+    let mut checksum = None;
+    for (name, algorithm) in CHECKSUMS {
+        let Some(element) = child(install, name) else {
+            continue;
+        };
+        if checksum.is_some() {
+            findings.error(
+                &element.tag,
+                "a second checksum in <install>",
+                "write one of md5sum, sha1sum, sha256sum",
+            );
+        }
+        checksum = address(install, name, SCHEMES, findings)
+            .map(|url| Checksum { algorithm, url })
+            .or(checksum);
+    }
+    let extras = child(install, "extras").map_or_else(Vec::new, |extras| {
+        findings.check(
+            extras,
+            Form {
+                many: &["file", "directory"],
+                ..Form::EMPTY
+            },
+        );
+        if extras.children.is_empty() {
+            findings.error(
+                &extras.tag,
+                "<extras> is empty",
+                "add <file source=\"...\" destination=\"...\"/> or <directory .../>",
+            );
+        }
+        extras
+            .children
+            .iter()
+            .filter_map(|extra| read_extra(extra, findings))
+            .collect()
+    });
+    Some(Iso {
+        url: url?,
+        checksum,
+        extras,
+    })
+}
+
+fn read_extra(extra: &Element, findings: &mut Findings<'_>) -> Option<Extra> {
+    // What each kind can be fetched from (Oz 0.19).
+    let (kind, schemes): (_, &[&str]) = match extra.name.as_str() {
+        "file" => (ExtraKind::File, &["file", "http", "https", "ftp"]),
+        "directory" => (ExtraKind::Directory, &["file", "ftp"]),
+        _ => return None,
+    };
+    findings.check(
+        extra,
+        Form {
+            attributes: &["source", "destination"],
+            ..Form::EMPTY
+        },
+    );
+    let source = findings.required_attribute(extra, "source");
+    let destination = findings.required_attribute(extra, "destination");
+    let (source, span) = source?;
+    let source = checked_address(source, &span, schemes, findings);
+    let (destination, span) = destination?;
+    if destination.is_empty() || destination.split('/').any(|part| part == "..") {
+        findings.error(
+            &span,
+            "the destination is empty or holds `..`",
+            "name a path in the ISO image",
+        );
+        return None;
+    }
+    Some(Extra {
+        kind,
+        source: source?,
+        destination: destination.to_string(),
+    })
+}
+
+/// The address in the child `name`, which must be there.
+pub fn address(
+    element: &Element,
+    name: &str,
+    schemes: &[&str],
+    findings: &mut Findings<'_>,
+) -> Option<SourceUrl> {
+    let (text, span) = findings.required_text(element, name)?;
+    checked_address(text, &span, schemes, findings)
+}
+
+fn checked_address(
+    text: &str,
+    span: &Range<usize>,
+    schemes: &[&str],
+    findings: &mut Findings<'_>,
+) -> Option<SourceUrl> {
+    SourceUrl::parse(text, schemes)
+        .map_err(|message| {
+            let forms = schemes.iter().map(|scheme| match *scheme {
+                "file" => "file:///path".to_string(),
+                scheme => format!("{scheme}://host/path"),
+            });
+            let help = format!("write {}", forms.collect::<Vec<_>>().join(" or "));
+            findings.error(span, message, &help);
+        })
+        .ok()
+}
+
+/// A text for one line: line breaks and tabs become blanks, other control characters are errors.
+fn one_line(
+    text: &str,
+    span: &Range<usize>,
+    name: &str,
+    findings: &mut Findings<'_>,
+) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
+        findings.error(
+            span,
+            format!("<{name}> holds a control character"),
+            "write printable characters on one line",
+        );
+        return None;
+    }
+    // Blanks inside a line stay as they are: a quoted value may need them.
+    let lines = text.split(|c: char| c.is_control()).map(str::trim);
+    Some(
+        lines
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
+    )
+}
+
+fn secret(os: &Element, name: &str, findings: &mut Findings<'_>) -> Option<Secret> {
+    let (text, span) = findings.text(os, name)?;
+    if text.is_empty() {
+        findings.error(&span, format!("<{name}> is empty"), "fill it in or remove it");
+        return None;
+    }
+    if text.contains(char::is_control) {
+        findings.error(
+            &span,
+            format!("<{name}> holds a control character or a line break"),
+            "write it on one line",
+        );
+        return None;
+    }
+    Some(Secret::new(text))
+}

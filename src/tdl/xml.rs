@@ -1,0 +1,480 @@
+//! XML to a small tree in which everything knows its place.
+//!
+//! quick-xml splits the text into events; this file checks what it leaves to its users (one root,
+//! legal characters, legal attribute text), builds [`Element`]s and refuses everything that a
+//! template has no use for and an attacker has: document types, entities, endless nesting.
+
+use std::ops::Range;
+
+use quick_xml::XmlVersion;
+use quick_xml::errors::{Error, IllFormedError, SyntaxError};
+use quick_xml::events::attributes::AttrError;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::reader::Reader;
+
+/// Deepest nesting: the deepest legal element is the fifth level
+/// (`template/os/install/extras/file`); the rest is room for a good message.
+const MAX_DEPTH: usize = 16;
+/// Most elements in a template. A thousand files with all they need are far below it; without a
+/// limit a few MiB of `<a/>` would become gigabytes of tree.
+const MAX_ELEMENTS: usize = 100_000;
+/// Most attributes of one element: no legal one has more than three, and the search for
+/// duplicates takes quadratic time.
+const MAX_ATTRIBUTES: usize = 16;
+
+const NO_ENTITIES: &str =
+    "only &lt; &gt; &amp; &apos; &quot; and character references such as &#233; are allowed";
+
+/// One element with everything in it.
+#[derive(Debug)]
+pub struct Element {
+    /// Name as written, with its prefix if it has one.
+    pub name: String,
+    /// The start tag.
+    pub tag: Range<usize>,
+    /// Attributes in order.
+    pub attributes: Vec<Attribute>,
+    /// Child elements in order.
+    pub children: Vec<Element>,
+    /// All character data directly in the element, references resolved.
+    pub text: String,
+    /// The place of the first and last character data; the start tag where there is none.
+    pub text_span: Range<usize>,
+}
+
+/// One attribute.
+#[derive(Debug)]
+pub struct Attribute {
+    /// Name as written.
+    pub name: String,
+    /// Value, references resolved.
+    pub value: String,
+    /// From the name to the closing quote.
+    pub span: Range<usize>,
+}
+
+/// Why the text is not XML that we take.
+#[derive(Debug)]
+pub struct XmlError {
+    /// Where.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What is allowed.
+    pub help: Option<&'static str>,
+}
+
+impl XmlError {
+    fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    fn help(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
+    }
+}
+
+impl Element {
+    /// The attribute of that name.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes
+            .iter()
+            .find(|attribute| attribute.name == name)
+    }
+
+    /// The place of `range`, which counts bytes in [`Element::text`]. Exact where the text stands
+    /// in the source as it is; the whole text where it holds references or CDATA.
+    pub fn place_in_text(&self, range: Range<usize>) -> Range<usize> {
+        if self.text_span.len() == self.text.len() {
+            self.text_span.start + range.start..self.text_span.start + range.end
+        } else {
+            self.text_span.clone()
+        }
+    }
+
+    /// The text without the white space around it, with its place.
+    pub fn trimmed_text(&self) -> (&str, Range<usize>) {
+        let trimmed = self.text.trim();
+        if trimmed.is_empty() {
+            return ("", self.tag.clone());
+        }
+        let start = self.text.len() - self.text.trim_start().len();
+        (trimmed, self.place_in_text(start..start + trimmed.len()))
+    }
+
+    fn new(text: &str, start: &BytesStart<'_>, tag: Range<usize>) -> Result<Self, XmlError> {
+        let name = start.name().0.to_string();
+        let mut attributes = Vec::new();
+        // Positions in attribute errors count from the start of the name, behind the `<`.
+        let base = tag.start + 1;
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| attribute_error(&error, base, &tag))?;
+            if attributes.len() == MAX_ATTRIBUTES {
+                return Err(XmlError::new(
+                    tag,
+                    format!("<{name}> has more than {MAX_ATTRIBUTES} attributes"),
+                ));
+            }
+            let raw_start = offset_in(text, attribute.key.0).unwrap_or(tag.start);
+            // The closing quote stands behind the value.
+            let raw_end = offset_in(text, &attribute.value)
+                .map_or(tag.end, |at| at + attribute.value.len() + 1);
+            let span = raw_start..raw_end.clamp(raw_start, text.len());
+            if attribute.value.contains('<') {
+                return Err(XmlError::new(span, "`<` stands in an attribute value")
+                    .help("write &lt; in its place"));
+            }
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|_| {
+                    XmlError::new(span.clone(), "unknown entity in an attribute value")
+                        .help(NO_ENTITIES)
+                })?
+                .into_owned();
+            if let Some(bad) = value.chars().find(|&c| !is_xml_char(c)) {
+                return Err(XmlError::new(
+                    span,
+                    format!("character U+{:04X} is not allowed in XML", bad as u32),
+                ));
+            }
+            attributes.push(Attribute {
+                name: attribute.key.0.to_string(),
+                value,
+                span,
+            });
+        }
+        Ok(Self {
+            name,
+            text_span: tag.clone(),
+            tag,
+            attributes,
+            children: Vec::new(),
+            text: String::new(),
+        })
+    }
+
+    fn push_text(&mut self, text: &str, span: Range<usize>) {
+        if self.text.is_empty() {
+            self.text_span = span;
+        } else {
+            self.text_span.end = span.end;
+        }
+        self.text.push_str(text);
+    }
+}
+
+/// Reads the whole text into the tree of its root element.
+pub fn read(text: &str) -> Result<Element, XmlError> {
+    if let Some((at, bad)) = text.char_indices().find(|&(_, c)| !is_xml_char(c)) {
+        return Err(XmlError::new(
+            at..at + bad.len_utf8(),
+            format!("character U+{:04X} is not allowed in XML", bad as u32),
+        ));
+    }
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().check_comments = true;
+    let mut open: Vec<Element> = Vec::new();
+    let mut root: Option<Element> = None;
+    let mut elements = 0;
+
+    loop {
+        let before = position(reader.buffer_position());
+        let event = reader.read_event().map_err(|error| {
+            syntax_error(&error, text, position(reader.error_position()), open.last())
+        })?;
+        let span = before..position(reader.buffer_position());
+        match event {
+            Event::Start(_) | Event::Empty(_) if open.is_empty() && root.is_some() => {
+                return Err(XmlError::new(span, "a second root element follows the first")
+                    .help("a template is one <template> element"));
+            }
+            Event::Start(ref start) | Event::Empty(ref start) => {
+                elements += 1;
+                if elements > MAX_ELEMENTS {
+                    return Err(XmlError::new(
+                        span,
+                        format!("the template has more than {MAX_ELEMENTS} elements"),
+                    ));
+                }
+                if open.len() == MAX_DEPTH {
+                    return Err(XmlError::new(
+                        span,
+                        format!("elements are nested more than {MAX_DEPTH} deep"),
+                    ));
+                }
+                let element = Element::new(text, start, span)?;
+                if matches!(event, Event::Start(_)) {
+                    open.push(element);
+                } else {
+                    close(element, &mut open, &mut root);
+                }
+            }
+            Event::End(_) => {
+                if let Some(element) = open.pop() {
+                    close(element, &mut open, &mut root);
+                }
+            }
+            Event::Text(content) => {
+                if let Some(at) = content.find("]]>") {
+                    let at = span.start + at;
+                    return Err(XmlError::new(at..at + 3, "`]]>` stands in the text")
+                        .help("write ]]&gt; in its place"));
+                }
+                add_text(&mut open, &content.xml10_content(), span)?;
+            }
+            Event::CData(content) => add_cdata(&mut open, &content.xml10_content(), span)?,
+            Event::GeneralRef(reference) => {
+                let resolved = resolve(&reference, &span)?;
+                let mut buffer = [0; 4];
+                add_cdata(&mut open, resolved.encode_utf8(&mut buffer), span)?;
+            }
+            Event::DocType(_) => {
+                return Err(
+                    XmlError::new(span, "a document type (DOCTYPE) is not allowed")
+                        .help("remove it: templates have no entities of their own"),
+                );
+            }
+            Event::Decl(_) if span.start == 0 || text[..span.start] == *"\u{feff}" => {}
+            Event::Decl(_) => {
+                return Err(XmlError::new(
+                    span,
+                    "the XML header stands behind the beginning of the file",
+                )
+                .help("nothing, not even white space, may stand before <?xml ...?>"));
+            }
+            Event::Comment(_) | Event::PI(_) => {}
+            Event::Eof => break,
+        }
+    }
+    if let Some(element) = open.pop() {
+        return Err(XmlError::new(
+            element.tag,
+            format!("<{}> is never closed", element.name),
+        ));
+    }
+    root.ok_or_else(|| {
+        XmlError::new(0..0, "the file holds no element").help("a template is one <template> element")
+    })
+}
+
+fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
+    match open.last_mut() {
+        Some(parent) => parent.children.push(element),
+        None => *root = Some(element),
+    }
+}
+
+fn add_text(open: &mut [Element], text: &str, span: Range<usize>) -> Result<(), XmlError> {
+    match open.last_mut() {
+        Some(element) => element.push_text(text, span),
+        None if text.chars().all(|c| c.is_whitespace() || c == '\u{feff}') => {}
+        None => return Err(outside(span)),
+    }
+    Ok(())
+}
+
+/// As [`add_text`]; white space too may not be written like that outside the root element.
+fn add_cdata(open: &mut [Element], text: &str, span: Range<usize>) -> Result<(), XmlError> {
+    match open.last_mut() {
+        Some(element) => element.push_text(text, span),
+        None => return Err(outside(span)),
+    }
+    Ok(())
+}
+
+fn outside(span: Range<usize>) -> XmlError {
+    XmlError::new(span, "text stands outside the root element")
+        .help("a template is one <template> element")
+}
+
+fn resolve(reference: &BytesRef<'_>, span: &Range<usize>) -> Result<char, XmlError> {
+    let predefined = match &**reference {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "apos" => Some('\''),
+        "quot" => Some('"'),
+        _ => None,
+    };
+    if let Some(character) = predefined {
+        return Ok(character);
+    }
+    match reference.resolve_char_ref() {
+        Ok(Some(character)) if is_xml_char(character) => Ok(character),
+        Ok(None) => Err(XmlError::new(span.clone(), "unknown entity").help(NO_ENTITIES)),
+        _ => Err(XmlError::new(
+            span.clone(),
+            "the character reference names no character that XML allows",
+        )
+        .help(NO_ENTITIES)),
+    }
+}
+
+/// `Char` of XML 1.0, section 2.2.
+fn is_xml_char(c: char) -> bool {
+    !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
+}
+
+fn position(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+/// Where `part`, a slice of `text`, begins in it.
+fn offset_in(text: &str, part: &str) -> Option<usize> {
+    let offset = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    (offset + part.len() <= text.len()).then_some(offset)
+}
+
+fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) -> XmlError {
+    // From the place of the error to the end of its line, at most.
+    let rest = text.get(at..).unwrap_or_default();
+    let span = at..at + rest.find(['\n', '>']).map_or(rest.len(), |end| end + 1);
+    match error {
+        Error::Syntax(syntax) => XmlError::new(
+            span,
+            match syntax {
+                SyntaxError::InvalidBangMarkup => "`<!` begins neither a comment nor CDATA",
+                SyntaxError::UnclosedPI | SyntaxError::UnclosedXmlDecl => {
+                    "a `<?` is never closed by `?>`"
+                }
+                SyntaxError::UnclosedComment => "a comment is never closed by `-->`",
+                SyntaxError::UnclosedDoctype => "a document type (DOCTYPE) is not allowed",
+                SyntaxError::UnclosedCData => "a CDATA section is never closed by `]]>`",
+                SyntaxError::UnclosedTag => "a tag is never closed by `>`",
+                SyntaxError::UnclosedSingleQuotedAttributeValue
+                | SyntaxError::UnclosedDoubleQuotedAttributeValue => {
+                    "an attribute value is never closed by its quote"
+                }
+            },
+        ),
+        Error::IllFormed(ill) => match ill {
+            IllFormedError::MismatchedEndTag { expected, found } => XmlError::new(
+                span,
+                format!("</{found}> stands where </{expected}> is expected"),
+            ),
+            IllFormedError::UnmatchedEndTag(name) => {
+                XmlError::new(span, format!("</{name}> closes nothing"))
+            }
+            IllFormedError::MissingEndTag(name) => XmlError::new(
+                open.map_or(span, |element| element.tag.clone()),
+                format!("<{name}> is never closed"),
+            ),
+            IllFormedError::DoubleHyphenInComment => {
+                XmlError::new(span, "`--` stands inside a comment")
+                    .help("XML allows it only at the comment's end")
+            }
+            IllFormedError::UnclosedReference => {
+                XmlError::new(span, "`&` begins a reference that no `;` closes")
+                    .help("write &amp; for the character itself")
+            }
+            IllFormedError::MissingDeclVersion(_) | IllFormedError::UnknownVersion => {
+                XmlError::new(span, "the XML header names no version that we know")
+                    .help("write <?xml version=\"1.0\"?>")
+            }
+            IllFormedError::MissingDoctypeName => {
+                XmlError::new(span, "a document type (DOCTYPE) is not allowed")
+            }
+        },
+        other => XmlError::new(span, format!("this is not XML: {other}")),
+    }
+}
+
+fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlError {
+    let (at, message) = match *error {
+        AttrError::ExpectedEq(at) => (at, "`=` and a quoted value must follow the attribute's name"),
+        AttrError::ExpectedValue(at) | AttrError::UnquotedValue(at) => {
+            (at, "the attribute's value must stand in quotes")
+        }
+        AttrError::ExpectedQuote(at, _) => (at, "an attribute value is never closed by its quote"),
+        AttrError::Duplicated(at, _) => (at, "the element has this attribute already"),
+    };
+    let at = base + at;
+    XmlError::new(at..tag.end.max(at), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let error = read(text).expect_err(text);
+        assert!(
+            error.span.start <= error.span.end && error.span.start <= text.len(),
+            "{text}: {:?}",
+            error.span
+        );
+        error.message
+    }
+
+    #[test]
+    fn text_comes_from_all_its_forms() {
+        let root = read("<?xml version='1.0' encoding='x'?><!-- c --><a b=' &#49;&quot; ' c=\"é\">x&lt;<![CDATA[<&]]>&#x41;<!-- no --><b/>\r\ny</a>\n<?pi?>").unwrap();
+        assert_eq!(root.text, "x<<&A\ny");
+        assert_eq!(root.attribute("b").unwrap().value, " 1\" ");
+        assert_eq!(root.attribute("c").unwrap().value, "é");
+        assert_eq!(root.children[0].name, "b");
+    }
+
+    #[test]
+    fn places_are_exact() {
+        let text = "<a>\n <b c='1'>  word </b></a>";
+        let root = read(text).unwrap();
+        let b = &root.children[0];
+        assert_eq!(&text[b.tag.clone()], "<b c='1'>");
+        assert_eq!(&text[b.attributes[0].span.clone()], "c='1'");
+        let (word, span) = b.trimmed_text();
+        assert_eq!((word, &text[span]), ("word", "word"));
+    }
+
+    #[test]
+    fn what_is_not_xml_is_refused() {
+        for (text, part) in [
+            ("", "no element"),
+            ("   ", "no element"),
+            ("plain", "outside the root"),
+            ("<a>", "never closed"),
+            ("<a><b></a>", "expected"),
+            ("</a>", "closes nothing"),
+            ("<a/><b/>", "second root"),
+            ("<a/>text", "outside the root"),
+            ("&#32;<a/>", "outside the root"),
+            ("<a b></a>", "quoted value"),
+            ("<a b=c></a>", "quotes"),
+            ("<a b='1' b='2'/>", "already"),
+            ("<a b='<'/>", "attribute value"),
+            ("<a b='&x;'/>", "entity"),
+            ("<a b='&#1;'/>", "U+0001"),
+            ("<a>&x;</a>", "unknown entity"),
+            ("<a>&#0;</a>", "character reference"),
+            ("<a>&#xD800;</a>", "character reference"),
+            ("<a>&#x110000;</a>", "character reference"),
+            ("<a>R&D</a>", "reference"),
+            ("<a>]]></a>", "]]>"),
+            ("<a>\u{1}</a>", "U+0001"),
+            ("<a><!-- -- --></a>", "--"),
+            ("<a><!-- ", "comment"),
+            ("<a><![CDATA[ ", "CDATA"),
+            ("<a", "tag"),
+            ("<!DOCTYPE a><a/>", "DOCTYPE"),
+            ("<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>", "DOCTYPE"),
+            (" <?xml version='1.0'?><a/>", "behind the beginning"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn depth_and_number_are_limited() {
+        assert!(refusal(&"<a>".repeat(100_000)).contains("nested"));
+        let many = format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS));
+        assert!(refusal(&many).contains("more than"));
+        let wide: String = (0..50).map(|n| format!(" a{n}='1'")).collect();
+        assert!(refusal(&format!("<a{wide}/>")).contains("attributes"));
+    }
+}
