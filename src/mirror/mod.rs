@@ -1,1 +1,376 @@
-//! Not written yet.
+//! Install trees: `.treeinfo`, downloads, the cache, and relaying what only the host can reach.
+//!
+//! ```text
+//! mod       one tree: its .treeinfo, kernel, initrd, and whether stage 2 is there
+//! obtain    address → file: cached, revalidated, downloaded, local
+//! fetch     one download with resumption and retries     part   its unfinished bytes
+//! cache     where files lie                              lock   who may touch them
+//! upkeep    list, prune, clear                           relay  for the guest's own requests
+//! client    TLS, proxies, redirects, errors              fault  every failure and its message
+//! location  addresses        verify  digests, magics     treeinfo, ini  the tree's description
+//! ```
+
+pub mod treeinfo;
+
+mod cache;
+mod client;
+mod fault;
+mod fetch;
+mod ini;
+mod location;
+mod lock;
+mod obtain;
+mod part;
+mod relay;
+mod upkeep;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+pub use cache::Cache;
+pub use client::{Credentials, Patience};
+pub use fault::Fault;
+pub use location::{Location, shown};
+pub use lock::Lease;
+pub use obtain::{CachedFile, Origin};
+pub use relay::{Upstream, UpstreamResponse};
+pub use treeinfo::TreeInfo;
+pub use upkeep::{CacheEntry, PruneRules, Removal};
+
+use crate::distro::Arch;
+use crate::ui::event::Reporter;
+use fetch::Fetcher;
+use obtain::{Store, read_tree_info};
+use treeinfo::Checksum;
+use verify::Expect;
+
+/// How mirrors are reached and where downloads are kept.
+#[derive(Debug, Clone)]
+pub struct MirrorOptions {
+    /// The cache directory; made if need be.
+    pub cache_dir: PathBuf,
+    /// Certificates and keys.
+    pub credentials: Credentials,
+    /// Take nothing from the cache (`-f`).
+    pub refetch: bool,
+    /// Timeouts and retries.
+    pub patience: Patience,
+}
+
+impl MirrorOptions {
+    /// The defaults, with a cache in `cache_dir`.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        MirrorOptions {
+            cache_dir: cache_dir.into(),
+            credentials: Credentials::default(),
+            refetch: false,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// Where a release keeps its files, for trees that do not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeLayout {
+    /// The kernel, relative to the tree.
+    pub kernel: String,
+    /// Its initrd.
+    pub initrd: String,
+    /// The installer's main image: the first of these that is there.
+    pub stage2: Vec<String>,
+}
+
+/// An install tree whose kernel and initrd are here and whose stage 2 is there.
+#[derive(Debug, Clone)]
+pub struct InstallTree {
+    /// The tree's address as it was given, credentials included: show it with [`shown`] only.
+    pub url: Url,
+    /// What it says of itself, if it does.
+    pub treeinfo: Option<TreeInfo>,
+    /// The kernel to boot.
+    pub kernel: CachedFile,
+    /// Its initrd.
+    pub initrd: CachedFile,
+    /// The installer's main image, relative to the tree.
+    pub stage2_path: String,
+}
+
+/// Fetches from mirrors.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    store: Store,
+    has_client_certificate: bool,
+    has_authority: bool,
+}
+
+impl Mirror {
+    /// Opens the cache and prepares the HTTP client.
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be read, or a cache directory that cannot be made.
+    pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
+        let client = client::build(&options.credentials, &options.patience)?;
+        let cache = Cache::open(&options.cache_dir).map_err(Fault::into_error)?;
+        cache.reap();
+        Ok(Mirror {
+            has_client_certificate: options.credentials.client_cert.is_some(),
+            has_authority: options.credentials.cacert.is_some(),
+            store: Store {
+                cache,
+                fetcher: Fetcher {
+                    client,
+                    patience: options.patience,
+                    reporter,
+                },
+                refetch: options.refetch,
+            },
+        })
+    }
+
+    /// The cache, for `ozr cache`.
+    pub fn cache(&self) -> &Cache {
+        &self.store.cache
+    }
+
+    /// Obtains what it takes to boot the installer of `tree`.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong with the mirror ([`crate::error::Kind::Mirror`]), its
+    /// address in the template, or this host.
+    pub async fn install_tree(
+        &self,
+        tree: &Url,
+        arch: Arch,
+        fallback: &TreeLayout,
+    ) -> anyhow::Result<InstallTree> {
+        self.tree(tree, arch, fallback)
+            .await
+            .map_err(Fault::into_error)
+    }
+
+    async fn tree(
+        &self,
+        tree: &Url,
+        arch: Arch,
+        fallback: &TreeLayout,
+    ) -> Result<InstallTree, Fault> {
+        location::check_tree(tree)?;
+        let reporter = &self.store.fetcher.reporter;
+        let info = self.tree_info(tree).await?;
+        if let Some(info) = &info {
+            if !info.is_for(arch) {
+                return Err(Fault::Address {
+                    url: shown(tree),
+                    reason: format!(
+                        "is a tree for {}, but the template asks for {arch}",
+                        info.arch.as_deref().unwrap_or("another architecture")
+                    ),
+                });
+            }
+            if info.kernel.is_none() || info.initrd.is_none() {
+                reporter.warn(format!(
+                    "the .treeinfo of {} names no kernel and initrd for {arch} (an AppStream \
+                     tree?); trying the usual places of the release",
+                    shown(tree)
+                ));
+            }
+        } else {
+            reporter.warn(format!(
+                "{} has no .treeinfo, so nothing there can be checked by checksum; trying the \
+                 usual places of the release",
+                shown(tree)
+            ));
+        }
+        let named = info.as_ref();
+        let kernel = Wanted::new(
+            tree,
+            named,
+            named
+                .and_then(|i| i.kernel.as_ref())
+                .unwrap_or(&fallback.kernel),
+            Expect::Kernel,
+        );
+        let initrd = Wanted::new(
+            tree,
+            named,
+            named
+                .and_then(|i| i.initrd.as_ref())
+                .unwrap_or(&fallback.initrd),
+            Expect::Initrd,
+        );
+        let fetched = tokio::try_join!(
+            self.boot_file(&kernel),
+            self.boot_file(&initrd),
+            self.stage2(tree, named, fallback),
+        );
+        match fetched {
+            Ok((kernel, initrd, stage2_path)) => Ok(InstallTree {
+                url: tree.clone(),
+                treeinfo: info,
+                kernel,
+                initrd,
+                stage2_path,
+            }),
+            Err(fault) => {
+                // The other download was stopped half-way; a tree that is wrong is not worth
+                // going on with.
+                if !fault.keeps_part() {
+                    for wanted in [&kernel, &initrd] {
+                        self.store.cache.forget_part(&wanted.key());
+                    }
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Reads `.treeinfo` or `treeinfo`; none where the tree has neither.
+    async fn tree_info(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
+        let mut hidden = None;
+        for name in [".treeinfo", "treeinfo"] {
+            let url = location::join(tree, name);
+            match self.store.obtain(&url, Expect::TreeInfo, None).await {
+                Ok(file) => return read_tree_info(&file.path, &url).map(Some),
+                Err(fault) if fault.is_absent() => {}
+                // Some servers forbid all names that begin with a dot.
+                Err(fault @ Fault::Forbidden { .. }) => {
+                    if hidden.replace(fault).is_some() {
+                        break;
+                    }
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            }
+            if name == "treeinfo" {
+                return Ok(None);
+            }
+        }
+        // Both are forbidden: so is the tree.
+        match hidden {
+            Some(fault) => Err(fault),
+            None => Ok(None),
+        }
+    }
+
+    async fn boot_file(&self, wanted: &Wanted) -> Result<CachedFile, Fault> {
+        let file = self
+            .store
+            .obtain(&wanted.url, wanted.expect, wanted.checksum.as_ref())
+            .await?;
+        if wanted.checksum.is_none() && wanted.has_tree_info {
+            self.store.fetcher.reporter.warn(format!(
+                "the tree gives no usable checksum for {}: only its length was checked",
+                shown(&wanted.url)
+            ));
+        }
+        Ok(file)
+    }
+
+    /// Finds stage 2 without taking it: the guest will.
+    async fn stage2(
+        &self,
+        tree: &Url,
+        info: Option<&TreeInfo>,
+        fallback: &TreeLayout,
+    ) -> Result<String, Fault> {
+        let named = info.and_then(|info| info.stage2.clone());
+        let candidates = match named {
+            Some(path) => vec![path],
+            None => fallback.stage2.clone(),
+        };
+        let mut absent = None;
+        for path in candidates {
+            let url = location::join(tree, &path);
+            let result = match Location::of(&url)? {
+                Location::Web(_) => self.store.fetcher.probe(&url).await,
+                Location::Local(file) => obtain::open_local(&url, &file).map(|_| ()),
+            };
+            match result {
+                Ok(()) => return Ok(path),
+                Err(fault) if fault.is_absent() => {
+                    absent.get_or_insert(fault);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(absent.unwrap_or_else(|| Fault::NotFound { url: shown(tree) }))
+    }
+
+    /// Fetches a small file into memory, for `type='url'` files and commands of templates. It is
+    /// not cached: such files change, and may be secret.
+    ///
+    /// # Errors
+    /// As for [`Mirror::install_tree`]; more than `limit` bytes.
+    pub async fn fetch_bytes(&self, url: &Url, limit: u64) -> anyhow::Result<Vec<u8>> {
+        let result = match Location::of(url) {
+            Ok(Location::Web(url)) => self.store.fetcher.bytes(&url, limit).await,
+            Ok(Location::Local(path)) => read_local(url, &path, limit),
+            Err(fault) => Err(fault),
+        };
+        result.map_err(Fault::into_error)
+    }
+
+    /// Reaches a tree or repository on behalf of a guest. To be called within the runtime, which
+    /// must have several threads and outlive the result; the result is for other threads.
+    ///
+    /// # Errors
+    /// An address that is not supported.
+    pub fn upstream(&self, base: &Url) -> anyhow::Result<Arc<dyn Upstream>> {
+        relay::upstream(&self.store.fetcher, base).map_err(Fault::into_error)
+    }
+
+    /// Why a guest cannot, or must not, reach `url` itself; none if it can.
+    pub fn needs_relay(&self, url: &Url) -> Option<&'static str> {
+        relay::reason(url, self.has_client_certificate, self.has_authority)
+    }
+}
+
+/// A file of the tree that is to be obtained.
+struct Wanted {
+    url: Url,
+    expect: Expect,
+    checksum: Option<Checksum>,
+    has_tree_info: bool,
+}
+
+impl Wanted {
+    fn new(tree: &Url, info: Option<&TreeInfo>, path: &str, expect: Expect) -> Wanted {
+        Wanted {
+            url: location::join(tree, path),
+            expect,
+            checksum: info
+                .and_then(|info| info.checksum(path))
+                .filter(|checksum| verify::is_known(checksum))
+                .cloned(),
+            has_tree_info: info.is_some(),
+        }
+    }
+
+    fn key(&self) -> cache::Key {
+        cache::Key::new(&self.url, self.checksum.as_ref())
+    }
+}
+
+fn read_local(url: &Url, path: &std::path::Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    use std::io::Read;
+    let too_large = || Fault::TooLarge {
+        url: shown(url),
+        limit,
+        what: Expect::Any.name(),
+    };
+    let (file, bytes) = obtain::open_local(url, path)?;
+    if bytes > limit {
+        return Err(too_large());
+    }
+    let mut content = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut content)
+        .map_err(|error| Fault::local("reading", path, error))?;
+    if content.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(content)
+}

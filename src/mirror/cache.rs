@@ -1,0 +1,479 @@
+//! The cache of downloads: where things lie, and how they get there whole.
+//!
+//! ```text
+//! files/SHA256           content, named by its digest, so that a name never changes its meaning
+//!                        (a build that prepared its domain keeps the kernel it looked at)
+//! entries/KEY.json       one per address and checksum: which content, and how it was obtained
+//! local/KEY.json         the same for files of `file:` trees, which stay where they are
+//! parts/KEY.part(.json)  unfinished downloads
+//! locks/KEY              held by the run that fetches KEY
+//! ```
+//! Everything is written aside, flushed and renamed: a killed run leaves at most a part (which
+//! the next run goes on with) or content without an entry (which the next run adopts).
+//!
+//! Files are world-readable, for QEMU runs as another user under `qemu:///system`; no address in
+//! here holds user, password or query.
+
+use std::fs::{DirBuilder, File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use url::Url;
+
+use super::fault::Fault;
+use super::fetch::Complete;
+use super::location::{public, shown};
+use super::lock::{self, Lease, Lock};
+use super::part::{self, Validators};
+use super::treeinfo::Checksum;
+use super::verify::{Digests, Hasher, sha256_hex};
+use crate::ui::event::Reporter;
+
+/// Version of the layout; another one gets another directory.
+const LAYOUT: &str = "v1";
+
+/// A file whose size, time and inode are those of its last check is taken as unchanged for this
+/// long. Hashing an initrd of 100 MB takes 0.1 to 0.3 s, too much for each of a developer's
+/// builds, little for one a day, and enough to notice a disk that loses bits.
+const RECHECK_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Age after which an unfinished download that nobody went on with is removed.
+const PART_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Begin of the names under which small files are written before they get their own.
+const ASIDE_PREFIX: &str = ".new-";
+
+/// Age after which such a file belongs to no living run: it lives for milliseconds.
+const ASIDE_MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// The cache directory; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Which cached thing: an address and the checksum that the tree gives for it.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    hex: String,
+    url: Url,
+    checksum: Option<Checksum>,
+}
+
+impl Key {
+    pub(super) fn new(url: &Url, checksum: Option<&Checksum>) -> Key {
+        let url = public(url);
+        let checksum_text = checksum.map(ToString::to_string).unwrap_or_default();
+        Key {
+            hex: sha256_hex(&format!("{url}\n{checksum_text}")),
+            url,
+            checksum: checksum.cloned(),
+        }
+    }
+}
+
+/// What tells a file that was written to since it was checked. The inode's change time is left
+/// out: libvirt changes owners of kernels and initrds and back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    inode: u64,
+    modified: (i64, i64),
+    bytes: u64,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            bytes: metadata.len(),
+        }
+    }
+}
+
+/// `entries/KEY.json` and `local/KEY.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Without user, password and query.
+    pub(super) url: String,
+    pub(super) checksum: Option<String>,
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+    pub(super) validators: Validators,
+    /// Seconds since 1970, as the next two.
+    pub(super) fetched: u64,
+    pub(super) used: u64,
+    /// When all bytes were last hashed.
+    pub(super) verified: u64,
+    pub(super) stamp: Stamp,
+}
+
+/// A cached file that is claimed and right.
+pub(super) struct Held {
+    pub(super) path: PathBuf,
+    pub(super) entry: Entry,
+    pub(super) lease: Lease,
+}
+
+impl Cache {
+    /// Opens the cache in `directory`, which is made if need be.
+    ///
+    /// # Errors
+    /// A directory that cannot be made or entered.
+    pub fn open(directory: &Path) -> Result<Cache, Fault> {
+        let root = directory.join(LAYOUT);
+        for path in [
+            root.clone(),
+            root.join("files"),
+            root.join("entries"),
+            root.join("local"),
+            root.join("parts"),
+            root.join("locks"),
+        ] {
+            make_directory(&path).map_err(|error| Fault::local("making", &path, error))?;
+        }
+        let tag = directory.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            // Keeps backups and `tar --exclude-caches` away (https://bford.info/cachedir/).
+            let _ = write_aside(
+                &tag,
+                b"Signature: 8a477f597d28d172789f06886806bc55\n# Downloads of ozr.\n",
+            );
+        }
+        Ok(Cache { root })
+    }
+
+    /// A directory of the cache.
+    pub(super) fn directory(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub(super) fn content_path(&self, sha256: &str) -> PathBuf {
+        self.root.join("files").join(sha256)
+    }
+
+    fn entry_path(&self, key: &Key) -> PathBuf {
+        self.root.join("entries").join(format!("{}.json", key.hex))
+    }
+
+    fn local_path(&self, key: &Key) -> PathBuf {
+        self.root.join("local").join(format!("{}.json", key.hex))
+    }
+
+    pub(super) fn part_path(&self, key: &Key) -> PathBuf {
+        self.root.join("parts").join(format!("{}.part", key.hex))
+    }
+
+    pub(super) fn lock_path(&self, hex: &str) -> PathBuf {
+        self.root.join("locks").join(hex)
+    }
+
+    /// Waits until this run is the only one that works on `key`.
+    pub(super) async fn lock(&self, key: &Key, reporter: &Reporter) -> Result<Lock, Fault> {
+        lock::lock(&self.lock_path(&key.hex), &shown(&key.url), reporter).await
+    }
+
+    /// What the cache holds for `key`, claimed, if it is whole and right. Content that was
+    /// damaged is forgotten, with a warning.
+    pub(super) async fn held(&self, key: &Key, reporter: &Reporter) -> Result<Option<Held>, Fault> {
+        let Some(entry) = read_json::<Entry>(&self.entry_path(key)) else {
+            return Ok(None);
+        };
+        let path = self.content_path(&entry.sha256);
+        let Some(lease) =
+            lock::lease(&path).map_err(|error| Fault::local("opening", &path, error))?
+        else {
+            return Ok(None);
+        };
+        let Some(entry) = self.checked(&path, entry).await? else {
+            reporter.warn(format!(
+                "the cached copy of {} was damaged, so it is fetched anew; check the disk under {}",
+                shown(&key.url),
+                self.root.display()
+            ));
+            let _ = std::fs::remove_file(self.entry_path(key));
+            drop(lease);
+            // Another run that claims the damaged file has looked at it before.
+            let _ = std::fs::remove_file(&path);
+            return Ok(None);
+        };
+        Ok(Some(Held { path, entry, lease }))
+    }
+
+    /// Adopts content that another address, or a killed run, brought.
+    pub(super) async fn adopt(&self, key: &Key) -> Result<Option<Held>, Fault> {
+        let Some(checksum) = key.checksum.as_ref().filter(|c| c.algorithm == "sha256") else {
+            return Ok(None);
+        };
+        let path = self.content_path(&checksum.hex);
+        let claimed = lock::lease(&path).map_err(|error| Fault::local("opening", &path, error))?;
+        let Some(lease) = claimed else {
+            return Ok(None);
+        };
+        let (digests, stamp) = hash_file(&path, None).await?;
+        let sha256 = digests.sha256;
+        if sha256 != checksum.hex {
+            drop(lease);
+            let _ = std::fs::remove_file(&path);
+            return Ok(None);
+        }
+        let entry = self.entry(key, sha256, stamp, Validators::default());
+        self.write_entry(key, &entry)?;
+        Ok(Some(Held { path, entry, lease }))
+    }
+
+    /// Gives a finished download its place.
+    pub(super) async fn publish(&self, key: &Key, complete: Complete) -> Result<Held, Fault> {
+        let part_path = self.part_path(key);
+        let failed = |error| Fault::local("storing", &part_path, error);
+        let sha256 = complete.digests.sha256.clone();
+        let path = self.content_path(&sha256);
+        let file = complete.part.file().map_err(failed)?;
+        // Claimed before it has its name, so that no other run's pruning can come between.
+        let mut lease = lock::share(file.try_clone().map_err(failed)?).map_err(failed)?;
+        let validators = complete.part.validators().clone();
+        // The same bytes may be there already, claimed by another run: they stay.
+        let same = match lock::lease(&path) {
+            Ok(Some(theirs)) => {
+                let (found, stamp) = hash_file(&path, None).await?;
+                (found.sha256 == sha256).then_some((theirs, stamp))
+            }
+            _ => None,
+        };
+        let stamp = if let Some((theirs, stamp)) = same {
+            lease = theirs;
+            complete.part.discard();
+            stamp
+        } else {
+            let metadata = tokio::task::spawn_blocking(move || -> io::Result<Metadata> {
+                file.set_permissions(Permissions::from_mode(0o644))?;
+                file.sync_all()?;
+                file.metadata()
+            })
+            .await
+            .map_err(|error| failed(io::Error::other(error)))?
+            .map_err(|error| Fault::writing(&key.url, &part_path, error))?;
+            std::fs::rename(&part_path, &path).map_err(failed)?;
+            sync_parent(&path).map_err(failed)?;
+            complete.part.discard();
+            Stamp::of(&metadata)
+        };
+        let entry = self.entry(key, sha256, stamp, validators);
+        self.write_entry(key, &entry)?;
+        Ok(Held { path, entry, lease })
+    }
+
+    /// Notes that an entry was used.
+    pub(super) fn touch(&self, key: &Key, held: &mut Held) -> Result<(), Fault> {
+        held.entry.used = now();
+        self.write_entry(key, &held.entry)
+    }
+
+    /// What is known of a file of a `file:` tree, hashed only if it changed since the last time.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that has not the tree's checksum.
+    pub(super) async fn local(&self, key: &Key, path: &Path) -> Result<Entry, Fault> {
+        let place = self.local_path(key);
+        if let Some(entry) = read_json::<Entry>(&place)
+            && let Some(entry) = self.checked(path, entry).await?
+        {
+            return Ok(entry);
+        }
+        let (digests, stamp) = hash_file(path, key.checksum.as_ref()).await?;
+        if let Some(expected) = &key.checksum
+            && digests.against() != expected.hex
+        {
+            return Err(Fault::Checksum {
+                url: shown(&key.url),
+                expected: expected.clone(),
+                found: digests.against().to_string(),
+            });
+        }
+        let entry = self.entry(key, digests.sha256, stamp, Validators::default());
+        write_json(&place, &entry).map_err(|error| Fault::local("writing", &place, error))?;
+        Ok(entry)
+    }
+
+    /// The entry if its file is as it was, hashed again where that is due; none if it changed.
+    async fn checked(&self, path: &Path, mut entry: Entry) -> Result<Option<Entry>, Fault> {
+        let metadata =
+            std::fs::metadata(path).map_err(|error| Fault::local("reading", path, error))?;
+        if metadata.len() != entry.bytes {
+            return Ok(None);
+        }
+        let age = now().checked_sub(entry.verified);
+        let is_recent = age.is_some_and(|age| age < RECHECK_AFTER.as_secs());
+        if Stamp::of(&metadata) == entry.stamp && is_recent {
+            return Ok(Some(entry));
+        }
+        let (digests, stamp) = hash_file(path, None).await?;
+        if digests.sha256 != entry.sha256 {
+            return Ok(None);
+        }
+        entry.stamp = stamp;
+        entry.verified = now();
+        Ok(Some(entry))
+    }
+
+    /// Forgets an unfinished download unless another run is at it.
+    pub(super) fn forget_part(&self, key: &Key) {
+        if let Ok(Some(_lock)) = lock::try_lock(&self.lock_path(&key.hex)) {
+            part::remove(&self.part_path(key));
+        }
+    }
+
+    /// Removes what killed runs left and nobody came back for.
+    pub(super) fn reap(&self) {
+        // What cannot be removed now will be tried again by the next run.
+        let _ = self.remove_parts(PART_MAX_AGE);
+        for name in ["entries", "local", "parts"] {
+            let _ = remove_asides(&self.directory(name));
+        }
+    }
+
+    /// Removes unfinished downloads that are older than `age` and that no run is at; gives their
+    /// bytes.
+    pub(super) fn remove_parts(&self, age: Duration) -> io::Result<u64> {
+        let mut freed = 0;
+        for found in std::fs::read_dir(self.directory("parts"))? {
+            let path = found?.path();
+            let Some((hex, _)) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.split_once('.'))
+                .filter(|(hex, _)| !hex.is_empty())
+            else {
+                continue;
+            };
+            if !is_older(&path, age) {
+                continue;
+            }
+            if let Some(_lock) = lock::try_lock(&self.lock_path(hex))? {
+                freed += path.metadata().map_or(0, |metadata| metadata.len());
+                // Its notes go with it, so either may be gone already.
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        Ok(freed)
+    }
+
+    fn entry(&self, key: &Key, sha256: String, stamp: Stamp, validators: Validators) -> Entry {
+        let now = now();
+        Entry {
+            url: shown(&key.url),
+            checksum: key.checksum.as_ref().map(ToString::to_string),
+            sha256,
+            bytes: stamp.bytes,
+            validators,
+            fetched: now,
+            used: now,
+            verified: now,
+            stamp,
+        }
+    }
+
+    fn write_entry(&self, key: &Key, entry: &Entry) -> Result<(), Fault> {
+        let path = self.entry_path(key);
+        write_json(&path, entry).map_err(|error| Fault::local("writing", &path, error))
+    }
+}
+
+/// Digests and stamp of a file, worked out beside the runtime.
+async fn hash_file(path: &Path, checksum: Option<&Checksum>) -> Result<(Digests, Stamp), Fault> {
+    let mut hasher = Hasher::new(checksum);
+    let owned = path.to_path_buf();
+    tokio::task::spawn_blocking(move || -> io::Result<(Digests, Stamp)> {
+        let metadata = std::fs::metadata(&owned)?;
+        hasher.read(&owned)?;
+        Ok((hasher.finish(), Stamp::of(&metadata)))
+    })
+    .await
+    .map_err(io::Error::other)
+    .and_then(|result| result)
+    .map_err(|error| Fault::local("reading", path, error))
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Reads one of our own files; one that cannot be read is as good as none.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn write_json(path: &Path, entry: &Entry) -> io::Result<()> {
+    write_aside(path, &serde_json::to_vec_pretty(entry)?)
+}
+
+/// Writes a small file so that its name always stands for a whole one.
+pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(ASIDE_PREFIX)
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_parent(path)
+}
+
+/// Removes what [`write_aside`] left in a directory when its process was killed.
+fn remove_asides(directory: &Path) -> io::Result<()> {
+    for found in std::fs::read_dir(directory)? {
+        let found = found?;
+        let is_aside = found
+            .file_name()
+            .to_string_lossy()
+            .starts_with(ASIDE_PREFIX);
+        if is_aside && is_older(&found.path(), ASIDE_MAX_AGE) {
+            std::fs::remove_file(found.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn is_older(path: &Path, age: Duration) -> bool {
+    path.metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|modified| modified.elapsed().ok())
+        .is_some_and(|elapsed| elapsed >= age)
+}
+
+/// Makes a rename last.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Makes a directory that everybody may enter, whatever the umask.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(parent)?;
+    }
+    match DirBuilder::new().mode(0o755).create(path) {
+        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o755)),
+        // Another run was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,223 @@
+//! What can go wrong between a mirror and the cache: one variant and one message per cause.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use thiserror::Error;
+use url::Url;
+
+use super::location::shown;
+use super::treeinfo::Checksum;
+use crate::diagnostic::Diagnostic;
+use crate::error::{Classify, Kind};
+
+/// A failed fetch. Addresses in it are already without secrets.
+#[derive(Debug, Error)]
+#[allow(missing_docs)]
+pub enum Fault {
+    #[error("the address {url} {reason}")]
+    Address { url: String, reason: String },
+    #[error(
+        "the name of the mirror `{host}` is not known to DNS (for {url}): check the spelling and this host's resolver"
+    )]
+    Dns { url: String, host: String },
+    #[error(
+        "the mirror {host} refused the connection (for {url}): nothing listens there; check host and port"
+    )]
+    Refused { url: String, host: String },
+    #[error("cannot connect to the mirror for {url}: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("the mirror did not answer for {seconds} s (for {url}{}): try again later or take another mirror", tried(*.tries))]
+    Timeout {
+        url: String,
+        seconds: u64,
+        tries: u32,
+    },
+    #[error("the connection to the mirror broke while fetching {url}{}: {reason}", tried(*.tries))]
+    Broken {
+        url: String,
+        reason: String,
+        tries: u32,
+    },
+    #[error(
+        "the certificate of {host} has expired or is not valid yet (for {url}): check this host's clock, or tell the mirror's administrator"
+    )]
+    CertificateTime { url: String, host: String },
+    #[error(
+        "the certificate of {host} is signed by nobody this host trusts (for {url}): name the signer's certificate with --cacert"
+    )]
+    UnknownAuthority { url: String, host: String },
+    #[error(
+        "the certificate of {host} is for another name (for {url}): use the name that the certificate holds"
+    )]
+    CertificateName { url: String, host: String },
+    #[error(
+        "the mirror {host} wants a client certificate that it trusts (for {url}): give one with --client-cert and --client-key"
+    )]
+    ClientCertificate { url: String, host: String },
+    #[error("no TLS connection to the mirror for {url}: {reason}")]
+    Tls { url: String, reason: String },
+    #[error(
+        "the mirror wants a user name and password for {url} (401): write them into the address of the template, or use a client certificate"
+    )]
+    Unauthorized { url: String },
+    #[error(
+        "the mirror does not give out {url} (403): check the address, or whether it needs a client certificate or subscription"
+    )]
+    Forbidden { url: String },
+    #[error("the mirror has no {url} (404): check the address in the template")]
+    NotFound { url: String },
+    #[error("the mirror answered {status} for {url}: this is no answer to a download")]
+    Status { url: String, status: StatusCode },
+    #[error("the mirror answered {status} for {url}{}: try again later or take another mirror", tried(*.tries))]
+    Server {
+        url: String,
+        status: StatusCode,
+        tries: u32,
+        /// What the mirror asked for with `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    #[error("{url} ended after {got} of {expected} bytes{}: the mirror's file or a proxy is broken", tried(*.tries))]
+    Truncated {
+        url: String,
+        got: u64,
+        expected: u64,
+        tries: u32,
+    },
+    #[error(
+        "{url} is a web page, not {what}: a login page or a proxy stands before the mirror, or the address is wrong"
+    )]
+    WebPage { url: String, what: &'static str },
+    #[error("{url} is not {what}: its first bytes are those of something else")]
+    WrongContent { url: String, what: &'static str },
+    #[error(
+        "wrong checksum of {url}: the tree says {expected}, the file has {found}; the mirror is being updated or is broken"
+    )]
+    Checksum {
+        url: String,
+        expected: Checksum,
+        found: String,
+    },
+    #[error(
+        "{from} redirects to another scheme, {to}: write the second address into the template if you trust it"
+    )]
+    Scheme { from: String, to: String },
+    #[error("more than {limit} redirects from {url}: the mirror sends in circles")]
+    Redirects { url: String, limit: usize },
+    #[error("{url} is larger than {limit} bytes, which is too large for {what}")]
+    TooLarge {
+        url: String,
+        limit: u64,
+        what: &'static str,
+    },
+    #[error("{url} is not usable:\n{finding}")]
+    TreeInfo {
+        url: String,
+        finding: Box<Diagnostic>,
+    },
+    #[error("{path} has no room: {needed} more bytes are needed for {url}; free some, or choose another cache directory", path = .path.display())]
+    DiskFull {
+        url: String,
+        path: PathBuf,
+        needed: String,
+    },
+    #[error("{doing} {path}: {error}", path = .path.display())]
+    Local {
+        doing: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+}
+
+/// " in 5 tries", where there was more than one.
+fn tried(tries: u32) -> String {
+    match tries {
+        0 | 1 => String::new(),
+        n => format!(", in {n} tries"),
+    }
+}
+
+impl Fault {
+    /// A failed call on a file of this host.
+    pub(super) fn local(doing: &'static str, path: &Path, error: io::Error) -> Fault {
+        Fault::Local {
+            doing,
+            path: path.to_path_buf(),
+            error,
+        }
+    }
+
+    /// A failed write of a download; a full disk gets its own message.
+    pub(super) fn writing(url: &Url, path: &Path, error: io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::DiskFull {
+                url: shown(url),
+                path: path.parent().unwrap_or(path).to_path_buf(),
+                needed: "some".to_string(),
+            },
+            _ => Fault::local("writing", path, error),
+        }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Fault::Timeout { .. }
+                | Fault::Broken { .. }
+                | Fault::Server { .. }
+                | Fault::Truncated { .. }
+        )
+    }
+
+    /// Whether it says that nobody could be reached, which a mirror that answered a moment ago
+    /// may say while it restarts.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Fault::Dns { .. } | Fault::Refused { .. } | Fault::Unreachable { .. }
+        )
+    }
+
+    /// Whether what has come so far is worth keeping for another run.
+    pub(super) fn keeps_part(&self) -> bool {
+        !matches!(self, Fault::Truncated { .. }) && (self.is_transient() || self.is_unreachable())
+    }
+
+    /// Whether the mirror says that there is no such file.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Fault::NotFound { .. })
+    }
+
+    /// Notes how often the request was made.
+    pub(super) fn after(mut self, count: u32) -> Fault {
+        match &mut self {
+            Fault::Timeout { tries, .. }
+            | Fault::Broken { tries, .. }
+            | Fault::Server { tries, .. }
+            | Fault::Truncated { tries, .. } => *tries = count,
+            _ => {}
+        }
+        self
+    }
+
+    /// What the exit status will say.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Fault::Address { .. } => Kind::Input,
+            Fault::DiskFull { .. } | Fault::Local { .. } => Kind::Host,
+            _ => Kind::Mirror,
+        }
+    }
+
+    /// The error for callers that only report it.
+    pub fn into_error(self) -> anyhow::Error {
+        let kind = self.kind();
+        match Err::<(), Fault>(self).kind(kind) {
+            Err(error) => error,
+            Ok(()) => unreachable!("an error stays one"),
+        }
+    }
+}

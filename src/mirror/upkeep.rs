@@ -1,0 +1,204 @@
+//! `ozr cache list|prune|clear`: what the cache holds, and making room.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+use super::cache::{Cache, Entry, now, read_json};
+use super::lock;
+use crate::error::{Classify, Kind};
+
+/// One cached download.
+#[derive(Debug, Clone)]
+pub struct CacheEntry {
+    /// Where it came from, without user, password and query.
+    pub url: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its digest in hexadecimal digits.
+    pub sha256: String,
+    /// When it was downloaded.
+    pub fetched: SystemTime,
+    /// When a build last took it.
+    pub used: SystemTime,
+    /// Whether a running build claims it.
+    pub in_use: bool,
+}
+
+/// What `prune` removes: the union of what its rules name.
+#[derive(Debug, Clone, Default)]
+pub struct PruneRules {
+    /// Files that no build took for this long.
+    pub unused_for: Option<Duration>,
+    /// The longest unused files, until the rest has no more bytes than this.
+    pub max_bytes: Option<u64>,
+}
+
+/// What a removal did.
+#[derive(Debug, Clone, Default)]
+pub struct Removal {
+    /// Removed downloads.
+    pub removed: Vec<CacheEntry>,
+    /// Downloads that stayed because a running build claims them.
+    pub kept_in_use: Vec<CacheEntry>,
+    /// Bytes that were freed, unfinished downloads included.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// The cached downloads, the last used first.
+    ///
+    /// # Errors
+    /// A cache directory that cannot be read.
+    pub fn list(&self) -> anyhow::Result<Vec<CacheEntry>> {
+        Ok(self
+            .records()?
+            .into_iter()
+            .map(|(_, entry)| entry)
+            .collect())
+    }
+
+    /// Removes downloads by rules, never one in use, and leftovers of killed runs.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn prune(&self, rules: &PruneRules) -> anyhow::Result<Removal> {
+        let records = self.records()?;
+        let oldest = rules
+            .unused_for
+            .and_then(|age| SystemTime::now().checked_sub(age));
+        let mut kept = 0u64;
+        let mut counted = BTreeSet::new();
+        let chosen = records
+            .into_iter()
+            .filter(|(_, entry)| {
+                let stale = oldest.is_some_and(|oldest| entry.used <= oldest);
+                // Content that two addresses share is there once.
+                let bytes = if counted.contains(&entry.sha256) {
+                    0
+                } else {
+                    entry.bytes
+                };
+                let crowded = rules
+                    .max_bytes
+                    .is_some_and(|most| kept.saturating_add(bytes) > most);
+                if stale || crowded {
+                    return true;
+                }
+                counted.insert(entry.sha256.clone());
+                kept += bytes;
+                false
+            })
+            .collect();
+        let removal = self
+            .remove(chosen)
+            .context("pruning the cache")
+            .kind(Kind::Host)?;
+        self.reap();
+        Ok(removal)
+    }
+
+    /// Removes everything that no running build claims.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn clear(&self) -> anyhow::Result<Removal> {
+        let records = self.records()?;
+        let mut removal = self
+            .remove(records)
+            .and_then(|mut removal| {
+                removal.bytes += self.remove_parts(Duration::ZERO)?;
+                Ok(removal)
+            })
+            .context("clearing the cache")
+            .kind(Kind::Host)?;
+        for found in std::fs::read_dir(self.directory("local"))?.flatten() {
+            // Only records of digests, which are made again.
+            let _ = std::fs::remove_file(found.path());
+        }
+        for found in std::fs::read_dir(self.directory("locks"))?.flatten() {
+            // A lock that is held stays; whoever gets it now sees that its file is gone.
+            let _ = lock::remove_unclaimed(&found.path());
+        }
+        removal.removed.sort_by(|a, b| a.url.cmp(&b.url));
+        Ok(removal)
+    }
+
+    /// Entries with the paths of their records, the last used first.
+    fn records(&self) -> anyhow::Result<Vec<(PathBuf, CacheEntry)>> {
+        let directory = self.directory("entries");
+        let found = std::fs::read_dir(&directory)
+            .with_context(|| format!("reading {}", directory.display()))
+            .kind(Kind::Host)?;
+        let mut records: Vec<(PathBuf, CacheEntry)> = found
+            .flatten()
+            .map(|found| found.path())
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
+            })
+            .filter_map(|path| {
+                let entry: Entry = read_json(&path)?;
+                let content = self.content_path(&entry.sha256);
+                let shown = CacheEntry {
+                    in_use: lock::is_claimed(&content),
+                    path: content,
+                    url: entry.url,
+                    bytes: entry.bytes,
+                    sha256: entry.sha256,
+                    fetched: time(entry.fetched),
+                    used: time(entry.used),
+                };
+                Some((path, shown))
+            })
+            .collect();
+        records.sort_by(|(_, a), (_, b)| b.used.cmp(&a.used).then_with(|| a.url.cmp(&b.url)));
+        Ok(records)
+    }
+
+    /// Removes records, then the content that no record names any more.
+    fn remove(&self, records: Vec<(PathBuf, CacheEntry)>) -> anyhow::Result<Removal> {
+        let mut removal = Removal::default();
+        for (record, entry) in records {
+            // An entry that is being fetched is in use as well.
+            let hex = record.file_stem().unwrap_or_default().to_string_lossy();
+            let lock = lock::try_lock(&self.lock_path(&hex))?;
+            if lock.is_none() || lock::is_claimed(&entry.path) {
+                removal.kept_in_use.push(CacheEntry {
+                    in_use: true,
+                    ..entry
+                });
+                continue;
+            }
+            std::fs::remove_file(&record)?;
+            removal.removed.push(entry);
+        }
+        let named: BTreeSet<PathBuf> = self
+            .records()?
+            .into_iter()
+            .map(|(_, entry)| entry.path)
+            .collect();
+        for found in std::fs::read_dir(self.directory("files"))? {
+            let path = found?.path();
+            if named.contains(&path) {
+                continue;
+            }
+            // Content without a record may also be a killed run's, or about to get its record:
+            // then it is claimed.
+            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+            if lock::remove_unclaimed(&path)? {
+                removal.bytes += bytes;
+            }
+        }
+        Ok(removal)
+    }
+}
+
+/// A time from our records; nonsense in a damaged one is no reason to panic.
+fn time(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds.min(now()))
+}

@@ -1,0 +1,255 @@
+//! Digests, and whether a file can be what its name says.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+use super::treeinfo::Checksum;
+
+/// What a file is meant to be: decides its largest size and what its first bytes may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    TreeInfo,
+    Kernel,
+    Initrd,
+    Any,
+}
+
+/// Bytes from a file's begin that tell what it is: the boot protocol's `HdrS` is at 0x202.
+pub(super) const HEAD_BYTES: usize = 1024;
+
+impl Expect {
+    /// Most bytes that are taken. EL 10's kernel has 17 MB and its initrd 170 MB; a mirror that
+    /// sends without end must not fill the disk.
+    pub(super) fn limit(self) -> u64 {
+        match self {
+            Expect::TreeInfo => super::treeinfo::MAX_BYTES as u64,
+            Expect::Kernel => 256 << 20,
+            Expect::Initrd => 2 << 30,
+            Expect::Any => u64::MAX,
+        }
+    }
+
+    /// The thing with its article, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Expect::TreeInfo => "a .treeinfo",
+            Expect::Kernel => "a kernel",
+            Expect::Initrd => "an initrd",
+            Expect::Any => "a file for a guest",
+        }
+    }
+
+    /// Whether a file that begins with `head` can be it.
+    pub(super) fn fits(self, head: &[u8]) -> bool {
+        match self {
+            Expect::Kernel => is_kernel(head),
+            Expect::Initrd => is_initrd(head),
+            Expect::TreeInfo | Expect::Any => true,
+        }
+    }
+}
+
+/// bzImage (`HdrS`, Documentation/arch/x86/boot.rst), EFI image (`MZ`), arm64 `Image`
+/// (Documentation/arch/arm64/booting.rst), ARM zImage, ELF, gzip. s390x images have no magic:
+/// they begin with a PSW whose first word is zero.
+fn is_kernel(head: &[u8]) -> bool {
+    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|h| h.starts_with(magic));
+    at(0, b"MZ")
+        || at(0x202, b"HdrS")
+        || at(0x38, b"ARM\x64")
+        || at(0x24, &[0x18, 0x28, 0x6f, 0x01])
+        || at(0, b"\x7fELF")
+        || at(0, &[0x1f, 0x8b])
+        || at(0, &[0, 0x08, 0, 0, 0x80])
+        || at(0, &[0, 0, 0, 0])
+}
+
+/// newc and odc cpio, gzip, xz, lzma, zstd, lz4, lzop, bzip2: what the kernel unpacks
+/// (lib/decompress.c), with or without a leading microcode cpio.
+fn is_initrd(head: &[u8]) -> bool {
+    const MAGICS: [&[u8]; 11] = [
+        b"070701",
+        b"070702",
+        b"070707",
+        &[0x1f, 0x8b],
+        b"\xfd7zXZ\0",
+        &[0x5d, 0, 0],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        &[0x02, 0x21, 0x4c, 0x18],
+        b"\x89LZO",
+        b"BZh",
+        &[0x04, 0x22, 0x4d, 0x18],
+    ];
+    MAGICS.iter().any(|magic| head.starts_with(magic))
+}
+
+/// Whether the bytes begin a web page.
+pub(super) fn is_web_page(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let text: String = head
+        .iter()
+        .map(|&byte| byte as char)
+        .skip_while(char::is_ascii_whitespace)
+        .take(64)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<script",
+        "<body",
+        "<!--",
+    ]
+    .iter()
+    .any(|begin| text.starts_with(begin))
+        || (text.starts_with("<?xml") && text.contains("html"))
+}
+
+/// SHA-256 for our own records, and the tree's algorithm beside it where that is another one.
+#[derive(Clone)]
+pub(super) struct Hasher {
+    own: Sha256,
+    other: Other,
+}
+
+#[derive(Clone)]
+enum Other {
+    None,
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+/// Finished digests.
+#[derive(Debug, Clone)]
+pub(super) struct Digests {
+    pub(super) sha256: String,
+    other: Option<String>,
+}
+
+impl Hasher {
+    pub(super) fn new(checksum: Option<&Checksum>) -> Hasher {
+        Hasher {
+            own: Sha256::new(),
+            other: match checksum.map(|checksum| checksum.algorithm.as_str()) {
+                Some("sha384") => Other::Sha384(Sha384::new()),
+                Some("sha512") => Other::Sha512(Sha512::new()),
+                _ => Other::None,
+            },
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.own.update(bytes);
+        match &mut self.other {
+            Other::None => {}
+            Other::Sha384(hasher) => hasher.update(bytes),
+            Other::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Takes in a whole file; gives its length in bytes.
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<u64> {
+        let mut file = File::open(path)?;
+        // Large enough to keep the disk busy, small beside our memory goal.
+        let mut buffer = vec![0; 256 << 10];
+        let mut total = 0;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(total),
+                Ok(count) => {
+                    self.update(&buffer[..count]);
+                    total += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Digests {
+        Digests {
+            sha256: hex(&self.own.finalize()),
+            other: match self.other {
+                Other::None => None,
+                Other::Sha384(hasher) => Some(hex(&hasher.finalize())),
+                Other::Sha512(hasher) => Some(hex(&hasher.finalize())),
+            },
+        }
+    }
+}
+
+impl Digests {
+    /// The digest to compare with the tree's.
+    pub(super) fn against(&self) -> &str {
+        self.other.as_deref().unwrap_or(&self.sha256)
+    }
+}
+
+/// Whether a checksum of the tree can be verified here. MD5 and SHA-1 (trees before Fedora 11)
+/// prove nothing against an attacker, so such a file is handled as one without a checksum.
+pub(super) fn is_known(checksum: &Checksum) -> bool {
+    matches!(checksum.algorithm.as_str(), "sha256" | "sha384" | "sha512")
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// SHA-256 of a short text, for names of cache entries.
+pub(super) fn sha256_hex(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_kernels_and_initrds_from_other_things() {
+        let mut bzimage = vec![0xea; 0x202];
+        bzimage.extend_from_slice(b"HdrS");
+        assert!(is_kernel(&bzimage));
+        assert!(is_kernel(b"MZ\x90"));
+        assert!(!is_kernel(b"not a kernel"));
+        assert!(!is_kernel(b""));
+        assert!(is_initrd(b"\xfd7zXZ\0\0\x01"));
+        assert!(is_initrd(b"0707010000"));
+        assert!(!is_initrd(b"[general]"));
+    }
+
+    #[test]
+    fn tells_web_pages() {
+        for page in [
+            "<!DOCTYPE HTML PUBLIC",
+            "\u{feff}  <html>",
+            "\n\n<HTML lang=de>",
+            "<?xml version=\"1.0\"?><!DOCTYPE html",
+        ] {
+            assert!(is_web_page(page.as_bytes()), "{page}");
+        }
+        assert!(!is_web_page(b"[general]\n"));
+        assert!(!is_web_page(b"MZ<html>"));
+    }
+
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        let sha512 = Checksum {
+            algorithm: "sha512".to_string(),
+            hex: String::new(),
+        };
+        let mut hasher = Hasher::new(Some(&sha512));
+        hasher.update(b"abc");
+        let digests = hasher.finish();
+        assert!(digests.sha256.starts_with("ba7816bf8f01cfea"));
+        assert!(digests.against().starts_with("ddaf35a193617aba"));
+    }
+}
