@@ -1,0 +1,222 @@
+//! From a checked request to the response that `tiny_http` sends.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context;
+use tiny_http::{Header, Response, StatusCode};
+
+use super::access::Resource;
+use super::catalogue::{Content, Item, Target};
+use super::exchange::{Body, Exchange};
+use super::head::{EXCHANGE_FIELD, Method};
+use super::range::{self, Part};
+use super::relay::{self, Upstream, UpstreamResponse, Verdict};
+use super::routes;
+use super::server::Shared;
+
+/// The most that is kept in memory of a body of unknown length for an HTTP/1.0 client, which
+/// understands no chunks. Metadata fits; packages come with a length.
+const MAX_UNCHUNKED: u64 = 4 * 1024 * 1024;
+
+/// What is answered.
+struct Reply {
+    status: u16,
+    fields: Vec<Header>,
+    length: Option<u64>,
+    body: Box<dyn Read + Send>,
+}
+
+impl Reply {
+    fn new(status: u16, body: Box<dyn Read + Send>, length: Option<u64>) -> Self {
+        Reply {
+            status,
+            fields: Vec::new(),
+            length,
+            body,
+        }
+        .with("Server", "ozr")
+    }
+
+    /// A short text that only depends on the status.
+    fn error(status: u16) -> Self {
+        let text: &'static str = match status {
+            403 => "the mirror refuses\n",
+            404 | 410 => "nothing here\n",
+            416 => "no such range\n",
+            500 => "the server failed\n",
+            _ => "the mirror failed\n",
+        };
+        let body = Box::new(text.as_bytes());
+        Reply::new(status, body, Some(text.len() as u64)).with("Content-Type", "text/plain")
+    }
+
+    fn unsatisfiable(length: Option<u64>) -> Self {
+        let reply = Reply::error(416);
+        match length {
+            Some(length) => reply.with("Content-Range", &format!("bytes */{length}")),
+            None => reply,
+        }
+    }
+
+    /// Adds a header. `value` is ours, a number, or was checked against a grammar; anything
+    /// that could end a line is left out even so.
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        let safe = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if safe && let Ok(field) = Header::from_bytes(name, value) {
+            self.fields.push(field);
+        }
+        self
+    }
+
+    fn with_checked(self, name: &'static str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+/// Answers one request.
+pub(super) fn answer(shared: &Shared, request: tiny_http::Request) {
+    let number = request
+        .headers()
+        .iter()
+        .find(|field| field.field.equiv(EXCHANGE_FIELD))
+        .and_then(|field| field.value.as_str().parse().ok());
+    let Some(exchange) = number.and_then(|number| shared.exchanges.find(number)) else {
+        // The gate gave up in the meantime.
+        let _ = request.respond(Response::empty(StatusCode(500)));
+        return;
+    };
+    let reply = reply(shared, &exchange, request.url());
+    exchange.set_status(reply.status);
+    let body = Body::new(reply.body, reply.length, &exchange);
+    let length = reply.length.and_then(|length| usize::try_from(length).ok());
+    let response = Response::new(StatusCode(reply.status), reply.fields, body, length, None)
+        // What has a length is sent with its length, however long.
+        .with_chunked_threshold(usize::MAX);
+    // A failure of the source is in the exchange already; one of the channel means that the
+    // gate has given up.
+    let _ = request.respond(response);
+}
+
+fn reply(shared: &Shared, exchange: &Arc<Exchange>, url: &str) -> Reply {
+    let catalogue = shared.catalogue.read();
+    let catalogue = catalogue.unwrap_or_else(PoisonError::into_inner);
+    let found = routes::route(url, &shared.token).and_then(|route| catalogue.find(route));
+    drop(catalogue);
+    let Some((target, resource)) = found else {
+        return Reply::error(404);
+    };
+    exchange.set_resource(resource.clone());
+    let range = exchange.request.range.as_deref();
+    match target {
+        Target::Item(item) => item_reply(&item, range).unwrap_or_else(|error| {
+            let message = format!("could not serve {} to the guest: {error:#}", item.name);
+            shared.reporter.warn(message);
+            Reply::error(500)
+        }),
+        Target::Relay(upstream, path) => {
+            relay_reply(&*upstream, &path, exchange).unwrap_or_else(|error| {
+                let name = match resource {
+                    Resource::Relay { name, .. } => name,
+                    _ => String::new(),
+                };
+                let message = format!("could not relay {path} of {name} to the guest: {error:#}");
+                shared.reporter.warn(message);
+                Reply::error(502)
+            })
+        }
+    }
+}
+
+trait Source: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Source for T {}
+
+fn item_reply(item: &Item, range: Option<&str>) -> anyhow::Result<Reply> {
+    let (mut source, length): (Box<dyn Source>, u64) = match &item.content {
+        Content::Bytes(bytes) => {
+            let length = bytes.len() as u64;
+            (Box::new(Cursor::new(Arc::clone(bytes))), length)
+        }
+        Content::File(path) => {
+            let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            let metadata = file.metadata()?;
+            anyhow::ensure!(metadata.is_file(), "{} is no regular file", path.display());
+            (Box::new(file), metadata.len())
+        }
+    };
+    let reply = match range::part(range, length) {
+        Part::Unsatisfiable => return Ok(Reply::unsatisfiable(Some(length))),
+        Part::Whole => Reply::new(200, into_read(source), Some(length)),
+        Part::Bytes { first, last } => {
+            source.seek(SeekFrom::Start(first))?;
+            let body = into_read(source);
+            Reply::new(206, body, Some(last - first + 1))
+                .with("Content-Range", &format!("bytes {first}-{last}/{length}"))
+        }
+    };
+    let content_type = relay::media_type(&item.content_type);
+    Ok(reply
+        .with("Accept-Ranges", "bytes")
+        .with_checked("Content-Type", content_type))
+}
+
+fn into_read(source: Box<dyn Source>) -> Box<dyn Read + Send> {
+    Box::new(source)
+}
+
+fn relay_reply(
+    upstream: &dyn Upstream,
+    path: &str,
+    exchange: &Arc<Exchange>,
+) -> anyhow::Result<Reply> {
+    let request = &exchange.request;
+    let head_only = request.method == Method::Head;
+    let range = request.range.as_deref();
+    let range = range.filter(|range| range::is_single(range));
+    let response = upstream.open(path, head_only, range)?;
+    let (status, length, content_range) = match relay::judge(&response, range.is_some()) {
+        Verdict::Error(status) => return Ok(Reply::error(status)),
+        Verdict::Unsatisfiable(length) => return Ok(Reply::unsatisfiable(length)),
+        Verdict::Whole(length) => (200, length, None),
+        Verdict::Part(first, last) => (206, Some(last - first + 1), response.content_range),
+    };
+    let UpstreamResponse {
+        content_type,
+        last_modified,
+        etag,
+        mut body,
+        ..
+    } = response;
+    let mut length = length;
+    if length.is_none() && request.http10 && !head_only {
+        let mut buffer = Vec::new();
+        body.by_ref()
+            .take(MAX_UNCHUNKED + 1)
+            .read_to_end(&mut buffer)
+            .context("reading from the mirror")?;
+        anyhow::ensure!(
+            buffer.len() as u64 <= MAX_UNCHUNKED,
+            "the mirror names no length and the client speaks HTTP/1.0"
+        );
+        length = Some(buffer.len() as u64);
+        body = Box::new(Cursor::new(buffer));
+    }
+    if head_only {
+        body = Box::new(io::empty());
+    }
+    Ok(Reply::new(status, body, length)
+        .with_checked("Content-Range", content_range.as_deref())
+        .with_checked(
+            "Content-Type",
+            content_type.as_deref().and_then(relay::media_type),
+        )
+        .with_checked(
+            "Last-Modified",
+            last_modified.as_deref().and_then(relay::date),
+        )
+        .with_checked("ETag", etag.as_deref().and_then(relay::entity_tag)))
+}

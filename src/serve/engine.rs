@@ -1,0 +1,147 @@
+//! Runs `tiny_http` where only the gate can reach it.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+
+use super::sync::lock;
+
+/// The longest path of a unix socket: `sun_path` of sockaddr_un holds 108 bytes with its NUL
+/// (unix(7)).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// `tiny_http` on a unix socket in a directory that only this user can enter.
+pub(super) struct Engine {
+    // Dropped before its directory: it wakes its accepting thread through the socket.
+    running: Mutex<Running>,
+    directory: tempfile::TempDir,
+    stopping: AtomicBool,
+}
+
+struct Running {
+    server: Arc<tiny_http::Server>,
+    socket: PathBuf,
+    generation: u32,
+}
+
+impl Engine {
+    /// Starts it, with a thread that calls `handle` for each request.
+    pub(super) fn start(
+        mut handle: impl FnMut(tiny_http::Request) + Send + 'static,
+        mut on_restart: impl FnMut(&str) + Send + 'static,
+    ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>)> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // `tiny_http` is started in the thread as well, so that its own threads get the name.
+        let thread = std::thread::Builder::new()
+            .name("serve-engine".to_owned())
+            .spawn(move || {
+                let engine = match Engine::create() {
+                    Ok(engine) => Arc::new(engine),
+                    Err(error) => {
+                        let _ = sender.send(Err(error));
+                        return;
+                    }
+                };
+                if sender.send(Ok(Arc::clone(&engine))).is_ok() {
+                    engine.run(&mut handle, &mut on_restart);
+                }
+            })
+            .context("starting the HTTP server's thread")?;
+        let engine = receiver
+            .recv()
+            .context("waiting for the HTTP server's thread")??;
+        Ok((engine, thread))
+    }
+
+    fn create() -> anyhow::Result<Self> {
+        let directory = private_directory()?;
+        let running = Running::start(directory.path(), 0)?;
+        Ok(Engine {
+            directory,
+            running: Mutex::new(running),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    fn run(&self, handle: &mut dyn FnMut(tiny_http::Request), on_restart: &mut dyn FnMut(&str)) {
+        while !self.stopping.load(Ordering::SeqCst) {
+            let server = Arc::clone(&lock(&self.running).server);
+            match server.recv() {
+                Ok(request) => handle(request),
+                Err(_) if self.stopping.load(Ordering::SeqCst) => break,
+                // It stops accepting for good when `accept` fails once, for example because
+                // the process has no descriptor left for a moment.
+                Err(error) => {
+                    on_restart(&format!("the HTTP server stopped accepting: {error}"));
+                    if !self.restart() {
+                        on_restart("the HTTP server could not be started again");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn restart(&self) -> bool {
+        /// Descriptors come back as transfers end.
+        const ATTEMPTS: u32 = 50;
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+        for _ in 0..ATTEMPTS {
+            let mut running = lock(&self.running);
+            let generation = running.generation + 1;
+            if let Ok(next) = Running::start(self.directory.path(), generation) {
+                *running = next;
+                return true;
+            }
+            drop(running);
+            if self.stopping.load(Ordering::SeqCst) {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        false
+    }
+
+    /// A channel to it, for one request.
+    pub(super) fn connect(&self) -> std::io::Result<UnixStream> {
+        let socket = lock(&self.running).socket.clone();
+        UnixStream::connect(socket)
+    }
+
+    /// Makes its thread end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        lock(&self.running).server.unblock();
+    }
+}
+
+impl Running {
+    fn start(directory: &Path, generation: u32) -> anyhow::Result<Self> {
+        let socket = directory.join(generation.to_string());
+        let server = tiny_http::Server::http_unix(&socket)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| format!("listening on {}", socket.display()))?;
+        Ok(Running {
+            server: Arc::new(server),
+            socket,
+            generation,
+        })
+    }
+}
+
+fn private_directory() -> anyhow::Result<tempfile::TempDir> {
+    let usual = std::env::temp_dir();
+    let fallback = PathBuf::from("/tmp");
+    // "/ozr-serve-XXXXXX/4294967295"
+    let room = |base: &Path| base.as_os_str().len() + 30 <= MAX_SOCKET_PATH;
+    let base = if room(&usual) { usual } else { fallback };
+    // `tempfile` makes directories with mode 0700.
+    tempfile::Builder::new()
+        .prefix("ozr-serve-")
+        .tempdir_in(&base)
+        .with_context(|| format!("making a directory for a socket in {}", base.display()))
+}

@@ -1,0 +1,203 @@
+//! Passes on what another server has, for guests that cannot reach it themselves.
+//!
+//! What the other server says is no more trusted than the guest: of its headers only those pass
+//! that match a fixed grammar, and its error pages do not.
+
+use std::io::Read;
+
+use super::range;
+
+/// The other server, below one base URL.
+pub trait Upstream: Send + Sync {
+    /// Asks for `path` below the base: percent-encoded, without `/` in front, empty for the base
+    /// itself. `range` is one well-formed `bytes=…` range. Implementations follow redirects and
+    /// have time-outs of their own; an error becomes 502 for the guest.
+    fn open(
+        &self,
+        path: &str,
+        head_only: bool,
+        range: Option<&str>,
+    ) -> anyhow::Result<UpstreamResponse>;
+}
+
+/// What the other server answered.
+pub struct UpstreamResponse {
+    /// The status code.
+    pub status: u16,
+    /// Length of the body in bytes (of what the body would be, for a HEAD request).
+    pub content_length: Option<u64>,
+    /// `Content-Type`, unchecked.
+    pub content_type: Option<String>,
+    /// `Content-Range`, unchecked.
+    pub content_range: Option<String>,
+    /// `Last-Modified`, unchecked.
+    pub last_modified: Option<String>,
+    /// `ETag`, unchecked.
+    pub etag: Option<String>,
+    /// The body; not read for HEAD requests and errors.
+    pub body: Box<dyn Read + Send>,
+}
+
+impl std::fmt::Debug for UpstreamResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpstreamResponse")
+            .field("status", &self.status)
+            .field("content_length", &self.content_length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is told to the guest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// 200 with the body, of this length if known.
+    Whole(Option<u64>),
+    /// 206 with the body: first and last byte's offsets.
+    Part(u64, u64),
+    /// 416, with the resource's length if known.
+    Unsatisfiable(Option<u64>),
+    /// This status, without the other server's body.
+    Error(u16),
+}
+
+/// Judges the answer to a request that had a range or had none.
+pub(super) fn judge(response: &UpstreamResponse, with_range: bool) -> Verdict {
+    match response.status {
+        200 => Verdict::Whole(response.content_length),
+        206 if with_range => judge_part(response),
+        416 if with_range => {
+            let range = response.content_range.as_deref();
+            Verdict::Unsatisfiable(range.and_then(range::unsatisfied_range))
+        }
+        // The guest's own choice of words does not matter to it: it may not, or there is none.
+        401 | 403 | 407 | 451 => Verdict::Error(403),
+        404 => Verdict::Error(404),
+        410 => Verdict::Error(410),
+        // dnf tries again after these.
+        429 | 503 => Verdict::Error(503),
+        504 => Verdict::Error(504),
+        // A 304 too: we never ask with a condition, so it answers nothing.
+        _ => Verdict::Error(502),
+    }
+}
+
+fn judge_part(response: &UpstreamResponse) -> Verdict {
+    let range = response.content_range.as_deref();
+    let Some((first, last)) = range.and_then(range::content_range) else {
+        return Verdict::Error(502);
+    };
+    match response.content_length {
+        Some(length) if length != last - first + 1 => Verdict::Error(502),
+        _ => Verdict::Part(first, last),
+    }
+}
+
+/// `value` if it is a plain media type: `type/subtype` and at most a charset.
+pub(super) fn media_type(value: &str) -> Option<&str> {
+    let (essence, charset) = match value.split_once(';') {
+        Some((essence, rest)) => (essence, rest.trim_start().strip_prefix("charset=")?),
+        None => (value, "utf-8"),
+    };
+    let (kind, subtype) = essence.split_once('/')?;
+    let token = |text: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+        !text.is_empty() && text.len() <= 80 && text.bytes().all(allowed)
+    };
+    (token(kind) && token(subtype) && token(charset)).then_some(value)
+}
+
+/// `value` if it is a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(super) fn date(value: &str) -> Option<&str> {
+    let shape = "Aaa, 00 Aaa 0000 00:00:00 GMT";
+    let fits = |(byte, shape): (u8, u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        b'a' => byte.is_ascii_lowercase(),
+        b'A' => byte.is_ascii_uppercase(),
+        literal => byte == literal,
+    };
+    let same_length = value.len() == shape.len();
+    (same_length && value.bytes().zip(shape.bytes()).all(fits)).then_some(value)
+}
+
+/// `value` if it is an entity tag: `"…"` or `W/"…"`.
+pub(super) fn entity_tag(value: &str) -> Option<&str> {
+    let opaque = value.strip_prefix("W/").unwrap_or(value);
+    let inner = opaque.strip_prefix('"')?.strip_suffix('"')?;
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+    (inner.len() <= 128 && inner.bytes().all(allowed)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, length: Option<u64>, range: Option<&str>) -> UpstreamResponse {
+        UpstreamResponse {
+            status,
+            content_length: length,
+            content_type: None,
+            content_range: range.map(str::to_owned),
+            last_modified: None,
+            etag: None,
+            body: Box::new(std::io::empty()),
+        }
+    }
+
+    #[test]
+    fn verdicts() {
+        let part = Some("bytes 2-4/10");
+        let table = [
+            (response(200, Some(5), None), false, Verdict::Whole(Some(5))),
+            (response(200, None, None), true, Verdict::Whole(None)),
+            (response(206, Some(3), part), true, Verdict::Part(2, 4)),
+            (response(206, None, part), true, Verdict::Part(2, 4)),
+            (response(206, Some(4), part), true, Verdict::Error(502)),
+            (response(206, Some(3), None), true, Verdict::Error(502)),
+            (response(206, Some(3), part), false, Verdict::Error(502)),
+            (
+                response(416, None, Some("bytes */7")),
+                true,
+                Verdict::Unsatisfiable(Some(7)),
+            ),
+            (response(416, None, None), false, Verdict::Error(502)),
+            (response(304, None, None), false, Verdict::Error(502)),
+            (response(401, None, None), false, Verdict::Error(403)),
+            (response(404, None, None), false, Verdict::Error(404)),
+            (response(500, None, None), false, Verdict::Error(502)),
+            (response(503, None, None), false, Verdict::Error(503)),
+            (response(302, None, None), false, Verdict::Error(502)),
+        ];
+        for (response, with_range, verdict) in table {
+            assert_eq!(judge(&response, with_range), verdict, "{response:?}");
+        }
+    }
+
+    #[test]
+    fn header_values() {
+        assert!(media_type("application/x-rpm").is_some());
+        assert!(media_type("text/plain; charset=UTF-8").is_some());
+        for bad in [
+            "",
+            "text",
+            "text/",
+            "text/plain\r\nX: y",
+            "text/plain; a=b",
+            "a/b c",
+        ] {
+            assert_eq!(media_type(bad), None, "{bad:?}");
+        }
+        assert!(date("Sun, 06 Nov 1994 08:49:37 GMT").is_some());
+        for bad in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        ] {
+            assert_eq!(date(bad), None, "{bad:?}");
+        }
+        assert!(entity_tag("\"5f-1\"").is_some());
+        assert!(entity_tag("W/\"5f\"").is_some());
+        for bad in ["", "\"", "5f", "\"a\"b\"", "\"a\r\nb\"", "\"a b\""] {
+            assert_eq!(entity_tag(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Starting, filling and stopping the server.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc::UnboundedReceiver;
+use url::Url;
+
+use super::access::{Access, AccessLog, Totals};
+use super::answer;
+use super::catalogue::{Catalogue, Content, Item};
+use super::connections::Connections;
+use super::engine::Engine;
+use super::exchange::Exchanges;
+use super::gate;
+use super::limits::Limits;
+use super::relay::Upstream;
+use super::sync::{Threads, lock};
+use crate::ui::event::Reporter;
+
+/// How long stopping waits for the threads. All but those that wait for a mirror end at once.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where the server listens, and under which name the guest knows it.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// The only address that is listened on.
+    pub bind: IpAddr,
+    /// The host in the URLs for the guest, such as `10.0.2.2` with user networking.
+    pub guest_host: String,
+    /// Where accesses are logged; appended to, mode 0600 if new.
+    pub access_log: Option<PathBuf>,
+}
+
+/// What the server's threads share.
+pub(super) struct Shared {
+    /// 128 random bits in hexadecimal: the first segment of every path.
+    pub(super) token: String,
+    pub(super) limits: Limits,
+    pub(super) reporter: Reporter,
+    pub(super) catalogue: RwLock<Catalogue>,
+    pub(super) connections: Connections,
+    pub(super) exchanges: Exchanges,
+    pub(super) access: AccessLog,
+    pub(super) threads: Arc<Threads>,
+    pub(super) stopping: AtomicBool,
+    engine: Mutex<Option<Arc<Engine>>>,
+}
+
+impl Shared {
+    /// There from before the first connection is accepted until the server stops.
+    pub(super) fn engine(&self) -> Option<Arc<Engine>> {
+        lock(&self.engine).clone()
+    }
+
+    /// `text` without the secret path, in whatever case.
+    pub(super) fn mask(&self, text: &str) -> String {
+        let lower = text.to_ascii_lowercase();
+        match lower.find(&self.token) {
+            Some(start) => {
+                let rest = self.mask(&text[start + self.token.len()..]);
+                format!("{}…{rest}", &text[..start])
+            }
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// The running server; stops when dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    base: Url,
+    listener: Arc<TcpListener>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the secret path.
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts serving, on a port that the kernel chooses. Every request that is over is sent
+    /// through the channel.
+    pub fn start(
+        options: ServeOptions,
+        reporter: Reporter,
+    ) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
+        Server::start_with_limits(options, Limits::default(), reporter)
+    }
+
+    /// Starts serving with limits other than the usual ones.
+    pub fn start_with_limits(
+        options: ServeOptions,
+        limits: Limits,
+        reporter: Reporter,
+    ) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
+        let listener = TcpListener::bind((options.bind, 0))
+            .with_context(|| format!("listening on {} for the guest", options.bind))?;
+        let address = listener.local_addr().context("reading the port")?;
+        let token = random_token()?;
+        let base = base_url(&options.guest_host, address.port(), &token)?;
+        let (access, receiver) = AccessLog::open(options.access_log.as_deref())?;
+        let shared = Arc::new(Shared {
+            token,
+            limits,
+            reporter,
+            catalogue: RwLock::default(),
+            connections: Connections::default(),
+            exchanges: Exchanges::default(),
+            access,
+            threads: Arc::default(),
+            stopping: AtomicBool::new(false),
+            engine: Mutex::new(None),
+        });
+        let (engine, engine_thread) = start_engine(&shared)?;
+        *lock(&shared.engine) = Some(engine);
+        let mut server = Server {
+            shared: Arc::clone(&shared),
+            address,
+            base,
+            listener: Arc::new(listener),
+            threads: vec![engine_thread],
+        };
+        let listener = Arc::clone(&server.listener);
+        let accept_thread = std::thread::Builder::new()
+            .name("serve-accept".to_owned())
+            .spawn(move || gate::accept(&shared, &listener))
+            .context("starting a thread for the guest's connections")?;
+        server.threads.push(accept_thread);
+        Ok((server, receiver))
+    }
+
+    /// Serves a file and gives the guest's URL of it, which cannot be guessed. The name
+    /// [`KICKSTART_NAME`](super::KICKSTART_NAME) makes it the kickstart; any other is for logs
+    /// and records only.
+    pub fn add(&self, name: &str, content: Content, content_type: &str) -> Url {
+        let item = Item {
+            name: name.to_owned(),
+            content,
+            content_type: content_type.to_owned(),
+        };
+        let path = self.catalogue(|catalogue| catalogue.add(item));
+        self.url(&path)
+    }
+
+    /// Relays everything below `upstream`; gives the guest's URL of its base, with a slash at
+    /// its end. The name [`TREE_NAME`](super::TREE_NAME) makes it the install tree.
+    pub fn add_relay(&self, name: &str, upstream: Arc<dyn Upstream>) -> Url {
+        let path = self.catalogue(|catalogue| catalogue.add_relay(name, upstream));
+        self.url(&path)
+    }
+
+    fn catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
+        let catalogue = self.shared.catalogue.write();
+        change(&mut catalogue.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn url(&self, path: &str) -> Url {
+        self.base.join(path).expect("a path of plain characters")
+    }
+
+    /// The port that is listened on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Sums over all requests so far.
+    pub fn totals(&self) -> Totals {
+        self.shared.access.totals()
+    }
+
+    /// Stops listening, ends all connections and waits for the threads, within about a second.
+    /// Accesses cut short thereby are still sent through the channel.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        if self.shared.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // On Linux this makes a blocked accept(2) return with EINVAL.
+        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
+        self.shared.connections.close();
+        let engine = lock(&self.shared.engine).take();
+        if let Some(engine) = &engine {
+            engine.stop();
+        }
+        for thread in self.threads.drain(..) {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+        // Removes its socket and directory.
+        drop(engine);
+        if !self.shared.threads.wait(STOP_PATIENCE) {
+            let message = "a relay still waits for its mirror; it ends by its own time-out";
+            self.shared.reporter.detail(message);
+        }
+        self.shared.access.close();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+fn start_engine(shared: &Arc<Shared>) -> anyhow::Result<(Arc<Engine>, JoinHandle<()>)> {
+    let reporter = shared.reporter.clone();
+    let weak = Arc::downgrade(shared);
+    let handle = move |request| {
+        let Some(shared) = weak.upgrade() else {
+            return;
+        };
+        let threads = Arc::clone(&shared.threads);
+        // On failure the request is dropped, which `tiny_http` answers with 500.
+        let _ = threads.spawn("serve-answer", move || answer::answer(&shared, request));
+    };
+    Engine::start(handle, move |message| reporter.warn(message))
+}
+
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("reading random bytes")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn base_url(guest_host: &str, port: u16, token: &str) -> anyhow::Result<Url> {
+    let host = match guest_host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => guest_host.to_owned(),
+    };
+    url::Host::parse(&host).with_context(|| format!("reading the guest's name for us: {host}"))?;
+    let url = format!("http://{host}:{port}/{token}/");
+    Url::parse(&url).with_context(|| format!("making a URL with the host {host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_long_and_differ() {
+        let (one, two) = (random_token().unwrap(), random_token().unwrap());
+        assert_eq!(one.len(), 32);
+        assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn hosts_in_urls() {
+        let url = |host| base_url(host, 80, "t").map(String::from).ok();
+        assert_eq!(url("10.0.2.2").as_deref(), Some("http://10.0.2.2/t/"));
+        assert_eq!(url("fd00::1").as_deref(), Some("http://[fd00::1]/t/"));
+        for bad in ["", "a b", "a/b", "u@h"] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
+    }
+}
