@@ -1,0 +1,396 @@
+//! A kickstart into its [`Outline`].
+//!
+//! This follows pykickstart's state machine (3.78, `parser.py`), with one difference: it reads
+//! on after a finding, where the installer gives up, so that all findings come at once.
+
+use std::ops::Range;
+
+use super::outline::{Command, Include, Item, Outline, Section, SectionKind};
+use super::words::{Comments, SplitError, Word, split};
+use crate::diagnostic::{Diagnostic, Severity, Source};
+
+/// The UTF-8 byte order mark.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The bytes of a kickstart as text.
+///
+/// # Errors
+/// The place of the first byte that is not UTF-8: the installer decodes kickstarts strictly.
+pub fn decode(bytes: Vec<u8>, name: &str) -> Result<String, Diagnostic> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let byte = error.as_bytes()[at];
+        // The replacement text is the same as the original up to the bad byte.
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let source = Source { name, text: &text };
+        Diagnostic::error(
+            source,
+            at..at + 1,
+            format!("byte {at} (0x{byte:02x}) is not UTF-8, and the installer reads nothing else"),
+        )
+        .help("save the file as UTF-8, for example with `iconv -t UTF-8`")
+    })
+}
+
+/// Scans a kickstart.
+///
+/// # Errors
+/// Everything that would make any installer refuse the text as a whole: unclosed quotes and
+/// sections, unknown sections, `%include` without a file. Commands are not checked.
+pub fn scan(text: &str, name: &str) -> Result<Outline, Vec<Diagnostic>> {
+    let (outline, findings) = scan_all(text, name);
+    if findings.iter().any(|f| f.severity == Severity::Error) {
+        return Err(findings);
+    }
+    Ok(outline)
+}
+
+/// Scans a kickstart and returns what was understood beside the findings.
+pub fn scan_all(text: &str, name: &str) -> (Outline, Vec<Diagnostic>) {
+    let mut scanner = Scanner {
+        source: Source { name, text },
+        lines: Lines {
+            text,
+            offset: 0,
+            number: 0,
+        },
+        items: Vec::new(),
+        findings: Vec::new(),
+    };
+    let byte_order_mark = text.starts_with(BYTE_ORDER_MARK);
+    if byte_order_mark {
+        scanner.lines.offset = BYTE_ORDER_MARK.len();
+        scanner.items.push(Item::Nothing(0..BYTE_ORDER_MARK.len()));
+    }
+    while let Some(line) = scanner.lines.next() {
+        let item = scanner.line(&line);
+        scanner.items.push(item);
+    }
+    let outline = Outline {
+        items: scanner.items,
+        byte_order_mark,
+    };
+    (outline, scanner.findings)
+}
+
+/// One line, with its line end.
+#[derive(Clone)]
+struct Line<'a> {
+    text: &'a str,
+    span: Range<usize>,
+    number: usize,
+}
+
+impl Line<'_> {
+    fn is_blank_or_comment(&self) -> bool {
+        let start = self.text.trim_start();
+        start.is_empty() || start.starts_with('#')
+    }
+
+    /// The span of the first word of the line, as white space delimits it.
+    fn first_word(&self) -> Range<usize> {
+        let start = self.span.start + self.text.len() - self.text.trim_start().len();
+        let word = self.text.split_whitespace().next().unwrap_or_default();
+        start..start + word.len()
+    }
+}
+
+struct Lines<'a> {
+    text: &'a str,
+    offset: usize,
+    number: usize,
+}
+
+/// Where Python's `str.splitlines()` ends a line, beside `\r\n`.
+const LINE_ENDS: [char; 10] = [
+    '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
+];
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let rest = &self.text[self.offset..];
+        if rest.is_empty() {
+            return None;
+        }
+        let length = match rest.find(LINE_ENDS) {
+            None => rest.len(),
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + rest[at..].chars().next().map_or(0, char::len_utf8),
+        };
+        let span = self.offset..self.offset + length;
+        self.offset = span.end;
+        self.number += 1;
+        Some(Line {
+            text: &rest[..length],
+            span,
+            number: self.number,
+        })
+    }
+}
+
+struct Scanner<'a> {
+    source: Source<'a>,
+    lines: Lines<'a>,
+    items: Vec<Item>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Scanner<'_> {
+    /// One line outside of any section.
+    fn line(&mut self, line: &Line<'_>) -> Item {
+        if line.is_blank_or_comment() {
+            return Item::Nothing(line.span.clone());
+        }
+        let Some(words) = self.words(line, Comments::Allowed) else {
+            return Item::Broken(line.span.clone());
+        };
+        let tag = match words.first() {
+            Some(first) if !first.text.is_empty() => first.text.clone(),
+            _ => {
+                self.error(line.first_word(), "a line starts with an empty word")
+                    .help("start the line with the name of a command, or remove it");
+                return Item::Broken(line.span.clone());
+            }
+        };
+        match tag.as_str() {
+            "%include" | "%ksappend" => match self.include(line, &words) {
+                Some(include) => Item::Include(include),
+                None => Item::Broken(line.span.clone()),
+            },
+            "%end" => {
+                self.error(line.first_word(), "`%end` closes nothing here")
+                    .help("remove it, or add the section header that it should close");
+                Item::Broken(line.span.clone())
+            }
+            _ if tag.starts_with('%') => self.section(line, words),
+            _ => Item::Command(Command {
+                words,
+                span: line.span.clone(),
+                line: line.number,
+            }),
+        }
+    }
+
+    fn section(&mut self, header_line: &Line<'_>, header: Vec<Word>) -> Item {
+        let tag = header[0].text.clone();
+        let kind = SectionKind::from_tag(&tag);
+        if kind == SectionKind::Unknown {
+            self.error(header[0].span.clone(), format!("unknown section `{tag}`"))
+                .help("known are %packages, %pre, %pre-install, %post, %onerror, %traceback, %certificate, %addon and %anaconda");
+        }
+        let start = header_line.span.end;
+        let mut section = Section {
+            kind,
+            header,
+            line: header_line.number,
+            body: start..start,
+            includes: Vec::new(),
+            span: header_line.span.clone(),
+        };
+        loop {
+            let (offset, number) = (self.lines.offset, self.lines.number);
+            let Some(line) = self.lines.next() else {
+                break;
+            };
+            // Comments count as lines of a script; elsewhere a tag in a comment means nothing
+            // either, because it does not stand at the start of the line.
+            let first = line.text.split_whitespace().next().unwrap_or_default();
+            match first {
+                "%end" => {
+                    // The words after %end are ignored, but they are split without comments: an
+                    // apostrophe there stops the installer.
+                    self.words(&line, Comments::Literal);
+                    section.body.end = line.span.start;
+                    section.span.end = line.span.end;
+                    return Item::Section(section);
+                }
+                "%include" | "%ksappend" => {
+                    let words = self.words(&line, Comments::Literal);
+                    let include = words.and_then(|words| self.include(&line, &words));
+                    section.includes.extend(include);
+                }
+                other if SectionKind::from_tag(other) != SectionKind::Unknown => {
+                    // The next section starts here: go back, and read it as one.
+                    self.lines.offset = offset;
+                    self.lines.number = number;
+                    break;
+                }
+                _ => {}
+            }
+            section.body.end = line.span.end;
+            section.span.end = line.span.end;
+        }
+        let tag_span = section.header[0].span.clone();
+        if kind != SectionKind::Unknown {
+            self.error(tag_span, format!("section `{tag}` is not closed"))
+                .help("close it with a line `%end`; inside a section no line may start with the name of another one");
+        }
+        Item::Section(section)
+    }
+
+    fn include(&mut self, line: &Line<'_>, words: &[Word]) -> Option<Include> {
+        let target = words.get(1).map(|word| word.text.clone());
+        let Some(target) = target.filter(|target| !target.is_empty()) else {
+            let tag = &words[0].text;
+            self.error(line.first_word(), format!("`{tag}` names no file"))
+                .help("write the path or the URL after it");
+            return None;
+        };
+        Some(Include {
+            target,
+            ksappend: words[0].text == "%ksappend",
+            span: line.span.clone(),
+        })
+    }
+
+    fn words(&mut self, line: &Line<'_>, comments: Comments) -> Option<Vec<Word>> {
+        match split(line.text, line.span.start, comments) {
+            Ok(words) => Some(words),
+            Err(SplitError::UnclosedQuote(span)) => {
+                self.error(span, "a quote is opened here and not closed on this line")
+                    .help("close the quote, or write `\\` before it to mean the character");
+                None
+            }
+            Err(SplitError::NothingEscaped(span)) => {
+                self.error(span, "the backslash at the end of the file escapes nothing")
+                    .help("remove it; lines of a kickstart cannot be continued");
+                None
+            }
+        }
+    }
+
+    /// Adds an error; the result takes the help.
+    fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> Finding<'_> {
+        self.findings
+            .push(Diagnostic::error(self.source, span, message));
+        Finding(self.findings.last_mut())
+    }
+}
+
+struct Finding<'a>(Option<&'a mut Diagnostic>);
+
+impl Finding<'_> {
+    fn help(self, help: &str) {
+        if let Some(finding) = self.0 {
+            finding.help = Some(help.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outline::{DisplayMode, EndAction, SourceKind};
+    use super::*;
+
+    fn outline(text: &str) -> Outline {
+        scan(text, "t.ks").unwrap_or_else(|findings| panic!("{findings:?}"))
+    }
+
+    fn refusals(text: &str) -> Vec<(usize, usize, String)> {
+        scan(text, "t.ks")
+            .expect_err(text)
+            .into_iter()
+            .map(|finding| (finding.line, finding.column, finding.message))
+            .collect()
+    }
+
+    #[test]
+    fn no_byte_is_lost() {
+        let texts = [
+            "",
+            "text",
+            "text\r\n\r\n# c\r\n%post --nochroot\r\nfoo\r\n%end\r\nreboot",
+            "\u{feff}text\n%packages\n@core\n%end # done\n\n%include /tmp/x\n",
+            "%post\nunclosed\n%pre\n%end\n%end\n%foo\nbar\n",
+            "a 'b\n\u{2028}%end\u{c}x\ry\u{85}",
+            "%ksappend\n%post\n%include\n",
+        ];
+        for text in texts {
+            let (outline, _) = scan_all(text, "t.ks");
+            let mut at = 0;
+            for item in &outline.items {
+                assert_eq!(item.span().start, at, "{text:?}: {:?}", outline.items);
+                at = item.span().end;
+            }
+            assert_eq!(at, text.len(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn answers_what_the_build_asks() {
+        let text = "url --url=http://m/os/\nrepo --name=a --baseurl http://m/a\ntext\ngraphical\n\
+                    rootpw x\nrootpw --lock\nreboot\nshutdown --eje\n%packages\n@core\n%end\n\
+                    %post\n# %end in a comment\n %endless\n%end\nhalt\npoweroff --kexec\n";
+        let outline = outline(text);
+        let (kind, source) = outline.source().unwrap();
+        assert_eq!((kind, source.line), (SourceKind::Packages, 1));
+        assert_eq!(source.option("url"), Some("http://m/os/"));
+        let repo = outline.repositories().next().unwrap();
+        assert_eq!(repo.option("name"), Some("a"));
+        assert_eq!(repo.option("baseurl"), Some("http://m/a"));
+        assert_eq!(outline.display_mode().unwrap().0, DisplayMode::Graphical);
+        assert_eq!(outline.rootpw().unwrap().line, 6);
+        let ending = outline.ending().unwrap();
+        assert_eq!(ending.action, EndAction::PowerOff);
+        assert!(ending.kexec && !ending.eject);
+        let post = outline.sections().last().unwrap();
+        assert_eq!(&text[post.body.clone()], "# %end in a comment\n %endless\n");
+        assert!(!outline.has_includes());
+    }
+
+    #[test]
+    fn includes_are_seen_everywhere() {
+        for text in [
+            "%include /tmp/x\n",
+            "%ksappend /x\n",
+            "%packages\n%include /p\n%end\n",
+            "%post\n  %include /p\n%end\n",
+        ] {
+            assert!(outline(text).has_includes(), "{text}");
+        }
+        assert!(!outline("%post\necho %include x\n%end\n").has_includes());
+    }
+
+    #[test]
+    fn line_ends_and_marks_do_not_matter() {
+        let outline = outline("\u{feff}text\r\nreboot");
+        assert!(outline.byte_order_mark);
+        let names: Vec<&str> = outline.commands().map(Command::name).collect();
+        assert_eq!(names, ["text", "reboot"]);
+        assert_eq!(outline.last("reboot").unwrap().line, 2);
+    }
+
+    #[test]
+    fn refusals_name_the_place() {
+        assert_eq!(
+            refusals("text\n  %post\nfoo\n%packages\n%end\n"),
+            [(2, 3, "section `%post` is not closed".to_string())]
+        );
+        assert_eq!(
+            refusals("%foo\n%end\n%end\n%include\nuser --gecos=\"a\n"),
+            [
+                (1, 1, "unknown section `%foo`".to_string()),
+                (3, 1, "`%end` closes nothing here".to_string()),
+                (4, 1, "`%include` names no file".to_string()),
+                (
+                    5,
+                    14,
+                    "a quote is opened here and not closed on this line".to_string()
+                ),
+            ]
+        );
+        assert_eq!(refusals("%post\nx").len(), 1);
+        assert_eq!(refusals("%post\nx\n%end # don't\n")[0].0, 3);
+        assert_eq!(refusals("'' x\n")[0].2, "a line starts with an empty word");
+    }
+
+    #[test]
+    fn other_encodings_are_refused_with_the_place() {
+        let finding = decode(b"text\nuser --gecos=J\xf6rg\n".to_vec(), "l.ks").unwrap_err();
+        assert_eq!((finding.line, finding.column), (2, 15));
+        assert!(finding.message.starts_with("byte 19 (0xf6)"), "{finding}");
+        assert_eq!(decode("ö".into(), "u.ks").unwrap(), "ö");
+    }
+}
