@@ -1,0 +1,217 @@
+//! What a guest is made of, and what its architecture makes of that.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::accel::Accel;
+use super::mac::Mac;
+use super::network::Network;
+use crate::distro::Arch;
+
+/// How the guest's machine starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// The machine's own: SeaBIOS on x86, SLOF on POWER, none on s390x.
+    Bios,
+    /// UEFI without secure boot, chosen by libvirt from the host's firmware descriptors.
+    Uefi,
+}
+
+impl fmt::Display for Firmware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Firmware::Bios => "bios",
+            Firmware::Uefi => "uefi",
+        })
+    }
+}
+
+/// The generation of the x86 machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Chipset {
+    /// q35 with PCI Express: virtio 1.0 devices.
+    #[default]
+    Modern,
+    /// i440fx with PCI: IDE disks, and virtio devices that old kernels (RHEL 6) know too.
+    Legacy,
+}
+
+/// What a disk is plugged into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum DiskBus {
+    #[default]
+    Virtio,
+    Scsi,
+    Sata,
+    Ide,
+}
+
+impl DiskBus {
+    /// libvirt's name of the bus.
+    pub fn name(self) -> &'static str {
+        match self {
+            DiskBus::Virtio => "virtio",
+            DiskBus::Scsi => "scsi",
+            DiskBus::Sata => "sata",
+            DiskBus::Ide => "ide",
+        }
+    }
+
+    /// What Linux calls the first disk there.
+    pub fn device(self) -> &'static str {
+        match self {
+            DiskBus::Virtio => "vda",
+            // libvirt wants `hda` on IDE, though every kernel since 2.6.19 says `sda`.
+            DiskBus::Ide => "hda",
+            DiskBus::Scsi | DiskBus::Sata => "sda",
+        }
+    }
+}
+
+impl FromStr for DiskBus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide]
+            .into_iter()
+            .find(|bus| bus.name() == text)
+            .ok_or_else(|| format!("`{text}` is not a disk bus: use virtio, scsi, sata or ide"))
+    }
+}
+
+/// The layout of a disk's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DiskFormat {
+    Qcow2,
+    Raw,
+}
+
+impl DiskFormat {
+    /// QEMU's and libvirt's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            DiskFormat::Qcow2 => "qcow2",
+            DiskFormat::Raw => "raw",
+        }
+    }
+}
+
+/// The guest's only disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskSpec {
+    /// Its file, absolute.
+    pub path: PathBuf,
+    /// The file's layout.
+    pub format: DiskFormat,
+    /// What it is plugged into.
+    pub bus: DiskBus,
+}
+
+/// A kernel that is started without the disk's boot loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectBoot {
+    /// The kernel, absolute.
+    pub kernel: PathBuf,
+    /// Its initial file system, absolute.
+    pub initrd: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
+}
+
+/// Everything about a guest that the build decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainSpec {
+    /// libvirt's name; see [`super::domain_name`].
+    pub name: String,
+    /// One line for people who list guests: the image's real name.
+    pub title: String,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// What runs its CPUs.
+    pub accel: Accel,
+    /// How old its machine is.
+    pub chipset: Chipset,
+    /// CPUs.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// What starts it.
+    pub firmware: Firmware,
+    /// The installer's kernel; without it, the disk is booted.
+    pub boot: Option<DirectBoot>,
+    /// Its disk.
+    pub disk: DiskSpec,
+    /// Its network.
+    pub network: Network,
+    /// libvirt's model of the network card (`virtio`, `e1000e` …).
+    pub nic_model: String,
+    /// The network card's address.
+    pub mac: Mac,
+    /// Where QEMU writes all that the console said.
+    pub console_log: PathBuf,
+    /// Which build this guest belongs to; stands in the domain's metadata.
+    pub build_id: String,
+}
+
+/// What an architecture's machines have, in libvirt's names. The only place that knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Platform {
+    /// Machine type.
+    pub(super) machine: &'static str,
+    /// `<target type=…>` of the serial port that is the console.
+    pub(super) console: Console,
+    /// Graphics card, where a screen makes sense.
+    pub(super) video: Option<&'static str>,
+    /// Elements of `<features>`.
+    pub(super) features: &'static [&'static str],
+}
+
+/// How a machine's console is said in domain XML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Console {
+    /// A `<serial>` with this target, and the console on it.
+    Serial(&'static str),
+    /// A `<console>` alone with this target.
+    Plain(&'static str),
+}
+
+impl DomainSpec {
+    /// What the guest's architecture makes of it.
+    pub(super) fn platform(&self) -> Platform {
+        let legacy = self.chipset == Chipset::Legacy || self.disk.bus == DiskBus::Ide;
+        match self.arch {
+            Arch::I386 | Arch::X86_64 => Platform {
+                machine: if legacy { "pc" } else { "q35" },
+                console: Console::Serial("isa-serial"),
+                video: Some("vga"),
+                features: &["acpi", "apic"],
+            },
+            Arch::Aarch64 | Arch::Armv7l => Platform {
+                machine: "virt",
+                // The board's PL011, `ttyAMA0`.
+                console: Console::Serial("system-serial"),
+                video: Some("virtio"),
+                // libvirt refuses ACPI on ARM without UEFI, whose part it is there.
+                features: match self.firmware {
+                    Firmware::Uefi => &["acpi"],
+                    Firmware::Bios => &[],
+                },
+            },
+            Arch::Ppc64 | Arch::Ppc64le => Platform {
+                machine: "pseries",
+                console: Console::Serial("spapr-vio-serial"),
+                video: Some("vga"),
+                features: &[],
+            },
+            Arch::S390x => Platform {
+                machine: "s390-ccw-virtio",
+                console: Console::Plain("sclp"),
+                video: None,
+                features: &[],
+            },
+        }
+    }
+}
