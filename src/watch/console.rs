@@ -131,7 +131,13 @@ impl Console {
         match sequence {
             // Reset, and the sequences that erase, insert, delete or scroll whole rows, or
             // change to the other screen: what is on the screen may be gone afterwards.
-            [0x1b, b'c'] | [0x1b, b'[', .., b'J' | b'L' | b'M' | b'S' | b'T' | b'h' | b'l'] => {
+            [0x1b, b'c']
+            | [
+                0x1b,
+                b'[',
+                ..,
+                b'J' | b'L' | b'M' | b'S' | b'T' | b'h' | b'l',
+            ] => {
                 self.collect(ROWS, out);
             }
             _ => {}
@@ -317,7 +323,9 @@ fn running_job(line: &str) -> Option<&str> {
     let (_, job) = line
         .strip_prefix('[')?
         .split_once(']')
-        .filter(|(stars, _)| stars.contains('*') && stars.bytes().all(|b| b == b'*' || b == b' '))?;
+        .filter(|(stars, _)| {
+            stars.contains('*') && stars.bytes().all(|b| b == b'*' || b == b' ')
+        })?;
     let start = job.find(" job is running for ")?;
     Some(job[start..].split(" (").next().unwrap_or(job))
 }

@@ -8,4 +8,9 @@
 
 pub mod console;
 pub mod escape;
+pub mod failures;
+pub mod logport;
 pub mod mark;
+pub mod patterns;
+pub mod phases;
+pub mod progress;
