@@ -1,0 +1,219 @@
+//! The log channel: the virtio-serial port `org.fedoraproject.anaconda.log.0`, to which anaconda
+//! makes rsyslog copy everything (anaconda 14.13 and later; not EL 6).
+//!
+//! The template `anaconda_syslog` (lorax, `common/rsyslog.conf`) writes one record a line:
+//! `HH:MM:SS,mmm LEVEL PROGRAM:MESSAGE`, control characters in the message as `#` and three
+//! octal digits.
+
+use super::escape;
+
+/// A longer record is cut. Anaconda logs tracebacks and dependency lists of some tens of KiB.
+const MAX_RECORD: usize = 256 * 1024;
+
+/// Syslog's severities, as the template spells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Level {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Err,
+    Crit,
+    Alert,
+    Emerg,
+}
+
+impl Level {
+    fn parse(name: &str) -> Option<Level> {
+        Some(match name {
+            "DEBUG" => Level::Debug,
+            "INFO" => Level::Info,
+            "NOTICE" => Level::Notice,
+            "WARNING" => Level::Warning,
+            "ERR" => Level::Err,
+            "CRIT" => Level::Crit,
+            "ALERT" => Level::Alert,
+            "EMERG" => Level::Emerg,
+            _ => return None,
+        })
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The guest's time of day, `HH:MM:SS,mmm`. The guest's clock may jump, and has no date.
+    pub time: String,
+    /// The severity. What anaconda's D-Bus modules print is logged as `WARNING` whatever it is
+    /// (`WARNING org.fedoraproject.Anaconda.Modules.Storage:DEBUG:blivet:…`).
+    pub level: Level,
+    /// The program: `anaconda`, `program`, `packaging`, `dnf`, `kernel`, `systemd` …
+    pub program: String,
+    /// The message, decoded; may hold line breaks, never other control characters.
+    pub message: String,
+}
+
+impl Record {
+    /// Reads one line; `None` if it is no record.
+    pub fn parse(line: &str) -> Option<Record> {
+        let (time, rest) = line.split_once(' ')?;
+        if !is_time(time) {
+            return None;
+        }
+        let (level, rest) = rest.split_once(' ')?;
+        let level = Level::parse(level)?;
+        let (program, message) = rest.split_once(':')?;
+        if program.is_empty() || program.contains(char::is_whitespace) {
+            return None;
+        }
+        Some(Record {
+            time: time.to_owned(),
+            level,
+            program: program.to_owned(),
+            message: escape::plain(&decode(message)),
+        })
+    }
+}
+
+/// `HH:MM:SS,mmm`.
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 12
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            2 | 5 => *byte == b':',
+            8 => *byte == b',',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+/// Undoes rsyslog's `$EscapeControlCharactersOnReceive`: `#` and three octal digits stand for a
+/// control character. `#` itself is not escaped, so only codes of control characters count.
+fn decode(message: &str) -> String {
+    let mut decoded = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find('#') {
+        decoded.push_str(&rest[..at]);
+        let code = rest
+            .get(at + 1..at + 4)
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+            .filter(|code| *code < 0x20 || *code == 0x7f);
+        match code {
+            Some(code) => {
+                decoded.push(char::from(code));
+                rest = &rest[at + 4..];
+            }
+            None => {
+                decoded.push('#');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    decoded.push_str(rest);
+    decoded
+}
+
+/// Cuts the port's stream into records. Lines that are none are left out: the port is rsyslog's
+/// alone, so they are torn pieces of a restart.
+#[derive(Debug, Default)]
+pub struct LogPort {
+    line: Vec<u8>,
+}
+
+impl LogPort {
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
+        self.append(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            records.extend(self.take());
+            self.append(piece);
+        }
+        records
+    }
+
+    /// The last record, when the port is closed without a line feed.
+    pub fn finish(&mut self) -> Option<Record> {
+        self.take()
+    }
+
+    fn append(&mut self, piece: &[u8]) {
+        let room = MAX_RECORD.saturating_sub(self.line.len());
+        self.line.extend(&piece[..piece.len().min(room)]);
+    }
+
+    fn take(&mut self) -> Option<Record> {
+        let record = Record::parse(String::from_utf8_lossy(&self.line).trim_end_matches('\r'));
+        self.line.clear();
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read() {
+        let record = Record::parse(
+            "09:08:07,006 ERR anaconda:anaconda: ui.tui: first line#012#011second#033[1m bold",
+        )
+        .unwrap();
+        assert_eq!(record.time, "09:08:07,006");
+        assert_eq!(record.level, Level::Err);
+        assert_eq!(record.program, "anaconda");
+        assert_eq!(
+            record.message,
+            "anaconda: ui.tui: first line\n\tsecond bold"
+        );
+    }
+
+    #[test]
+    fn what_is_no_record_is_left_out() {
+        for line in [
+            "",
+            "09:08:07,006",
+            "9:08:07,006 INFO a:b",
+            "09:08:07,006 LOUD a:b",
+            "09:08:07,006 INFO no colon",
+            "09:08:07,006 INFO two words:b",
+        ] {
+            assert_eq!(Record::parse(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn only_control_characters_are_decoded() {
+        assert_eq!(decode("#1 #101 #999 #12 a#012b#"), "#1 #101 #999 #12 a\nb#");
+        assert_eq!(decode("#0\u{e9}12"), "#0\u{e9}12");
+    }
+
+    #[test]
+    fn records_come_whole_however_the_stream_is_cut() {
+        let stream = "01:02:03,004 INFO systemd:Gr\u{fc}n\n torn\n01:02:03,005 CRIT kernel:x";
+        for size in [1, 5, 1000] {
+            let mut port = LogPort::default();
+            let mut records: Vec<Record> = stream
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|chunk| port.feed(chunk))
+                .collect();
+            records.extend(port.finish());
+            let messages: Vec<&str> = records.iter().map(|r| r.message.as_str()).collect();
+            assert_eq!(messages, ["Gr\u{fc}n", "x"]);
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_bounded() {
+        let mut port = LogPort::default();
+        port.feed(b"01:02:03,004 INFO a:");
+        for _ in 0..20 {
+            port.feed(&vec![b'x'; MAX_RECORD / 8]);
+        }
+        let record = port.feed(b"\n").remove(0);
+        assert!(record.message.len() <= MAX_RECORD);
+    }
+}
