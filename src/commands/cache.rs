@@ -1,10 +1,16 @@
 //! `ozr cache`
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use clap::Subcommand;
 
+use crate::build::paths;
+use crate::error::{Classify, Kind};
+use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
+use crate::options::config;
 use crate::ui::event::Reporter;
+use crate::ui::printer;
 
 /// `ozr cache list|prune|clear`
 #[derive(Debug, clap::Args)]
@@ -20,13 +26,17 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the cached files, one a line: size, last use, digest, URL
+    /// List the cached files, one a line: bytes, last use, SHA-256, URL, path
     List,
     /// Remove what no build has used for a while
     Prune {
         /// Remove what was last used longer ago than this
         #[arg(long, value_name = "DURATION", default_value = "30d")]
         older_than: humantime::Duration,
+
+        /// Then remove what was unused longest, until no more than this is left
+        #[arg(long, value_name = "MIB")]
+        max_size: Option<u64>,
     },
     /// Remove everything that no running build uses
     Clear,
@@ -36,6 +46,69 @@ enum Action {
 ///
 /// # Errors
 /// Input: the configuration is wrong. Host: the cache cannot be read or written.
-pub fn run(_args: &Args, _config: Option<&Path>, _reporter: &Reporter) -> anyhow::Result<()> {
-    anyhow::bail!("waits for the mirror branch")
+pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let configured = config::load(config)?.cache_dir;
+    let dir = match args.cache_dir.clone().or(configured) {
+        Some(dir) => dir,
+        None => paths::default_cache_dir().kind(Kind::Host)?,
+    };
+    if !dir.exists() {
+        reporter.note(format!("there is no cache at {}", dir.display()));
+        return Ok(());
+    }
+    let cache = Cache::open(&dir).map_err(|fault| fault.into_error())?;
+    match &args.action {
+        Action::List => {
+            let entries = cache.list().kind(Kind::Host)?;
+            let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+            for entry in &entries {
+                printer::print_result(&line(entry));
+            }
+            reporter.note(format!(
+                "{} files, {} MiB in {}",
+                entries.len(),
+                bytes >> 20,
+                dir.display()
+            ));
+        }
+        Action::Prune {
+            older_than,
+            max_size,
+        } => {
+            let rules = PruneRules {
+                unused_for: Some(**older_than),
+                max_bytes: max_size.map(|mib| mib << 20),
+            };
+            report(&cache.prune(&rules).kind(Kind::Host)?, reporter);
+        }
+        Action::Clear => report(&cache.clear().kind(Kind::Host)?, reporter),
+    }
+    Ok(())
+}
+
+fn line(entry: &CacheEntry) -> String {
+    // Times before 1970 do not come from a sane clock.
+    let used = humantime::format_rfc3339_seconds(entry.used.max(UNIX_EPOCH));
+    let in_use = if entry.in_use { "\tin use" } else { "" };
+    format!(
+        "{}\t{used}\t{}\t{}\t{}{in_use}",
+        entry.bytes,
+        entry.sha256,
+        entry.url,
+        entry.path.display()
+    )
+}
+
+fn report(removal: &Removal, reporter: &Reporter) {
+    for entry in &removal.removed {
+        reporter.detail(format!("removed {}", entry.url));
+    }
+    for entry in &removal.kept_in_use {
+        reporter.note(format!("{} stays: a running build uses it", entry.url));
+    }
+    reporter.note(format!(
+        "removed {} files, {} MiB",
+        removal.removed.len(),
+        removal.bytes >> 20
+    ));
 }

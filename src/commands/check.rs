@@ -1,8 +1,12 @@
 //! `ozr check`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::ui::event::Reporter;
+use super::input;
+use crate::diagnostic::Diagnostic;
+use crate::error::{Classify, Kind, failure};
+use crate::tdl::{self, Template};
+use crate::ui::event::{Event, Reporter};
 
 /// `ozr check TEMPLATE…`
 #[derive(Debug, clap::Args)]
@@ -16,6 +20,60 @@ pub struct Args {
 ///
 /// # Errors
 /// Input: a template is wrong or cannot be read.
-pub fn run(_args: &Args, _reporter: &Reporter) -> anyhow::Result<()> {
-    anyhow::bail!("waits for the tdl branch")
+pub fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<()> {
+    let mut wrong = 0;
+    for path in &args.templates {
+        let checked = template(path, reporter).and_then(|template| {
+            let findings = template.release().err().map(<[Diagnostic]>::to_vec);
+            findings.map_or(Ok(()), |findings| Err(refuse(path, findings, reporter)))
+        });
+        match checked {
+            Ok(()) => reporter.note(format!("{}: no error", input::display_name(path))),
+            // One template's trouble does not hide the next one's.
+            Err(error) if args.templates.len() > 1 => {
+                reporter.event(Event::Error(format!("{error:#}")));
+                wrong += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if wrong > 0 {
+        let message = format!("{wrong} of {} templates are wrong", args.templates.len());
+        return Err(failure(Kind::Input, message));
+    }
+    Ok(())
+}
+
+/// Reads a template and reports what there is to say of it.
+///
+/// # Errors
+/// Input: it is wrong or cannot be read.
+pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<Template> {
+    let name = input::display_name(path);
+    let bytes = input::read(path, "template")?;
+    let text = match tdl::decode(&bytes, &name) {
+        Ok(text) => text,
+        Err(finding) => return Err(refuse(path, vec![finding], reporter)),
+    };
+    let template = tdl::parse(&text, &name)
+        .map_err(|findings| refuse(path, findings, reporter))
+        .kind(Kind::Input)?;
+    for warning in &template.warnings {
+        reporter.event(Event::Finding(warning.clone()));
+    }
+    Ok(template)
+}
+
+/// Reports findings and makes the one sentence that ends the command.
+pub fn refuse(path: &Path, findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Error {
+    let count = findings.len();
+    for finding in findings {
+        reporter.event(Event::Finding(finding));
+    }
+    let errors = if count == 1 { "an error" } else { "errors" };
+    let name = input::display_name(path);
+    failure(
+        Kind::Input,
+        format!("{name} has {errors}: correct what is shown above"),
+    )
 }

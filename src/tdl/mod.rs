@@ -147,11 +147,7 @@ fn read_disk(root: &Element, findings: &mut Findings<'_>) -> Option<u64> {
     let (text, span) = findings.text(disk, "size")?;
     match size::parse(text) {
         Ok(None) if !text.is_empty() => {
-            findings.warn(
-                &span,
-                "a disk size of 0 means the default size",
-                size::HELP,
-            );
+            findings.warn(&span, "a disk size of 0 means the default size", size::HELP);
             None
         }
         Ok(size) => size,

@@ -190,8 +190,10 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         let span = before..position(reader.buffer_position());
         match event {
             Event::Start(_) | Event::Empty(_) if open.is_empty() && root.is_some() => {
-                return Err(XmlError::new(span, "a second root element follows the first")
-                    .help("a template is one <template> element"));
+                return Err(
+                    XmlError::new(span, "a second root element follows the first")
+                        .help("a template is one <template> element"),
+                );
             }
             Event::Start(ref start) | Event::Empty(ref start) => {
                 elements += 1;
@@ -258,7 +260,8 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         ));
     }
     root.ok_or_else(|| {
-        XmlError::new(0..0, "the file holds no element").help("a template is one <template> element")
+        XmlError::new(0..0, "the file holds no element")
+            .help("a template is one <template> element")
     })
 }
 
@@ -386,7 +389,10 @@ fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) ->
 
 fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlError {
     let (at, message) = match *error {
-        AttrError::ExpectedEq(at) => (at, "`=` and a quoted value must follow the attribute's name"),
+        AttrError::ExpectedEq(at) => (
+            at,
+            "`=` and a quoted value must follow the attribute's name",
+        ),
         AttrError::ExpectedValue(at) | AttrError::UnquotedValue(at) => {
             (at, "the attribute's value must stand in quotes")
         }
@@ -461,7 +467,10 @@ mod tests {
             ("<a><![CDATA[ ", "CDATA"),
             ("<a", "tag"),
             ("<!DOCTYPE a><a/>", "DOCTYPE"),
-            ("<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>", "DOCTYPE"),
+            (
+                "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>",
+                "DOCTYPE",
+            ),
             (" <?xml version='1.0'?><a/>", "behind the beginning"),
         ] {
             let message = refusal(text);

@@ -16,6 +16,8 @@ pub enum Event {
     Note(String),
     /// Something that works, but probably not as meant.
     Warning(String),
+    /// Something failed, and the command goes on with the rest.
+    Error(String),
     /// A finding in a template, kickstart or configuration file.
     Finding(Diagnostic),
     /// A line of the guest's console, shown with `-vv`.

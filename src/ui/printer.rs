@@ -81,6 +81,7 @@ impl Sink for Printer {
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
             Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
+            Event::Error(text) => self.line(Verbosity::Quiet, &format!("error: {text}")),
             Event::Finding(finding) => {
                 let least = match finding.severity {
                     Severity::Error => Verbosity::Quiet,
