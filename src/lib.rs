@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, options, ui::event, diagnostic, error}
+//!                               → {tdl, kickstart, distro, options, machine, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -18,6 +18,7 @@
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`tdl`]: the template language. [`kickstart`]: the kickstart language.
 //! * [`distro`]: what is known of each release.
+//! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`ui`]: events, and the only place that prints.
 
@@ -30,6 +31,7 @@ pub mod error;
 pub mod host;
 pub mod image;
 pub mod kickstart;
+pub mod machine;
 pub mod mirror;
 pub mod options;
 pub mod serve;

@@ -14,6 +14,6 @@ mod tree;
 pub use arch::Arch;
 pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace};
 pub use names::{ReleaseError, ReleaseField};
-pub use needs::{DiskBus, Firmware, NicModel, SerialConsole, VirtioModel, serial_console};
+pub use needs::{SerialConsole, VirtioModel, serial_console};
 pub use release::{Generation, Product, Release};
 pub use tree::TreeLayout;

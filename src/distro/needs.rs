@@ -3,31 +3,7 @@
 use std::fmt;
 
 use super::{Arch, Generation, Release};
-
-/// How a guest starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// UEFI (edk2).
-    Uefi,
-    /// The machine's own: SLOF on ppc64, the channel subsystem on s390x. There is no choice.
-    Machine,
-}
-
-/// How the disk is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskBus {
-    /// virtio-blk: `/dev/vda`.
-    Virtio,
-}
-
-/// What network card the guest has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NicModel {
-    /// virtio-net.
-    Virtio,
-}
+use crate::machine::{DiskBus, Firmware};
 
 /// Which virtio the installer's kernel speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +52,7 @@ impl Release {
         match arch {
             Arch::I386 | Arch::X86_64 => Firmware::Bios,
             Arch::Aarch64 | Arch::Armv7l => Firmware::Uefi,
-            Arch::Ppc64 | Arch::Ppc64le | Arch::S390x => Firmware::Machine,
+            Arch::Ppc64 | Arch::Ppc64le | Arch::S390x => Firmware::Bios,
         }
     }
 
@@ -105,9 +81,9 @@ impl Release {
         DiskBus::Virtio
     }
 
-    /// The fastest network card that the installer knows.
-    pub fn nic_model(self) -> NicModel {
-        NicModel::Virtio
+    /// The fastest network card that the installer knows, in libvirt's words.
+    pub fn nic_model(self) -> &'static str {
+        "virtio"
     }
 
     /// Which virtio devices the kernel finds. RHEL 6 never learned virtio 1.0, RHEL 7 learned it
@@ -148,7 +124,7 @@ mod tests {
             assert_eq!(release.virtio_model(), virtio, "{release}");
             assert_eq!(release.has_log_port(), log_port, "{release}");
             assert_eq!(release.disk_bus(), DiskBus::Virtio);
-            assert_eq!(release.nic_model(), NicModel::Virtio);
+            assert_eq!(release.nic_model(), "virtio");
         }
     }
 
@@ -160,9 +136,9 @@ mod tests {
             (Arch::X86_64, "ttyS0,115200", Firmware::Bios),
             (Arch::Aarch64, "ttyAMA0,115200", Firmware::Uefi),
             (Arch::Armv7l, "ttyAMA0,115200", Firmware::Uefi),
-            (Arch::Ppc64, "hvc0", Firmware::Machine),
-            (Arch::Ppc64le, "hvc0", Firmware::Machine),
-            (Arch::S390x, "ttysclp0", Firmware::Machine),
+            (Arch::Ppc64, "hvc0", Firmware::Bios),
+            (Arch::Ppc64le, "hvc0", Firmware::Bios),
+            (Arch::S390x, "ttysclp0", Firmware::Bios),
         ] {
             assert_eq!(serial_console(arch).to_string(), console);
             assert_eq!(release.default_firmware(arch), firmware);

@@ -70,7 +70,8 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Accel, Network, Seconds};
+    use crate::machine::{AccelChoice, Network};
+    use crate::options::Seconds;
     use std::time::Duration;
 
     #[test]
@@ -81,7 +82,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(options.memory, Some(2048));
-        assert_eq!(options.accel, Some(Accel::Tcg));
+        assert_eq!(options.accel, Some(AccelChoice::Tcg));
         assert_eq!(options.network, Some(Network::Bridge("br0".into())));
         assert_eq!(options.timeout, Some(Seconds(Duration::from_secs(5400))));
         assert!(options.force);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
-use super::values::{Accel, Compress, Deliver, DiskBus, Firmware, Format, Network, Relay, Seconds};
+use super::values::{Compress, Deliver, Format, Relay, Seconds};
+use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 /// Options of an install. A key of the configuration file is the long name of its option;
 /// [`InstallOptions::or`] lays one set over another.
@@ -95,7 +96,7 @@ pub struct InstallOptions {
 
     /// Accelerator [default: auto]
     #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
-    pub accel: Option<Accel>,
+    pub accel: Option<AccelChoice>,
 
     /// Number of virtual CPUs [default: half of the host's, 2 to 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]

@@ -5,4 +5,4 @@ mod install;
 mod values;
 
 pub use install::InstallOptions;
-pub use values::{Accel, Compress, Deliver, DiskBus, Firmware, Format, Network, Relay, Seconds};
+pub use values::{Compress, Deliver, Format, Relay, Seconds};

@@ -1,34 +1,10 @@
 //! Values that options take, as on the command line so in the configuration file.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-
-/// `--accel`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Accel {
-    /// KVM where it can run an operating system, else software emulation
-    #[default]
-    Auto,
-    /// Hardware virtualisation, or fail
-    Kvm,
-    /// Software emulation
-    Tcg,
-}
-
-/// `--firmware`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Firmware {
-    /// SeaBIOS (x86 only)
-    Bios,
-    /// EDK II, without Secure Boot
-    Uefi,
-}
 
 /// `--deliver`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -78,69 +54,6 @@ pub enum Compress {
     Zlib,
 }
 
-/// `--disk-bus`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum DiskBus {
-    Virtio,
-    Scsi,
-    Sata,
-    Ide,
-}
-
-/// `--network`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Network {
-    /// User-mode networking: needs no rights and no configuration
-    #[default]
-    User,
-    /// A libvirt network
-    Libvirt(String),
-    /// A bridge of this host
-    Bridge(String),
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (network, name) = match text.split_once(':') {
-            None if text == "user" => return Ok(Network::User),
-            None => (Network::Libvirt(text.to_string()), text),
-            Some(("bridge", name)) => (Network::Bridge(name.to_string()), name),
-            Some((kind, _)) => {
-                return Err(format!(
-                    "`{kind}:` is no kind of network; write `user`, the name of a libvirt network, or `bridge:NAME`"
-                ));
-            }
-        };
-        if name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
-            return Err("the network has no usable name; write `user`, the name of a libvirt network, or `bridge:NAME`".to_string());
-        }
-        Ok(network)
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Network::User => f.write_str("user"),
-            Network::Libvirt(name) => f.write_str(name),
-            Network::Bridge(name) => write!(f, "bridge:{name}"),
-        }
-    }
-}
-
 /// A span of time: `90m`, `1h 30m`, or a bare number of seconds as Oz's `-t` takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SecondsOrText")]
@@ -188,16 +101,6 @@ impl FromStr for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn networks() {
-        assert_eq!("user".parse(), Ok(Network::User));
-        assert_eq!("default".parse(), Ok(Network::Libvirt("default".into())));
-        assert_eq!("bridge:br0".parse(), Ok(Network::Bridge("br0".into())));
-        for wrong in ["", "bridge:", "nat:x", "a/b"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn durations() {

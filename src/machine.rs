@@ -1,0 +1,131 @@
+//! What a guest is made of, in the words of options, releases and domains alike.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// What the user asks for to run the guest's CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccelChoice {
+    /// KVM where it can run an operating system, else software emulation
+    #[default]
+    Auto,
+    /// Hardware virtualisation, or fail
+    Kvm,
+    /// Software emulation
+    Tcg,
+}
+
+/// How a guest starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// The machine's own: SeaBIOS on x86, SLOF on POWER, none on s390x
+    Bios,
+    /// UEFI (EDK II), without Secure Boot
+    Uefi,
+}
+
+impl Firmware {
+    /// Its name, as options and manifests give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Firmware::Bios => "bios",
+            Firmware::Uefi => "uefi",
+        }
+    }
+}
+
+/// What the guest's disk is plugged into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum DiskBus {
+    #[default]
+    Virtio,
+    Scsi,
+    Sata,
+    Ide,
+}
+
+impl DiskBus {
+    /// Its name, in libvirt and in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            DiskBus::Virtio => "virtio",
+            DiskBus::Scsi => "scsi",
+            DiskBus::Sata => "sata",
+            DiskBus::Ide => "ide",
+        }
+    }
+}
+
+/// The network that the guest is on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Network {
+    /// User-mode networking: needs no rights and no configuration
+    #[default]
+    User,
+    /// A libvirt network
+    Libvirt(String),
+    /// A bridge of this host
+    Bridge(String),
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (network, name) = match text.split_once(':') {
+            None if text == "user" => return Ok(Network::User),
+            None => (Network::Libvirt(text.to_string()), text),
+            Some(("bridge", name)) => (Network::Bridge(name.to_string()), name),
+            Some((kind, _)) => {
+                return Err(format!(
+                    "`{kind}:` is no kind of network; write `user`, the name of a libvirt network, or `bridge:NAME`"
+                ));
+            }
+        };
+        if name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
+            return Err("the network has no usable name; write `user`, the name of a libvirt network, or `bridge:NAME`".to_string());
+        }
+        Ok(network)
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::User => f.write_str("user"),
+            Network::Libvirt(name) => f.write_str(name),
+            Network::Bridge(name) => write!(f, "bridge:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        assert_eq!("user".parse(), Ok(Network::User));
+        assert_eq!("default".parse(), Ok(Network::Libvirt("default".into())));
+        assert_eq!("bridge:br0".parse(), Ok(Network::Bridge("br0".into())));
+        for wrong in ["", "bridge:", "nat:x", "a/b"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}
