@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, options, machine, ui::event, diagnostic, error}
+//!                               → {tdl, kickstart, distro, options, machine, upstream, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -20,6 +20,7 @@
 //! * [`distro`]: what is known of each release.
 //! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
+//! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
 
 pub mod build;
@@ -37,4 +38,5 @@ pub mod options;
 pub mod serve;
 pub mod tdl;
 pub mod ui;
+pub mod upstream;
 pub mod watch;

@@ -86,7 +86,11 @@ impl Contents {
             Some(server) => {
                 let sha256 = hex(&Sha256::digest(&bytes));
                 let size = bytes.len() as u64;
-                let url = server.add(name, Content::Bytes(bytes.into()), "application/octet-stream");
+                let url = server.add(
+                    name,
+                    Content::Bytes(bytes.into()),
+                    "application/octet-stream",
+                );
                 Body::Url {
                     url: url.into(),
                     sha256,
@@ -151,7 +155,10 @@ async fn load(
             if !meta.is_file() {
                 return Err(failure(
                     Kind::Input,
-                    format!("{}, the content of {what}, is no regular file", path.display()),
+                    format!(
+                        "{}, the content of {what}, is no regular file",
+                        path.display()
+                    ),
                 ));
             }
             if meta.len() > MAX_CONTENT {

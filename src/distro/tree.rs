@@ -9,8 +9,8 @@ pub struct TreeLayout {
     pub kernel: &'static str,
     /// The initial RAM disk.
     pub initrd: &'static str,
-    /// The installer's root file system (stage 2).
-    pub stage2: &'static str,
+    /// The installer's root file system (stage 2): the first of these that is there.
+    pub stage2: &'static [&'static str],
 }
 
 impl Release {
@@ -25,10 +25,11 @@ impl Release {
             Arch::Ppc64 | Arch::Ppc64le => ("ppc/ppc64/vmlinuz", "ppc/ppc64/initrd.img"),
             Arch::S390x => ("images/kernel.img", "images/initrd.img"),
         };
-        let stage2 = match self.generation() {
+        let stage2: &[_] = match self.generation() {
             // Fedora 17 to 22 and RHEL 7 had another name for it.
-            Generation::El7 => "LiveOS/squashfs.img",
-            _ => "images/install.img",
+            Generation::El7 => &["LiveOS/squashfs.img"],
+            // The order of anaconda's own search (dracut/anaconda-lib.sh).
+            _ => &["images/install.img", "LiveOS/squashfs.img"],
         };
         TreeLayout {
             kernel,
@@ -110,7 +111,7 @@ mod tests {
                 .unwrap()
                 .tree_layout(arch);
             assert_eq!(
-                [layout.kernel, layout.initrd, layout.stage2],
+                [layout.kernel, layout.initrd, layout.stage2[0]],
                 expected,
                 "{name} {arch}"
             );

@@ -36,12 +36,12 @@ pub use fault::Fault;
 pub use location::{Location, shown};
 pub use lock::Lease;
 pub use obtain::{CachedFile, Origin};
-pub use relay::{Upstream, UpstreamResponse};
 pub use treeinfo::TreeInfo;
 pub use upkeep::{CacheEntry, PruneRules, Removal};
 
-use crate::distro::Arch;
+use crate::distro::{Arch, TreeLayout};
 use crate::ui::event::Reporter;
+use crate::upstream::Upstream;
 use fetch::Fetcher;
 use obtain::{Store, read_tree_info};
 use treeinfo::Checksum;
@@ -70,17 +70,6 @@ impl MirrorOptions {
             patience: Patience::default(),
         }
     }
-}
-
-/// Where a release keeps its files, for trees that do not say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TreeLayout {
-    /// The kernel, relative to the tree.
-    pub kernel: String,
-    /// Its initrd.
-    pub initrd: String,
-    /// The installer's main image: the first of these that is there.
-    pub stage2: Vec<String>,
 }
 
 /// An install tree whose kernel and initrd are here and whose stage 2 is there.
@@ -190,7 +179,7 @@ impl Mirror {
             named,
             named
                 .and_then(|i| i.kernel.as_ref())
-                .unwrap_or(&fallback.kernel),
+                .map_or(fallback.kernel, String::as_str),
             Expect::Kernel,
         );
         let initrd = Wanted::new(
@@ -198,7 +187,7 @@ impl Mirror {
             named,
             named
                 .and_then(|i| i.initrd.as_ref())
-                .unwrap_or(&fallback.initrd),
+                .map_or(fallback.initrd, String::as_str),
             Expect::Initrd,
         );
         let fetched = tokio::try_join!(
@@ -279,7 +268,11 @@ impl Mirror {
         let named = info.and_then(|info| info.stage2.clone());
         let candidates = match named {
             Some(path) => vec![path],
-            None => fallback.stage2.clone(),
+            None => fallback
+                .stage2
+                .iter()
+                .map(|path| (*path).to_string())
+                .collect(),
         };
         let mut absent = None;
         for path in candidates {

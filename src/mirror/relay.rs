@@ -20,62 +20,18 @@ use super::fault::Fault;
 use super::fetch::{Fetcher, content_length, header};
 use super::location::Location;
 use super::obtain::open_local;
+use crate::upstream::{Upstream, UpstreamResponse};
 
-/// A tree or repository that our server hands on to a guest.
-pub trait Upstream: Send + Sync {
-    /// Opens one file for a GET, or a HEAD with `head_only`. `path` is relative and
-    /// percent-encoded, as the guest wrote it after our server's prefix; `range` is the value
-    /// of its `Range` header. Blocks; not to be called on a thread of the runtime.
-    ///
-    /// # Errors
-    /// An upstream that cannot be reached (the guest should get 502). Statuses such as 404 are
-    /// no errors.
-    fn open(
-        &self,
-        path: &str,
-        head_only: bool,
-        range: Option<&str>,
-    ) -> anyhow::Result<UpstreamResponse>;
-}
-
-/// An answer to hand on.
-pub struct UpstreamResponse {
-    /// The HTTP status.
-    pub status: u16,
-    /// Length of the body in bytes (for HEAD: that it would have), where it is known.
-    pub content_length: Option<u64>,
-    /// `Content-Type`.
-    pub content_type: Option<String>,
-    /// `Content-Range`, with status 206 and 416.
-    pub content_range: Option<String>,
-    /// `Last-Modified`.
-    pub last_modified: Option<String>,
-    /// `ETag`.
-    pub etag: Option<String>,
-    /// The body, as it comes; empty for HEAD.
-    pub body: Box<dyn Read + Send>,
-}
-
-impl std::fmt::Debug for UpstreamResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamResponse")
-            .field("status", &self.status)
-            .field("content_length", &self.content_length)
-            .finish_non_exhaustive()
-    }
-}
-
-impl UpstreamResponse {
-    fn empty(status: u16) -> Self {
-        UpstreamResponse {
-            status,
-            content_length: Some(0),
-            content_type: None,
-            content_range: None,
-            last_modified: None,
-            etag: None,
-            body: Box::new(io::empty()),
-        }
+/// An answer without a body.
+fn empty(status: u16) -> UpstreamResponse {
+    UpstreamResponse {
+        status,
+        content_length: Some(0),
+        content_type: None,
+        content_range: None,
+        last_modified: None,
+        etag: None,
+        body: Box::new(io::empty()),
     }
 }
 
@@ -155,7 +111,7 @@ impl Upstream for Web {
         range: Option<&str>,
     ) -> anyhow::Result<UpstreamResponse> {
         if !is_clean(path) {
-            return Ok(UpstreamResponse::empty(404));
+            return Ok(empty(404));
         }
         // Appended as it is written: a mirror may tell `%2B` from `+`.
         let mut url = self.base.clone();
@@ -225,23 +181,23 @@ impl Upstream for Directory {
         range: Option<&str>,
     ) -> anyhow::Result<UpstreamResponse> {
         if !is_clean(path) {
-            return Ok(UpstreamResponse::empty(404));
+            return Ok(empty(404));
         }
         let Ok(relative) = percent_decode_str(path).decode_utf8() else {
-            return Ok(UpstreamResponse::empty(404));
+            return Ok(empty(404));
         };
         let place = self.root.join(relative.trim_start_matches('/'));
         let shown_url = Url::from_file_path(&place)
             .map_err(|()| anyhow::anyhow!("{} is no absolute path", place.display()))?;
         let (mut file, length) = match open_local(&shown_url, &place) {
             Ok(opened) => opened,
-            Err(Fault::NotFound { .. }) => return Ok(UpstreamResponse::empty(404)),
+            Err(Fault::NotFound { .. }) => return Ok(empty(404)),
             Err(Fault::Local { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(UpstreamResponse::empty(403));
+                return Ok(empty(403));
             }
             Err(fault) => return Err(fault.into_error()),
         };
-        let mut response = UpstreamResponse::empty(200);
+        let mut response = empty(200);
         response.last_modified = last_modified(&file);
         let (start, count) = match range.and_then(|range| parse_range(range, length)) {
             None => (0, length),
@@ -252,7 +208,7 @@ impl Upstream for Directory {
                 (start, count)
             }
             Some(None) => {
-                let mut refused = UpstreamResponse::empty(416);
+                let mut refused = empty(416);
                 refused.content_range = Some(format!("bytes */{length}"));
                 return Ok(refused);
             }

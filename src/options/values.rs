@@ -41,6 +41,16 @@ pub enum Format {
     Raw,
 }
 
+impl Format {
+    /// QEMU's name, which is also the file name's ending.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Qcow2 => "qcow2",
+            Format::Raw => "raw",
+        }
+    }
+}
+
 /// `--compress`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,49 +3,8 @@
 //! What the other server says is no more trusted than the guest: of its headers only those pass
 //! that match a fixed grammar, and its error pages do not.
 
-use std::io::Read;
-
 use super::range;
-
-/// The other server, below one base URL.
-pub trait Upstream: Send + Sync {
-    /// Asks for `path` below the base: percent-encoded, without `/` in front, empty for the base
-    /// itself. `range` is one well-formed `bytes=…` range. Implementations follow redirects and
-    /// have time-outs of their own; an error becomes 502 for the guest.
-    fn open(
-        &self,
-        path: &str,
-        head_only: bool,
-        range: Option<&str>,
-    ) -> anyhow::Result<UpstreamResponse>;
-}
-
-/// What the other server answered.
-pub struct UpstreamResponse {
-    /// The status code.
-    pub status: u16,
-    /// Length of the body in bytes (of what the body would be, for a HEAD request).
-    pub content_length: Option<u64>,
-    /// `Content-Type`, unchecked.
-    pub content_type: Option<String>,
-    /// `Content-Range`, unchecked.
-    pub content_range: Option<String>,
-    /// `Last-Modified`, unchecked.
-    pub last_modified: Option<String>,
-    /// `ETag`, unchecked.
-    pub etag: Option<String>,
-    /// The body; not read for HEAD requests and errors.
-    pub body: Box<dyn Read + Send>,
-}
-
-impl std::fmt::Debug for UpstreamResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamResponse")
-            .field("status", &self.status)
-            .field("content_length", &self.content_length)
-            .finish_non_exhaustive()
-    }
-}
+use crate::upstream::UpstreamResponse;
 
 /// What is told to the guest.
 #[derive(Debug, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use super::engine::Engine;
 use super::exchange::Exchanges;
 use super::gate;
 use super::limits::Limits;
-use super::relay::Upstream;
 use super::sync::{Threads, lock};
 use crate::ui::event::Reporter;
+use crate::upstream::Upstream;
 
 /// How long stopping waits for the threads. All but those that wait for a mirror end at once.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,302 @@
+//! Everything that is decided before anything is touched.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use url::Url;
+
+use super::paths::OutputPaths;
+use crate::distro::{Arch, Release, VirtioModel};
+use crate::error::{Classify, Kind, failure};
+use crate::kickstart::outline::Outline;
+use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
+use crate::options::{Compress, Deliver, Format, InstallOptions, Relay};
+use crate::tdl::{self, Install, Template};
+
+/// Memory of a guest in MiB when nobody says otherwise: what the newest installers are tested
+/// with, and enough for a stage 2 of 1 GiB that is kept in memory.
+const DEFAULT_MEMORY_MIB: u64 = 4096;
+
+/// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
+const DEFAULT_DISK: u64 = 10 << 30;
+
+/// Bounds of the default number of CPUs. Package scripts and the initramfs are compressed by
+/// several; more than four gain nothing that was seen in installs.
+const DEFAULT_VCPUS: std::ops::RangeInclusive<u32> = 2..=4;
+
+/// Longest time of an install when nobody says otherwise. Published installs of a full system
+/// from a remote mirror take up to 51 minutes, and software emulation takes its time.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Smallest disk in bytes that any installer of these releases can do something with.
+const MINIMUM_DISK: u64 = 64 << 20;
+
+/// What the user handed in, read and parsed.
+#[derive(Debug)]
+pub struct Request {
+    /// The template.
+    pub template: Template,
+    /// Its file name, for the manifest.
+    pub template_name: String,
+    /// Its digest, for the manifest.
+    pub template_sha256: String,
+    /// Where its relative paths count from.
+    pub template_dir: PathBuf,
+    /// The kickstart.
+    pub kickstart: Kickstart,
+    /// The options, those of the configuration files laid beneath.
+    pub options: InstallOptions,
+}
+
+/// The author's kickstart.
+#[derive(Debug)]
+pub struct Kickstart {
+    /// Its text.
+    pub text: String,
+    /// Its file name, or that of the built-in one.
+    pub name: String,
+    /// Whether it is one of ours.
+    pub builtin: bool,
+    /// The digest of its bytes.
+    pub sha256: String,
+    /// What is in it.
+    pub outline: Outline,
+}
+
+/// What this host offers.
+#[derive(Debug, Clone, Copy)]
+pub struct HostFacts {
+    /// CPUs.
+    pub cpus: u32,
+}
+
+impl HostFacts {
+    /// Asks this host.
+    pub fn probe() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
+        HostFacts { cpus }
+    }
+}
+
+/// A build, decided.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the user handed in.
+    pub request: Request,
+    /// Name of the image, and what the guest's name is made of.
+    pub name: String,
+    /// What is installed.
+    pub release: Release,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// The install tree.
+    pub tree: Url,
+    /// What the build leaves.
+    pub output: OutputPaths,
+    /// The image's format.
+    pub format: Format,
+    /// Its compression.
+    pub compress: Compress,
+    /// What the guest is made of.
+    pub guest: GuestPlan,
+    /// How the kickstart gets there.
+    pub deliver: Deliver,
+    /// What goes through our server.
+    pub relay: Relay,
+    /// Whether the template's additions are left out.
+    pub customize: bool,
+    /// Longest time of the install.
+    pub timeout: Duration,
+    /// What the user should know. One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What the guest is made of.
+#[derive(Debug, Clone)]
+pub struct GuestPlan {
+    /// CPUs.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the disk in bytes.
+    pub disk_bytes: u64,
+    /// What starts it.
+    pub firmware: Firmware,
+    /// What the user asks for to run its CPUs.
+    pub accel: AccelChoice,
+    /// What its disk is plugged into.
+    pub disk_bus: DiskBus,
+    /// Whether its kernel needs virtio devices of the old kind.
+    pub legacy_virtio: bool,
+    /// Model of its network card.
+    pub nic_model: String,
+    /// Address of its network card, as the user wrote it.
+    pub mac: Option<String>,
+    /// The network that it is on.
+    pub network: Network,
+}
+
+impl Plan {
+    /// Decides.
+    ///
+    /// # Errors
+    /// Input: options that contradict each other or the template.
+    pub fn new(request: Request, host: HostFacts) -> anyhow::Result<Plan> {
+        let options = &request.options;
+        let template = &request.template;
+        let release = match template.release() {
+            Ok(release) => *release,
+            Err(findings) => {
+                let reasons: Vec<_> = findings.iter().map(|found| found.message.clone()).collect();
+                return Err(failure(Kind::Input, reasons.join("; ")));
+            }
+        };
+        let Install::Url(tree) = &template.os.install else {
+            return Err(failure(
+                Kind::Input,
+                "the template installs from an ISO image, which ozr does not do yet: give it an install tree with <install type='url'>",
+            ));
+        };
+        let mut warnings = Vec::new();
+        let name = options
+            .name
+            .clone()
+            .unwrap_or_else(|| template.name.clone());
+        tdl::name::check(&name)
+            .map_err(|reason| failure(Kind::Input, format!("--name {name:?}: {reason}")))?;
+        let format = options.format.unwrap_or_default();
+        let compress = options.compress.unwrap_or_default();
+        if format == Format::Raw && compress != Compress::None {
+            return Err(failure(
+                Kind::Input,
+                "a raw image cannot be compressed: use --format qcow2, or leave out --compress",
+            ));
+        }
+        let output = OutputPaths::new(
+            options.output_dir.as_deref(),
+            &name,
+            format.name(),
+            options.output.as_deref(),
+            options.xml.as_deref(),
+        )
+        .kind(Kind::Input)?;
+        let customize = !options.no_customize;
+        check_verbatim(&request, customize)?;
+        if template.os.rootpw.is_some() && !request.kickstart.builtin {
+            warnings.push(
+                "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
+            );
+        }
+        let guest = plan_guest(&request, release, host, &mut warnings)?;
+        Ok(Plan {
+            name,
+            release,
+            arch: template.os.arch,
+            tree: tree.url().clone(),
+            output,
+            format,
+            compress,
+            guest,
+            deliver: options.deliver.unwrap_or_default(),
+            relay: options.relay.unwrap_or_default(),
+            customize,
+            timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
+            warnings,
+            request,
+        })
+    }
+}
+
+/// A kickstart that is served untouched leaves no room for what the template adds.
+fn check_verbatim(request: &Request, customize: bool) -> anyhow::Result<()> {
+    if !request.options.verbatim {
+        return Ok(());
+    }
+    if request.kickstart.builtin {
+        return Err(failure(
+            Kind::Input,
+            "--verbatim needs a kickstart of yours: name it with -k",
+        ));
+    }
+    let template = &request.template;
+    let adds = !(template.packages.is_empty()
+        && template.repositories.is_empty()
+        && template.files.is_empty()
+        && template.precommands.is_empty()
+        && template.commands.is_empty());
+    if customize && adds {
+        return Err(failure(
+            Kind::Input,
+            "with --verbatim the template's packages, repositories, files and commands cannot be added: leave out --verbatim, or add --no-customize",
+        ));
+    }
+    Ok(())
+}
+
+fn plan_guest(
+    request: &Request,
+    release: Release,
+    host: HostFacts,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<GuestPlan> {
+    let options = &request.options;
+    let arch = request.template.os.arch;
+    let needed = u64::from(release.minimum_memory_mib());
+    let memory_mib = options.memory.unwrap_or(DEFAULT_MEMORY_MIB.max(needed));
+    if memory_mib < needed {
+        warnings.push(format!(
+            "{memory_mib} MiB of memory are less than the {needed} MiB that the installer of {release} is said to need"
+        ));
+    }
+    let disk_bytes = match &options.disk_size {
+        Some(text) => tdl::size::parse(text)
+            .map_err(|reason| failure(Kind::Input, format!("--disk-size {text}: {reason}")))?,
+        None => request.template.disk_size,
+    }
+    .unwrap_or(DEFAULT_DISK);
+    if disk_bytes < MINIMUM_DISK {
+        return Err(failure(
+            Kind::Input,
+            format!("a disk of {disk_bytes} bytes holds no system: write a size such as 10G"),
+        ));
+    }
+    let firmware = options
+        .firmware
+        .unwrap_or_else(|| release.default_firmware(arch));
+    if matches!(arch, Arch::Ppc64 | Arch::Ppc64le | Arch::S390x | Arch::I386)
+        && firmware == Firmware::Uefi
+    {
+        return Err(failure(
+            Kind::Input,
+            format!("there is no UEFI for {arch} guests: leave out --firmware"),
+        ));
+    }
+    Ok(GuestPlan {
+        vcpus: options
+            .vcpus
+            .unwrap_or((host.cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end())),
+        memory_mib,
+        disk_bytes,
+        firmware,
+        accel: options.accel.unwrap_or_default(),
+        disk_bus: options.disk_bus.unwrap_or_else(|| release.disk_bus()),
+        legacy_virtio: release.virtio_model() == VirtioModel::Transitional,
+        nic_model: options
+            .network_device
+            .clone()
+            .unwrap_or_else(|| release.nic_model().to_string()),
+        mac: options.mac_address.clone(),
+        network: options.network.clone().unwrap_or_default(),
+    })
+}
+
+/// The directory that relative paths of a template count from.
+///
+/// # Errors
+/// The current directory cannot be found.
+pub fn template_dir(template: &std::path::Path) -> anyhow::Result<PathBuf> {
+    let absolute = std::path::absolute(template).context("finding the current directory")?;
+    let parent = absolute.parent().map(PathBuf::from);
+    parent.context("finding the template's directory")
+}
