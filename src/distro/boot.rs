@@ -145,7 +145,10 @@ fn loader_options(input: &BootInput<'_>) -> Vec<String> {
         match input.source {
             InstallerSource::Repo(url) => format!("method={url}"),
             InstallerSource::Stage2(url) => {
-                format!("stage2={}/images/install.img", url.as_str().trim_end_matches('/'))
+                format!(
+                    "stage2={}/images/install.img",
+                    url.as_str().trim_end_matches('/')
+                )
             }
         },
         "text".to_string(),
@@ -176,20 +179,22 @@ mod tests {
     ) -> Result<String, BootError> {
         let kickstart = Url::parse("http://k/ks").unwrap();
         let tree = Url::parse("http://m/os/").unwrap();
-        Release::from_names(name, version).unwrap().boot_options(&BootInput {
-            kickstart: if initrd {
-                KickstartPlace::Initrd
-            } else {
-                KickstartPlace::Url(&kickstart)
-            },
-            source: if stage2 {
-                InstallerSource::Stage2(&tree)
-            } else {
-                InstallerSource::Repo(&tree)
-            },
-            arch,
-            kernelparam,
-        })
+        Release::from_names(name, version)
+            .unwrap()
+            .boot_options(&BootInput {
+                kickstart: if initrd {
+                    KickstartPlace::Initrd
+                } else {
+                    KickstartPlace::Url(&kickstart)
+                },
+                source: if stage2 {
+                    InstallerSource::Stage2(&tree)
+                } else {
+                    InstallerSource::Repo(&tree)
+                },
+                arch,
+                kernelparam,
+            })
     }
 
     #[test]
@@ -215,7 +220,14 @@ mod tests {
     #[test]
     fn the_kickstarts_own_source_stands() {
         assert_eq!(
-            line(("Rocky-9", "9"), Arch::X86_64, true, true, Some(" net.ifnames=0 ")).unwrap(),
+            line(
+                ("Rocky-9", "9"),
+                Arch::X86_64,
+                true,
+                true,
+                Some(" net.ifnames=0 ")
+            )
+            .unwrap(),
             "inst.ks=file:/ks.cfg inst.stage2=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff net.ifnames=0"
         );
         assert_eq!(
@@ -242,13 +254,19 @@ mod tests {
         let bare = line(rocky, Arch::X86_64, false, false, None).unwrap().len();
         let fits = "x".repeat(2047 - bare - 1);
         assert_eq!(
-            line(rocky, Arch::X86_64, false, false, Some(&fits)).unwrap().len(),
+            line(rocky, Arch::X86_64, false, false, Some(&fits))
+                .unwrap()
+                .len(),
             2047
         );
         let long = fits + "x";
         assert_eq!(
             line(rocky, Arch::X86_64, false, false, Some(&long)),
-            Err(BootError::TooLong { length: 2048, limit: 2047, arch: Arch::X86_64 })
+            Err(BootError::TooLong {
+                length: 2048,
+                limit: 2047,
+                arch: Arch::X86_64
+            })
         );
         let s390x = line(rocky, Arch::S390x, false, false, Some(&"x".repeat(900)));
         assert!(matches!(s390x, Err(BootError::TooLong { limit: 895, .. })));

@@ -18,7 +18,10 @@ pub fn some<'a>(word: &str, known: &[&'a str], limit: usize) -> Vec<&'a str> {
         .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.into_iter().take(limit).map(|(_, known)| known).collect()
+    near.into_iter()
+        .take(limit)
+        .map(|(_, known)| known)
+        .collect()
 }
 
 #[cfg(test)]

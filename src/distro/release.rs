@@ -203,14 +203,44 @@ mod tests {
     fn what_follows_from_the_release() {
         for (name, version, generation, kickstart, builtin) in [
             ("RHEL-6", "10", Generation::El6, "RHEL6", "rhel-6"),
-            ("SLC-6", "6", Generation::El6, "RHEL6", "scientific-6 rhel-6"),
+            (
+                "SLC-6",
+                "6",
+                Generation::El6,
+                "RHEL6",
+                "scientific-6 rhel-6",
+            ),
             ("CentOS-7", "9", Generation::El7, "RHEL7", "centos-7 rhel-7"),
             ("OL-8", "8", Generation::El8, "RHEL8", "oracle-8 rhel-8"),
             ("Rocky-9", "9.4", Generation::El9, "RHEL9", "rocky-9 rhel-9"),
-            ("AlmaLinux", "10.1", Generation::El10, "RHEL10", "almalinux-10 rhel-10"),
-            ("CentOS-Stream-9", "9", Generation::El9, "RHEL9", "centos-stream-9 rhel-9"),
-            ("Fedora", "43", Generation::Fedora(43), "F43", "fedora-43 fedora"),
-            ("Fedora", "60", Generation::Fedora(60), "F46", "fedora-60 fedora"),
+            (
+                "AlmaLinux",
+                "10.1",
+                Generation::El10,
+                "RHEL10",
+                "almalinux-10 rhel-10",
+            ),
+            (
+                "CentOS-Stream-9",
+                "9",
+                Generation::El9,
+                "RHEL9",
+                "centos-stream-9 rhel-9",
+            ),
+            (
+                "Fedora",
+                "43",
+                Generation::Fedora(43),
+                "F43",
+                "fedora-43 fedora",
+            ),
+            (
+                "Fedora",
+                "60",
+                Generation::Fedora(60),
+                "F46",
+                "fedora-60 fedora",
+            ),
         ] {
             let release = release(name, version);
             assert_eq!(release.generation(), generation, "{release}");
@@ -221,7 +251,8 @@ mod tests {
 
     #[test]
     fn architectures_come_and_go() {
-        let has = |name, version, arch: Arch| release(name, version).architectures().contains(&arch);
+        let has =
+            |name, version, arch: Arch| release(name, version).architectures().contains(&arch);
         assert!(has("RHEL-6", "0", Arch::I386));
         assert!(!has("RHEL-6", "0", Arch::Aarch64));
         assert!(has("CentOS-7", "9", Arch::I386));
@@ -232,7 +263,11 @@ mod tests {
         for product in Product::ALL {
             let (first, last) = product.majors();
             for major in [first, last] {
-                let release = Release { product, major, minor: None };
+                let release = Release {
+                    product,
+                    major,
+                    minor: None,
+                };
                 assert!(release.architectures().contains(&Arch::X86_64), "{release}");
             }
         }

@@ -49,41 +49,71 @@ mod tests {
                 "RHEL-6",
                 "10",
                 Arch::X86_64,
-                ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"],
+                [
+                    "images/pxeboot/vmlinuz",
+                    "images/pxeboot/initrd.img",
+                    "images/install.img",
+                ],
             ),
             (
                 "CentOS-7",
                 "9",
                 Arch::X86_64,
-                ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "LiveOS/squashfs.img"],
+                [
+                    "images/pxeboot/vmlinuz",
+                    "images/pxeboot/initrd.img",
+                    "LiveOS/squashfs.img",
+                ],
             ),
             (
                 "Rocky-9",
                 "9",
                 Arch::Aarch64,
-                ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"],
+                [
+                    "images/pxeboot/vmlinuz",
+                    "images/pxeboot/initrd.img",
+                    "images/install.img",
+                ],
             ),
             (
                 "RHEL-10",
                 "0",
                 Arch::Ppc64le,
-                ["ppc/ppc64/vmlinuz", "ppc/ppc64/initrd.img", "images/install.img"],
+                [
+                    "ppc/ppc64/vmlinuz",
+                    "ppc/ppc64/initrd.img",
+                    "images/install.img",
+                ],
             ),
             (
                 "RHEL-8",
                 "1",
                 Arch::S390x,
-                ["images/kernel.img", "images/initrd.img", "images/install.img"],
+                [
+                    "images/kernel.img",
+                    "images/initrd.img",
+                    "images/install.img",
+                ],
             ),
             (
                 "Fedora",
                 "44",
                 Arch::X86_64,
-                ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"],
+                [
+                    "images/pxeboot/vmlinuz",
+                    "images/pxeboot/initrd.img",
+                    "images/install.img",
+                ],
             ),
         ] {
-            let layout = Release::from_names(name, version).unwrap().tree_layout(arch);
-            assert_eq!([layout.kernel, layout.initrd, layout.stage2], expected, "{name} {arch}");
+            let layout = Release::from_names(name, version)
+                .unwrap()
+                .tree_layout(arch);
+            assert_eq!(
+                [layout.kernel, layout.initrd, layout.stage2],
+                expected,
+                "{name} {arch}"
+            );
         }
     }
 }

@@ -34,7 +34,11 @@ pub fn packages(template: &Element, findings: &mut Findings<'_>) -> Vec<Package>
                     "packages are installed by name, from all repositories",
                 );
             }
-            let mut hint = |name| findings.text(package, name).map(|(text, _)| text.to_string());
+            let mut hint = |name| {
+                findings
+                    .text(package, name)
+                    .map(|(text, _)| text.to_string())
+            };
             let [repository, file, arguments] = hints.map(&mut hint);
             Some(Package {
                 name: package_name(package, findings)?,
@@ -285,5 +289,7 @@ fn list<'e>(
             },
         );
     }
-    parent.into_iter().flat_map(move |parent| children(parent, item))
+    parent
+        .into_iter()
+        .flat_map(move |parent| children(parent, item))
 }

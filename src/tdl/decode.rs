@@ -98,10 +98,7 @@ fn declared(bytes: &[u8]) -> Option<(&str, usize)> {
     let end = head.windows(2).position(|pair| pair == b"?>")?;
     let header = std::str::from_utf8(&head[..end]).ok()?;
     let after = header.find("encoding")? + "encoding".len();
-    let value = header[after..]
-        .trim_start()
-        .strip_prefix('=')?
-        .trim_start();
+    let value = header[after..].trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let label = value[1..].split(quote).next()?;
     let start = header.len() - value.len() + 1 + b"<?xml".len();
@@ -116,7 +113,13 @@ mod tests {
         let mark = mark.then_some('\u{feff}').into_iter();
         let text: String = mark.chain(text.chars()).collect();
         text.encode_utf16()
-            .flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() })
+            .flat_map(|unit| {
+                if little {
+                    unit.to_le_bytes()
+                } else {
+                    unit.to_be_bytes()
+                }
+            })
             .collect()
     }
 
@@ -152,7 +155,11 @@ mod tests {
         assert_eq!((bad.line, bad.column), (2, 3), "{bad}");
         let claims = decode(b"<?xml version='1.0' encoding='utf-16'?><a/>", "t").unwrap_err();
         assert!(claims.message.contains("two-byte"), "{claims}");
-        let wrong = decode(b"<?xml version='1.0' encoding='shift_jis'?><a>\xff\xff</a>", "t").unwrap_err();
+        let wrong = decode(
+            b"<?xml version='1.0' encoding='shift_jis'?><a>\xff\xff</a>",
+            "t",
+        )
+        .unwrap_err();
         assert!(wrong.message.contains("Shift_JIS"), "{wrong}");
         let large = decode(&vec![b' '; MAX_TEMPLATE_BYTES + 1], "t").unwrap_err();
         assert!(large.message.contains("64 MiB"));

@@ -80,11 +80,13 @@ impl<'a> Findings<'a> {
     }
 
     /// An error that is not added.
-    pub fn finding(&self, span: &Range<usize>, message: impl Into<String>, help: &str) -> Diagnostic {
-        with_help(
-            Diagnostic::error(self.source, span.clone(), message),
-            help,
-        )
+    pub fn finding(
+        &self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: &str,
+    ) -> Diagnostic {
+        with_help(Diagnostic::error(self.source, span.clone(), message), help)
     }
 
     /// Checks names and numbers of everything in `element`.
@@ -126,7 +128,11 @@ impl<'a> Findings<'a> {
                 element.tag.clone()
             };
             let message = format!("text stands in <{}>, which holds none", element.name);
-            self.error(&span, message, &allowed("", "elements", form.once, form.many));
+            self.error(
+                &span,
+                message,
+                &allowed("", "elements", form.once, form.many),
+            );
         }
     }
 
@@ -158,7 +164,11 @@ impl<'a> Findings<'a> {
     }
 
     /// The text of a child that holds nothing else, without the white space around it.
-    pub fn text<'e>(&mut self, element: &'e Element, name: &str) -> Option<(&'e str, Range<usize>)> {
+    pub fn text<'e>(
+        &mut self,
+        element: &'e Element,
+        name: &str,
+    ) -> Option<(&'e str, Range<usize>)> {
         let child = child(element, name)?;
         self.check(child, Form::TEXT);
         Some(child.trimmed_text())
@@ -173,7 +183,11 @@ impl<'a> Findings<'a> {
         self.required_child(element, name)?;
         let (text, span) = self.text(element, name)?;
         if text.is_empty() {
-            self.error(&span, format!("<{name}> is empty"), &format!("add <{name}>...</{name}>"));
+            self.error(
+                &span,
+                format!("<{name}> is empty"),
+                &format!("add <{name}>...</{name}>"),
+            );
             return None;
         }
         Some((text, span))
@@ -187,7 +201,10 @@ pub fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
 
 /// All children of that name.
 pub fn children<'e>(element: &'e Element, name: &'e str) -> impl Iterator<Item = &'e Element> {
-    element.children.iter().filter(move |child| child.name == name)
+    element
+        .children
+        .iter()
+        .filter(move |child| child.name == name)
 }
 
 fn with_help(finding: Diagnostic, help: &str) -> Diagnostic {

@@ -54,7 +54,8 @@ fn element_texts(text: &str, element: &str, found: &mut Vec<Range<usize>>) {
     let mut from = 0;
     while let Some(at) = text[from..].find(&open) {
         let after = from + at + open.len();
-        let ends_name = text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace());
+        let ends_name =
+            text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace());
         let Some(tag_end) = text[after..].find('>').filter(|_| ends_name) else {
             from = after;
             continue;
@@ -102,7 +103,10 @@ mod tests {
             ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
             ("ftp://u:p@ss@h/p:q@r", "ftp://u:****@h/p:q@r"),
             ("http://h:80/", "http://h:80/"),
-            ("<rootpw>http://u:p@h</rootpw>", "<rootpw>************</rootpw>"),
+            (
+                "<rootpw>http://u:p@h</rootpw>",
+                "<rootpw>************</rootpw>",
+            ),
         ] {
             let masked = mask(text);
             assert_eq!(masked, expected);

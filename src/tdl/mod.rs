@@ -44,9 +44,8 @@ pub fn parse(text: &str, name: &str) -> Result<Template, Vec<Diagnostic>> {
         text: &masked,
     };
     let mut findings = Findings::new(source);
-    let root = xml::read(text).map_err(|error| {
-        vec![findings.finding(&error.span, error.message, error.help.unwrap_or_default())]
-    })?;
+    let root = xml::read(text)
+        .map_err(|error| vec![findings.finding(&error.span, error.message, error.help)])?;
     let template = read_template(&root, &mut findings);
     let warnings = findings.finish()?;
     match template {
@@ -147,11 +146,7 @@ fn read_disk(root: &Element, findings: &mut Findings<'_>) -> Option<u64> {
     let (text, span) = findings.text(disk, "size")?;
     match size::parse(text) {
         Ok(None) if !text.is_empty() => {
-            findings.warn(
-                &span,
-                "a disk size of 0 means the default size",
-                size::HELP,
-            );
+            findings.warn(&span, "a disk size of 0 means the default size", size::HELP);
             None
         }
         Ok(size) => size,

@@ -24,7 +24,10 @@ pub fn check(name: &str) -> Result<(), String> {
         return Err("the name holds a `/` and would leave the output directory".to_string());
     }
     if let Some(bad) = name.chars().find(|&c| c.is_control()) {
-        return Err(format!("the name holds a control character (U+{:04X})", bad as u32));
+        return Err(format!(
+            "the name holds a control character (U+{:04X})",
+            bad as u32
+        ));
     }
     if name.len() > MAX_NAME_BYTES {
         return Err(format!(
@@ -41,7 +44,16 @@ mod tests {
 
     #[test]
     fn names_stay_in_the_output_directory() {
-        for name in ["a", "rocky-9", "My image", "..a", ".a", "ä", &"x".repeat(200), "a\\b"] {
+        for name in [
+            "a",
+            "rocky-9",
+            "My image",
+            "..a",
+            ".a",
+            "ä",
+            &"x".repeat(200),
+            "a\\b",
+        ] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
         for (name, part) in [

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::findings::{Findings, Form, child};
-use super::model::{Checksum, ChecksumAlgorithm, Extra, ExtraKind, Install, Iso, Os, Secret, SourceUrl};
+use super::model::{
+    Checksum, ChecksumAlgorithm, Extra, ExtraKind, Install, Iso, Os, Secret, SourceUrl,
+};
 use super::xml::Element;
 use crate::diagnostic::Diagnostic;
-use crate::distro::{Arch, ReleaseField, Release};
+use crate::distro::{Arch, Release, ReleaseField};
 
 const CHECKSUMS: [(&str, ChecksumAlgorithm); 3] = [
     ("md5sum", ChecksumAlgorithm::Md5),
@@ -23,7 +25,14 @@ pub fn read(
         os,
         Form {
             once: &[
-                "name", "version", "arch", "install", "kernelparam", "rootpw", "key", "icicle",
+                "name",
+                "version",
+                "arch",
+                "install",
+                "kernelparam",
+                "rootpw",
+                "key",
+                "icicle",
             ],
             ..Form::EMPTY
         },
@@ -45,13 +54,17 @@ pub fn read(
     let install = findings
         .required_child(os, "install")
         .and_then(|element| Some((read_install(element, findings)?, element.tag.clone())));
-    let kernelparam = findings.text(os, "kernelparam").and_then(|(text, span)| {
-        one_line(text, &span, "kernelparam", findings)
-    });
+    let kernelparam = findings
+        .text(os, "kernelparam")
+        .and_then(|(text, span)| one_line(text, &span, "kernelparam", findings));
     let rootpw = secret(os, "rootpw", findings);
     let key = secret(os, "key", findings);
     if let Some(key) = child(os, "key") {
-        findings.warn(&key.tag, "<key> is not used", "only Windows has product keys");
+        findings.warn(
+            &key.tag,
+            "<key> is not used",
+            "only Windows has product keys",
+        );
     }
     let icicle_extra_command = child(os, "icicle").and_then(|icicle| {
         findings.check(
@@ -164,8 +177,13 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
                     ..Form::EMPTY
                 },
             );
-            address(install, "url", &["http", "https", "ftp", "file", "nfs"], findings)
-                .map(Install::Url)
+            address(
+                install,
+                "url",
+                &["http", "https", "ftp", "file", "nfs"],
+                findings,
+            )
+            .map(Install::Url)
         }
         "iso" => {
             findings.check(
@@ -330,7 +348,11 @@ fn one_line(
 fn secret(os: &Element, name: &str, findings: &mut Findings<'_>) -> Option<Secret> {
     let (text, span) = findings.text(os, name)?;
     if text.is_empty() {
-        findings.error(&span, format!("<{name}> is empty"), "fill it in or remove it");
+        findings.error(
+            &span,
+            format!("<{name}> is empty"),
+            "fill it in or remove it",
+        );
         return None;
     }
     if text.contains(char::is_control) {

@@ -35,7 +35,10 @@ pub fn read(element: &Element, findings: &mut Findings<'_>) -> Option<Payload> {
             Err((message, at)) => {
                 let place = at.map_or(span.clone(), |at| {
                     let start = element.text.len() - element.text.trim_start().len() + at;
-                    let width = element.text[start..].chars().next().map_or(0, char::len_utf8);
+                    let width = element.text[start..]
+                        .chars()
+                        .next()
+                        .map_or(0, char::len_utf8);
                     element.place_in_text(start..start + width)
                 });
                 findings.error(
@@ -64,11 +67,7 @@ pub fn read(element: &Element, findings: &mut Findings<'_>) -> Option<Payload> {
             let span = element
                 .attribute("type")
                 .map_or(element.tag.clone(), |attribute| attribute.span.clone());
-            findings.error(
-                &span,
-                format!("unknown type in <{}>", element.name),
-                TYPES,
-            );
+            findings.error(&span, format!("unknown type in <{}>", element.name), TYPES);
             return None;
         }
     };
@@ -76,7 +75,10 @@ pub fn read(element: &Element, findings: &mut Findings<'_>) -> Option<Payload> {
         Payload::Inline(bytes) if bytes.len() > MAX_PAYLOAD_BYTES => {
             findings.error(
                 &element.tag,
-                format!("the contents are larger than {} MiB", MAX_PAYLOAD_BYTES >> 20),
+                format!(
+                    "the contents are larger than {} MiB",
+                    MAX_PAYLOAD_BYTES >> 20
+                ),
                 "put large files on a server and fetch them in %post",
             );
             None

@@ -15,7 +15,11 @@ pub fn order(commands: &[&Element], findings: &mut Findings<'_>) -> Vec<usize> {
     let mut slots: Vec<Option<usize>> = vec![None; commands.len()];
     for (index, command) in commands.iter().enumerate() {
         let Some(attribute) = command.attribute("position") else {
-            findings.error(&command.tag, "this command has no position, others do", HELP);
+            findings.error(
+                &command.tag,
+                "this command has no position, others do",
+                HELP,
+            );
             continue;
         };
         let digits = attribute.value.trim();

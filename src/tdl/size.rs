@@ -31,11 +31,14 @@ pub fn parse(text: &str) -> Result<Option<u64>, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err(format!("disk size `{}` does not begin with a digit", short(text)));
+        return Err(format!(
+            "disk size `{}` does not begin with a digit",
+            short(text)
+        ));
     }
     let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
-    let factor = factor(&unit)
-        .ok_or_else(|| format!("disk size `{}` has no known unit", short(text)))?;
+    let factor =
+        factor(&unit).ok_or_else(|| format!("disk size `{}` has no known unit", short(text)))?;
     let too_large = || {
         format!(
             "disk size `{}` is more than a qcow2 image can hold, which is 2 EiB",
@@ -119,8 +122,9 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         for text in [
-            "10E", "T10", "G", "b", "10k", "10M", "10p", "10z", "10y", "10i", "10ib", "10Gi", "10XB",
-            "1.5G", "1,5", "-1", "+1", "1e3", "10 G B", "10\tG", "10GBB", "0x10", "١٠", "10é",
+            "10E", "T10", "G", "b", "10k", "10M", "10p", "10z", "10y", "10i", "10ib", "10Gi",
+            "10XB", "1.5G", "1,5", "-1", "+1", "1e3", "10 G B", "10\tG", "10GBB", "0x10", "١٠",
+            "10é",
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(text), "{text}: {message}");
@@ -136,7 +140,10 @@ mod tests {
             &"9".repeat(1000),
         ] {
             let message = parse(text).unwrap_err();
-            assert!(message.contains("2 EiB") && message.len() < 200, "{message}");
+            assert!(
+                message.contains("2 EiB") && message.len() < 200,
+                "{message}"
+            );
         }
     }
 }

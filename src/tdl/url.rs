@@ -139,8 +139,18 @@ mod tests {
             assert_eq!(SourceUrl::parse(text, SCHEMES).unwrap().as_str(), text);
         }
         for text in [
-            "", "h/p", "/mnt", "http:h", "http://", "http://h h/", "http://h/\na", "gopher://h/",
-            "http://h:99999/", "http://[::1/", "file://./x", "nfs://h/p",
+            "",
+            "h/p",
+            "/mnt",
+            "http:h",
+            "http://",
+            "http://h h/",
+            "http://h/\na",
+            "gopher://h/",
+            "http://h:99999/",
+            "http://[::1/",
+            "file://./x",
+            "nfs://h/p",
         ] {
             assert!(SourceUrl::parse(text, SCHEMES).is_err(), "{text}");
         }

@@ -61,7 +61,7 @@ pub struct XmlError {
     /// What is wrong.
     pub message: String,
     /// What is allowed.
-    pub help: Option<&'static str>,
+    pub help: &'static str,
 }
 
 impl XmlError {
@@ -69,12 +69,12 @@ impl XmlError {
         Self {
             span,
             message: message.into(),
-            help: None,
+            help: "a template is well-formed XML 1.0",
         }
     }
 
     fn help(mut self, help: &'static str) -> Self {
-        self.help = Some(help);
+        self.help = help;
         self
     }
 }
@@ -118,7 +118,8 @@ impl Element {
                 return Err(XmlError::new(
                     tag,
                     format!("<{name}> has more than {MAX_ATTRIBUTES} attributes"),
-                ));
+                )
+                .help("no element of a template has more than three"));
             }
             let raw_start = offset_in(text, attribute.key.0).unwrap_or(tag.start);
             // The closing quote stands behind the value.
@@ -174,7 +175,8 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         return Err(XmlError::new(
             at..at + bad.len_utf8(),
             format!("character U+{:04X} is not allowed in XML", bad as u32),
-        ));
+        )
+        .help("put binary contents into a file with type='base64'"));
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_comments = true;
@@ -190,8 +192,10 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         let span = before..position(reader.buffer_position());
         match event {
             Event::Start(_) | Event::Empty(_) if open.is_empty() && root.is_some() => {
-                return Err(XmlError::new(span, "a second root element follows the first")
-                    .help("a template is one <template> element"));
+                return Err(
+                    XmlError::new(span, "a second root element follows the first")
+                        .help("a template is one <template> element"),
+                );
             }
             Event::Start(ref start) | Event::Empty(ref start) => {
                 elements += 1;
@@ -199,13 +203,15 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
                     return Err(XmlError::new(
                         span,
                         format!("the template has more than {MAX_ELEMENTS} elements"),
-                    ));
+                    )
+                    .help("put files and packages into an RPM or an archive of their own"));
                 }
                 if open.len() == MAX_DEPTH {
                     return Err(XmlError::new(
                         span,
                         format!("elements are nested more than {MAX_DEPTH} deep"),
-                    ));
+                    )
+                    .help("no element of a template is deeper than five"));
                 }
                 let element = Element::new(text, start, span)?;
                 if matches!(event, Event::Start(_)) {
@@ -258,7 +264,8 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         ));
     }
     root.ok_or_else(|| {
-        XmlError::new(0..0, "the file holds no element").help("a template is one <template> element")
+        XmlError::new(0..0, "the file holds no element")
+            .help("a template is one <template> element")
     })
 }
 
@@ -386,7 +393,10 @@ fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) ->
 
 fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlError {
     let (at, message) = match *error {
-        AttrError::ExpectedEq(at) => (at, "`=` and a quoted value must follow the attribute's name"),
+        AttrError::ExpectedEq(at) => (
+            at,
+            "`=` and a quoted value must follow the attribute's name",
+        ),
         AttrError::ExpectedValue(at) | AttrError::UnquotedValue(at) => {
             (at, "the attribute's value must stand in quotes")
         }
@@ -461,7 +471,10 @@ mod tests {
             ("<a><![CDATA[ ", "CDATA"),
             ("<a", "tag"),
             ("<!DOCTYPE a><a/>", "DOCTYPE"),
-            ("<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>", "DOCTYPE"),
+            (
+                "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>",
+                "DOCTYPE",
+            ),
             (" <?xml version='1.0'?><a/>", "behind the beginning"),
         ] {
             let message = refusal(text);
