@@ -14,9 +14,8 @@ fn every_template_is_good() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap().to_string();
         let bytes = fs::read(&path).unwrap();
-        let text = tdl::decode(&bytes, &stem).unwrap();
         let template =
-            tdl::parse(&text, &stem).unwrap_or_else(|findings| panic!("{}", findings[0]));
+            tdl::read(&bytes, &stem).unwrap_or_else(|findings| panic!("{}", findings[0]));
         assert_eq!(template.warnings, [], "{stem}");
         assert_eq!(template.name, stem);
         let release = *template
