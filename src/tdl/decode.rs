@@ -1,6 +1,7 @@
 //! Bytes of a template to text, by its byte order mark or its XML header.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
@@ -13,6 +14,9 @@ pub const MAX_TEMPLATE_BYTES: usize = 64 << 20;
 /// How far into the file the XML header may reach.
 const MAX_HEADER_BYTES: usize = 1024;
 
+const KNOWN: &str = "UTF-8, UTF-16, ISO-8859-1 to -16, windows-125x and the other encodings of the \
+                     web are known";
+
 /// Turns the bytes of the template `name` into text.
 ///
 /// The encoding is the one of the byte order mark, else the one that the XML header names (any of
@@ -20,14 +24,21 @@ const MAX_HEADER_BYTES: usize = 1024;
 ///
 /// # Errors
 /// One finding, if the file is too large, the encoding is unknown, or the bytes are not in it.
-pub fn decode(bytes: &[u8], name: &str) -> Result<String, Diagnostic> {
-    let at_start = |message: String| Diagnostic::error(Source { name, text: "" }, 0..0, message);
+pub fn decode(bytes: &[u8], name: &str) -> Result<String, Vec<Diagnostic>> {
+    decode_one(bytes, name).map_err(|finding| vec![*finding])
+}
+
+fn decode_one(bytes: &[u8], name: &str) -> Result<String, Box<Diagnostic>> {
     if bytes.len() > MAX_TEMPLATE_BYTES {
-        return Err(at_start(format!(
-            "the template is larger than {} MiB",
-            MAX_TEMPLATE_BYTES >> 20
-        ))
-        .help("name large files by URL: <file name='...' type='url'>file://./x</file>"));
+        return Err(finding(
+            Source { name, text: "" },
+            0..0,
+            format!(
+                "the template is larger than {} MiB",
+                MAX_TEMPLATE_BYTES >> 20
+            ),
+            "name large files by URL: <file name='...' type='url'>file://./x</file>",
+        ));
     }
     let (encoding, body) = match Encoding::for_bom(bytes) {
         Some((encoding, length)) => (encoding, &bytes[length..]),
@@ -35,36 +46,39 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<String, Diagnostic> {
     };
     if encoding == UTF_8 {
         // The standard library knows where the first bad byte is; encoding_rs does not say.
-        return match std::str::from_utf8(body) {
-            Ok(text) => Ok(text.to_string()),
-            Err(error) => {
-                let good = String::from_utf8_lossy(body);
-                let at = error.valid_up_to();
-                Err(Diagnostic::error(
-                    Source {
-                        name,
-                        text: &super::mask::mask(&good),
-                    },
-                    at..at + 1,
-                    format!("byte 0x{:02x} is not UTF-8", body[at]),
-                )
-                .help("save the file as UTF-8, or name its encoding: <?xml version=\"1.0\" encoding=\"...\"?>"))
-            }
-        };
+        return std::str::from_utf8(body).map(str::to_string).map_err(|error| {
+            let at = error.valid_up_to();
+            let text = super::mask::mask(&String::from_utf8_lossy(body));
+            finding(
+                Source { name, text: &text },
+                at..at + 1,
+                format!("byte 0x{:02x} is not UTF-8", body[at]),
+                "save the file as UTF-8, or name its encoding: <?xml version=\"1.0\" encoding=\"...\"?>",
+            )
+        });
     }
-    match encoding.decode_without_bom_handling_and_without_replacement(body) {
-        Some(Cow::Borrowed(text)) => Ok(text.to_string()),
-        Some(Cow::Owned(text)) => Ok(text),
-        None => Err(at_start(format!(
-            "the file is not in the encoding {} that it claims",
-            encoding.name()
-        ))
-        .help("name the encoding that the file was saved in")),
-    }
+    encoding
+        .decode_without_bom_handling_and_without_replacement(body)
+        .map(Cow::into_owned)
+        .ok_or_else(|| {
+            finding(
+                Source { name, text: "" },
+                0..0,
+                format!(
+                    "the file is not in the encoding {} that it claims",
+                    encoding.name()
+                ),
+                "name the encoding that the file was saved in",
+            )
+        })
+}
+
+fn finding(source: Source<'_>, span: Range<usize>, message: String, help: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(source, span, message).help(help))
 }
 
 /// The encoding of a file without a byte order mark.
-fn without_mark(bytes: &[u8], name: &str) -> Result<&'static Encoding, Diagnostic> {
+fn without_mark(bytes: &[u8], name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     // "<?" in two bytes each (XML 1.0, appendix F.1).
     if bytes.starts_with(b"<\0?\0") {
         return Ok(UTF_16LE);
@@ -76,18 +90,18 @@ fn without_mark(bytes: &[u8], name: &str) -> Result<&'static Encoding, Diagnosti
         return Ok(UTF_8);
     };
     let refuse = |message: String| {
-        let head = String::from_utf8_lossy(&bytes[..start + label.len()]).into_owned();
+        let head = String::from_utf8_lossy(&bytes[..start + label.len()]);
         let source = Source { name, text: &head };
-        Diagnostic::error(source, start..start + label.len(), message)
-            .help("UTF-8, UTF-16, ISO-8859-1 to -16, windows-125x and other encodings of the web are known")
+        finding(source, start..start + label.len(), message, KNOWN)
     };
+    let shown = label.escape_debug();
     match Encoding::for_label_no_replacement(label.as_bytes()) {
         // Its own header could not be read if it were UTF-16.
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Err(refuse(format!(
-            "the header says `{label}`, but the file is not in two-byte units"
+            "the header says `{shown}`, but the file is not in two-byte units"
         ))),
         Some(encoding) => Ok(encoding),
-        None => Err(refuse(format!("unknown encoding `{label}`"))),
+        None => Err(refuse(format!("unknown encoding `{shown}`"))),
     }
 }
 
@@ -146,22 +160,25 @@ mod tests {
         }
     }
 
+    fn refusal(bytes: &[u8], name: &str) -> Diagnostic {
+        decode(bytes, name).unwrap_err().remove(0)
+    }
+
     #[test]
     fn refusals_say_where() {
-        let unknown = decode(b"<?xml version='1.0' encoding='klingon'?><a/>", "t.tdl").unwrap_err();
+        let unknown = refusal(b"<?xml version='1.0' encoding='klingon'?><a/>", "t.tdl");
         assert_eq!((unknown.line, unknown.column), (1, 31), "{unknown}");
         assert!(unknown.message.contains("`klingon`"));
-        let bad = decode(b"<a>\n x\xff</a>", "t.tdl").unwrap_err();
+        let bad = refusal(b"<a>\n x\xff</a>", "t.tdl");
         assert_eq!((bad.line, bad.column), (2, 3), "{bad}");
-        let claims = decode(b"<?xml version='1.0' encoding='utf-16'?><a/>", "t").unwrap_err();
+        let claims = refusal(b"<?xml version='1.0' encoding='utf-16'?><a/>", "t");
         assert!(claims.message.contains("two-byte"), "{claims}");
-        let wrong = decode(
+        let wrong = refusal(
             b"<?xml version='1.0' encoding='shift_jis'?><a>\xff\xff</a>",
             "t",
-        )
-        .unwrap_err();
+        );
         assert!(wrong.message.contains("Shift_JIS"), "{wrong}");
-        let large = decode(&vec![b' '; MAX_TEMPLATE_BYTES + 1], "t").unwrap_err();
+        let large = refusal(&vec![b' '; MAX_TEMPLATE_BYTES + 1], "t");
         assert!(large.message.contains("64 MiB"));
     }
 }

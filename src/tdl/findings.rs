@@ -9,6 +9,9 @@ use crate::distro::nearest;
 /// Most errors that are reported at once: the rest follows from them, or is more of the same.
 const MAX_ERRORS: usize = 50;
 
+/// Longest message, in characters: names that it repeats may be megabytes long.
+const MAX_MESSAGE: usize = 300;
+
 /// Errors and warnings so far.
 #[derive(Debug)]
 pub struct Findings<'a> {
@@ -74,6 +77,7 @@ impl<'a> Findings<'a> {
     /// Adds a warning.
     pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: &str) {
         if self.warnings.len() < MAX_ERRORS {
+            let message = printable(&message.into());
             let warning = Diagnostic::warning(self.source, span.clone(), message);
             self.warnings.push(with_help(warning, help));
         }
@@ -205,6 +209,16 @@ pub fn children<'e>(element: &'e Element, name: &'e str) -> impl Iterator<Item =
         .children
         .iter()
         .filter(move |child| child.name == name)
+}
+
+/// One line that does nothing to a terminal.
+fn printable(message: &str) -> String {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut shown: String = message.chars().take(MAX_MESSAGE).map(printable).collect();
+    if message.chars().nth(MAX_MESSAGE).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 fn with_help(finding: Diagnostic, help: &str) -> Diagnostic {

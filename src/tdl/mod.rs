@@ -33,20 +33,29 @@ use crate::diagnostic::{Diagnostic, Source};
 use findings::{Findings, Form, child};
 use xml::Element;
 
+/// Decodes and reads the file of the template `name`.
+///
+/// # Errors
+/// As [`decode`] and [`parse`].
+pub fn read(bytes: &[u8], name: &str) -> Result<Template, Vec<Diagnostic>> {
+    parse(&decode(bytes, name)?, name)
+}
+
 /// Reads the text of the template `name` (a path, for messages).
 ///
 /// # Errors
 /// Everything that is wrong with it, up to 50 findings; one finding if it is not XML.
 pub fn parse(text: &str, name: &str) -> Result<Template, Vec<Diagnostic>> {
+    // Behind a byte order mark, which `decode` has removed already.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let masked = mask::mask(text);
     let source = Source {
         name,
         text: &masked,
     };
     let mut findings = Findings::new(source);
-    let root = xml::read(text).map_err(|error| {
-        vec![findings.finding(&error.span, error.message, error.help.unwrap_or_default())]
-    })?;
+    let root = xml::read(text)
+        .map_err(|error| vec![findings.finding(&error.span, error.message, error.help)])?;
     let template = read_template(&root, &mut findings);
     let warnings = findings.finish()?;
     match template {
@@ -55,11 +64,10 @@ pub fn parse(text: &str, name: &str) -> Result<Template, Vec<Diagnostic>> {
             ..template
         }),
         // Every `None` comes with an error; if one does not, the template is refused all the same.
-        None => Err(vec![Diagnostic::error(
-            source,
-            root.tag,
-            "the template cannot be read",
-        )]),
+        None => Err(vec![
+            Diagnostic::error(source, root.tag, "the template cannot be read")
+                .help("please report this: it is a mistake in ozr"),
+        ]),
     }
 }
 

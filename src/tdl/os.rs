@@ -163,10 +163,7 @@ fn release(
 }
 
 fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Install> {
-    let (kind, kind_span) = match findings.required_attribute(install, "type") {
-        Some(found) => found,
-        None => return None,
-    };
+    let (kind, kind_span) = findings.required_attribute(install, "type")?;
     match kind {
         "url" => {
             findings.check(

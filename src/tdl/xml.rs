@@ -61,7 +61,7 @@ pub struct XmlError {
     /// What is wrong.
     pub message: String,
     /// What is allowed.
-    pub help: Option<&'static str>,
+    pub help: &'static str,
 }
 
 impl XmlError {
@@ -69,12 +69,12 @@ impl XmlError {
         Self {
             span,
             message: message.into(),
-            help: None,
+            help: "a template is well-formed XML 1.0",
         }
     }
 
     fn help(mut self, help: &'static str) -> Self {
-        self.help = Some(help);
+        self.help = help;
         self
     }
 }
@@ -118,13 +118,20 @@ impl Element {
                 return Err(XmlError::new(
                     tag,
                     format!("<{name}> has more than {MAX_ATTRIBUTES} attributes"),
-                ));
+                )
+                .help("no element of a template has more than three"));
             }
             let raw_start = offset_in(text, attribute.key.0).unwrap_or(tag.start);
             // The closing quote stands behind the value.
             let raw_end = offset_in(text, &attribute.value)
                 .map_or(tag.end, |at| at + attribute.value.len() + 1);
             let span = raw_start..raw_end.clamp(raw_start, text.len());
+            if !text[..raw_start].ends_with(|c: char| c.is_ascii_whitespace()) {
+                return Err(XmlError::new(
+                    span,
+                    "white space is missing in front of the attribute",
+                ));
+            }
             if attribute.value.contains('<') {
                 return Err(XmlError::new(span, "`<` stands in an attribute value")
                     .help("write &lt; in its place"));
@@ -174,7 +181,8 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         return Err(XmlError::new(
             at..at + bad.len_utf8(),
             format!("character U+{:04X} is not allowed in XML", bad as u32),
-        ));
+        )
+        .help("put binary contents into a file with type='base64'"));
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_comments = true;
@@ -201,13 +209,15 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
                     return Err(XmlError::new(
                         span,
                         format!("the template has more than {MAX_ELEMENTS} elements"),
-                    ));
+                    )
+                    .help("put files and packages into an RPM or an archive of their own"));
                 }
                 if open.len() == MAX_DEPTH {
                     return Err(XmlError::new(
                         span,
                         format!("elements are nested more than {MAX_DEPTH} deep"),
-                    ));
+                    )
+                    .help("no element of a template is deeper than five"));
                 }
                 let element = Element::new(text, start, span)?;
                 if matches!(event, Event::Start(_)) {
@@ -241,15 +251,21 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
                         .help("remove it: templates have no entities of their own"),
                 );
             }
-            Event::Decl(_) if span.start == 0 || text[..span.start] == *"\u{feff}" => {}
-            Event::Decl(_) => {
+            Event::Decl(_) if span.start > 0 => {
                 return Err(XmlError::new(
                     span,
                     "the XML header stands behind the beginning of the file",
                 )
                 .help("nothing, not even white space, may stand before <?xml ...?>"));
             }
-            Event::Comment(_) | Event::PI(_) => {}
+            Event::Decl(header) if !is_header(&header) => {
+                return Err(XmlError::new(span, "the XML header is malformed")
+                    .help("write <?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
+            }
+            Event::PI(instruction) if !is_name(instruction.target()) => {
+                return Err(XmlError::new(span, "`<?` is not followed by a name"));
+            }
+            Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => break,
         }
     }
@@ -275,7 +291,7 @@ fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
 fn add_text(open: &mut [Element], text: &str, span: Range<usize>) -> Result<(), XmlError> {
     match open.last_mut() {
         Some(element) => element.push_text(text, span),
-        None if text.chars().all(|c| c.is_whitespace() || c == '\u{feff}') => {}
+        None if text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n')) => {}
         None => return Err(outside(span)),
     }
     Ok(())
@@ -321,6 +337,59 @@ fn resolve(reference: &BytesRef<'_>, span: &Range<usize>) -> Result<char, XmlErr
 /// `Char` of XML 1.0, section 2.2.
 fn is_xml_char(c: char) -> bool {
     !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether a text is a name as in XML 1.0, section 2.3 (with Unicode's letters and digits in place
+/// of its table).
+fn is_name(text: &str) -> bool {
+    let is_start = |c: char| c.is_alphabetic() || matches!(c, '_' | ':');
+    text.starts_with(is_start)
+        && text
+            .chars()
+            .all(|c| is_start(c) || c.is_numeric() || matches!(c, '-' | '.'))
+}
+
+/// Whether the text between `<?` and `?>` is an XML header (XML 1.0, section 2.8).
+fn is_header(text: &str) -> bool {
+    let Some(mut rest) = text.strip_prefix("xml") else {
+        return false;
+    };
+    for (name, required) in [
+        ("version", true),
+        ("encoding", false),
+        ("standalone", false),
+    ] {
+        let unspaced = rest.trim_start();
+        let value = (unspaced.len() < rest.len())
+            .then(|| unspaced.strip_prefix(name))
+            .flatten()
+            .and_then(|rest| rest.trim_start().strip_prefix('='))
+            .map(str::trim_start);
+        let Some(value) = value else {
+            if required {
+                return false;
+            }
+            continue;
+        };
+        let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+            return false;
+        };
+        let Some((value, after)) = value[1..].split_once(quote) else {
+            return false;
+        };
+        let good = match name {
+            "version" => value.strip_prefix("1.").is_some_and(|minor| {
+                !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit())
+            }),
+            "standalone" => matches!(value, "yes" | "no"),
+            _ => value.starts_with(|c: char| c.is_ascii_alphabetic()),
+        };
+        if !good {
+            return false;
+        }
+        rest = after;
+    }
+    rest.trim_start().is_empty()
 }
 
 fn position(offset: u64) -> usize {
@@ -452,6 +521,7 @@ mod tests {
             ("<a b></a>", "quoted value"),
             ("<a b=c></a>", "quotes"),
             ("<a b='1' b='2'/>", "already"),
+            ("<a b='1'c='2'/>", "white space"),
             ("<a b='<'/>", "attribute value"),
             ("<a b='&x;'/>", "entity"),
             ("<a b='&#1;'/>", "U+0001"),
@@ -472,6 +542,13 @@ mod tests {
                 "DOCTYPE",
             ),
             (" <?xml version='1.0'?><a/>", "behind the beginning"),
+            ("<?xml version='1.0'encoding='x'?><a/>", "header"),
+            ("<?xml version='1.0' encodng='x'?><a/>", "header"),
+            ("<?xml version='2.0'?><a/>", "header"),
+            ("<?xml encoding='x'?><a/>", "header"),
+            ("<?xml version='1.0' standalone='maybe'?><a/>", "header"),
+            ("<? a?><a/>", "name"),
+            ("<a><?1?></a>", "name"),
         ] {
             let message = refusal(text);
             assert!(message.contains(part), "{text}: {message}");

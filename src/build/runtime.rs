@@ -1,0 +1,51 @@
+//! The build's own short-lived directory: sockets and libvirt's private state.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::paths;
+
+/// A directory of one build, mode 0700; dropping it removes it with all that it holds.
+#[derive(Debug)]
+pub struct RuntimeDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl RuntimeDir {
+    /// Makes one, with a short random name.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create() -> anyhow::Result<Self> {
+        let parent = paths::runtime_dir()?;
+        let dir = tempfile::Builder::new()
+            .prefix("")
+            .tempdir_in(&parent)
+            .with_context(|| format!("creating a directory in {}", parent.display()))?;
+        Ok(RuntimeDir {
+            path: dir.keep(),
+            keep: false,
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the directory where it is when this value is dropped.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to tell, and the directory's file system is in memory.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}

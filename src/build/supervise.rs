@@ -1,0 +1,299 @@
+//! Follows a running install: feeds the judge with what is witnessed, keeps the console's log, and
+//! tells the user how far it is.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::{Kind, failure};
+use crate::host::{EndCause, Guest, GuestEnd, Port};
+use crate::serve::{Access, Resource};
+use crate::ui::event::{Event, Reporter};
+use crate::watch::console::{Console, Output};
+use crate::watch::judge::{Decision, End, Expectations, Judge, Witness};
+use crate::watch::logport::LogPort;
+use crate::watch::phases::Phase;
+use crate::watch::progress::PhaseTime;
+
+/// How long the console must be silent before an unfinished line (a prompt) is looked at.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long the ports may stay open when the guest is gone. libvirt closes them at once; only a
+/// remote one whose connection hangs does not.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a build listens to.
+#[derive(Debug)]
+pub struct Senses {
+    /// The serial console.
+    pub console: Port,
+    /// The installer's log port.
+    pub log_port: Port,
+    /// What the guest took from our server.
+    pub accesses: Option<UnboundedReceiver<Access>>,
+}
+
+/// What an install must show, and how long it may take.
+#[derive(Debug)]
+pub struct Terms {
+    /// What success looks like.
+    pub expectations: Expectations,
+    /// The completion mark, if one will come.
+    pub mark: Option<String>,
+    /// Longest time of the whole install.
+    pub timeout: Duration,
+    /// What no log may hold: the secret parts of our URLs, and the mark.
+    pub secrets: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Supervised {
+    /// The judgement.
+    pub decision: Decision,
+    /// How long each phase took.
+    pub phases: Vec<PhaseTime>,
+    /// The installer's version and product, if it named them.
+    pub installer: Option<(String, String)>,
+}
+
+/// Follows the guest until the judge has decided. The guest itself is left to the caller.
+///
+/// # Errors
+/// Host: the hypervisor failed (the guest's disk cannot be written, the connection is lost), or
+/// the console's log cannot be written.
+pub async fn supervise(
+    guest: &Guest,
+    senses: Senses,
+    terms: Terms,
+    console_log: &Path,
+    reporter: &Reporter,
+) -> anyhow::Result<Supervised> {
+    let log = File::create(console_log)
+        .with_context(|| format!("creating {}", console_log.display()))?;
+    let mut supervisor = Supervisor {
+        started: Instant::now(),
+        judge: Judge::new(terms.expectations),
+        console: Console::new(terms.mark.as_deref()),
+        log_port: LogPort::default(),
+        log: BufWriter::new(log),
+        secrets: terms.secrets,
+        phase: Phase::PoweredOn,
+        reporter,
+    };
+    let decision = supervisor.run(guest, senses, terms.timeout).await?;
+    let now = supervisor.now();
+    supervisor
+        .log
+        .flush()
+        .with_context(|| format!("writing {}", console_log.display()))?;
+    let progress = supervisor.judge.progress();
+    Ok(Supervised {
+        phases: progress.phases(now),
+        installer: progress
+            .installer()
+            .map(|(version, product)| (version.to_string(), product.to_string())),
+        decision,
+    })
+}
+
+struct Supervisor<'a> {
+    started: Instant,
+    judge: Judge,
+    console: Console,
+    log_port: LogPort,
+    log: BufWriter<File>,
+    secrets: Vec<String>,
+    phase: Phase,
+    reporter: &'a Reporter,
+}
+
+impl Supervisor<'_> {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    async fn run(
+        &mut self,
+        guest: &Guest,
+        mut senses: Senses,
+        timeout: Duration,
+    ) -> anyhow::Result<Decision> {
+        let deadline = self.started + timeout;
+        let (mut console_open, mut log_open) = (true, true);
+        let mut unsettled: Option<Instant> = None;
+        let mut end: Option<(GuestEnd, Instant)> = None;
+        loop {
+            if let Some((ended, patience)) = &end
+                && ((!console_open && !log_open) || Instant::now() >= *patience)
+            {
+                // An access that ended with the guest may have come after its last words.
+                if let Some(accesses) = &mut senses.accesses {
+                    while let Ok(access) = accesses.try_recv() {
+                        if let Some(decision) = self.access(&access) {
+                            return Ok(decision);
+                        }
+                    }
+                }
+                return self.ended(ended);
+            }
+            let tick = self.judge.deadline().map(|deadline| self.started + deadline);
+            let decision = tokio::select! {
+                // The limits first: a guest that babbles without end must not outrun them. Then
+                // what the guest says, before that it is gone.
+                biased;
+                () = sleep_until(deadline), if end.is_none() => {
+                    let now = self.now();
+                    self.judge.witness(now, Witness::TimedOut(timeout))
+                }
+                () = sleep_until(tick.unwrap_or(deadline)), if tick.is_some() => {
+                    let now = self.now();
+                    self.judge.tick(now)
+                }
+                piece = senses.console.read(), if console_open => match piece {
+                    Some(bytes) => {
+                        unsettled = Some(Instant::now() + QUIET);
+                        let output = self.console.feed(&bytes);
+                        self.console_output(output)?
+                    }
+                    None => {
+                        console_open = false;
+                        unsettled = None;
+                        let output = self.console.settle();
+                        self.console_output(output)?
+                    }
+                },
+                piece = senses.log_port.read(), if log_open => match piece {
+                    Some(bytes) => self.log_bytes(&bytes),
+                    None => {
+                        log_open = false;
+                        let record = self.log_port.finish();
+                        let now = self.now();
+                        record.and_then(|record| self.judge.witness(now, Witness::Log(&record)))
+                    }
+                },
+                access = next_access(&mut senses.accesses) => match access {
+                    Some(access) => self.access(&access),
+                    None => {
+                        senses.accesses = None;
+                        None
+                    }
+                },
+                () = sleep_until(unsettled.unwrap_or(deadline)), if unsettled.is_some() => {
+                    unsettled = None;
+                    let output = self.console.settle();
+                    self.console_output(output)?
+                }
+                ended = guest.ended(), if end.is_none() => {
+                    end = Some((ended, Instant::now() + DRAIN));
+                    None
+                }
+                // Wakes up for the check above when the ports stay open.
+                () = sleep_until(end.as_ref().map_or(deadline, |(_, patience)| *patience)),
+                    if end.is_some() => None,
+            };
+            self.report_phase();
+            if let Some(decision) = decision {
+                return Ok(decision);
+            }
+        }
+    }
+
+    fn console_output(&mut self, output: Vec<Output>) -> anyhow::Result<Option<Decision>> {
+        let mut decision = None;
+        for item in output {
+            let now = self.now();
+            let decided = match item {
+                Output::Mark => self.judge.witness(now, Witness::Mark),
+                Output::Line(line) => {
+                    let line = self.without_secrets(line);
+                    writeln!(self.log, "{line}").context("writing the console's log")?;
+                    self.reporter.event(Event::Console(line.clone()));
+                    self.judge.witness(now, Witness::Console(&line))
+                }
+            };
+            decision = decision.or(decided);
+        }
+        Ok(decision)
+    }
+
+    fn log_bytes(&mut self, bytes: &[u8]) -> Option<Decision> {
+        let mut decision = None;
+        for record in self.log_port.feed(bytes) {
+            let now = self.now();
+            let decided = self.judge.witness(now, Witness::Log(&record));
+            decision = decision.or(decided);
+        }
+        decision
+    }
+
+    fn access(&mut self, access: &Access) -> Option<Decision> {
+        let whole = access.complete && (200..300).contains(&access.status);
+        if access.resource == Resource::Kickstart && whole {
+            let now = self.now();
+            return self.judge.witness(now, Witness::KickstartFetched);
+        }
+        None
+    }
+
+    fn ended(&mut self, end: &GuestEnd) -> anyhow::Result<Decision> {
+        let detail = end.detail.as_ref().map_or(String::new(), |detail| format!(" ({detail})"));
+        let how = match end.cause {
+            EndCause::Shutdown { by_guest: Some(true) } => End::ByGuest,
+            EndCause::Shutdown { by_guest: Some(false) } | EndCause::Destroyed => End::Killed,
+            EndCause::Shutdown { by_guest: None } => End::Gone,
+            EndCause::Crashed | EndCause::Failed => End::Crashed,
+            EndCause::DiskError => {
+                return Err(failure(
+                    Kind::Host,
+                    format!(
+                        "QEMU could not write the guest's disk{detail} while {}: is the file system of the output directory full?",
+                        self.phase.doing()
+                    ),
+                ));
+            }
+            EndCause::ConnectionLost => {
+                return Err(failure(
+                    Kind::Host,
+                    format!(
+                        "the connection to libvirt was lost{detail} while {}: see its daemon's log, then start the build again",
+                        self.phase.doing()
+                    ),
+                ));
+            }
+        };
+        let now = self.now();
+        self.judge
+            .witness(now, Witness::Ended(how))
+            .context("judging an install that was judged already")
+    }
+
+    fn report_phase(&mut self) {
+        let phase = self.judge.progress().phase();
+        if phase != self.phase {
+            self.phase = phase;
+            self.reporter.step(phase.doing());
+        }
+    }
+
+    fn without_secrets(&self, mut line: String) -> String {
+        for secret in &self.secrets {
+            if line.contains(secret.as_str()) {
+                line = line.replace(secret.as_str(), "…");
+            }
+        }
+        line
+    }
+}
+
+async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option<Access> {
+    match accesses {
+        Some(accesses) => accesses.recv().await,
+        None => std::future::pending().await,
+    }
+}
