@@ -3,6 +3,10 @@
 //! Needs `python3` (or the program in `OZR_TEST_PYTHON`) with `pykickstart`; the parts that run
 //! scripts need `unshare` and `curl`. What is missing is said and skipped, except in CI.
 
+// Helpers of tests panic and print as tests do; clippy.toml knows only the functions marked
+// #[test].
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -400,15 +404,14 @@ fn by_url(mut additions: Additions, server: &Server) -> Additions {
             server.contents.lock().unwrap().insert(path, content);
         }
     };
-    let mut number = 0;
     let scripts = additions
         .precommands
         .iter_mut()
         .chain(&mut additions.commands);
     let files = additions.files.iter_mut().map(|file| &mut file.body);
-    for body in scripts.map(|script| &mut script.body).chain(files) {
+    let bodies = scripts.map(|script| &mut script.body).chain(files);
+    for (number, body) in bodies.enumerate() {
         convert(body, number);
-        number += 1;
     }
     additions
 }
