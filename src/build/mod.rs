@@ -1,6 +1,9 @@
 //! One install, from plan to finished image.
 
 pub mod contents;
+pub mod initrd;
 pub mod paths;
 pub mod plan;
+pub mod relay;
+pub mod runtime;
 pub mod workdir;

@@ -1,1 +1,134 @@
+//! The kickstarts that are used when nobody gave one: the files of `kickstarts/`.
 
+use super::password;
+use crate::error::{Kind, failure};
+
+/// Stands in a built-in kickstart where the hash of the root password belongs.
+const ROOTPW_PLACEHOLDER: &str = "@OZR_ROOTPW@";
+
+macro_rules! builtins {
+    ($($name:literal),* $(,)?) => {
+        &[$(Builtin {
+            name: $name,
+            text: include_str!(concat!("../../kickstarts/", $name, ".ks")),
+        }),*]
+    };
+}
+
+const BUILTINS: &[Builtin] = builtins![
+    "almalinux-10",
+    "almalinux-8",
+    "almalinux-9",
+    "centos-6",
+    "centos-7",
+    "centos-stream-10",
+    "centos-stream-8",
+    "centos-stream-9",
+    "fedora-43",
+    "fedora-44",
+    "ol-8",
+    "ol-9",
+    "rhel-10",
+    "rhel-6",
+    "rhel-7",
+    "rhel-8",
+    "rhel-9",
+    "rocky-10",
+    "rocky-8",
+    "rocky-9",
+];
+
+/// A kickstart that comes with `ozr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builtin {
+    /// `FAMILY-RELEASE`, such as `rocky-9`.
+    pub name: &'static str,
+    text: &'static str,
+}
+
+/// All of them, by name.
+pub fn all() -> &'static [Builtin] {
+    BUILTINS
+}
+
+/// The first of the candidates that exists.
+pub fn find(candidates: &[impl AsRef<str>]) -> Option<Builtin> {
+    candidates.iter().find_map(|candidate| {
+        BUILTINS
+            .iter()
+            .find(|builtin| builtin.name == candidate.as_ref())
+            .copied()
+    })
+}
+
+impl Builtin {
+    /// The kickstart with the template's root password, hashed.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] if the template has no root password: an image that nobody can log in to
+    /// is of no use, and one with a password that everybody knows is worse.
+    pub fn render(&self, rootpw: Option<&str>) -> anyhow::Result<String> {
+        let Some(rootpw) = rootpw.filter(|rootpw| !rootpw.is_empty()) else {
+            return Err(failure(
+                Kind::Input,
+                format!(
+                    "the template has no <rootpw>, which the built-in kickstart {} needs; add one to its <os>, or give a kickstart with -k",
+                    self.name
+                ),
+            ));
+        };
+        Ok(self
+            .text
+            .replace(ROOTPW_PLACEHOLDER, &password::hash(rootpw)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+    use crate::kickstart::outline::EndAction;
+    use crate::kickstart::scan::scan;
+    use std::path::Path;
+
+    #[test]
+    fn every_file_is_built_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kickstarts");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let names: Vec<String> = all().iter().map(|b| format!("{}.ks", b.name)).collect();
+        assert_eq!(files, names);
+    }
+
+    #[test]
+    fn the_root_password_is_hashed_in() {
+        for builtin in all() {
+            let text = builtin.render(Some("clear!text")).unwrap();
+            assert!(!text.contains("clear!text") && !text.contains(ROOTPW_PLACEHOLDER));
+            let outline = scan(&text, builtin.name).unwrap();
+            let rootpw = outline.rootpw().unwrap();
+            assert_eq!(rootpw.words[1].text, "--iscrypted", "{}", builtin.name);
+            assert!(rootpw.words[2].text.starts_with("$6$"), "{}", builtin.name);
+            // The template says where to install from.
+            assert!(outline.source().is_none() && outline.repositories().next().is_none());
+            assert_eq!(outline.ending().unwrap().action, EndAction::PowerOff);
+        }
+    }
+
+    #[test]
+    fn without_a_root_password_there_is_none() {
+        for rootpw in [None, Some("")] {
+            let error = find(&["rocky-9"]).unwrap().render(rootpw).unwrap_err();
+            assert_eq!(kind_of(&error), Some(Kind::Input));
+        }
+    }
+
+    #[test]
+    fn candidates_are_tried_in_order() {
+        assert_eq!(find(&["circle-9", "rhel-9"]).unwrap().name, "rhel-9");
+        assert_eq!(find(&["rhel-5"]), None);
+    }
+}

@@ -16,19 +16,19 @@ pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 ///
 /// # Errors
 /// The place of the first byte that is not UTF-8: the installer decodes kickstarts strictly.
-pub fn decode(bytes: Vec<u8>, name: &str) -> Result<String, Diagnostic> {
+pub fn decode(bytes: Vec<u8>, name: &str) -> Result<String, Box<Diagnostic>> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let byte = error.as_bytes()[at];
         // The replacement text is the same as the original up to the bad byte.
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
         let source = Source { name, text: &text };
-        Diagnostic::error(
-            source,
-            at..at + 1,
-            format!("byte {at} (0x{byte:02x}) is not UTF-8, and the installer reads nothing else"),
+        let message =
+            format!("byte {at} (0x{byte:02x}) is not UTF-8, and the installer reads nothing else");
+        Box::new(
+            Diagnostic::error(source, at..at + 1, message)
+                .help("save the file as UTF-8, for example with `iconv -t UTF-8`"),
         )
-        .help("save the file as UTF-8, for example with `iconv -t UTF-8`")
     })
 }
 

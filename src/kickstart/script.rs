@@ -235,7 +235,7 @@ pub fn finish_section(additions: &Additions, author_size: usize, block_offset: u
     let (head, tail) = additions.mark.split_at(additions.mark.len() / 2);
     let _ = writeln!(
         text,
-        "printf '\\n%s%s\\n' {} {} >/dev/console || fail 'cannot write to the console'",
+        "printf '\\n%s%s\\n' {} {} >>/dev/console || fail 'cannot write to the console'",
         quote(head),
         quote(tail)
     );

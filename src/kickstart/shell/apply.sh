@@ -13,7 +13,7 @@ umask 022
 
 say() {
     printf 'ozr: %s\n' "$1"
-    printf '\nozr: %s\n' "$1" 2>/dev/null >/dev/console || :
+    printf '\nozr: %s\n' "$1" 2>/dev/null >>/dev/console || :
 }
 
 fail() {
@@ -110,7 +110,7 @@ run_script() {
     (cd "$HOME" 2>/dev/null || cd /; exec "$@") </dev/null >"$stage/output" 2>&1 || status=$?
     cat "$stage/output"
     if [ "$status" -ne 0 ]; then
-        tail -n 20 "$stage/output" 2>/dev/null >/dev/console || :
+        tail -n 20 "$stage/output" 2>/dev/null >>/dev/console || :
         fail "$what failed with exit status $status"
     fi
     rm -f "$script" "$stage/output"

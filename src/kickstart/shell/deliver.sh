@@ -6,7 +6,7 @@ target_root=${ANA_INSTALL_PATH:-/mnt/sysimage}
 
 say() {
     printf 'ozr: %s\n' "$1"
-    printf '\nozr: %s\n' "$1" 2>/dev/null >/dev/console || :
+    printf '\nozr: %s\n' "$1" 2>/dev/null >>/dev/console || :
 }
 
 fail() {

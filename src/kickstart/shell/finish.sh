@@ -5,7 +5,7 @@ umask 077
 
 fail() {
     printf 'ozr: %s\n' "$1"
-    printf '\nozr: %s\n' "$1" 2>/dev/null >/dev/console || :
+    printf '\nozr: %s\n' "$1" 2>/dev/null >>/dev/console || :
     exit 1
 }
 
