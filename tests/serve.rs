@@ -730,6 +730,69 @@ fn stopping_leaves_nothing() {
     assert_eq!(threads(), Vec::<String>::new());
 }
 
+/// Lowers the limit of descriptors while it lives.
+struct FewDescriptors(rustix::process::Rlimit);
+
+impl FewDescriptors {
+    fn new(limit: u64) -> Self {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let before = getrlimit(Resource::Nofile);
+        let few = Rlimit {
+            current: Some(limit),
+            maximum: before.maximum,
+        };
+        setrlimit(Resource::Nofile, few).unwrap();
+        FewDescriptors(before)
+    }
+}
+
+impl Drop for FewDescriptors {
+    fn drop(&mut self) {
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, self.0);
+    }
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// `tiny_http` stops accepting, or panics, when a descriptor is missing at the wrong moment.
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    let _alone = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+    let (server, _accesses) = start();
+    let url = server.add(KICKSTART_NAME, bytes(b"poweroff\n"), "text/plain");
+    let idle = descriptors();
+    let mut failed = 0;
+    for free in 2..=5 {
+        // Descriptors of requests before are closed a moment after their answer.
+        let deadline = Instant::now() + HANG;
+        while descriptors() != idle {
+            assert!(Instant::now() < deadline, "descriptors are left open");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let few = FewDescriptors::new(200);
+        let mut taken = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            taken.push(file);
+        }
+        taken.truncate(taken.len() - free);
+        match get(&url).status {
+            200 => {}
+            500 => failed += 1,
+            status => panic!("{status} with {free} descriptors"),
+        }
+        drop(taken);
+        drop(few);
+        for _ in 0..3 {
+            assert_eq!(get(&url).body, b"poweroff\n", "after {free} descriptors");
+        }
+    }
+    // With two there is none for the channel, with three `accept` fails, with four the copy
+    // that `tiny_http` makes; with five all is well.
+    assert_eq!(failed, 3);
+}
+
 /// An upstream with fixed answers, by path.
 #[derive(Default)]
 struct Fake {
