@@ -1,10 +1,12 @@
 //! Runs `tiny_http` where only the gate can reach it.
 
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -13,6 +15,10 @@ use super::sync::lock;
 /// The longest path of a unix socket: `sun_path` of sockaddr_un holds 108 bytes with its NUL
 /// (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
+/// How often and after which pauses a start is tried again when the process is out of
+/// descriptors: they come back as transfers end.
+const RESTART_ATTEMPTS: u32 = 50;
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// `tiny_http` on a unix socket in a directory that only this user can enter.
 pub(super) struct Engine {
@@ -87,10 +93,7 @@ impl Engine {
     }
 
     fn restart(&self) -> bool {
-        /// Descriptors come back as transfers end.
-        const ATTEMPTS: u32 = 50;
-        const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..RESTART_ATTEMPTS {
             let mut running = lock(&self.running);
             let generation = running.generation + 1;
             if let Ok(next) = Running::start(self.directory.path(), generation) {
@@ -101,15 +104,30 @@ impl Engine {
             if self.stopping.load(Ordering::SeqCst) {
                 return false;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RESTART_PAUSE);
         }
         false
     }
 
     /// A channel to it, for one request.
-    pub(super) fn connect(&self) -> std::io::Result<UnixStream> {
-        let socket = lock(&self.running).socket.clone();
-        UnixStream::connect(socket)
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        let mut attempts = 0;
+        loop {
+            let running = lock(&self.running);
+            let (server, socket) = (Arc::clone(&running.server), running.socket.clone());
+            drop(running);
+            let result = UnixStream::connect(socket);
+            let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            let stopping = self.stopping.load(Ordering::SeqCst);
+            if !result.as_ref().is_err_and(refused) || stopping || attempts == RESTART_ATTEMPTS {
+                return result;
+            }
+            // Its accepting thread has panicked, which it does when it cannot duplicate a
+            // descriptor, and which `recv` does not tell.
+            server.unblock();
+            attempts += 1;
+            std::thread::sleep(RESTART_PAUSE);
+        }
     }
 
     /// Makes its thread end.

@@ -23,6 +23,9 @@ const MAX_ANSWER_HEAD: usize = 8 * 1024;
 /// How much is read of what a client sends after its head, so that closing does not make the
 /// kernel discard the answer.
 const MAX_LEFTOVER: usize = 256 * 1024;
+/// How long a client may take to close its side after its answer. Most close at once; for
+/// those that do not, the kernel goes on delivering what it has.
+const LINGER: Duration = Duration::from_secs(5);
 /// How long `accept` is left alone after it failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,7 +105,7 @@ impl Connection {
             .and_then(|()| self.stream.set_nodelay(true))
             .and_then(|()| {
                 let size = rustix::net::sockopt::set_socket_send_buffer_size;
-                size(&*self.stream, SEND_BUFFER).map_err(io::Error::from)
+                size(&self.stream, SEND_BUFFER).map_err(io::Error::from)
             });
         if set_up.is_err() {
             return;
@@ -158,7 +161,6 @@ impl Connection {
     fn refuse(&self, refusal: Refusal, head: &[u8]) {
         let when = SystemTime::now();
         let sent = (&*self.stream).write_all(&refusal.response()).is_ok();
-        let closed = self.close();
         let access = Access {
             when,
             peer: self.peer,
@@ -166,13 +168,14 @@ impl Connection {
             resource: Resource::Unknown,
             status: refusal.status(),
             bytes: 0,
-            complete: sent && closed,
+            complete: sent,
             anaconda: None,
             user_agent: None,
         };
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let target = self.shared.mask(&printable(line));
         self.shared.access.note(access, &target);
+        self.close();
     }
 
     fn exchange(&self, request: CheckedRequest) {
@@ -197,21 +200,28 @@ impl Connection {
         drop(inner);
         shared.connections.answered(self.number);
 
-        let delivery = match delivery {
-            Some(delivery) => delivery,
-            None => return self.refuse(Refusal::Internal, exchange.request.target.as_bytes()),
-        };
-        // A client that hangs up early resets the connection instead of closing it.
-        let complete = delivery.whole && self.close();
         let outcome = exchange.outcome();
+        let (status, bytes, complete) = match delivery {
+            // A client that hangs up early resets the connection instead of closing it.
+            Some(delivery) => {
+                let complete = delivery.whole && self.close();
+                let bytes = delivery.bytes.min(outcome.produced);
+                (outcome.status, bytes, complete)
+            }
+            None => {
+                let refusal = Refusal::Internal;
+                let sent = (&*self.stream).write_all(&refusal.response()).is_ok();
+                (refusal.status(), 0, sent && self.close())
+            }
+        };
         let request = &exchange.request;
         let access = Access {
             when,
             peer: self.peer,
             method: Some(request.method),
             resource: outcome.resource,
-            status: outcome.status,
-            bytes: delivery.bytes.min(outcome.produced),
+            status,
+            bytes,
             complete,
             anaconda: request.anaconda.clone(),
             user_agent: request.user_agent.clone(),
@@ -261,13 +271,13 @@ impl Connection {
         Some(delivery)
     }
 
-    /// Closes so that the client can still take what was sent. False if the client hung up
-    /// before it had everything.
+    /// Closes so that the client can still take what was sent. False if the client is seen to
+    /// hang up before it had everything.
     fn close(&self) -> bool {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return false;
         }
-        let deadline = Instant::now() + self.shared.limits.write_stall;
+        let deadline = Instant::now() + LINGER;
         let mut block = [0; 4096];
         let mut leftover = 0;
         while leftover < MAX_LEFTOVER {
