@@ -306,6 +306,9 @@ pub static FAILURES: &[Pattern] = &[
     suspect(Starts("Traceback (most recent call last)"), InstallerFailed, Origin("Python", "all", "traceback.py"), "Traceback (most recent call last):"),
     suspect(Between("File \"/sbin/anaconda\", line ", ", in "), InstallerFailed, Origin("Python", "all", "traceback.py"), "  File \"/sbin/anaconda\", line 1156, in <module>"),
 
+    // tmux's session has ended. So it does at the end of a good install, too.
+    suspect(Is("[terminated]"), InstallerFailed, Origin("tmux", "EL 7 and later", "client.c"), "[terminated]"),
+
     // The other end.
     fatal(Console, Contains("dracut Warning: poweroff failed!"), PoweroffFailed, SHUTDOWN, "[  355.7] dracut Warning: poweroff failed!"),
     fatal(Console, Contains("dracut Warning: reboot failed!"), PoweroffFailed, SHUTDOWN, "[  355.7] dracut Warning: reboot failed!"),

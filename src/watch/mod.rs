@@ -9,8 +9,11 @@
 pub mod console;
 pub mod escape;
 pub mod failures;
+pub mod judge;
 pub mod logport;
 pub mod mark;
+pub mod message;
 pub mod patterns;
 pub mod phases;
 pub mod progress;
+pub mod verdict;

@@ -249,13 +249,8 @@ pub fn read_log(record: &Record) -> Vec<Signal> {
     ) {
         return signals;
     }
-    // `anaconda: MODULE: MESSAGE` (anaconda_logging.py).
     let message = record.message.trim_start();
-    let message = message.strip_prefix("anaconda: ").unwrap_or(message);
-    let body = message
-        .split_once(": ")
-        .filter(|(module, _)| !module.contains(char::is_whitespace))
-        .map_or(message, |(_, text)| text);
+    let body = log_text(record);
     if let Some((done, total)) = body
         .starts_with("Task completed: ")
         .then(|| fraction(body))
@@ -270,6 +265,19 @@ pub fn read_log(record: &Record) -> Vec<Signal> {
         signals.retain(|signal| !matches!(signal, Signal::Failure(_)));
     }
     signals
+}
+
+/// The text of a record without `anaconda: MODULE: `, which anaconda puts before its own
+/// messages (anaconda_logging.py).
+pub fn log_text(record: &Record) -> &str {
+    let message = record.message.trim_start();
+    let Some(message) = message.strip_prefix("anaconda: ") else {
+        return message;
+    };
+    message
+        .split_once(": ")
+        .filter(|(module, _)| !module.contains(char::is_whitespace))
+        .map_or(message, |(_, text)| text)
 }
 
 fn look_up(channel: Channel, line: &str, body: &str, signals: &mut Vec<Signal>) {

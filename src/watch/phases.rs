@@ -204,7 +204,7 @@ pub static PHASES: &[Pattern] = &[
     phase(Is("Configuring addons"), Phase::Configuring, INSTALL, "Configuring addons"),
     phase(Is("Generating initramfs"), Phase::BuildingInitramfs, INSTALL, "Generating initramfs"),
     phase(Is("Setting up kexec"), Phase::BuildingInitramfs, INSTALL, "Setting up kexec"),
-    phase(Is("Storing configuration files and kickstarts"), Phase::PostScripts, INSTALL, "Storing configuration files and kickstarts"),
+    phase(Is("Storing configuration files and kickstarts"), Phase::BuildingInitramfs, INSTALL, "Storing configuration files and kickstarts"),
     phase(Is("Running post-installation scripts"), Phase::PostScripts, INSTALL7, "Running post-installation scripts"),
     console(Is("Running post-install scripts"), Phase::PostScripts, INSTALL6, "Running post-install scripts"),
     phase(Starts("Running... systemctl --no-wall "), Phase::ShuttingDown, EXIT, "Running... systemctl --no-wall poweroff"),

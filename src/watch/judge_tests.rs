@@ -1,0 +1,490 @@
+use super::*;
+use crate::watch::console::{Console, Output};
+
+const OVER_HTTP: Expectations = Expectations {
+    mark: true,
+    delivery: Delivery::Http,
+};
+
+fn at(second: u64) -> Duration {
+    Duration::from_secs(second)
+}
+
+/// Tells a judge a story, a second a line: console lines, and in angle brackets what else was
+/// witnessed. The decision and when it was made.
+fn judge(expectations: Expectations, story: &str) -> Option<(Decision, u64)> {
+    let mut judge = Judge::new(expectations);
+    let mut second = 0;
+    for line in story.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        second += 1;
+        let record;
+        let witness = match line {
+            "<fetched>" => Witness::KickstartFetched,
+            "<mark>" => Witness::Mark,
+            "<shutdown by guest>" => Witness::Ended(End::ByGuest),
+            "<gone>" => Witness::Ended(End::Gone),
+            "<killed>" => Witness::Ended(End::Killed),
+            "<crashed>" => Witness::Ended(End::Crashed),
+            "<timeout>" => Witness::TimedOut(at(3600)),
+            "<interrupt>" => Witness::Interrupted,
+            "<quiet>" => {
+                let deadline = judge.deadline()?;
+                let decision = judge.tick(deadline)?;
+                return Some((decision, deadline.as_secs()));
+            }
+            _ => match line.strip_prefix("log: ") {
+                Some(line) => {
+                    record = Record::parse(line).expect("a record");
+                    Witness::Log(&record)
+                }
+                None => Witness::Console(line),
+            },
+        };
+        if let Some(decision) = judge.witness(at(second), witness) {
+            assert_eq!(judge.deadline(), None);
+            assert_eq!(judge.witness(at(second), Witness::Interrupted), None);
+            return Some((decision, second));
+        }
+    }
+    None
+}
+
+fn failure(expectations: Expectations, story: &str) -> Failure {
+    match judge(expectations, story).expect("no decision").0.outcome {
+        Outcome::Failure(failure) => failure,
+        Outcome::Success { .. } => panic!("a success"),
+    }
+}
+
+const BOOT: &str = "
+    [    0.000000] Linux version 5.14.0-1.el9.x86_64
+    [    2.000000] systemd[1]: Running in initrd.
+";
+
+const UP_TO_POST: &str = "
+    [    0.000000] Linux version 5.14.0-1.el9.x86_64
+    [    2.000000] systemd[1]: Running in initrd.
+    <fetched>
+    [    9.0] systemd[1]: Switching root.
+    Starting installer, one moment...
+    anaconda 34.25.5-1.el9 for Rocky Linux 9.4 started.
+    Starting automated install...
+    Configuring storage
+    Installing bash.x86_64 (1/2)
+    Installing zlib.x86_64 (2/2)
+    Installing boot loader
+    Generating initramfs
+    Running post-installation scripts
+";
+
+#[test]
+fn a_good_install_succeeds() {
+    for end in [
+        "[ 99.0] reboot: Power down\n<gone>",
+        "[ 99.0] reboot: Restarting system\n<killed>",
+        "<shutdown by guest>",
+    ] {
+        let (decision, _) = judge(OVER_HTTP, &format!("{UP_TO_POST}<mark>\n{end}")).unwrap();
+        assert_eq!(
+            decision,
+            Decision {
+                outcome: Outcome::Success { notes: vec![] },
+                stop_guest: false
+            },
+            "{end:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_script_that_may_fail_is_a_note() {
+    let story = format!(
+        "{UP_TO_POST}
+        log: 10:00:00,000 ERR anaconda:anaconda: kickstart: Error code 3 running the kickstart script at line 40
+        <mark>\n<shutdown by guest>"
+    );
+    let Outcome::Success { notes } = judge(OVER_HTTP, &story).unwrap().0.outcome else {
+        panic!("a failure");
+    };
+    assert_eq!(
+        notes,
+        ["Error code 3 running the kickstart script at line 40"]
+    );
+}
+
+#[test]
+fn a_guest_that_goes_away_has_not_succeeded_by_that() {
+    let story = format!("{UP_TO_POST}<shutdown by guest>");
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.kind, FailureKind::Unfinished);
+    assert!(
+        failed.sentence.starts_with(
+            "the guest powered off without finishing; it came as far as running the %post scripts"
+        ),
+        "{}",
+        failed.sentence
+    );
+    assert!(failed.evidence.contains(&"Generating initramfs".to_owned()));
+
+    let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<mark>\n<gone>"));
+    assert!(failed.sentence.contains("did not shut down in order"));
+    let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<mark>\n<killed>"));
+    assert_eq!(failed.kind, FailureKind::GuestKilled);
+    let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<mark>\n<crashed>"));
+    assert_eq!(failed.kind, FailureKind::GuestKilled);
+}
+
+#[test]
+fn a_kickstart_that_was_never_fetched_says_how_far_the_boot_came() {
+    for (story, far) in [
+        ("", "nothing at all came from its console"),
+        ("[ 0.0] Linux version 5", "its kernel started"),
+        (BOOT, "it came as far as the initramfs"),
+        (
+            &format!("{BOOT}\nStarting installer, one moment..."),
+            "the installer started without it",
+        ),
+        (
+            &format!(
+                "{BOOT}\n[ 9.9] dracut-initqueue[9]: Warning: failed to fetch kickstart from http://192.0.2.1/x"
+            ),
+            "initramfs: failed to fetch kickstart from http://192.0.2.1/x",
+        ),
+    ] {
+        let failed = failure(OVER_HTTP, &format!("{story}\n<shutdown by guest>"));
+        assert_eq!(failed.kind, FailureKind::KickstartUnreachable);
+        assert!(
+            failed
+                .sentence
+                .starts_with("the guest never fetched the kickstart; "),
+            "{}",
+            failed.sentence
+        );
+        assert!(failed.sentence.contains(far), "{}", failed.sentence);
+    }
+}
+
+#[test]
+fn an_error_block_decides_when_it_is_complete_not_when_the_guest_is_gone() {
+    let story = format!(
+        "{UP_TO_POST}
+        The installation was stopped due to an error which occurred while running in cmdline mode.
+        The exact error message is:
+        Non interactive installation failed: no space in the inn,
+        nor anywhere else.
+        The installer will now terminate.
+        [  OK  ] Stopped Anaconda."
+    );
+    let (decision, second) = judge(OVER_HTTP, &story).unwrap();
+    assert_eq!(second, 18);
+    assert!(decision.stop_guest);
+    let Outcome::Failure(failed) = decision.outcome else {
+        panic!("a success");
+    };
+    assert_eq!(failed.kind, FailureKind::InstallerFailed);
+    assert_eq!(failed.phase, Phase::PostScripts);
+    assert!(
+        failed
+            .sentence
+            .starts_with("installer reported: no space in the inn, nor anywhere else (while running the %post scripts); "),
+        "{}",
+        failed.sentence
+    );
+}
+
+#[test]
+fn a_refused_kickstart_is_reported_with_its_line() {
+    let failed = failure(
+        OVER_HTTP,
+        "<fetched>
+        Starting installer, one moment...
+        An error occurred during reading the kickstart file:
+        The following problem occurred on line 7 of the kickstart file:
+        Unknown command: frobnicate
+        The installer will now terminate.",
+    );
+    assert_eq!(failed.kind, FailureKind::KickstartRejected);
+    assert!(
+        failed.sentence.starts_with(
+            "installer reported: The following problem occurred on line 7 of the kickstart file: \
+             Unknown command: frobnicate; "
+        ),
+        "{}",
+        failed.sentence
+    );
+}
+
+#[test]
+fn a_message_without_an_end_is_waited_for_and_no_longer() {
+    let story = "<fetched>
+        Starting installer, one moment...
+        The following problem occurred on line 7 of the kickstart file:
+        Unknown command: frobnicate
+        <quiet>";
+    let (decision, second) = judge(OVER_HTTP, story).unwrap();
+    assert_eq!(second, 3 + SETTLE.as_secs());
+    let Outcome::Failure(failed) = decision.outcome else {
+        panic!("a success");
+    };
+    assert!(failed.sentence.contains("Unknown command: frobnicate"));
+}
+
+#[test]
+fn kinds_follow_from_the_message() {
+    for (message, kind) in [
+        (
+            "There was an error running the kickstart script at line 9.",
+            FailureKind::ScriptFailed,
+        ),
+        (
+            "CmdlineError: Missing package: nosuch",
+            FailureKind::PackagesFailed,
+        ),
+        (
+            "Unable to allocate requested partition scheme.",
+            FailureKind::StorageFailed,
+        ),
+        (
+            "The following mandatory spokes are not completed: Root password",
+            FailureKind::QuestionAsked,
+        ),
+        ("", FailureKind::ScriptFailed),
+    ] {
+        let story = format!(
+            "{UP_TO_POST}
+            The installation was stopped due to an error which occurred while running.
+            The exact error message is:
+            Non interactive installation failed: {message}.
+            The installer will now terminate."
+        );
+        assert_eq!(failure(OVER_HTTP, &story).kind, kind, "{message:?}");
+    }
+}
+
+#[test]
+fn the_log_port_alone_can_decide() {
+    let story = "<fetched>
+        Starting automated install...
+        log: 10:00:00,000 ERR anaconda:anaconda: ui.tui.hubs.summary: CmdlineError: The following mandatory spokes are not completed:#012Root password#012User creation
+        <quiet>";
+    let failed = failure(OVER_HTTP, story);
+    assert_eq!(failed.kind, FailureKind::QuestionAsked);
+    assert!(
+        failed
+            .sentence
+            .contains("not completed: Root password User creation"),
+        "{}",
+        failed.sentence
+    );
+}
+
+#[test]
+fn questions_count_when_nothing_follows() {
+    let prompt = "Please make a selection from the above ['b' to begin installation, 'q' to quit,";
+    let asked = format!("<fetched>\nStarting automated install...\n{prompt}\n");
+    let failed = failure(OVER_HTTP, &format!("{asked}<quiet>"));
+    assert_eq!(failed.kind, FailureKind::QuestionAsked);
+    assert!(failed.sentence.contains("Please make a selection"));
+    let goes_on = format!("{asked}{UP_TO_POST}<mark>\n<shutdown by guest>");
+    assert!(matches!(
+        judge(OVER_HTTP, &goes_on).unwrap().0.outcome,
+        Outcome::Success { .. }
+    ));
+}
+
+#[test]
+fn a_dead_pane_is_the_end_unless_the_guest_shuts_down() {
+    let failed = failure(
+        OVER_HTTP,
+        "<fetched>
+        Starting installer, one moment...
+        Traceback (most recent call last):
+        Pane is dead
+        <quiet>",
+    );
+    assert_eq!(failed.kind, FailureKind::InstallerFailed);
+    let story = format!("{UP_TO_POST}<mark>\nPane is dead\n[ 9] reboot: Power down\n<gone>");
+    assert!(matches!(
+        judge(OVER_HTTP, &story).unwrap().0.outcome,
+        Outcome::Success { .. }
+    ));
+}
+
+#[test]
+fn false_alarms_do_not_fail_an_install() {
+    let story = UP_TO_POST.replace(
+        "Installing boot loader",
+        "[   55.0] Call Trace:
+        [   55.0]  dump_stack_lvl+0x1/0x2
+        Unknown command: printed by a script
+        Error: printed by a script
+        log: 10:00:00,000 CRIT anaconda:anaconda: exception: Traceback (most recent call last):#012#012 dasbus.error.DBusError: x
+        log: 10:00:00,000 WARNING org.fedoraproject.Anaconda.Modules.Storage:DEBUG:x:CmdlineError: y
+        log: 10:00:00,000 ERR packaging:Got HTTP 404 Error when downloading [.]treeinfo files
+        curl: (22) The requested URL returned error: 404
+        Installing boot loader",
+    );
+    let (decision, _) = judge(OVER_HTTP, &format!("{story}<mark>\n<shutdown by guest>")).unwrap();
+    assert!(
+        matches!(decision.outcome, Outcome::Success { .. }),
+        "{decision:?}"
+    );
+}
+
+#[test]
+fn a_guest_without_its_second_stage_says_why() {
+    let story = format!(
+        "{BOOT}<fetched>
+        [ 9.0] dracut-initqueue[1]: Warning: Downloading 'http://192.0.2.1/images/install.img' failed!
+        [ 9.1] dracut-initqueue[1]: Warning: anaconda: failed to fetch stage2 from http://192.0.2.1/os
+        [ 99.1] dracut-initqueue[1]: Warning: Could not boot.
+        <quiet>"
+    );
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.kind, FailureKind::Stage2Unavailable);
+    assert!(
+        failed
+            .sentence
+            .contains("failed to fetch stage2 from http://192.0.2.1/os")
+    );
+    // The same, and the guest is gone before anything more definite was said.
+    let story = format!("{BOOT}<fetched>\n[ 9.0] reboot: Power down\n<gone>");
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.kind, FailureKind::Stage2Unavailable);
+    assert!(failed.sentence.contains("the installer never started"));
+}
+
+#[test]
+fn a_kernel_panic_is_named() {
+    let story = "[ 1.0] Linux version 5\n[ 2.0] Kernel panic - not syncing: no init found\n<quiet>";
+    let failed = failure(OVER_HTTP, story);
+    assert_eq!(failed.kind, FailureKind::KernelPanic);
+    assert!(failed.sentence.contains("not syncing: no init found"));
+}
+
+#[test]
+fn time_and_interruption_end_an_install() {
+    let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<timeout>"));
+    assert_eq!(failed.kind, FailureKind::TimedOut);
+    assert!(
+        failed
+            .sentence
+            .starts_with("timed out after 1h in phase post-scripts"),
+        "{}",
+        failed.sentence
+    );
+    let failed = failure(OVER_HTTP, "<timeout>");
+    assert!(
+        failed
+            .sentence
+            .contains("never fetched the kickstart; nothing at all")
+    );
+    let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<interrupt>"));
+    assert_eq!(
+        failed.sentence,
+        "interrupted while running the %post scripts"
+    );
+}
+
+#[test]
+fn without_a_mark_the_last_phase_counts() {
+    let verbatim = Expectations {
+        mark: false,
+        delivery: Delivery::Http,
+    };
+    let end = "[ 99.0] reboot: Power down\n<gone>";
+    let (decision, _) = judge(verbatim.clone(), &format!("{UP_TO_POST}{end}")).unwrap();
+    assert!(matches!(decision.outcome, Outcome::Success { .. }));
+    let early = UP_TO_POST.replace("Running post-installation scripts", "");
+    let failed = failure(verbatim, &format!("{early}{end}"));
+    assert_eq!(failed.kind, FailureKind::Unfinished);
+    assert!(
+        failed
+            .sentence
+            .contains("as far as generating the initramfs")
+    );
+}
+
+#[test]
+fn with_an_initrd_the_installer_must_show_that_it_has_the_kickstart() {
+    let initrd = Expectations {
+        mark: true,
+        delivery: Delivery::Initrd,
+    };
+    let story = UP_TO_POST.replace("<fetched>", "") + "<mark>\n<shutdown by guest>";
+    let (decision, _) = judge(initrd.clone(), &story).unwrap();
+    assert!(matches!(decision.outcome, Outcome::Success { .. }));
+    let failed = failure(
+        initrd,
+        &format!("{BOOT}\nWarning: can't find /ks.cfg!\n<shutdown by guest>"),
+    );
+    assert!(
+        failed.sentence.contains("never found the kickstart")
+            && failed.sentence.contains("can't find /ks.cfg!"),
+        "{}",
+        failed.sentence
+    );
+}
+
+#[test]
+fn evidence_is_the_end_of_the_console_each_line_once() {
+    let many: String = (0..100).map(|n| format!("line {n}\n")).collect();
+    let again = "[ 1.0] dracut: same\n[ 2.0] dracut: same\n";
+    let failed = failure(OVER_HTTP, &format!("{many}{again}<interrupt>"));
+    assert_eq!(failed.evidence.len(), EVIDENCE - 1);
+    assert_eq!(failed.evidence[0], "line 72");
+}
+
+#[test]
+fn causes_from_the_initramfs_do_not_outlive_it() {
+    let story = UP_TO_POST.replace(
+        "Installing boot loader",
+        "curl: (6) Could not resolve host: in.a.script\nInstalling boot loader",
+    );
+    let failed = failure(OVER_HTTP, &format!("{story}<timeout>"));
+    assert_eq!(failed.kind, FailureKind::TimedOut);
+    let failed = failure(
+        OVER_HTTP,
+        &format!("{story}<mark>\n[terminated]\n<timeout>"),
+    );
+    assert_eq!(failed.kind, FailureKind::TimedOut);
+    assert!(
+        failed.sentence.contains("did not shut down"),
+        "{}",
+        failed.sentence
+    );
+}
+
+#[test]
+fn a_message_drawn_by_tmux_is_read() {
+    let mut stream = "\x1b[H\x1b[J\x1b[24;1H\x1b[7m[anaconda]1:main* 2:shell\x1b[m".to_owned();
+    for text in [
+        "Installing boot loader",
+        "The installation was stopped due to an error which occurred while running in non-interactive cmdline mode. Since there cannot be any questions in cmdline mode, edit your kickstart file and retry installation.",
+        "The exact error message is:",
+        "Non interactive installation failed: it was not to be.",
+        "The installer will now terminate.",
+        "",
+    ] {
+        stream += &format!("\x1b[1;23r\x1b[23;1H\n\x1b[K{text}\x1b[1;24r\x1b[23;1H");
+    }
+    let mut console = Console::new(None);
+    let mut judge = Judge::new(OVER_HTTP);
+    let decision = console
+        .feed(stream.as_bytes())
+        .iter()
+        .find_map(|output| match output {
+            Output::Line(line) => judge.witness(at(1), Witness::Console(line)),
+            Output::Mark => None,
+        })
+        .expect("a decision");
+    let Outcome::Failure(failed) = decision.outcome else {
+        panic!("a success");
+    };
+    assert_eq!(failed.phase, Phase::BootLoader);
+    assert!(
+        failed.sentence.starts_with(
+            "installer reported: it was not to be (while installing the boot loader); "
+        )
+    );
+}

@@ -1,0 +1,161 @@
+//! Puts together the message of a failure, which anaconda spreads over several lines.
+
+use super::patterns::body;
+
+/// What ends anaconda's own messages (EL 7 and later, exception.py and kickstart.py).
+const LAST_LINE: &str = "The installer will now terminate.";
+
+/// What stands before the reason in cmdline mode.
+const REASON: &str = "The exact error message is:";
+
+/// What anaconda puts before the reason, which says nothing (cmdline mode).
+const NON_INTERACTIVE: &str = "Non interactive installation failed:";
+
+/// A message longer than this is cut; the console log has it whole.
+const MAX_MESSAGE: usize = 600;
+
+/// How many lines can belong to a message: the longest known is a list of missing packages.
+const MAX_LINES: usize = 40;
+
+/// The lines of a failure, as they come.
+#[derive(Debug, Default)]
+pub struct Block {
+    lines: Vec<String>,
+    log: Option<String>,
+    complete: bool,
+}
+
+impl Block {
+    /// Takes a line with a failure text.
+    pub fn headline(&mut self, line: &str) {
+        // The line may have come as a line of an open block already.
+        if self.lines.last().map(String::as_str) != Some(body(line)) {
+            self.push(line);
+        }
+    }
+
+    /// Takes a console line that came after the headline.
+    pub fn console_line(&mut self, line: &str) {
+        if body(line).eq_ignore_ascii_case(LAST_LINE) {
+            // A log record alone opens a block too; the console's comes later, and whole.
+            self.complete |= !self.lines.is_empty();
+            return;
+        }
+        // systemd, the kernel and rules between dialogs are no part of a message.
+        let foreign = line.starts_with('[') || line.trim_start().starts_with("===");
+        if !self.lines.is_empty() && !self.complete && !foreign {
+            self.push(line);
+        }
+    }
+
+    /// Takes what the log says of the failure.
+    pub fn log_message(&mut self, message: &str) {
+        self.log.get_or_insert_with(|| message.to_owned());
+    }
+
+    fn push(&mut self, line: &str) {
+        let text = body(line);
+        if self.lines.len() < MAX_LINES && !text.is_empty() {
+            self.lines.push(text.to_owned());
+        }
+    }
+
+    /// Whether the last line has come.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The message, on one line: the reason where one is given, else everything.
+    pub fn message(&self) -> String {
+        let reason = self.reason();
+        let text = if reason.is_empty() {
+            match &self.log {
+                Some(log) => log.split_whitespace().collect::<Vec<_>>().join(" "),
+                None => self.lines.join(" "),
+            }
+        } else {
+            reason
+        };
+        let mut text = text.trim().to_owned();
+        if let Some((at, _)) = text.char_indices().nth(MAX_MESSAGE) {
+            text.truncate(at);
+            text.push('\u{2026}');
+        }
+        text
+    }
+
+    /// What follows [`REASON`], or the lines after a headline that only introduces them.
+    fn reason(&self) -> String {
+        let start = self
+            .lines
+            .iter()
+            .position(|line| line.trim_end().eq_ignore_ascii_case(REASON))
+            .map(|at| at + 1);
+        let start = start.unwrap_or_else(|| {
+            usize::from(self.lines.len() > 1 && self.lines[0].starts_with("An error occurred"))
+        });
+        let text = self.lines[start.min(self.lines.len())..].join(" ");
+        match text.trim().strip_prefix(NON_INTERACTIVE) {
+            Some(rest) if rest.trim_matches(['.', ' ']).is_empty() => String::new(),
+            Some(rest) => rest.trim().to_owned(),
+            None => text,
+        }
+    }
+
+    /// Whether anaconda announced a reason and gave none.
+    pub fn gives_no_reason(&self) -> bool {
+        self.log.is_none() && self.reason().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(lines: &[&str]) -> Block {
+        let mut block = Block::default();
+        block.headline(lines[0]);
+        for line in &lines[1..] {
+            block.console_line(line);
+        }
+        block
+    }
+
+    #[test]
+    fn the_reason_is_taken_from_the_block_and_joined() {
+        let block = block(&[
+            "The installation was stopped due to an error in cmdline mode.",
+            "The exact error message is:",
+            "[   10.1] unrelated kernel line",
+            "Non interactive installation failed: a text that goes",
+            "on in the next line.",
+            LAST_LINE,
+            "not part of it",
+        ]);
+        assert!(block.is_complete());
+        assert_eq!(block.message(), "a text that goes on in the next line.");
+    }
+
+    #[test]
+    fn an_empty_reason_is_known_as_such() {
+        let mut block = block(&[
+            "The installation was stopped due to incomplete spokes.",
+            "The exact error message is:",
+            "Non interactive installation failed: .",
+            LAST_LINE,
+        ]);
+        assert!(block.gives_no_reason());
+        block.log_message("CmdlineError: Missing package:\nnosuch");
+        assert!(!block.gives_no_reason());
+        assert_eq!(block.message(), "CmdlineError: Missing package: nosuch");
+    }
+
+    #[test]
+    fn messages_are_bounded() {
+        let mut block = block(&["An unknown error has occurred"]);
+        for n in 0..1000 {
+            block.console_line(&format!("line {n} {}", "x".repeat(200)));
+        }
+        assert!(block.message().chars().count() <= MAX_MESSAGE + 1);
+    }
+}
