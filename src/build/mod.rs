@@ -6,4 +6,5 @@ pub mod paths;
 pub mod plan;
 pub mod relay;
 pub mod runtime;
+// pub mod supervise;
 pub mod workdir;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::input;
+use crate::build::contents::hex;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Classify, Kind, failure};
 use crate::tdl::{self, Template};
@@ -23,8 +26,8 @@ pub struct Args {
 pub fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<()> {
     let mut wrong = 0;
     for path in &args.templates {
-        let checked = template(path, reporter).and_then(|template| {
-            let findings = template.release().err().map(<[Diagnostic]>::to_vec);
+        let checked = template(path, reporter).and_then(|read| {
+            let findings = read.template.release().err().map(<[Diagnostic]>::to_vec);
             findings.map_or(Ok(()), |findings| Err(refuse(path, findings, reporter)))
         });
         match checked {
@@ -44,16 +47,25 @@ pub fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A template that was read from a file.
+#[derive(Debug)]
+pub struct ReadTemplate {
+    /// What it says.
+    pub template: Template,
+    /// The digest of its bytes, in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// Reads a template and reports what there is to say of it.
 ///
 /// # Errors
 /// Input: it is wrong or cannot be read.
-pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<Template> {
+pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<ReadTemplate> {
     let name = input::display_name(path);
     let bytes = input::read(path, "template")?;
     let text = match tdl::decode(&bytes, &name) {
         Ok(text) => text,
-        Err(finding) => return Err(refuse(path, vec![finding], reporter)),
+        Err(finding) => return Err(refuse(path, finding, reporter)),
     };
     let template = tdl::parse(&text, &name)
         .map_err(|findings| refuse(path, findings, reporter))
@@ -61,7 +73,10 @@ pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<Template> {
     for warning in &template.warnings {
         reporter.event(Event::Finding(warning.clone()));
     }
-    Ok(template)
+    Ok(ReadTemplate {
+        template,
+        sha256: hex(&Sha256::digest(&bytes)),
+    })
 }
 
 /// Reports findings and makes the one sentence that ends the command.

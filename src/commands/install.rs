@@ -2,8 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::options::InstallOptions;
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{check, input};
+use crate::build::contents::hex;
+use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
+use crate::build::{self, Finished};
+use crate::error::{Classify, Kind, failure};
+use crate::kickstart::{builtin, scan};
+use crate::options::{InstallOptions, config};
+use crate::tdl::Template;
 use crate::ui::event::Reporter;
+use crate::ui::printer;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +24,10 @@ Examples:
   ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default
 
 Every option may also stand in the configuration file, under its long name.";
+
+/// How long threads of ours may finish what they do when the command ends: none does anything
+/// that would be missed.
+const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// `ozr install TEMPLATE`
 #[derive(Debug, clap::Args)]
@@ -30,6 +46,119 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever ended the build; nothing unfinished is left.
-pub fn run(_args: Args, _config: Option<&Path>, _reporter: &Reporter) -> anyhow::Result<()> {
-    anyhow::bail!("waits for the other branches")
+pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let options = args.options.or(config::load(config)?);
+    let read = check::template(&args.template, reporter)?;
+    if let Err(findings) = read.template.release() {
+        return Err(check::refuse(&args.template, findings.to_vec(), reporter));
+    }
+    let kickstart = match &options.kickstart {
+        Some(path) if input::is_stdin(path) && input::is_stdin(&args.template) => {
+            return Err(failure(
+                Kind::Input,
+                "template and kickstart cannot both come from standard input: name a file for one of them",
+            ));
+        }
+        Some(path) => own_kickstart(path, reporter)?,
+        None => builtin_kickstart(&read.template)?,
+    };
+    let request = Request {
+        template_name: input::display_name(&args.template),
+        template_sha256: read.sha256,
+        template_dir: plan::template_dir(&args.template).kind(Kind::Input)?,
+        template: read.template,
+        kickstart,
+        options,
+    };
+    let plan = Plan::new(request, HostFacts::probe())?;
+    for warning in &plan.warnings {
+        reporter.warn(warning);
+    }
+    let finished = build_or_stop(plan, reporter)?;
+    printer::print_result(&finished.image.display().to_string());
+    Ok(())
+}
+
+/// Builds until it is done, or until a signal says to stop. Either way everything that belonged
+/// to the build is gone when this returns, save what it was told to keep.
+fn build_or_stop(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting threads")
+        .kind(Kind::Host)?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            name = stop_signal() => {
+                // Dropping the build destroys its guest and removes what is unfinished.
+                let name = name.kind(Kind::Host)?;
+                Err(failure(
+                    Kind::Interrupted,
+                    format!("interrupted by {name}: the guest and everything unfinished are removed"),
+                ))
+            }
+            finished = build::run(plan, reporter) => finished.kind(Kind::Build),
+        }
+    });
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    result
+}
+
+/// Waits for a signal that asks us to stop; its name.
+async fn stop_signal() -> anyhow::Result<&'static str> {
+    let listen = |kind| signal(kind).context("listening for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        _ = hangup.recv() => "SIGHUP",
+    })
+}
+
+fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> {
+    let name = input::display_name(path);
+    let bytes = input::read(path, "kickstart")?;
+    let sha256 = hex(&Sha256::digest(&bytes));
+    let refuse = |findings| check::refuse(path, findings, reporter);
+    let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![finding]))?;
+    let outline = scan::scan(&text, &name).map_err(refuse)?;
+    Ok(Kickstart {
+        text,
+        name,
+        builtin: false,
+        sha256,
+        outline,
+    })
+}
+
+fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
+    let Ok(release) = template.release() else {
+        // `run` has refused such a template.
+        return Err(failure(Kind::Input, "the template names no known release"));
+    };
+    let candidates = release.builtin_kickstart_candidates();
+    let Some(builtin) = builtin::find(&candidates) else {
+        return Err(failure(
+            Kind::Input,
+            format!("no kickstart is built in for {release}: give one with -k"),
+        ));
+    };
+    let rootpw = template.os.rootpw.as_ref().map(|rootpw| rootpw.reveal());
+    let text = builtin.render(rootpw)?;
+    let name = format!("built-in {}", builtin.name);
+    let outline = scan::scan(&text, &name).map_err(|findings| {
+        let first = findings.first().map_or(String::new(), ToString::to_string);
+        failure(Kind::Input, format!("the kickstart {name} is broken: {first}"))
+    })?;
+    Ok(Kickstart {
+        // The digest of what is the same in every build; the text has a salt of its own.
+        sha256: hex(&Sha256::digest(builtin.text())),
+        text,
+        name,
+        builtin: true,
+        outline,
+    })
 }

@@ -62,6 +62,11 @@ pub fn find(candidates: &[impl AsRef<str>]) -> Option<Builtin> {
 }
 
 impl Builtin {
+    /// The kickstart as it is in the program, with a placeholder for the root password.
+    pub fn text(&self) -> &'static str {
+        self.text
+    }
+
     /// The kickstart with the template's root password, hashed.
     ///
     /// # Errors
