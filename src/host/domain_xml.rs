@@ -18,8 +18,6 @@ pub(super) const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
 /// How a guest is wired to whoever started it: what depends on the connection, not the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Wiring {
-    /// Socket of the serial console; a pseudo terminal without it.
-    pub(super) console_socket: Option<PathBuf>,
     /// Socket of the log port; libvirt's own choice without it.
     pub(super) log_socket: Option<PathBuf>,
     /// Socket of the VNC server; libvirt's own choice without it.
@@ -217,7 +215,7 @@ fn devices(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io:
     disk(writer, spec, install.is_some())?;
     empty(writer, "controller", &[("type", "usb"), ("model", "none")])?;
     interface(writer, spec)?;
-    console(writer, spec, install)?;
+    console(writer, spec, install.is_some())?;
     if let Some(wiring) = install {
         nested(writer, "channel", &[("type", "unix")], |writer| {
             if let Some(socket) = &wiring.log_socket {
@@ -305,22 +303,14 @@ fn interface(writer: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
     })
 }
 
-fn console(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
-    let socket = install.and_then(|wiring| wiring.console_socket.as_ref());
-    let kind = if socket.is_some() { "unix" } else { "pty" };
+fn console(writer: &mut Xml, spec: &DomainSpec, install: bool) -> io::Result<()> {
     let (element, target) = match spec.platform().console {
         Console::Serial(target) => ("serial", target),
         Console::Plain(target) => ("console", target),
     };
-    nested(writer, element, &[("type", kind)], |writer| {
-        if let Some(socket) = socket {
-            empty(
-                writer,
-                "source",
-                &[("mode", "bind"), ("path", &path(socket))],
-            )?;
-        }
-        if install.is_some() {
+    // The only kind that `virDomainOpenConsole` of libvirt 9.0 connects to.
+    nested(writer, element, &[("type", "pty")], |writer| {
+        if install {
             let log = path(&spec.console_log);
             empty(writer, "log", &[("file", &log), ("append", "off")])?;
         }
@@ -384,7 +374,6 @@ mod tests {
     #[test]
     fn an_installer_whole() {
         let wiring = Wiring {
-            console_socket: Some("/r/console".into()),
             log_socket: Some("/r/log".into()),
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
@@ -424,8 +413,7 @@ mod tests {
       <mac address="52:54:00:00:00:01"/>
       <model type="virtio"/>
     </interface>
-    <serial type="unix">
-      <source mode="bind" path="/r/console"/>
+    <serial type="pty">
       <log file="/w/console.log" append="off"/>
       <target type="isa-serial" port="0"/>
     </serial>

@@ -1,0 +1,294 @@
+//! libvirt's event loop, and the events that `virt` does not wrap.
+
+#![allow(unsafe_code)]
+
+use std::os::raw::{c_int, c_void};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::sys;
+
+use super::life::{EndCause, Life};
+
+/// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
+/// CPU. None was ever seen.
+const FAILED_TURN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Keeps libvirt's warnings off our standard error, by setting `LIBVIRT_DEBUG` unless it is set.
+/// libvirt writes them there by default ("Domain is tainted: high-privileges"), offers no
+/// function to change that, and reads the variable once.
+///
+/// Does nothing once the process has a second thread: call it first in `main`.
+pub fn quiet_libvirt() {
+    const VARIABLE: &str = "LIBVIRT_DEBUG";
+    /// libvirt's number for errors only.
+    const ERRORS: &str = "4";
+    let threads = std::fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count);
+    if threads == 1 && std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: this thread is the only one, as was just counted, so nobody reads the
+        // environment meanwhile, nor can another thread begin except from this one.
+        unsafe { std::env::set_var(VARIABLE, ERRORS) };
+    }
+}
+
+/// Starts libvirt's event loop, once for the process.
+///
+/// libvirt does nothing by itself: connections, streams, timers and event queues register file
+/// descriptors with the application's event loop, and a callback is called from whichever thread
+/// turns that loop. Without one, the embedded driver refuses to start and a daemon's messages
+/// are never read. The loop must be registered before the first connection is opened.
+pub(super) fn start_event_loop() -> anyhow::Result<()> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    STARTED
+        .get_or_init(|| start_loop_thread().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
+fn start_loop_thread() -> anyhow::Result<()> {
+    // Otherwise every error is printed, even one that is handled.
+    virt::error::clear_error_callback();
+    virt::event::event_register_default_impl().context("registering libvirt's event loop")?;
+    thread::Builder::new()
+        .name("libvirt-events".to_owned())
+        .spawn(|| {
+            loop {
+                if virt::event::event_run_default_impl().is_err() {
+                    thread::sleep(FAILED_TURN_PAUSE);
+                }
+            }
+        })
+        .context("starting libvirt's event loop")?;
+    Ok(())
+}
+
+/// A subscription to the lifecycle events of one domain; ends when dropped.
+pub(super) struct Subscription {
+    connect: Connect,
+    id: c_int,
+}
+
+impl Subscription {
+    /// Tells `life` how `domain` ends.
+    pub(super) fn new(connect: &Connect, domain: &Domain, life: Arc<Life>) -> anyhow::Result<Self> {
+        type Lifecycle = unsafe extern "C" fn(
+            sys::virConnectPtr,
+            sys::virDomainPtr,
+            c_int,
+            c_int,
+            *mut c_void,
+        ) -> c_int;
+        type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+        // SAFETY: libvirt's API passes callbacks of every event as one generic type and calls
+        // them with the arguments of the event that was asked for
+        // (`VIR_DOMAIN_EVENT_CALLBACK` in its header); for lifecycle events those are `Lifecycle`.
+        let callback =
+            unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle as Lifecycle) };
+        let opaque = Arc::into_raw(life);
+        // SAFETY: both pointers are valid for the call; libvirt takes references of its own.
+        // `opaque` is an `Arc` that `release_life` gives back when libvirt is done with it.
+        let id = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                connect.as_ptr(),
+                domain.as_ptr(),
+                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int,
+                Some(callback),
+                opaque.cast_mut().cast(),
+                Some(release_life),
+            )
+        };
+        if id < 0 {
+            // SAFETY: libvirt did not take the `Arc`, so it is still ours.
+            drop(unsafe { Arc::from_raw(opaque) });
+            return Err(anyhow!(
+                virt::error::Error::last_error().message().to_owned()
+            ))
+            .context("asking libvirt for the guest's lifecycle events");
+        }
+        Ok(Subscription {
+            connect: connect.clone(),
+            id,
+        })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // SAFETY: the connection is alive, for we hold it. Failing (the daemon is gone) is fine:
+        // libvirt then drops the callback with the connection.
+        unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), self.id) };
+    }
+}
+
+unsafe extern "C" fn release_life(opaque: *mut c_void) {
+    // SAFETY: `opaque` is the `Arc<Life>` of `Subscription::new`; libvirt calls this once.
+    drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Life>()) });
+}
+
+unsafe extern "C" fn on_lifecycle(
+    _connect: sys::virConnectPtr,
+    _domain: sys::virDomainPtr,
+    event: c_int,
+    detail: c_int,
+    opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: `opaque` is the `Arc<Life>` of `Subscription::new`, which libvirt holds until it
+    // calls `release_life`, never during this call.
+    let life = unsafe { &*opaque.cast_const().cast::<Life>() };
+    tell(life, event, detail);
+    0
+}
+
+/// What a lifecycle event means (libvirt's `virDomainEventType` and its details).
+fn tell(life: &Life, event: c_int, detail: c_int) {
+    let (Ok(event), Ok(detail)) = (u32::try_from(event), u32::try_from(detail)) else {
+        return;
+    };
+    match event {
+        sys::VIR_DOMAIN_EVENT_SHUTDOWN => {
+            let cause = match detail {
+                // Somebody ended QEMU: by a signal, or through its monitor.
+                sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST => EndCause::Destroyed,
+                _ => EndCause::Shutdown,
+            };
+            life.end(cause, None);
+        }
+        sys::VIR_DOMAIN_EVENT_CRASHED => {
+            life.end(EndCause::Crashed, None);
+        }
+        sys::VIR_DOMAIN_EVENT_SUSPENDED if detail == sys::VIR_DOMAIN_EVENT_SUSPENDED_IOERROR => {
+            life.end(EndCause::DiskError, None);
+        }
+        sys::VIR_DOMAIN_EVENT_STOPPED => {
+            let cause = match detail {
+                sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => EndCause::Shutdown,
+                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => EndCause::Destroyed,
+                sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => EndCause::Crashed,
+                _ => EndCause::Failed,
+            };
+            life.end(cause, None);
+            life.gone();
+        }
+        _ => {}
+    }
+}
+
+/// The guests that a lost connection takes from us.
+#[derive(Debug, Default)]
+pub(super) struct Guests(Mutex<Vec<Weak<Life>>>);
+
+impl Guests {
+    pub(super) fn add(&self, life: &Arc<Life>) {
+        let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.retain(|life| life.strong_count() > 0);
+        lives.push(Arc::downgrade(life));
+    }
+
+    fn lost(&self, why: &str) {
+        let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for life in lives.iter().filter_map(Weak::upgrade) {
+            life.end(EndCause::ConnectionLost, Some(why.to_owned()));
+            life.gone();
+        }
+    }
+}
+
+/// Tells `guests` when the connection to a daemon is lost.
+pub(super) fn watch_connection(connect: &Connect, guests: &Arc<Guests>) -> anyhow::Result<()> {
+    let opaque = Arc::into_raw(Arc::clone(guests));
+    // SAFETY: the connection is valid; `opaque` is an `Arc` that `release_guests` gives back when
+    // the connection is disposed of or the callback is replaced.
+    let result = unsafe {
+        sys::virConnectRegisterCloseCallback(
+            connect.as_ptr(),
+            Some(on_close),
+            opaque.cast_mut().cast(),
+            Some(release_guests),
+        )
+    };
+    if result < 0 {
+        // SAFETY: libvirt did not take the `Arc`, so it is still ours.
+        drop(unsafe { Arc::from_raw(opaque) });
+        return Err(anyhow!(
+            virt::error::Error::last_error().message().to_owned()
+        ))
+        .context("asking libvirt to tell when the connection is lost");
+    }
+    Ok(())
+}
+
+/// Undoes [`watch_connection`]: libvirt keeps a reference to the connection for the callback, so
+/// that it would never be closed otherwise.
+pub(super) fn unwatch_connection(connect: &Connect) {
+    // SAFETY: the connection is valid. Fails harmlessly if nothing is registered.
+    unsafe { sys::virConnectUnregisterCloseCallback(connect.as_ptr(), Some(on_close)) };
+}
+
+unsafe extern "C" fn release_guests(opaque: *mut c_void) {
+    // SAFETY: `opaque` is the `Arc<Guests>` of `watch_connection`; libvirt calls this once.
+    drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Guests>()) });
+}
+
+unsafe extern "C" fn on_close(_connect: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the `Arc<Guests>` of `watch_connection`, which libvirt holds until it
+    // calls `release_guests`.
+    let guests = unsafe { &*opaque.cast_const().cast::<Guests>() };
+    guests.lost(match u32::try_from(reason) {
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_EOF) => "the libvirt daemon ended",
+        Ok(sys::VIR_CONNECT_CLOSE_REASON_KEEPALIVE) => "the libvirt daemon answers no more",
+        _ => "the connection to the libvirt daemon broke",
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_mean_what_they_say() {
+        let shutdown = sys::VIR_DOMAIN_EVENT_SHUTDOWN as c_int;
+        let stopped = sys::VIR_DOMAIN_EVENT_STOPPED as c_int;
+        let cases = [
+            (shutdown, 1, EndCause::Shutdown, false),
+            (shutdown, 2, EndCause::Destroyed, false),
+            (shutdown, 0, EndCause::Shutdown, false),
+            (stopped, 0, EndCause::Shutdown, true),
+            (stopped, 1, EndCause::Destroyed, true),
+            (stopped, 2, EndCause::Crashed, true),
+            (stopped, 5, EndCause::Failed, true),
+            (
+                sys::VIR_DOMAIN_EVENT_SUSPENDED as c_int,
+                2,
+                EndCause::DiskError,
+                false,
+            ),
+            (
+                sys::VIR_DOMAIN_EVENT_CRASHED as c_int,
+                0,
+                EndCause::Crashed,
+                false,
+            ),
+        ];
+        for (event, detail, cause, gone) in cases {
+            let life = Life::new();
+            tell(&life, event, detail);
+            assert_eq!(life.ended().await.cause, cause, "{event} {detail}");
+            assert_eq!(life.is_gone(), gone, "{event} {detail}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_ends_every_guest() {
+        let guests = Guests::default();
+        let life = Arc::new(Life::new());
+        guests.add(&life);
+        guests.lost("why");
+        let end = life.finished().await;
+        assert_eq!(end.cause, EndCause::ConnectionLost);
+        assert_eq!(end.detail.as_deref(), Some("why"));
+    }
+}

@@ -1,0 +1,195 @@
+//! A running guest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::ErrorNumber;
+
+use super::domain::DomainSpec;
+use super::libvirt::host_error;
+use super::libvirt_events::Subscription;
+use super::libvirt_stream::read_whole;
+use super::life::{GuestEnd, Life};
+use crate::error::{Classify, Kind};
+
+/// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
+const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
+
+/// A guest. Dropping it ends it, unless it was to be kept or [`Guest::leave`] was called.
+///
+/// Functions that are not `async` block while libvirt answers.
+pub struct Guest {
+    domain: Domain,
+    life: Arc<Life>,
+    // Before the connection, on which it depends.
+    _subscription: Subscription,
+    connect: Connect,
+    disk_target: &'static str,
+    mac: String,
+    qemu_log: Option<PathBuf>,
+    left: AtomicBool,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").finish_non_exhaustive()
+    }
+}
+
+/// A picture of the guest's screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Screenshot {
+    /// `png` or `ppm`, after QEMU's age.
+    pub extension: &'static str,
+    /// The file's content.
+    pub bytes: Vec<u8>,
+}
+
+/// What a guest has read and written since it started, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// From its disk.
+    pub disk_read: u64,
+    /// To its disk.
+    pub disk_written: u64,
+    /// Received and sent; QEMU's user networking does not count.
+    pub network: Option<(u64, u64)>,
+}
+
+impl Guest {
+    pub(super) fn new(
+        connect: Connect,
+        domain: Domain,
+        life: Arc<Life>,
+        subscription: Subscription,
+        spec: &DomainSpec,
+        keep: bool,
+        qemu_log: Option<PathBuf>,
+    ) -> Self {
+        Guest {
+            domain,
+            life,
+            _subscription: subscription,
+            connect,
+            disk_target: spec.disk.bus.device(),
+            mac: spec.mac.to_string(),
+            qemu_log,
+            left: AtomicBool::new(keep),
+        }
+    }
+
+    /// Lets the guest's CPUs run.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt refuses.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.domain
+            .resume()
+            .map_err(host_error)
+            .context("starting the guest's CPUs")
+    }
+
+    /// Waits until the guest runs no more: told by libvirt's events, at once. QEMU may still
+    /// have to write to the disk's file: see [`Guest::finished`].
+    pub async fn ended(&self) -> GuestEnd {
+        self.life.ended().await
+    }
+
+    /// Waits until QEMU has exited and closed its files. After [`super::EndCause::DiskError`] it
+    /// does not by itself.
+    pub async fn finished(&self) -> GuestEnd {
+        self.life.finished().await
+    }
+
+    /// Ends the guest at once, as pulling the plug does, and waits for QEMU to exit. Nothing to
+    /// do if it has ended.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt cannot end it.
+    pub fn destroy(&self) -> anyhow::Result<()> {
+        if self.life.is_gone() {
+            return Ok(());
+        }
+        self.life.destroying();
+        match self.domain.destroy() {
+            Ok(()) => Ok(()),
+            // It was faster.
+            Err(error)
+                if error.code().is(ErrorNumber::NoDomain)
+                    || error.code().is(ErrorNumber::OperationInvalid) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(host_error(error)).context("ending the guest"),
+        }
+    }
+
+    /// Does not end the guest when this value is dropped.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes a picture of the guest's screen.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when the guest has no screen or does not run.
+    pub fn screenshot(&self) -> anyhow::Result<Screenshot> {
+        let (mime, bytes) = read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
+            self.domain.screenshot(stream, 0, 0)
+        })
+        .context("taking a picture of the guest's screen")
+        .kind(Kind::Host)?;
+        Ok(Screenshot {
+            extension: if mime == "image/png" { "png" } else { "ppm" },
+            bytes,
+        })
+    }
+
+    /// How much the guest has read and written.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when it does not run.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        let disk = self
+            .domain
+            .block_stats(self.disk_target)
+            .map_err(host_error)?;
+        let count = |value: i64| u64::try_from(value).unwrap_or_default();
+        let network = self
+            .domain
+            .interface_stats(&self.mac)
+            .ok()
+            .map(|stats| (count(stats.rx_bytes), count(stats.tx_bytes)));
+        Ok(Counters {
+            disk_read: count(disk.rd_bytes),
+            disk_written: count(disk.wr_bytes),
+            network,
+        })
+    }
+
+    /// The domain as libvirt runs it.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when it does not run.
+    pub fn live_xml(&self) -> anyhow::Result<String> {
+        self.domain.xml_desc(0).map_err(host_error)
+    }
+
+    /// Where QEMU's own messages go, if we can know: only with the embedded driver.
+    pub fn qemu_log(&self) -> Option<&Path> {
+        self.qemu_log.as_deref()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if !self.left.load(Ordering::SeqCst) {
+            // Whoever cares for a failure calls `destroy`.
+            let _ = self.destroy();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! How a guest's life ends, as seen by whoever waits for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// Why a guest does not run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndCause {
+    /// Its own system shut down or restarted (`on_reboot=destroy` makes these one).
+    Shutdown,
+    /// [`super::Guest::destroy`] ended it, or somebody else on its host.
+    Destroyed,
+    /// The guest's system crashed and said so.
+    Crashed,
+    /// QEMU itself went away: killed, out of memory, or a bug.
+    Failed,
+    /// QEMU stopped the guest because its disk's file could not be read or written: most often
+    /// the file system is full. The guest still exists and must be destroyed.
+    DiskError,
+    /// The libvirt daemon went away; the guest may still run.
+    ConnectionLost,
+}
+
+/// The end of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestEnd {
+    /// Why.
+    pub cause: EndCause,
+    /// More about it, for a person: the signal that killed QEMU, libvirt's word.
+    pub detail: Option<String>,
+    /// When we noticed.
+    pub when: Instant,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    end: Option<GuestEnd>,
+    gone: bool,
+}
+
+/// The life of one guest: told by libvirt's threads, waited for by ours.
+#[derive(Debug)]
+pub(super) struct Life {
+    progress: watch::Sender<Progress>,
+    destroying: AtomicBool,
+}
+
+impl Life {
+    pub(super) fn new() -> Self {
+        Life {
+            progress: watch::Sender::new(Progress::default()),
+            destroying: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on, the guest's end is our own doing.
+    pub(super) fn destroying(&self) {
+        self.destroying.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that the guest runs no more. The first cause stands: what follows it (libvirt
+    /// ending QEMU after a shutdown) is its consequence.
+    pub(super) fn end(&self, cause: EndCause, detail: Option<String>) {
+        let cause = if self.destroying.load(Ordering::SeqCst) {
+            EndCause::Destroyed
+        } else {
+            cause
+        };
+        self.progress.send_if_modified(|progress| {
+            let first = progress.end.is_none();
+            if first {
+                progress.end = Some(GuestEnd {
+                    cause,
+                    detail,
+                    when: Instant::now(),
+                });
+            }
+            first
+        });
+    }
+
+    /// Notes that QEMU has exited: its files are closed.
+    pub(super) fn gone(&self) {
+        self.progress.send_if_modified(|progress| {
+            let news = !progress.gone;
+            progress.gone = true;
+            news
+        });
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.progress.borrow().gone
+    }
+
+    /// Waits for the first sign of the end.
+    pub(super) async fn ended(&self) -> GuestEnd {
+        self.wait(|progress| progress.end.is_some()).await
+    }
+
+    /// Waits until QEMU has exited.
+    pub(super) async fn finished(&self) -> GuestEnd {
+        self.wait(|progress| progress.end.is_some() && progress.gone)
+            .await
+    }
+
+    async fn wait(&self, enough: impl FnMut(&Progress) -> bool) -> GuestEnd {
+        let mut receiver = self.progress.subscribe();
+        // The sender lives in `self`, so waiting cannot fail; an end is there when it succeeds.
+        let progress = receiver.wait_for(enough).await.map(|now| now.clone());
+        progress
+            .ok()
+            .and_then(|progress| progress.end)
+            .unwrap_or_else(|| GuestEnd {
+                cause: EndCause::Failed,
+                detail: None,
+                when: Instant::now(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_cause_stands_and_gone_comes_later() {
+        let life = Life::new();
+        life.end(EndCause::Shutdown, None);
+        life.end(EndCause::Failed, Some("signal 15".to_owned()));
+        assert_eq!(life.ended().await.cause, EndCause::Shutdown);
+        assert!(!life.is_gone());
+        life.gone();
+        assert_eq!(life.finished().await.cause, EndCause::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn what_we_destroy_did_not_fail() {
+        let life = Life::new();
+        life.destroying();
+        life.end(EndCause::Failed, None);
+        assert_eq!(life.ended().await.cause, EndCause::Destroyed);
+    }
+}
