@@ -117,7 +117,9 @@ impl Engine {
             let (server, socket) = (Arc::clone(&running.server), running.socket.clone());
             drop(running);
             let result = UnixStream::connect(socket);
-            let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            // Refused by the socket of one that is gone, or not found while it is replaced.
+            let gone = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+            let refused = |error: &io::Error| gone.contains(&error.kind());
             let stopping = self.stopping.load(Ordering::SeqCst);
             if !result.as_ref().is_err_and(refused) || stopping || attempts == RESTART_ATTEMPTS {
                 return result;
