@@ -11,9 +11,10 @@ use std::time::Duration;
 use ozr::distro::Arch;
 use ozr::error::{Kind, kind_of};
 use ozr::host::{
-    Accel, Chipset, Connection, DirectBoot, DiskBus, DiskFormat, DiskSpec, DomainSpec, EndCause,
-    Firmware, GuestEnd, Host, HostOptions, Mac, Network, Port, Started,
+    Accel, Chipset, Connection, DirectBoot, DiskFormat, DiskSpec, DomainSpec, EndCause, GuestEnd,
+    Host, HostOptions, Mac, Port, Started,
 };
+use ozr::machine::{DiskBus, Firmware, Network};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// Nothing here takes a tenth of this on an idle machine; it turns a hang into a failure.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use ozr::serve::{
     Access, Content, KICKSTART_NAME, Limits, Resource, ServeOptions, Server, TREE_NAME, Totals,
-    Upstream, UpstreamResponse,
 };
 use ozr::ui::event::Reporter;
+use ozr::upstream::{Upstream, UpstreamResponse};
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
@@ -30,6 +30,7 @@ fn localhost() -> ServeOptions {
     ServeOptions {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         guest_host: "127.0.0.1".to_owned(),
+        runtime_dir: std::env::temp_dir(),
         access_log: None,
     }
 }

@@ -22,6 +22,10 @@ pub struct OutputPaths {
     pub xml: PathBuf,
     /// The image's digest, as `sha256sum -c` reads it.
     pub checksum: PathBuf,
+    /// The kickstart as it was served, with secrets masked.
+    pub kickstart: PathBuf,
+    /// What explains a failed build: a directory.
+    pub failed: PathBuf,
 }
 
 impl OutputPaths {
@@ -69,6 +73,8 @@ impl OutputPaths {
                 None => beside("xml"),
             },
             checksum: dir.join(format!("{file_name}.sha256")),
+            kickstart: beside("served.ks"),
+            failed: beside("failed"),
             dir: dir.to_path_buf(),
             stem,
             image,
@@ -76,9 +82,10 @@ impl OutputPaths {
     }
 
     /// Everything that a finished build leaves, the image last.
-    pub fn all(&self) -> [&Path; 5] {
+    pub fn all(&self) -> [&Path; 6] {
         [
             &self.manifest,
+            &self.kickstart,
             &self.console_log,
             &self.xml,
             &self.checksum,

@@ -208,6 +208,15 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The template's repositories that the build uses.
+    pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
+        let all = &self.request.template.repositories;
+        all.iter()
+            .filter(|_| self.customize && !self.request.options.verbatim)
+    }
+}
+
 /// A kickstart that is served untouched leaves no room for what the template adds.
 fn check_verbatim(request: &Request, customize: bool) -> anyhow::Result<()> {
     if !request.options.verbatim {

@@ -10,15 +10,17 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::secrets::Secrets;
 use crate::error::{Kind, failure};
 use crate::host::{EndCause, Guest, GuestEnd, Port};
 use crate::serve::{Access, Resource};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::console::{Console, Output};
-use crate::watch::judge::{Decision, End, Expectations, Judge, Witness};
+use crate::watch::judge::Judge;
 use crate::watch::logport::LogPort;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
+use crate::watch::verdict::{Decision, End, Expectations, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
 const QUIET: Duration = Duration::from_secs(1);
@@ -47,8 +49,8 @@ pub struct Terms {
     pub mark: Option<String>,
     /// Longest time of the whole install.
     pub timeout: Duration,
-    /// What no log may hold: the secret parts of our URLs, and the mark.
-    pub secrets: Vec<String>,
+    /// What the console's log must not hold.
+    pub secrets: Secrets,
 }
 
 /// What came of it.
@@ -74,8 +76,8 @@ pub async fn supervise(
     console_log: &Path,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
-    let log = File::create(console_log)
-        .with_context(|| format!("creating {}", console_log.display()))?;
+    let log =
+        File::create(console_log).with_context(|| format!("creating {}", console_log.display()))?;
     let mut supervisor = Supervisor {
         started: Instant::now(),
         judge: Judge::new(terms.expectations),
@@ -108,7 +110,7 @@ struct Supervisor<'a> {
     console: Console,
     log_port: LogPort,
     log: BufWriter<File>,
-    secrets: Vec<String>,
+    secrets: Secrets,
     phase: Phase,
     reporter: &'a Reporter,
 }
@@ -142,7 +144,10 @@ impl Supervisor<'_> {
                 }
                 return self.ended(ended);
             }
-            let tick = self.judge.deadline().map(|deadline| self.started + deadline);
+            let tick = self
+                .judge
+                .deadline()
+                .map(|deadline| self.started + deadline);
             let decision = tokio::select! {
                 // The limits first: a guest that babbles without end must not outrun them. Then
                 // what the guest says, before that it is gone.
@@ -211,7 +216,7 @@ impl Supervisor<'_> {
             let decided = match item {
                 Output::Mark => self.judge.witness(now, Witness::Mark),
                 Output::Line(line) => {
-                    let line = self.without_secrets(line);
+                    let line = self.secrets.hide(&line);
                     writeln!(self.log, "{line}").context("writing the console's log")?;
                     self.reporter.event(Event::Console(line.clone()));
                     self.judge.witness(now, Witness::Console(&line))
@@ -242,11 +247,13 @@ impl Supervisor<'_> {
     }
 
     fn ended(&mut self, end: &GuestEnd) -> anyhow::Result<Decision> {
-        let detail = end.detail.as_ref().map_or(String::new(), |detail| format!(" ({detail})"));
+        let detail = end
+            .detail
+            .as_ref()
+            .map_or(String::new(), |detail| format!(" ({detail})"));
         let how = match end.cause {
-            EndCause::Shutdown { by_guest: Some(true) } => End::ByGuest,
-            EndCause::Shutdown { by_guest: Some(false) } | EndCause::Destroyed => End::Killed,
-            EndCause::Shutdown { by_guest: None } => End::Gone,
+            EndCause::Shutdown => End::ByGuest,
+            EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
             EndCause::DiskError => {
                 return Err(failure(
@@ -279,15 +286,6 @@ impl Supervisor<'_> {
             self.phase = phase;
             self.reporter.step(phase.doing());
         }
-    }
-
-    fn without_secrets(&self, mut line: String) -> String {
-        for secret in &self.secrets {
-            if line.contains(secret.as_str()) {
-                line = line.replace(secret.as_str(), "…");
-            }
-        }
-        line
     }
 }
 

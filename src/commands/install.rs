@@ -123,7 +123,7 @@ fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> 
     let bytes = input::read(path, "kickstart")?;
     let sha256 = hex(&Sha256::digest(&bytes));
     let refuse = |findings| check::refuse(path, findings, reporter);
-    let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![finding]))?;
+    let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
     let outline = scan::scan(&text, &name).map_err(refuse)?;
     Ok(Kickstart {
         text,
@@ -151,7 +151,10 @@ fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
     let name = format!("built-in {}", builtin.name);
     let outline = scan::scan(&text, &name).map_err(|findings| {
         let first = findings.first().map_or(String::new(), ToString::to_string);
-        failure(Kind::Input, format!("the kickstart {name} is broken: {first}"))
+        failure(
+            Kind::Input,
+            format!("the kickstart {name} is broken: {first}"),
+        )
     })?;
     Ok(Kickstart {
         // The digest of what is the same in every build; the text has a salt of its own.

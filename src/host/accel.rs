@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
-use std::str::FromStr;
 
 use crate::distro::Arch;
 use crate::error::{Kind, failure};
+use crate::machine::AccelChoice;
 
 /// The device through which programs use KVM.
 const KVM_DEVICE: &str = "/dev/kvm";
@@ -36,33 +36,6 @@ impl fmt::Display for Accel {
             Accel::Kvm => "kvm",
             Accel::Tcg => "tcg",
         })
-    }
-}
-
-/// What the user asked for with `--accel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AccelChoice {
-    /// KVM where it can run an operating system, else software emulation with a warning.
-    #[default]
-    Auto,
-    /// KVM or nothing.
-    Kvm,
-    /// Software emulation.
-    Tcg,
-}
-
-impl FromStr for AccelChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(AccelChoice::Auto),
-            "kvm" => Ok(AccelChoice::Kvm),
-            "tcg" => Ok(AccelChoice::Tcg),
-            _ => Err(format!(
-                "`{text}` is not an accelerator: use auto, kvm or tcg"
-            )),
-        }
     }
 }
 

@@ -1,31 +1,11 @@
 //! What a guest is made of, and what its architecture makes of that.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use super::accel::Accel;
 use super::mac::Mac;
-use super::network::Network;
 use crate::distro::Arch;
-
-/// How the guest's machine starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    /// The machine's own: SeaBIOS on x86, SLOF on POWER, none on s390x.
-    Bios,
-    /// UEFI without secure boot, chosen by libvirt from the host's firmware descriptors.
-    Uefi,
-}
-
-impl fmt::Display for Firmware {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Firmware::Bios => "bios",
-            Firmware::Uefi => "uefi",
-        })
-    }
-}
+use crate::machine::{DiskBus, Firmware, Network};
 
 /// The generation of the x86 machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,47 +17,13 @@ pub enum Chipset {
     Legacy,
 }
 
-/// What a disk is plugged into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub enum DiskBus {
-    #[default]
-    Virtio,
-    Scsi,
-    Sata,
-    Ide,
-}
-
-impl DiskBus {
-    /// libvirt's name of the bus.
-    pub fn name(self) -> &'static str {
-        match self {
-            DiskBus::Virtio => "virtio",
-            DiskBus::Scsi => "scsi",
-            DiskBus::Sata => "sata",
-            DiskBus::Ide => "ide",
-        }
-    }
-
-    /// What Linux calls the first disk there.
-    pub fn device(self) -> &'static str {
-        match self {
-            DiskBus::Virtio => "vda",
-            // libvirt wants `hda` on IDE, though every kernel since 2.6.19 says `sda`.
-            DiskBus::Ide => "hda",
-            DiskBus::Scsi | DiskBus::Sata => "sda",
-        }
-    }
-}
-
-impl FromStr for DiskBus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide]
-            .into_iter()
-            .find(|bus| bus.name() == text)
-            .ok_or_else(|| format!("`{text}` is not a disk bus: use virtio, scsi, sata or ide"))
+/// What Linux, or libvirt, calls the first disk of a bus.
+pub(super) fn first_device(bus: DiskBus) -> &'static str {
+    match bus {
+        DiskBus::Virtio => "vda",
+        // libvirt wants `hda` on IDE, though every kernel since 2.6.19 says `sda`.
+        DiskBus::Ide => "hda",
+        DiskBus::Scsi | DiskBus::Sata => "sda",
     }
 }
 

@@ -7,9 +7,9 @@ use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
 use super::accel::Accel;
-use super::domain::{Console, DirectBoot, DiskBus, DomainSpec, Firmware};
+use super::domain::{Console, DirectBoot, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
-use super::network::Network;
+use crate::machine::{DiskBus, Firmware, Network};
 
 /// The port that anaconda writes its log to if it is there (anaconda's `VIRTIO_PORT`, since
 /// anaconda 14.13; RHEL 7 and every Fedora of today).
@@ -282,7 +282,7 @@ fn disk(writer: &mut Xml, spec: &DomainSpec, install: bool) -> io::Result<()> {
             empty(
                 writer,
                 "target",
-                &[("dev", bus.device()), ("bus", bus.name())],
+                &[("dev", first_device(bus)), ("bus", bus.name())],
             )
         },
     )

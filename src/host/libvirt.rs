@@ -14,7 +14,7 @@ use virt::sys;
 
 use super::accel::KvmFacts;
 use super::connection::Connection;
-use super::domain::{DomainSpec, Firmware};
+use super::domain::DomainSpec;
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
 use super::libvirt_events::{
     Guests, Subscription, start_event_loop, unwatch_connection, watch_connection,
@@ -23,11 +23,12 @@ use super::libvirt_guest::Guest;
 use super::libvirt_stream::Port;
 use super::life::Life;
 use super::marker::{Marker, NAMESPACE};
-use super::network::{Network, ServePlace, interface_address, parse_network};
+use super::network::{ServePlace, interface_address, parse_network};
 use super::private_root::PrivateRoot;
 use super::reaper;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
+use crate::machine::{Firmware, Network};
 
 /// Seconds between two signs of life that a daemon is asked for, and how many may stay without
 /// an answer: a daemon that hangs is noticed within half a minute.

@@ -75,7 +75,7 @@ impl Guest {
             life,
             _subscription: subscription,
             connect,
-            disk_target: spec.disk.bus.device(),
+            disk_target: super::domain::first_device(spec.disk.bus),
             mac: spec.mac.to_string(),
             qemu_log,
             left: AtomicBool::new(keep),

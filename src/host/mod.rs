@@ -1,5 +1,6 @@
 //! What runs guests: libvirt, QEMU, accelerators, networks.
 
+mod abandoned;
 mod accel;
 mod connection;
 mod domain;
@@ -16,9 +17,10 @@ mod network;
 mod private_root;
 mod reaper;
 
-pub use accel::{Accel, AccelChoice, Chosen, KvmFacts, choose};
+pub use abandoned::remove_abandoned;
+pub use accel::{Accel, Chosen, KvmFacts, choose};
 pub use connection::Connection;
-pub use domain::{Chipset, DirectBoot, DiskBus, DiskFormat, DiskSpec, DomainSpec, Firmware};
+pub use domain::{Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec};
 pub use domain_xml::bootable_xml;
 pub use libvirt::{Existing, Host, HostOptions, Started, Versions};
 pub use libvirt_events::quiet_libvirt;
@@ -28,4 +30,4 @@ pub use life::{EndCause, GuestEnd};
 pub use mac::Mac;
 pub use marker::Marker;
 pub use name::domain_name;
-pub use network::{Network, ServePlace};
+pub use network::ServePlace;

@@ -1,9 +1,7 @@
 //! How the guest reaches the mirror and us.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
-use std::str::FromStr;
 
 use anyhow::Context;
 use quick_xml::Reader;
@@ -15,52 +13,6 @@ use crate::error::{Classify, Kind, failure};
 /// The host's address inside QEMU's user networking (QEMU manual, "Using the user mode network
 /// stack"; libslirp forwards it to the host's loopback).
 const USER_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-
-/// A guest's network, as `--network` names it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Network {
-    /// QEMU's user networking: needs no rights, no setup, and no guest can be reached from
-    /// outside.
-    #[default]
-    User,
-    /// A network of libvirt's, by its name.
-    Libvirt(String),
-    /// A bridge of the host's, by its interface name.
-    Bridge(String),
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = |name: &str| {
-            if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
-                Err(format!(
-                    "`{}` is not a network: use `user`, the name of a libvirt network, or \
-                     `bridge:NAME`",
-                    text.escape_debug()
-                ))
-            } else {
-                Ok(name.to_owned())
-            }
-        };
-        match text.split_once(':') {
-            Some(("bridge", name)) => named(name).map(Network::Bridge),
-            _ if text == "user" => Ok(Network::User),
-            _ => named(text).map(Network::Libvirt),
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Network::User => f.write_str("user"),
-            Network::Libvirt(name) => f.write_str(name),
-            Network::Bridge(name) => write!(f, "bridge:{name}"),
-        }
-    }
-}
 
 /// Where a server must listen for the guest to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,23 +140,6 @@ fn first_address(links: &[Link]) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
     use crate::error::kind_of;
-
-    #[test]
-    fn networks_are_read_and_written() {
-        let cases = [
-            ("user", Network::User),
-            ("default", Network::Libvirt("default".to_owned())),
-            ("a b", Network::Libvirt("a b".to_owned())),
-            ("bridge:br0", Network::Bridge("br0".to_owned())),
-        ];
-        for (text, network) in cases {
-            assert_eq!(text.parse(), Ok(network.clone()));
-            assert_eq!(network.to_string(), text);
-        }
-        for text in ["", "bridge:", "bridge:a/b", "a\0b", "x\ny"] {
-            assert!(text.parse::<Network>().is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn the_hosts_address_comes_from_the_networks_xml() {

@@ -1,1 +1,2 @@
-//! Not written yet.
+//! temp
+pub mod disk;

@@ -37,6 +37,7 @@ struct Running {
 impl Engine {
     /// Starts it, with a thread that calls `handle` for each request.
     pub(super) fn start(
+        runtime_dir: PathBuf,
         mut handle: impl FnMut(tiny_http::Request) + Send + 'static,
         mut on_restart: impl FnMut(&str) + Send + 'static,
     ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>)> {
@@ -45,7 +46,7 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("serve-engine".to_owned())
             .spawn(move || {
-                let engine = match Engine::create() {
+                let engine = match Engine::create(&runtime_dir) {
                     Ok(engine) => Arc::new(engine),
                     Err(error) => {
                         let _ = sender.send(Err(error));
@@ -63,8 +64,8 @@ impl Engine {
         Ok((engine, thread))
     }
 
-    fn create() -> anyhow::Result<Self> {
-        let directory = private_directory()?;
+    fn create(runtime_dir: &Path) -> anyhow::Result<Self> {
+        let directory = private_directory(runtime_dir)?;
         let running = Running::start(directory.path(), 0)?;
         Ok(Engine {
             directory,
@@ -153,15 +154,14 @@ impl Running {
     }
 }
 
-fn private_directory() -> anyhow::Result<tempfile::TempDir> {
-    let usual = std::env::temp_dir();
-    let fallback = PathBuf::from("/tmp");
-    // "/ozr-serve-XXXXXX/4294967295"
+fn private_directory(usual: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let fallback = Path::new("/tmp");
+    // "/http-XXXXXX/4294967295"
     let room = |base: &Path| base.as_os_str().len() + 30 <= MAX_SOCKET_PATH;
-    let base = if room(&usual) { usual } else { fallback };
+    let base = if room(usual) { usual } else { fallback };
     // `tempfile` makes directories with mode 0700.
     tempfile::Builder::new()
-        .prefix("ozr-serve-")
-        .tempdir_in(&base)
+        .prefix("http-")
+        .tempdir_in(base)
         .with_context(|| format!("making a directory for a socket in {}", base.display()))
 }

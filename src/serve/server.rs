@@ -34,6 +34,8 @@ pub struct ServeOptions {
     pub bind: IpAddr,
     /// The host in the URLs for the guest, such as `10.0.2.2` with user networking.
     pub guest_host: String,
+    /// Where a private socket is put; the caller removes what a killed process left there.
+    pub runtime_dir: PathBuf,
     /// Where accesses are logged; appended to, mode 0600 if new.
     pub access_log: Option<PathBuf>,
 }
@@ -124,7 +126,7 @@ impl Server {
             stopping: AtomicBool::new(false),
             engine: Mutex::new(None),
         });
-        let (engine, engine_thread) = start_engine(&shared)?;
+        let (engine, engine_thread) = start_engine(&shared, options.runtime_dir)?;
         *lock(&shared.engine) = Some(engine);
         let mut server = Server {
             shared: Arc::clone(&shared),
@@ -169,6 +171,11 @@ impl Server {
 
     fn url(&self, path: &str) -> Url {
         self.base.join(path).expect("a path of plain characters")
+    }
+
+    /// What makes the guest's URLs unguessable: not for logs.
+    pub fn token(&self) -> &str {
+        &self.shared.token
     }
 
     /// The port that is listened on.
@@ -218,7 +225,10 @@ impl Drop for Server {
     }
 }
 
-fn start_engine(shared: &Arc<Shared>) -> anyhow::Result<(Arc<Engine>, JoinHandle<()>)> {
+fn start_engine(
+    shared: &Arc<Shared>,
+    runtime_dir: PathBuf,
+) -> anyhow::Result<(Arc<Engine>, JoinHandle<()>)> {
     let reporter = shared.reporter.clone();
     let weak = Arc::downgrade(shared);
     let handle = move |request| {
@@ -229,7 +239,7 @@ fn start_engine(shared: &Arc<Shared>) -> anyhow::Result<(Arc<Engine>, JoinHandle
         // On failure the request is dropped, which `tiny_http` answers with 500.
         let _ = threads.spawn("serve-answer", move || answer::answer(&shared, request));
     };
-    Engine::start(handle, move |message| reporter.warn(message))
+    Engine::start(runtime_dir, handle, move |message| reporter.warn(message))
 }
 
 fn random_token() -> anyhow::Result<String> {

@@ -22,6 +22,8 @@ pub enum Event {
     Finding(Diagnostic),
     /// A line of the guest's console, shown with `-vv`.
     Console(String),
+    /// One of the last lines of a guest that failed.
+    Evidence(String),
 }
 
 /// Takes events. Implementations must not block for long: events come from threads that feed

@@ -90,6 +90,7 @@ impl Sink for Printer {
                 };
                 self.line(least, &finding.to_string());
             }
+            Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
         }
     }

@@ -1,0 +1,65 @@
+//! What explains a failed install, kept in `NAME.failed/`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::paths::OutputPaths;
+use super::workdir::WorkDir;
+
+/// Name of the console's log in a work directory.
+pub const CONSOLE_LOG: &str = "console.log";
+/// Name of the kickstart as it was served, with secrets masked.
+pub const KICKSTART: &str = "kickstart.ks";
+/// Name of the guest's libvirt XML.
+pub const DOMAIN: &str = "domain.xml";
+/// Name of the log of what the guest asked our server for.
+pub const ACCESS_LOG: &str = "access.log";
+/// Name of the file that says why the install failed.
+pub const REASON: &str = "reason.txt";
+
+/// What is kept, if it is there.
+const KEPT: [&str; 4] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG];
+
+/// Keeps what explains the failure, in place of what an earlier failed build left; the directory.
+///
+/// # Errors
+/// It cannot be written. What an earlier build left may be gone then.
+pub fn keep(work: &WorkDir, output: &OutputPaths, reason: &str) -> anyhow::Result<PathBuf> {
+    let aside = work.join("failed");
+    std::fs::create_dir(&aside).with_context(|| format!("creating {}", aside.display()))?;
+    for name in KEPT {
+        let from = work.join(name);
+        if from.exists() {
+            std::fs::rename(&from, aside.join(name))
+                .with_context(|| format!("keeping {}", from.display()))?;
+        }
+    }
+    std::fs::write(aside.join(REASON), format!("{reason}\n")).context("keeping the reason")?;
+    remove(output)?;
+    std::fs::rename(&aside, &output.failed)
+        .with_context(|| format!("keeping {}", output.failed.display()))?;
+    Ok(output.failed.clone())
+}
+
+/// Removes what an earlier failed build kept.
+///
+/// # Errors
+/// It is there and cannot be removed.
+pub fn remove(output: &OutputPaths) -> anyhow::Result<()> {
+    match remove_ours(&output.failed) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("removing {}", output.failed.display())),
+    }
+}
+
+/// Removes our files and then the directory, which fails where somebody put files of theirs.
+fn remove_ours(dir: &Path) -> std::io::Result<()> {
+    for name in KEPT.into_iter().chain([REASON]) {
+        match std::fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    std::fs::remove_dir(dir)
+}
