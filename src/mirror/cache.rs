@@ -222,6 +222,7 @@ impl Cache {
         }
         let entry = self.entry(key, sha256, stamp, Validators::default());
         self.write_entry(key, &entry)?;
+        part::remove(&self.part_path(key));
         Ok(Some(Held { path, entry, lease }))
     }
 

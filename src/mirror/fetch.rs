@@ -82,7 +82,7 @@ impl Fetcher {
                 Ok(Outcome::Complete(Box::new(Complete { part, digests })))
             }
             Err(fault) => {
-                if !fault.keeps_part() {
+                if part.have == 0 || !fault.keeps_part() {
                     part.discard();
                 }
                 Err(fault)
