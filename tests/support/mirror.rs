@@ -282,10 +282,11 @@ fn answer_tls(shared: &Shared, stream: TcpStream, config: Arc<ServerConfig>) -> 
         }
     }
     let mut stream = StreamOwned::new(connection, stream);
-    let result = answer(shared, &mut stream);
+    // Without the closing alert where the connection is to break.
+    answer(shared, &mut stream)?;
     stream.conn.send_close_notify();
-    let _ = stream.conn.complete_io(&mut stream.sock);
-    result
+    stream.conn.complete_io(&mut stream.sock)?;
+    Ok(())
 }
 
 /// One request and its answer; connections are not kept.
@@ -341,7 +342,7 @@ fn answer(shared: &Shared, stream: impl Read + Write) -> io::Result<()> {
         if matches!(fault, Some(Fault::Hang)) {
             shared.wait_until("the mirror is stopped", |state| state.stopped);
         }
-        return Ok(());
+        return Err(io::Error::other("no answer as asked"));
     };
     let stream = reader.get_mut();
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
@@ -368,8 +369,11 @@ fn answer(shared: &Shared, stream: impl Read + Write) -> io::Result<()> {
             return Ok(());
         }
     }
+    if matches!(fault, Some(Fault::CutAt(_))) {
+        return Err(io::Error::other("cut as asked"));
+    }
     send(stream, later, is_chunked)?;
-    if is_chunked && !matches!(fault, Some(Fault::CutAt(_))) {
+    if is_chunked {
         stream.write_all(b"0\r\n\r\n")?;
     }
     stream.flush()
