@@ -18,6 +18,9 @@ pub(super) const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
 /// How a guest is wired to whoever started it: what depends on the connection, not the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Wiring {
+    /// Socket of the serial console; a pseudo terminal without it, the only kind that
+    /// `virDomainOpenConsole` of libvirt 9.0 connects to.
+    pub(super) console_socket: Option<PathBuf>,
     /// Socket of the log port; libvirt's own choice without it.
     pub(super) log_socket: Option<PathBuf>,
     /// Socket of the VNC server; libvirt's own choice without it.
@@ -215,7 +218,7 @@ fn devices(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io:
     disk(writer, spec, install.is_some())?;
     empty(writer, "controller", &[("type", "usb"), ("model", "none")])?;
     interface(writer, spec)?;
-    console(writer, spec, install.is_some())?;
+    console(writer, spec, install)?;
     if let Some(wiring) = install {
         nested(writer, "channel", &[("type", "unix")], |writer| {
             if let Some(socket) = &wiring.log_socket {
@@ -303,14 +306,19 @@ fn interface(writer: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
     })
 }
 
-fn console(writer: &mut Xml, spec: &DomainSpec, install: bool) -> io::Result<()> {
+fn console(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
     let (element, target) = match spec.platform().console {
         Console::Serial(target) => ("serial", target),
         Console::Plain(target) => ("console", target),
     };
-    // The only kind that `virDomainOpenConsole` of libvirt 9.0 connects to.
-    nested(writer, element, &[("type", "pty")], |writer| {
-        if install {
+    let socket = install.and_then(|wiring| wiring.console_socket.as_ref());
+    let kind = if socket.is_some() { "unix" } else { "pty" };
+    nested(writer, element, &[("type", kind)], |writer| {
+        if let Some(socket) = socket {
+            let path = path(socket);
+            empty(writer, "source", &[("mode", "bind"), ("path", &path)])?;
+        }
+        if install.is_some() {
             let log = path(&spec.console_log);
             empty(writer, "log", &[("file", &log), ("append", "off")])?;
         }
@@ -374,6 +382,7 @@ mod tests {
     #[test]
     fn an_installer_whole() {
         let wiring = Wiring {
+            console_socket: Some("/r/console".into()),
             log_socket: Some("/r/log".into()),
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
@@ -413,7 +422,8 @@ mod tests {
       <mac address="52:54:00:00:00:01"/>
       <model type="virtio"/>
     </interface>
-    <serial type="pty">
+    <serial type="unix">
+      <source mode="bind" path="/r/console"/>
       <log file="/w/console.log" append="off"/>
       <target type="isa-serial" port="0"/>
     </serial>

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
@@ -20,10 +20,11 @@ use super::libvirt_events::{
     Guests, Subscription, start_event_loop, unwatch_connection, watch_connection,
 };
 use super::libvirt_guest::Guest;
-use super::libvirt_stream::Port;
+use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::{Marker, NAMESPACE};
 use super::network::{ServePlace, interface_address, parse_network};
+use super::port::Port;
 use super::private_root::PrivateRoot;
 use super::reaper;
 use crate::distro::Arch;
@@ -343,11 +344,12 @@ impl Host {
             network,
             ..spec.clone()
         };
-        let xml = installer_xml(&spec, &self.wiring(), &Marker::new(&spec.build_id));
+        let wiring = self.wiring();
+        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id));
         let life = Arc::new(Life::new());
         let domain = self.create(&spec, &xml, keep, &life)?;
         self.guests.add(&life);
-        let attached = self.attach(&domain, &spec, &life);
+        let attached = self.attach(&domain, &spec, &wiring, &life);
         let (subscription, console, log_port) = match attached {
             Ok(parts) => parts,
             Err(error) => {
@@ -420,24 +422,36 @@ impl Host {
         &self,
         domain: &Domain,
         spec: &DomainSpec,
+        wiring: &Wiring,
         life: &Arc<Life>,
     ) -> anyhow::Result<(Subscription, Port, Port)> {
         let subscription = Subscription::new(&self.connect, domain, Arc::clone(life))?;
-        // A daemon's host may be another one, where our path means nothing.
-        let log = self.is_local().then(|| spec.console_log.clone());
-        let console = Port::open(&self.connect, log, |stream| {
-            domain.open_console(None, stream, 0)
-        })
+        let console = match &wiring.console_socket {
+            Some(socket) => Port::connect(socket),
+            None => {
+                // A daemon's host may be another one, where our path means nothing.
+                let log = self.is_local().then(|| spec.console_log.clone());
+                StreamPort::open(&self.connect, log, |stream| {
+                    domain.open_console(None, stream, 0)
+                })
+                .map(Port::stream)
+            }
+        }
         .context("connecting to the guest's console")?;
-        let log_port = Port::open(&self.connect, None, |stream| {
-            domain.open_channel(Some(LOG_PORT), stream, 0)
-        })
+        let log_port = match &wiring.log_socket {
+            Some(socket) => Port::connect(socket),
+            None => StreamPort::open(&self.connect, None, |stream| {
+                domain.open_channel(Some(LOG_PORT), stream, 0)
+            })
+            .map(Port::stream),
+        }
         .context("connecting to the guest's log port")?;
-        // It cannot have ended before the subscription without our noticing here.
-        ensure!(
-            domain.is_active().unwrap_or(false),
-            "QEMU ended as soon as it was started"
-        );
+        // QEMU answers this after it has accepted both connections, and if it still runs: what
+        // ended before the subscription is noticed here.
+        domain
+            .block_stats(spec.disk.bus.device())
+            .map_err(host_error)
+            .context("asking the new guest's QEMU for a sign of life")?;
         Ok((subscription, console, log_port))
     }
 
@@ -464,6 +478,7 @@ impl Host {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         // libvirt's own paths are too long below most runtime directories.
         Wiring {
+            console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
             log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
             vnc_socket: Some(self.runtime_dir.join(format!("vnc{number}"))),
             run_as: None,

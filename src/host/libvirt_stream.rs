@@ -142,8 +142,8 @@ impl Shared {
 /// The bytes that a guest writes to a port, in order and without gaps.
 ///
 /// They are fetched by libvirt's event thread as they come. Nothing is lost at the guest's end:
-/// what was written before it is delivered before [`Port::read`] returns nothing.
-pub struct Port {
+/// what was written before it is delivered before [`StreamPort::read`] returns nothing.
+pub(super) struct StreamPort {
     pieces: mpsc::Receiver<Vec<u8>>,
     /// Bytes delivered so far.
     delivered: u64,
@@ -153,13 +153,13 @@ pub struct Port {
     shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Port {
+impl std::fmt::Debug for StreamPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Port")
+        f.write_str("StreamPort")
     }
 }
 
-impl Port {
+impl StreamPort {
     /// Opens a port with `attach`, which connects a stream to it. What is missing at its end is
     /// taken from `log`.
     pub(super) fn open(
@@ -193,7 +193,7 @@ impl Port {
             drop(unsafe { Arc::from_raw(opaque) });
             return Err(error);
         }
-        Ok(Port {
+        Ok(StreamPort {
             pieces,
             delivered: 0,
             log,
@@ -201,8 +201,8 @@ impl Port {
         })
     }
 
-    /// The next bytes, or nothing after the last. Cancel safe.
-    pub async fn read(&mut self) -> Option<Vec<u8>> {
+    /// See [`super::Port::read`].
+    pub(super) async fn read(&mut self) -> Option<Vec<u8>> {
         let piece = self.pieces.recv().await;
         self.shared.resume();
         let piece = piece.or_else(|| self.rest());
@@ -221,7 +221,7 @@ impl Port {
     }
 }
 
-impl Drop for Port {
+impl Drop for StreamPort {
     fn drop(&mut self) {
         // Makes a callback that runs meanwhile stop.
         self.pieces.close();
@@ -231,13 +231,13 @@ impl Drop for Port {
 }
 
 unsafe extern "C" fn release(opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Shared>` of `Port::open`; libvirt calls this once, and holds a
+    // SAFETY: `opaque` is the `Arc<Shared>` of `StreamPort::open`; libvirt calls this once, and holds a
     // reference of its own to the stream until after that.
     drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Shared>()) });
 }
 
 unsafe extern "C" fn on_event(_stream: sys::virStreamPtr, events: c_int, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Shared>` of `Port::open`, which libvirt holds until it calls
+    // SAFETY: `opaque` is the `Arc<Shared>` of `StreamPort::open`, which libvirt holds until it calls
     // `release`, never during this call.
     let shared = unsafe { &*opaque.cast_const().cast::<Shared>() };
     shared.pump(events as c_uint & END_EVENTS != 0);

@@ -14,6 +14,7 @@ mod mac;
 mod marker;
 mod name;
 mod network;
+mod port;
 mod private_root;
 mod reaper;
 
@@ -25,9 +26,9 @@ pub use domain_xml::bootable_xml;
 pub use libvirt::{Existing, Host, HostOptions, Started, Versions};
 pub use libvirt_events::quiet_libvirt;
 pub use libvirt_guest::{Counters, Guest, Screenshot};
-pub use libvirt_stream::Port;
 pub use life::{EndCause, GuestEnd};
 pub use mac::Mac;
 pub use marker::Marker;
 pub use name::domain_name;
 pub use network::ServePlace;
+pub use port::Port;

@@ -40,7 +40,10 @@ pub struct Repository {
     pub sslverify: bool,
 }
 
-/// A script, which may be any kind of content.
+/// A script, which may be any kind of content: with `#!` in front, and as a program, the kernel
+/// runs it; anything else is run by `bash` where there is one, as Oz had it (by ssh, so by
+/// root's shell). It runs as root in the image with root's HOME and a plain PATH, in /root, with
+/// nothing to read; any exit status but 0 fails the installation.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// The name under which a failure is reported.

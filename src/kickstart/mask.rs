@@ -100,14 +100,30 @@ fn mask_literal(text: String, secret: &str) -> String {
     text.replace(secret, MASK)
 }
 
-/// A comment may be a command that somebody disabled.
+/// A comment may be a command that somebody disabled, or tell the password that is hashed in the
+/// next line.
 fn mask_comment(masked: &mut String, raw: &str) {
+    let content = raw.trim_end().len();
     let start = raw.find(|c: char| c != '#' && !c.is_whitespace());
     let start = start.unwrap_or(raw.len());
     masked.push_str(&raw[..start]);
     let first = raw[start..].split_whitespace().next().unwrap_or_default();
     if SECRET_COMMANDS.contains(&first) || raw.contains("--pass") {
         masked.push_str(&mask_command(&raw[start..]));
+        return;
+    }
+    // Letters keep their length in ASCII lower case, so offsets stay the same.
+    let lower = raw.to_ascii_lowercase();
+    let told = SECRET_WORDS
+        .iter()
+        .filter_map(|word| Some(lower[start..].find(word)? + start + word.len()))
+        .min()
+        .unwrap_or(content);
+    if told < content {
+        masked.push_str(&raw[start..told]);
+        masked.push(' ');
+        masked.push_str(MASK);
+        masked.push_str(&raw[content..]);
     } else {
         masked.push_str(&raw[start..]);
     }
@@ -348,6 +364,11 @@ mod tests {
             ),
             ("network --bootproto=dhcp", "network --bootproto=dhcp"),
             ("# see http://m/a", "# see http://m/a"),
+            (
+                "# Plaintext password is: hunter2",
+                "# Plaintext password ***",
+            ),
+            ("# Root Password", "# Root Password"),
         ];
         for (line, expected) in table {
             let text = format!("text\n{line}\nreboot\n");

@@ -123,7 +123,11 @@ impl Cache {
     ///
     /// # Errors
     /// A directory that cannot be made or entered.
-    pub fn open(directory: &Path) -> Result<Cache, Fault> {
+    pub fn open(directory: &Path) -> anyhow::Result<Cache> {
+        Cache::make(directory).map_err(Fault::into_error)
+    }
+
+    fn make(directory: &Path) -> Result<Cache, Fault> {
         let root = directory.join(LAYOUT);
         for path in [
             root.clone(),
@@ -222,6 +226,7 @@ impl Cache {
         }
         let entry = self.entry(key, sha256, stamp, Validators::default());
         self.write_entry(key, &entry)?;
+        part::remove(&self.part_path(key));
         Ok(Some(Held { path, entry, lease }))
     }
 

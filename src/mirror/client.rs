@@ -203,6 +203,15 @@ pub(super) fn request_fault(url: &Url, patience: &Patience, error: &reqwest::Err
             tries: 1,
         };
     }
+    // A body that breaks off is a broken connection, whatever OpenSSL calls it.
+    let is_broken = !(error.is_connect() || error.is_request()) || says("unexpected eof");
+    if is_broken {
+        return Fault::Broken {
+            url: place,
+            reason,
+            tries: 1,
+        };
+    }
     if says("certificate has expired") || says("certificate is not yet valid") {
         return Fault::CertificateTime { url: place, host };
     }

@@ -79,11 +79,11 @@ pub enum Fault {
         /// What the mirror asked for with `Retry-After`.
         retry_after: Option<Duration>,
     },
-    #[error("{url} ended after {got} of {expected} bytes{}: the mirror's file or a proxy is broken", tried(*.tries))]
+    #[error("{url} ended after {got}{} bytes, before its end{}: the mirror's file or a proxy is broken", of(*.expected), tried(*.tries))]
     Truncated {
         url: String,
         got: u64,
-        expected: u64,
+        expected: Option<u64>,
         tries: u32,
     },
     #[error(
@@ -137,6 +137,11 @@ fn tried(tries: u32) -> String {
         0 | 1 => String::new(),
         n => format!(", in {n} tries"),
     }
+}
+
+/// " of 1000", where the whole is known.
+fn of(whole: Option<u64>) -> String {
+    whole.map_or(String::new(), |whole| format!(" of {whole}"))
 }
 
 impl Fault {

@@ -82,7 +82,7 @@ impl Fetcher {
                 Ok(Outcome::Complete(Box::new(Complete { part, digests })))
             }
             Err(fault) => {
-                if !fault.keeps_part() {
+                if part.have == 0 || !fault.keeps_part() {
                     part.discard();
                 }
                 Err(fault)
@@ -184,7 +184,7 @@ impl Fetcher {
         self.take_body(job, part, &mut response).await?;
         part.flush().map_err(writing)?;
         match part.total() {
-            Some(total) if part.have < total => Err(truncated(job.url, part.have, total)),
+            Some(total) if part.have < total => Err(truncated(job.url, part.have, Some(total))),
             _ => {
                 check_head(job, part, is_html(&response))?;
                 Ok(Step::AllThere)
@@ -205,7 +205,7 @@ impl Fetcher {
             let chunk = response
                 .chunk()
                 .await
-                .map_err(|error| self.body_fault(job.url, part, &error))?;
+                .map_err(|error| self.body_fault(job.url, part.have, part.total(), &error))?;
             let Some(chunk) = chunk else {
                 return Ok(());
             };
@@ -332,13 +332,8 @@ impl Fetcher {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => return Ok(bytes),
                 Err(error) => {
-                    let fault = request_fault(url, &self.patience, &error);
-                    return Err(match (fault, total) {
-                        (Fault::Broken { .. }, Some(total)) => {
-                            truncated(url, bytes.len() as u64, total)
-                        }
-                        (fault, _) => fault,
-                    });
+                    let got = bytes.len() as u64;
+                    return Err(self.body_fault(url, got, total, &error));
                 }
             }
             if bytes.len() as u64 > limit {
@@ -364,13 +359,17 @@ impl Fetcher {
             .map_err(|error| request_fault(url, &self.patience, &error))
     }
 
-    fn body_fault(&self, url: &Url, part: &Part, error: &reqwest::Error) -> Fault {
-        match (request_fault(url, &self.patience, error), part.total()) {
-            // A body that ended early in an orderly way, as against a connection that broke.
-            (Fault::Broken { reason, .. }, Some(total)) if reason.contains("end of file") => {
-                truncated(url, part.have, total)
+    fn body_fault(&self, url: &Url, got: u64, total: Option<u64>, error: &reqwest::Error) -> Fault {
+        match request_fault(url, &self.patience, error) {
+            // A body that ended early in an orderly way, as against a connection that broke:
+            // hyper's words for bodies with a length and for chunked ones.
+            Fault::Broken { reason, .. }
+                if reason.contains("end of file before message length")
+                    || reason.contains("unexpected EOF during chunk") =>
+            {
+                truncated(url, got, total)
             }
-            (fault, _) => fault,
+            fault => fault,
         }
     }
 }
@@ -527,7 +526,7 @@ fn broken(url: &Url, reason: &str) -> Fault {
     }
 }
 
-fn truncated(url: &Url, got: u64, expected: u64) -> Fault {
+fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
     Fault::Truncated {
         url: shown(url),
         got,

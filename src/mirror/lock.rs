@@ -17,13 +17,13 @@ use crate::ui::event::Reporter;
 /// An exclusive lock, held while it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// A claim on a cached file: while one lives, in any process, nobody removes the file.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    _file: Arc<File>,
+    file: Arc<File>,
 }
 
 /// Takes the lock at `path` if it is free.
@@ -31,7 +31,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
     loop {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if is_at(&file, path) => return Ok(Some(Lock { _file: file })),
+            Ok(()) if is_at(&file, path) => return Ok(Some(Lock { file })),
             // Its last holder removed it.
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -65,9 +65,9 @@ pub(super) async fn lock(path: &Path, what: &str, reporter: &Reporter) -> Result
 
 impl Lock {
     fn sign(&mut self) -> io::Result<()> {
-        self._file.set_len(0)?;
-        self._file.rewind()?;
-        write!(self._file, "process {}", std::process::id())
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        write!(self.file, "process {}", std::process::id())
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn lease(path: &Path) -> io::Result<Option<Lease>> {
         };
         match share(file) {
             // Removed, or replaced, before the lock was ours.
-            Ok(lease) if is_at(&lease._file, path) => return Ok(Some(lease)),
+            Ok(lease) if is_at(&lease.file, path) => return Ok(Some(lease)),
             Ok(_) => {}
             Err(error) => return Err(error),
         }
@@ -115,7 +115,7 @@ pub(super) fn share(file: File) -> io::Result<Lease> {
         match flock(&file, FlockOperation::LockShared) {
             Ok(()) => {
                 return Ok(Lease {
-                    _file: Arc::new(file),
+                    file: Arc::new(file),
                 });
             }
             Err(rustix::io::Errno::INTR) => {}
@@ -131,11 +131,12 @@ pub(super) fn remove_unclaimed(path: &Path) -> io::Result<bool> {
         other => other?,
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
+        Ok(()) if is_at(&file, path) => {
             std::fs::remove_file(path)?;
             Ok(true)
         }
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        // Replaced in this moment, so somebody is at it.
+        Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

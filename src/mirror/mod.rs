@@ -102,7 +102,7 @@ impl Mirror {
     /// A certificate or key that cannot be read, or a cache directory that cannot be made.
     pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
         let client = client::build(&options.credentials, &options.patience)?;
-        let cache = Cache::open(&options.cache_dir).map_err(Fault::into_error)?;
+        let cache = Cache::open(&options.cache_dir)?;
         cache.reap();
         Ok(Mirror {
             has_client_certificate: options.credentials.client_cert.is_some(),

@@ -107,24 +107,22 @@ impl Cache {
     /// # Errors
     /// A file that cannot be removed.
     pub fn clear(&self) -> anyhow::Result<Removal> {
-        let records = self.records()?;
-        let mut removal = self
-            .remove(records)
-            .and_then(|mut removal| {
-                removal.bytes += self.remove_parts(Duration::ZERO)?;
-                Ok(removal)
-            })
+        self.remove_everything()
             .context("clearing the cache")
-            .kind(Kind::Host)?;
+            .kind(Kind::Host)
+    }
+
+    fn remove_everything(&self) -> anyhow::Result<Removal> {
+        let mut removal = self.remove(self.records()?)?;
+        removal.bytes += self.remove_parts(Duration::ZERO)?;
         for found in std::fs::read_dir(self.directory("local"))?.flatten() {
             // Only records of digests, which are made again.
-            let _ = std::fs::remove_file(found.path());
+            std::fs::remove_file(found.path())?;
         }
         for found in std::fs::read_dir(self.directory("locks"))?.flatten() {
             // A lock that is held stays; whoever gets it now sees that its file is gone.
-            let _ = lock::remove_unclaimed(&found.path());
+            lock::remove_unclaimed(&found.path())?;
         }
-        removal.removed.sort_by(|a, b| a.url.cmp(&b.url));
         Ok(removal)
     }
 

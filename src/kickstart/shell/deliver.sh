@@ -33,7 +33,8 @@ for candidate in python3 /usr/libexec/platform-python python python2; do
     fi
 done
 
-# get URL FILE: no proxy, the server is next door.
+# get URL FILE: no proxy, the server is next door. Ten minutes are for a large file on a host
+# that is busy with other builds.
 get() {
     if command -v curl >/dev/null 2>&1; then
         curl --fail --silent --show-error --globoff --noproxy '*' \

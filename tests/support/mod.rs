@@ -1,0 +1,5 @@
+//! Helpers of the integration tests. Each test target uses its part of them.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod mirror;
+pub mod tls;
