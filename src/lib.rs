@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, ui::event, diagnostic, error}
+//!                               → {tdl, kickstart, distro, ui::event, diagnostic, process, error}
 //! ```
 //!
 //! * [`cli`]: the command line and the configuration file, nothing else.
@@ -30,6 +30,7 @@ pub mod host;
 pub mod image;
 pub mod kickstart;
 pub mod mirror;
+pub mod process;
 pub mod serve;
 pub mod tdl;
 pub mod ui;

@@ -1,0 +1,116 @@
+//! SHA-256 of large sparse files.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{SeekFrom, seek};
+use sha2::{Digest, Sha256};
+
+/// Large enough for the disk's read-ahead, small enough for the processor's cache.
+const BUFFER: usize = 1 << 20;
+
+/// The checksum of a file, in hexadecimal, and its length in bytes. Works in a thread of its
+/// own, which stops when the future is dropped.
+///
+/// # Errors
+///
+/// If the file cannot be read.
+pub async fn sha256(path: &Path) -> Result<(String, u64)> {
+    struct StopOnDrop(Arc<AtomicBool>);
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let guard = StopOnDrop(Arc::new(AtomicBool::new(false)));
+    let (stop, path) = (Arc::clone(&guard.0), PathBuf::from(path));
+    tokio::task::spawn_blocking(move || hash(&path, &stop))
+        .await
+        .context("computing a checksum")?
+}
+
+fn hash(path: &Path, stop: &AtomicBool) -> Result<(String, u64)> {
+    let reading = || format!("reading {} for its checksum", path.display());
+    let file = File::open(path).with_context(reading)?;
+    let length = file.metadata().with_context(reading)?.len();
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    let zeroes = vec![0; BUFFER];
+    let mut at = 0;
+    while at < length {
+        // Holes are not read; they still count as the zeroes that they are.
+        let data = next_data(&file, at, length);
+        while at < data {
+            stopped(stop)?;
+            let size = (data - at).min(BUFFER as u64);
+            digest.update(&zeroes[..size as usize]);
+            at += size;
+        }
+        let hole = next_hole(&file, at, length);
+        while at < hole {
+            stopped(stop)?;
+            let size = (hole - at).min(BUFFER as u64) as usize;
+            file.read_exact_at(&mut buffer[..size], at)
+                .with_context(reading)?;
+            digest.update(&buffer[..size]);
+            at += size as u64;
+        }
+    }
+    let hex = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok((hex, length))
+}
+
+fn stopped(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+/// Where the next data is, from `at` on; at once where the file system knows no holes.
+fn next_data(file: &File, at: u64, length: u64) -> u64 {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.min(length),
+        // ENXIO: only a hole is left.
+        Err(rustix::io::Errno::NXIO) => length,
+        Err(_) => at,
+    }
+}
+
+/// Where the data at `at` ends.
+fn next_hole(file: &File, at: u64, length: u64) -> u64 {
+    match seek(file, SeekFrom::Hole(at)) {
+        Ok(hole) if hole > at => hole.min(length),
+        _ => length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn holes_count_as_zeroes() {
+        let directory = tempfile::tempdir().unwrap();
+        let [sparse, full] = ["sparse", "full"].map(|name| directory.path().join(name));
+        let mut bytes = vec![0_u8; 5 << 20];
+        bytes[3 << 20..][..4].copy_from_slice(b"data");
+        std::fs::write(&full, &bytes).unwrap();
+        let file = File::create(&sparse).unwrap();
+        file.set_len(5 << 20).unwrap();
+        file.write_all_at(b"data", 3 << 20).unwrap();
+        let expected = Sha256::digest(&bytes);
+        let expected: String = expected.iter().map(|b| format!("{b:02x}")).collect();
+        for path in [&sparse, &full] {
+            assert_eq!(sha256(path).await.unwrap(), (expected.clone(), 5 << 20));
+        }
+    }
+}

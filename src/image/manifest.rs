@@ -1,0 +1,293 @@
+//! `NAME.manifest.json`: what an image was made of, and how. The schema is documented in
+//! `docs/manifest.md`; a test compares the two.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::qemu_img::{Compression, Format};
+
+/// The version of the schema. Raised when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// A manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of ozr.
+    pub ozr_version: String,
+    /// What names this build in its log and in the guest's metadata.
+    pub build_id: String,
+    /// The image's name.
+    pub name: String,
+    /// When the build began (RFC 3339, UTC).
+    pub started: String,
+    /// When it was done (RFC 3339, UTC).
+    pub finished: String,
+    /// The template.
+    pub template: Source,
+    /// The kickstart as the guest got it.
+    pub kickstart: Source,
+    /// The release that was installed.
+    pub release: Release,
+    /// The install tree.
+    pub tree: Tree,
+    /// The image.
+    pub image: Image,
+    /// The machine that ran the install.
+    pub host: Host,
+    /// The phases of the install, in order.
+    pub phases: Vec<Phase>,
+    /// What was worth a remark, though the build succeeded.
+    pub notes: Vec<String>,
+}
+
+/// A file that the build was given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name, without directories; absent if it is built in.
+    pub file: Option<String>,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// The distribution, as the template names it.
+    pub name: String,
+    /// Its version, as the template names it.
+    pub version: String,
+    /// The architecture.
+    pub arch: String,
+    /// The installer's version, if it told it.
+    pub installer: Option<String>,
+}
+
+/// An install tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tree {
+    /// Its address, without credentials.
+    pub url: String,
+    /// The kernel that was booted.
+    pub kernel: TreeFile,
+    /// The initrd that was booted.
+    pub initrd: TreeFile,
+}
+
+/// A file of an install tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TreeFile {
+    /// Its place in the tree.
+    pub path: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// Whether the tree had a checksum that it was compared with.
+    pub verified: bool,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// The file's name, without directories.
+    pub file: String,
+    /// The format.
+    pub format: Format,
+    /// The compression.
+    pub compression: Compression,
+    /// The file's length in bytes.
+    pub size: u64,
+    /// The size of the disk that a guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The machine that ran the install.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// The hypervisor and its version.
+    pub hypervisor: String,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// The guest's virtual processors.
+    pub vcpus: u32,
+    /// The guest's memory in MiB.
+    pub memory_mib: u64,
+    /// `bios` or `uefi`.
+    pub firmware: String,
+}
+
+/// A phase of the install.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// The phase.
+    pub name: String,
+    /// How long it lasted, in seconds.
+    pub seconds: f64,
+}
+
+impl Phase {
+    /// A phase that lasted so long.
+    pub fn new(name: &str, lasted: Duration) -> Self {
+        Phase {
+            name: name.to_owned(),
+            seconds: rounded(lasted),
+        }
+    }
+}
+
+/// Seconds to the millisecond; more is noise.
+fn rounded(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+/// A time as manifests have it.
+pub fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// An address without user name, password, query and fragment: all of them may hold secrets
+/// (entitled CDNs put tokens into queries).
+pub fn without_credentials(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) if !url.cannot_be_a_base() => {
+            // They fail only for addresses that have no place for credentials.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.set_query(None);
+            url.set_fragment(None);
+            url.into()
+        }
+        // Not shown: it may be anything.
+        _ => "unknown".to_owned(),
+    }
+}
+
+impl Manifest {
+    /// The manifest as a file has it.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: every field can be written as JSON.
+    pub fn to_json(&self) -> anyhow::Result<String> {
+        let mut json = serde_json::to_string_pretty(self)?;
+        json.push('\n');
+        Ok(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let digest = "0".repeat(64);
+        let source = Source {
+            file: Some("x.tdl".to_owned()),
+            sha256: digest.clone(),
+        };
+        let file = TreeFile {
+            path: "images/pxeboot/vmlinuz".to_owned(),
+            sha256: digest.clone(),
+            verified: true,
+        };
+        Manifest {
+            schema: SCHEMA,
+            ozr_version: "0.1.0".to_owned(),
+            build_id: "b".to_owned(),
+            name: "x".to_owned(),
+            started: timestamp(SystemTime::UNIX_EPOCH),
+            finished: timestamp(SystemTime::UNIX_EPOCH),
+            template: source.clone(),
+            kickstart: source,
+            release: Release {
+                name: "Rocky-9".to_owned(),
+                version: "4".to_owned(),
+                arch: "x86_64".to_owned(),
+                installer: Some("34.25".to_owned()),
+            },
+            tree: Tree {
+                url: without_credentials("https://me:secret@example.org/os/?token=t#f"),
+                kernel: file.clone(),
+                initrd: file,
+            },
+            image: Image {
+                file: "x.qcow2".to_owned(),
+                format: Format::Qcow2,
+                compression: Compression::Zstd,
+                size: 1,
+                virtual_size: 2,
+                sha256: digest,
+            },
+            host: Host {
+                name: "h".to_owned(),
+                hypervisor: "QEMU 9".to_owned(),
+                accelerator: "kvm".to_owned(),
+                vcpus: 2,
+                memory_mib: 4096,
+                firmware: "uefi".to_owned(),
+            },
+            phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
+            notes: vec!["n".to_owned()],
+        }
+    }
+
+    fn fields(prefix: &str, value: &serde_json::Value, all: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    let path = format!("{prefix}{name}");
+                    all.push(path.clone());
+                    fields(&format!("{path}."), value, all);
+                }
+            }
+            serde_json::Value::Array(items) => {
+                for item in items {
+                    fields(&format!("{}[].", prefix.trim_end_matches('.')), item, all);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_field_and_no_other() {
+        let mut all = Vec::new();
+        let value = serde_json::to_value(sample()).unwrap();
+        fields("", &value, &mut all);
+        let documentation = include_str!("../../docs/manifest.md");
+        let mut documented: Vec<&str> = documentation
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        documented.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(all, documented);
+    }
+
+    #[test]
+    fn a_manifest_survives_being_written() {
+        let json = sample().to_json().unwrap();
+        let read: Manifest = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, sample());
+        assert!(
+            json.contains("\"started\": \"1970-01-01T00:00:00Z\""),
+            "{json}"
+        );
+        assert!(json.contains("\"seconds\": 1.234"), "{json}");
+        assert!(json.contains("\"format\": \"qcow2\""), "{json}");
+    }
+
+    #[test]
+    fn addresses_lose_what_may_be_secret() {
+        assert_eq!(sample().tree.url, "https://example.org/os/");
+        assert_eq!(without_credentials("file:///srv/tree"), "file:///srv/tree");
+        assert_eq!(without_credentials("user:secret@nowhere"), "unknown");
+        assert_eq!(without_credentials("no address"), "unknown");
+    }
+}

@@ -1,0 +1,147 @@
+//! Runs other programs. The only place that does, so that each failure names the whole command
+//! and what it said, and none outlives the build.
+
+use std::ffi::OsStr;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+/// How much of a program's last words an error carries. Programs repeat themselves; what is
+/// wrong stands at the end.
+const MAX_STDERR: usize = 1024;
+
+/// A command that reads nothing, is killed when the future that runs it is dropped, and stands
+/// in a process group of its own: a Ctrl-C on the terminal is ours to handle.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .process_group(0)
+        // Messages are parsed and shown; they must not depend on the user's language.
+        .env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Runs a command and returns what it wrote to stdout.
+///
+/// # Errors
+///
+/// If it cannot be started (with a word on a program that is not installed), or fails: then with
+/// the command line, how it ended, and the end of its stderr.
+pub async fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let line = command_line(command);
+    let program = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    let output = match command.output().await {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("`{program}` is not installed or not in PATH; `ozr doctor` tells what is needed")
+        }
+        Err(error) => return Err(error).with_context(|| format!("starting `{line}`")),
+    };
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = last_words(&output.stderr);
+    let ended = how_it_ended(output.status);
+    if said.is_empty() {
+        bail!("`{line}` {ended}");
+    }
+    bail!("`{line}` {ended}: {said}")
+}
+
+fn how_it_ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("failed with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "failed".to_owned(),
+    }
+}
+
+/// The end of what a program wrote to stderr, its lines joined by semicolons.
+fn last_words(stderr: &[u8]) -> String {
+    let tail = &stderr[stderr.len().saturating_sub(MAX_STDERR)..];
+    String::from_utf8_lossy(tail)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The command as one could type it.
+fn command_line(command: &Command) -> String {
+    let command = command.as_std();
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| quote(&word.to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn output_is_returned() {
+        let out = output(command("printf").arg("%s").arg("two words")).await;
+        assert_eq!(out.unwrap(), b"two words");
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_the_command_and_its_last_words() {
+        let error = output(command("sh").args(["-c", "echo one >&2; echo two >&2; exit 7"]))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`sh -c 'echo one >&2; echo two >&2; exit 7'` failed with status 7: one; two"
+        );
+        let error = output(&mut command("ozr-no-such-program"))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("is not installed"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_command_is_killed() {
+        let mut child = command("sleep").arg("1000").spawn().unwrap();
+        let pid = rustix::process::Pid::from_raw(child.id().unwrap() as i32).unwrap();
+        assert!(rustix::process::test_kill_process(pid).is_ok());
+        child.start_kill().unwrap();
+        child.wait().await.unwrap();
+        let mut running = Box::pin(async { output(command("sleep").arg("1001")).await });
+        // Polled once, so that it is started, and then dropped.
+        tokio::select! {
+            biased;
+            _ = &mut running => unreachable!("it sleeps"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(running);
+        let running = || {
+            std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                std::fs::read(entry.path().join("cmdline"))
+                    .is_ok_and(|line| line == b"sleep\x001001\x00")
+            })
+        };
+        while running() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
