@@ -1,5 +1,7 @@
 //! Images, with the real `qemu-img`.
 
+#![allow(clippy::unwrap_used)] // helpers outside of test functions
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
