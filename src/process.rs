@@ -121,12 +121,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_command_is_killed() {
-        let mut child = command("sleep").arg("1000").spawn().unwrap();
-        let pid = rustix::process::Pid::from_raw(child.id().unwrap() as i32).unwrap();
-        assert!(rustix::process::test_kill_process(pid).is_ok());
-        child.start_kill().unwrap();
-        child.wait().await.unwrap();
-        let mut running = Box::pin(async { output(command("sleep").arg("1001")).await });
+        // A time that no other process sleeps for.
+        let time = format!("1001.{}", std::process::id());
+        let sleep = time.clone();
+        let mut running = Box::pin(async move { output(command("sleep").arg(sleep)).await });
         // Polled once, so that it is started, and then dropped.
         tokio::select! {
             biased;
@@ -134,10 +132,11 @@ mod tests {
             () = tokio::task::yield_now() => {}
         }
         drop(running);
+        let cmdline = format!("sleep\0{time}\0");
         let running = || {
             std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
                 std::fs::read(entry.path().join("cmdline"))
-                    .is_ok_and(|line| line == b"sleep\x001001\x00")
+                    .is_ok_and(|line| line == cmdline.as_bytes())
             })
         };
         while running() {

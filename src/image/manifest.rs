@@ -155,7 +155,7 @@ pub fn timestamp(time: SystemTime) -> String {
 /// (entitled CDNs put tokens into queries).
 pub fn without_credentials(url: &str) -> String {
     match Url::parse(url) {
-        Ok(mut url) => {
+        Ok(mut url) if !url.cannot_be_a_base() => {
             // They fail only for addresses that have no place for credentials.
             let _ = url.set_username("");
             let _ = url.set_password(None);
@@ -164,7 +164,7 @@ pub fn without_credentials(url: &str) -> String {
             url.into()
         }
         // Not shown: it may be anything.
-        Err(_) => "unknown".to_owned(),
+        _ => "unknown".to_owned(),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Console {
     /// What was last handed out of each row. It outlives an erased screen, so that a redraw of
     /// the same text is no news.
     shown: Vec<Option<String>>,
+    /// The rows in which something was written since they were last looked at.
+    written: Vec<bool>,
     /// The last row of the scroll region.
     region_bottom: u16,
     /// The head of a line so long that it scrolled away before it ended.
@@ -83,6 +85,7 @@ impl Console {
             tokenizer: Tokenizer::default(),
             terminal: terminal(),
             shown: vec![None; usize::from(ROWS)],
+            written: vec![false; usize::from(ROWS)],
             region_bottom: ROWS - 1,
             carry: String::new(),
             jobs: VecDeque::with_capacity(MAX_JOBS),
@@ -115,13 +118,15 @@ impl Console {
                     out.push(Output::Mark);
                 }
                 for piece in text.chunks(PIECE) {
-                    self.draw(piece, out);
+                    let first = self.cursor_row();
+                    let scrolled = self.draw(piece, out);
+                    let last = self.cursor_row();
+                    self.written[first.saturating_sub(scrolled).min(last)..=last].fill(true);
                 }
             }
             Token::LineFeed(byte) => {
                 self.draw(&[byte], out);
-                let below = self.terminal.screen().cursor_position().0;
-                self.collect(below, out);
+                self.collect(self.cursor_row() as u16, out);
             }
             Token::Sequence(sequence) => self.sequence(sequence, out),
         }
@@ -132,12 +137,8 @@ impl Console {
             // Reset, and the sequences that erase, insert, delete or scroll whole rows, or
             // change to the other screen: what is on the screen may be gone afterwards.
             [0x1b, b'c']
-            | [
-                0x1b,
-                b'[',
-                ..,
-                b'J' | b'L' | b'M' | b'S' | b'T' | b'h' | b'l',
-            ] => {
+            | [0x1b, b'[', .., b'J' | b'L' | b'M' | b'S' | b'T']
+            | [0x1b, b'[', b'?', .., b'4' | b'7' | b'9', b'h' | b'l'] => {
                 self.collect(ROWS, out);
             }
             _ => {}
@@ -150,37 +151,42 @@ impl Console {
         self.draw(sequence, out);
     }
 
-    /// Lets the terminal draw, and follows what it scrolled.
-    fn draw(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
-        let cursor = self.terminal.screen().cursor_position().0;
-        let top = (cursor == self.region_bottom).then(|| (self.row(0), self.wraps(0)));
+    /// Lets the terminal draw, and follows what it scrolled; by how many rows.
+    fn draw(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> usize {
+        let bottom = self.cursor_row() == usize::from(self.region_bottom);
+        // The row that would scroll away, if it was not handed out yet.
+        let top = (bottom && self.written[0]).then(|| self.row(0));
+        let top_wraps = self.wraps(0);
         // The bytes are the guest's. Should they meet a defect of the terminal emulator, the
         // screen is lost, and the build goes on.
         let drawn = catch_unwind(AssertUnwindSafe(|| self.terminal.process(bytes)));
         if drawn.is_err() {
             self.terminal = terminal();
             self.region_bottom = ROWS - 1;
-            return;
+            return 0;
         }
         let scrolled = std::mem::take(&mut self.terminal.callbacks_mut().0);
         if scrolled == 0 {
-            return;
+            return 0;
         }
-        if let Some((text, wraps)) = top {
-            if self.shown[0].as_deref() != Some(&text) {
-                self.hold(&text);
-                if !wraps {
-                    let line = std::mem::take(&mut self.carry);
-                    self.hand_out(line, out);
-                }
-            } else if !wraps {
-                self.carry.clear();
+        if let Some(text) = top {
+            self.hold(&text);
+            if !top_wraps {
+                let line = std::mem::take(&mut self.carry);
+                self.hand_out(line, out);
             }
+        } else if !top_wraps {
+            self.carry.clear();
         }
-        let region = &mut self.shown[..=usize::from(self.region_bottom)];
-        let scrolled = scrolled.min(region.len());
-        region[..scrolled].fill(None);
-        region.rotate_left(scrolled);
+        let region = 0..=usize::from(self.region_bottom);
+        let scrolled = scrolled.min(region.end() + 1);
+        let shown = &mut self.shown[region.clone()];
+        shown[..scrolled].fill(None);
+        shown.rotate_left(scrolled);
+        let written = &mut self.written[region];
+        written[..scrolled].fill(false);
+        written.rotate_left(scrolled);
+        scrolled
     }
 
     /// Hands out the lines above row `below` that were not handed out yet.
@@ -188,16 +194,21 @@ impl Console {
         let mut row = 0;
         while row < below {
             let first = row;
-            let mut texts = vec![self.row(row)];
             while self.wraps(row) && row + 1 < ROWS {
                 row += 1;
-                texts.push(self.row(row));
             }
+            let rows = first..row + 1;
             row += 1;
             // The rest of this line is still being written.
             if row > below {
                 break;
             }
+            let written = &mut self.written[usize::from(first)..usize::from(row)];
+            if !written.contains(&true) {
+                continue;
+            }
+            written.fill(false);
+            let texts: Vec<String> = rows.map(|row| self.row(row)).collect();
             if !self.is_news(first, &texts) {
                 continue;
             }
@@ -290,6 +301,10 @@ impl Console {
             text.truncate(text.trim_end().len());
         }
         text
+    }
+
+    fn cursor_row(&self) -> usize {
+        usize::from(self.terminal.screen().cursor_position().0)
     }
 
     fn wraps(&self, row: u16) -> bool {

@@ -1,0 +1,323 @@
+//! Images, with the real `qemu-img`.
+
+#![allow(clippy::unwrap_used)] // helpers outside of test functions
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ozr::error::{Kind, kind_of};
+use ozr::image::console_log::{ConsoleLog, Mask};
+use ozr::image::disk::{Access, WorkDirectory};
+use ozr::image::finalize::{self, Company, Target};
+use ozr::image::qemu_img::{self, Compression, Format};
+
+const MIB: u64 = 1 << 20;
+
+/// The size of the guest's disk.
+const SIZE: u64 = 200 * MIB;
+
+/// Runs a program and returns what it said; it must succeed.
+fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {said}{errors}"
+    );
+    said
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Writes what a guest would have written: some data here and there, some zeroes.
+fn write_as_a_guest(disk: &Path) {
+    for command in [
+        "write -P 0x5a 0 3M",
+        "write -P 0xa5 100M 2M",
+        "write -z 150M 4M",
+    ] {
+        run(
+            "qemu-io",
+            &["-f", "qcow2", "-c", command, text(disk)],
+            Path::new("."),
+        );
+    }
+}
+
+struct Build {
+    work: WorkDirectory,
+    disk: PathBuf,
+    console_log: PathBuf,
+}
+
+impl Build {
+    async fn new(output: &Path) -> Self {
+        let work = WorkDirectory::create(output, "image", Access::User).unwrap();
+        let disk = work.create_disk(SIZE).await.unwrap();
+        write_as_a_guest(&disk);
+        let mut log = ConsoleLog::create(work.path(), Mask::default()).unwrap();
+        log.line("a line of the console").unwrap();
+        let console_log = log.finish().unwrap();
+        Build {
+            work,
+            disk,
+            console_log,
+        }
+    }
+
+    async fn finish(&self, target: &Target) -> anyhow::Result<PathBuf> {
+        let image = finalize::finish(self.work.path(), &self.disk, target).await?;
+        let manifest = format!("{{\"sha256\": \"{}\"}}\n", image.sha256);
+        image.publish(
+            target,
+            &Company {
+                manifest: &manifest,
+                domain_xml: "<domain/>\n",
+                console_log: &self.console_log,
+            },
+        )
+    }
+}
+
+fn target(output: &Path, format: Format, compression: Compression, force: bool) -> Target {
+    Target::new(output, "image", None, format, compression, force).unwrap()
+}
+
+/// The directory's files with their inodes and contents' lengths.
+fn listing(directory: &Path) -> Vec<(String, u64, u64)> {
+    let mut all: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            (name, metadata.ino(), metadata.len())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
+    for (format, compression) in [
+        (Format::Qcow2, Compression::None),
+        (Format::Qcow2, Compression::Zstd),
+        (Format::Qcow2, Compression::Zlib),
+        (Format::Raw, Compression::None),
+    ] {
+        let output = tempfile::tempdir().unwrap();
+        let build = Build::new(output.path()).await;
+        let reference = output.path().join("reference.qcow2");
+        fs::copy(&build.disk, &reference).unwrap();
+        let disk_inode = fs::metadata(&build.disk).unwrap().ino();
+
+        let target = target(output.path(), format, compression, false);
+        let image = build.finish(&target).await.unwrap();
+        drop(build);
+        assert_eq!(
+            image,
+            output.path().join(format!("image.{}", format.name()))
+        );
+
+        run(
+            "qemu-img",
+            &[
+                "compare",
+                "-f",
+                "qcow2",
+                "-F",
+                format.name(),
+                text(&reference),
+                text(&image),
+            ],
+            output.path(),
+        );
+        let info = qemu_img::info(&image, format).await.unwrap();
+        assert!(info.is_standalone());
+        assert_eq!(info.virtual_size, SIZE);
+        let metadata = fs::metadata(&image).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert!(metadata.blocks() * 512 < 16 * MIB, "{format:?} is not thin");
+        match (format, compression) {
+            (Format::Raw, _) => assert_eq!(metadata.len(), SIZE),
+            (Format::Qcow2, Compression::None) => {
+                assert_eq!(metadata.ino(), disk_inode, "renamed, not copied");
+            }
+            (Format::Qcow2, compression) => {
+                run(
+                    "qemu-img",
+                    &["check", "-q", "-f", "qcow2", text(&image)],
+                    output.path(),
+                );
+                assert!(
+                    metadata.len() < 2 * MIB,
+                    "not compressed: {}",
+                    metadata.len()
+                );
+                let details = info.format_specific.unwrap().data;
+                assert_eq!(
+                    details.compression_type.as_deref(),
+                    Some(compression.name())
+                );
+            }
+        }
+        fs::remove_file(reference).unwrap();
+        let sums = format!("image.{}.sha256", format.name());
+        let verified = run("sha256sum", &["-c", &sums], output.path());
+        assert_eq!(verified, format!("image.{}: OK\n", format.name()));
+        let names: Vec<String> = listing(output.path()).into_iter().map(|f| f.0).collect();
+        assert_eq!(
+            names,
+            [
+                "image.console.log".to_owned(),
+                "image.manifest.json".to_owned(),
+                format!("image.{}", format.name()),
+                sums,
+                "image.xml".to_owned(),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_replaced_only_by_force() {
+    let output = tempfile::tempdir().unwrap();
+    let first = target(output.path(), Format::Qcow2, Compression::None, false);
+    Build::new(output.path())
+        .await
+        .finish(&first)
+        .await
+        .unwrap();
+    let before = listing(output.path());
+
+    let error = first.ensure_free().unwrap_err();
+    assert_eq!(kind_of(&error), Some(Kind::Input));
+    let build = Build::new(output.path()).await;
+    let error = build.finish(&first).await.unwrap_err();
+    assert_eq!(kind_of(&error), Some(Kind::Input));
+    drop(build);
+    assert_eq!(listing(output.path()), before, "{error}");
+
+    let forced = target(output.path(), Format::Qcow2, Compression::Zstd, true);
+    Build::new(output.path())
+        .await
+        .finish(&forced)
+        .await
+        .unwrap();
+    run("sha256sum", &["-c", "image.qcow2.sha256"], output.path());
+    let after = listing(output.path());
+    assert_eq!(after.len(), before.len());
+    assert!(
+        before.iter().zip(&after).all(|(old, new)| old.1 != new.1),
+        "all are new"
+    );
+}
+
+#[tokio::test]
+async fn a_build_that_is_dropped_in_the_middle_leaves_the_old_set_alone() {
+    let output = tempfile::tempdir().unwrap();
+    let target = target(output.path(), Format::Qcow2, Compression::Zlib, true);
+    Build::new(output.path())
+        .await
+        .finish(&target)
+        .await
+        .unwrap();
+    let before = listing(output.path());
+
+    let build = Build::new(output.path()).await;
+    // Enough that compressing it takes a while, of bytes that do not compress.
+    let random = output.path().join(".random");
+    run(
+        "dd",
+        &[
+            "if=/dev/urandom",
+            "of=.random",
+            "bs=1M",
+            "count=128",
+            "status=none",
+        ],
+        output.path(),
+    );
+    run(
+        "qemu-img",
+        &[
+            "convert",
+            "-n",
+            "-f",
+            "raw",
+            "-O",
+            "qcow2",
+            text(&random),
+            text(&build.disk),
+        ],
+        output.path(),
+    );
+    fs::remove_file(&random).unwrap();
+    let partial = build.work.path().join("image.qcow2");
+    {
+        let mut finishing = Box::pin(build.finish(&target));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut finishing => panic!("finished before it was interrupted: {done:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+            if fs::metadata(&partial).is_ok_and(|file| file.len() > MIB) {
+                break;
+            }
+        }
+    }
+    drop(build);
+    assert_eq!(listing(output.path()), before);
+    run("sha256sum", &["-c", "image.qcow2.sha256"], output.path());
+}
+
+#[tokio::test]
+async fn a_disk_that_stands_on_another_is_no_image() {
+    let output = tempfile::tempdir().unwrap();
+    let build = Build::new(output.path()).await;
+    let base = output.path().join("base.qcow2");
+    qemu_img::create(&base, Format::Qcow2, SIZE).await.unwrap();
+    run(
+        "qemu-img",
+        &[
+            "rebase",
+            "-u",
+            "-f",
+            "qcow2",
+            "-F",
+            "qcow2",
+            "-b",
+            text(&base),
+            text(&build.disk),
+        ],
+        output.path(),
+    );
+    let target = target(output.path(), Format::Qcow2, Compression::None, false);
+    let error = build.finish(&target).await.unwrap_err();
+    assert!(error.to_string().contains("needs another file"), "{error}");
+    assert!(!target.image().exists());
+}
+
+#[tokio::test]
+async fn a_failing_qemu_img_is_quoted() {
+    let output = tempfile::tempdir().unwrap();
+    let missing = output.path().join("missing.qcow2");
+    let error = qemu_img::info(&missing, Format::Qcow2).await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("qemu-img info --output=json -f qcow2"),
+        "{error}"
+    );
+    assert!(error.contains("No such file or directory"), "{error}");
+}
