@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, ui::event, diagnostic, process, error}
+//!                               → {tdl, kickstart, distro, options, machine, upstream, process, ui::event, diagnostic, error}
 //! ```
 //!
-//! * [`cli`]: the command line and the configuration file, nothing else.
+//! * [`cli`]: the command line: which command, how much to say.
 //! * [`commands`]: one file per verb; from options to a build and its report.
 //! * [`build`]: one install from plan to finished image.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
@@ -18,6 +18,11 @@
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`tdl`]: the template language. [`kickstart`]: the kickstart language.
 //! * [`distro`]: what is known of each release.
+//! * [`machine`]: what a guest is made of.
+//! * [`options`]: what an install can be told, on the command line and in the configuration file.
+//! * [`secrets`]: what no log may hold.
+//! * [`process`]: the one way to run other programs.
+//! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
 
 pub mod build;
@@ -29,9 +34,13 @@ pub mod error;
 pub mod host;
 pub mod image;
 pub mod kickstart;
+pub mod machine;
 pub mod mirror;
+pub mod options;
 pub mod process;
+pub mod secrets;
 pub mod serve;
 pub mod tdl;
 pub mod ui;
+pub mod upstream;
 pub mod watch;

@@ -14,7 +14,6 @@ pub mod plan;
 pub mod relay;
 mod run;
 pub mod runtime;
-pub mod secrets;
 pub mod supervise;
 pub mod workdir;
 

@@ -10,9 +10,9 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
-use super::secrets::Secrets;
 use crate::error::{Kind, failure};
 use crate::host::{EndCause, Guest, GuestEnd, Port};
+use crate::secrets::Secrets;
 use crate::serve::{Access, Resource};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::console::{Console, Output};

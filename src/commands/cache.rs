@@ -56,7 +56,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         reporter.note(format!("there is no cache at {}", dir.display()));
         return Ok(());
     }
-    let cache = Cache::open(&dir).map_err(|fault| fault.into_error())?;
+    let cache = Cache::open(&dir).kind(Kind::Host)?;
     match &args.action {
         Action::List => {
             let entries = cache.list().kind(Kind::Host)?;

@@ -449,7 +449,7 @@ impl Host {
         // QEMU answers this after it has accepted both connections, and if it still runs: what
         // ended before the subscription is noticed here.
         domain
-            .block_stats(spec.disk.bus.device())
+            .block_stats(super::domain::first_device(spec.disk.bus))
             .map_err(host_error)
             .context("asking the new guest's QEMU for a sign of life")?;
         Ok((subscription, console, log_port))

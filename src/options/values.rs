@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `--deliver`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -31,7 +31,7 @@ pub enum Relay {
 }
 
 /// `--format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// QEMU's copy-on-write format, version 3
@@ -52,7 +52,7 @@ impl Format {
 }
 
 /// `--compress`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compress {
     /// As the guest wrote it: no copy is made
@@ -62,6 +62,17 @@ pub enum Compress {
     Zstd,
     /// Read by every QEMU
     Zlib,
+}
+
+impl Compress {
+    /// QEMU's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compress::None => "none",
+            Compress::Zstd => "zstd",
+            Compress::Zlib => "zlib",
+        }
+    }
 }
 
 /// A span of time: `90m`, `1h 30m`, or a bare number of seconds as Oz's `-t` takes it.
