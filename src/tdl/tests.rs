@@ -792,7 +792,7 @@ fn findings_are_limited() {
 /// Nothing takes quadratic time in the size of the template.
 #[test]
 fn large_hostile_templates_are_read_at_once() {
-    let count = 45_000;
+    let count = 20_000;
     let files: String = (0..count).map(|n| format!("<file name='/{n}'/>")).collect();
     let template = accept(&with(&format!("<files>{files}</files>")));
     assert_eq!(template.files.len(), count);
@@ -806,6 +806,6 @@ fn large_hostile_templates_are_read_at_once() {
     let unknown = format!("{}{}", "<x/>".repeat(count), "<disk/>".repeat(count));
     assert!(parse(&with(&unknown), "t").is_err());
     for text in ["<rootpw ", "<rootpw", "://", "<rootpw>", "&", "<!--"] {
-        assert!(parse(&text.repeat(1_000_000), "t").is_err());
+        assert!(parse(&text.repeat(300_000), "t").is_err());
     }
 }
