@@ -1,5 +1,6 @@
 //! What a template adds to the installed system: packages, repositories, files, commands.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::findings::{Findings, Form, child, children};
@@ -75,7 +76,8 @@ fn package_name(package: &Element, findings: &mut Findings<'_>) -> Option<String
 
 /// Reads `<repositories>`. Of several with one name the last stands, as in Oz.
 pub fn repositories(template: &Element, findings: &mut Findings<'_>) -> Vec<Repository> {
-    let mut repositories: Vec<Repository> = Vec::new();
+    let mut repositories: Vec<Option<Repository>> = Vec::new();
+    let mut by_id: HashMap<String, usize> = HashMap::new();
     for element in list(template, "repositories", "repository", findings).collect::<Vec<_>>() {
         findings.check(
             element,
@@ -107,30 +109,29 @@ pub fn repositories(template: &Element, findings: &mut Findings<'_>) -> Vec<Repo
             persisted,
             sslverify,
         };
-        if let Some(at) = repositories.iter().position(|other| other.name == name) {
-            findings.warn(
-                &name_span,
-                "the repository replaces an earlier one of the same name",
-                "remove one of them, or rename it",
-            );
-            repositories.remove(at);
-        } else if let Some(other) = repositories
-            .iter()
-            .find(|other| other.id() == repository.id())
-        {
-            let message = format!(
-                "the repository and another become one file, {}.repo",
-                other.id()
-            );
-            findings.error(
-                &name_span,
-                message,
-                "names must differ in letters, digits and `-_.:`",
-            );
+        if let Some(at) = by_id.insert(repository.id(), repositories.len()) {
+            let earlier = repositories[at].take();
+            if earlier.is_none_or(|earlier| earlier.name == name) {
+                findings.warn(
+                    &name_span,
+                    "the repository replaces an earlier one of the same name",
+                    "remove one of them, or rename it",
+                );
+            } else {
+                let message = format!(
+                    "the repository and another become one file, {}.repo",
+                    repository.id()
+                );
+                findings.error(
+                    &name_span,
+                    message,
+                    "names must differ in letters, digits and `-_.:`",
+                );
+            }
         }
-        repositories.push(repository);
+        repositories.push(Some(repository));
     }
-    repositories
+    repositories.into_iter().flatten().collect()
 }
 
 fn repository_name<'e>(
@@ -171,7 +172,8 @@ fn boolean(element: &Element, name: &str, default: bool, findings: &mut Findings
 
 /// Reads `<files>`. Of several with one path the last stands, as in Oz.
 pub fn files(template: &Element, findings: &mut Findings<'_>) -> Vec<File> {
-    let mut files: Vec<File> = Vec::new();
+    let mut files: Vec<Option<File>> = Vec::new();
+    let mut by_path: HashMap<&str, usize> = HashMap::new();
     for element in list(template, "files", "file", findings).collect::<Vec<_>>() {
         findings.check(element, CONTENT);
         let path = findings.required_attribute(element, "name");
@@ -186,20 +188,20 @@ pub fn files(template: &Element, findings: &mut Findings<'_>) -> Vec<File> {
             continue;
         }
         let Some(content) = content else { continue };
-        if let Some(at) = files.iter().position(|other| other.path == path) {
+        if let Some(at) = by_path.insert(path, files.len()) {
             findings.warn(
                 &span,
                 "the file replaces an earlier one of the same name",
                 "remove one of them",
             );
-            files.remove(at);
+            files[at] = None;
         }
-        files.push(File {
+        files.push(Some(File {
             path: path.to_string(),
             content,
-        });
+        }));
     }
-    files
+    files.into_iter().flatten().collect()
 }
 
 fn path_problem(path: &str) -> Option<&'static str> {

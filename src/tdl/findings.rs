@@ -58,8 +58,11 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Errors, or warnings where there is no error.
-    pub fn finish(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    /// Errors, or warnings where there is no error, in the order of their places.
+    pub fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        for findings in [&mut self.errors, &mut self.warnings] {
+            findings.sort_by_key(|finding| (finding.line, finding.column));
+        }
         if self.errors.is_empty() {
             Ok(self.warnings)
         } else {
@@ -106,6 +109,10 @@ impl<'a> Findings<'a> {
             }
         }
         for (index, child) in element.children.iter().enumerate() {
+            // Nothing more would be shown, and the search for a second one takes its time.
+            if self.errors.len() == MAX_ERRORS {
+                return;
+            }
             let name = child.name.as_str();
             if form.once.contains(&name) {
                 if element.children[..index].iter().any(|c| c.name == name) {

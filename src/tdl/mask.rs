@@ -54,11 +54,14 @@ fn element_texts(text: &str, element: &str, found: &mut Vec<Range<usize>>) {
     let mut from = 0;
     while let Some(at) = text[from..].find(&open) {
         let after = from + at + open.len();
-        let ends_name =
-            text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace());
-        let Some(tag_end) = text[after..].find('>').filter(|_| ends_name) else {
+        if !text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace()) {
             from = after;
             continue;
+        }
+        let Some(tag_end) = text[after..].find('>') else {
+            // A tag that is never closed; what it would hold may follow it.
+            found.push(after..text.len());
+            return;
         };
         let start = after + tag_end + 1;
         if text[after..start].ends_with("/>") {
@@ -99,6 +102,7 @@ mod tests {
         for (text, expected) in [
             ("<rootpw>pä\n€</rootpw>x", "<rootpw>*¤\n•</rootpw>x"),
             ("<rootpw a='1'>s3cret", "<rootpw a='1'>******"),
+            ("<rootpw s3cret", "<rootpw*******"),
             ("<rootpw/><name>a</name>", "<rootpw/><name>a</name>"),
             ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
             ("ftp://u:p@ss@h/p:q@r", "ftp://u:****@h/p:q@r"),

@@ -788,3 +788,24 @@ fn findings_are_limited() {
     let many = "<x/>".repeat(10_000);
     assert_eq!(parse(&with(&many), "t").unwrap_err().len(), 50);
 }
+
+/// Nothing takes quadratic time in the size of the template.
+#[test]
+fn large_hostile_templates_are_read_at_once() {
+    let count = 20_000;
+    let files: String = (0..count).map(|n| format!("<file name='/{n}'/>")).collect();
+    let template = accept(&with(&format!("<files>{files}</files>")));
+    assert_eq!(template.files.len(), count);
+    let repositories: String = (0..count)
+        .map(|n| format!("<repository name='r{n}'><url>http://h/</url></repository>"))
+        .collect();
+    let template = accept(&with(&format!(
+        "<repositories>{repositories}</repositories>"
+    )));
+    assert_eq!(template.repositories.len(), count);
+    let unknown = format!("{}{}", "<x/>".repeat(count), "<disk/>".repeat(count));
+    assert!(parse(&with(&unknown), "t").is_err());
+    for text in ["<rootpw ", "<rootpw", "://", "<rootpw>", "&", "<!--"] {
+        assert!(parse(&text.repeat(300_000), "t").is_err());
+    }
+}
