@@ -1,11 +1,14 @@
 //! What explains a failed install, kept in `NAME.failed/`.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::paths::OutputPaths;
 use super::workdir::WorkDir;
+use crate::image::output::OutputPaths;
 
 /// Name of the console's log in a work directory.
 pub const CONSOLE_LOG: &str = "console.log";
@@ -21,13 +24,31 @@ pub const REASON: &str = "reason.txt";
 /// What is kept, if it is there.
 const KEPT: [&str; 4] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG];
 
+/// Writes a file that only the user can read.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
 /// Keeps what explains the failure, in place of what an earlier failed build left; the directory.
 ///
 /// # Errors
 /// It cannot be written. What an earlier build left may be gone then.
 pub fn keep(work: &WorkDir, output: &OutputPaths, reason: &str) -> anyhow::Result<PathBuf> {
     let aside = work.join("failed");
-    std::fs::create_dir(&aside).with_context(|| format!("creating {}", aside.display()))?;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&aside)
+        .with_context(|| format!("creating {}", aside.display()))?;
     for name in KEPT {
         let from = work.join(name);
         if from.exists() {
@@ -35,7 +56,7 @@ pub fn keep(work: &WorkDir, output: &OutputPaths, reason: &str) -> anyhow::Resul
                 .with_context(|| format!("keeping {}", from.display()))?;
         }
     }
-    std::fs::write(aside.join(REASON), format!("{reason}\n")).context("keeping the reason")?;
+    write_private(&aside.join(REASON), &format!("{reason}\n"))?;
     remove(output)?;
     std::fs::rename(&aside, &output.failed)
         .with_context(|| format!("keeping {}", output.failed.display()))?;

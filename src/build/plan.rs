@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use url::Url;
 
-use super::paths::OutputPaths;
 use crate::distro::{Arch, Release, VirtioModel};
 use crate::error::{Classify, Kind, failure};
+use crate::image::output::OutputPaths;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Relay};

@@ -1,16 +1,17 @@
 //! The steps of a build, in order.
 
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::contents::{Contents, hex};
+use super::directories;
 use super::evidence;
 use super::guest::{self, Boot};
 use super::initrd;
-use super::paths;
+use super::manifest::{self, Facts};
 use super::plan::Plan;
 use super::relay::Relaying;
 use super::runtime::RuntimeDir;
@@ -19,6 +20,7 @@ use super::workdir::{Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Connection, Host, HostOptions, Started};
 use crate::image::disk;
+use crate::image::finalize::{self, Company};
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
@@ -47,7 +49,6 @@ pub struct Finished {
 /// failed install is kept in `NAME.failed/`.
 pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
     let started = SystemTime::now();
-    let clock = Instant::now();
     check_outputs(&plan)?;
     std::fs::create_dir_all(&plan.output.dir)
         .with_context(|| {
@@ -65,7 +66,7 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         Connection::choose(plan.request.options.connect.as_deref()).kind(Kind::Input)?;
     let cache_dir = match plan.request.options.cache_dir.clone() {
         Some(dir) => dir,
-        None => paths::default_cache_dir().kind(Kind::Host)?,
+        None => directories::default_cache_dir().kind(Kind::Host)?,
     };
     let mirror = open_mirror(&plan, cache_dir.clone(), reporter)?;
 
@@ -117,9 +118,9 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
     for note in &kickstart.notes {
         reporter.note(note);
     }
+    let kept_kickstart = work.join(evidence::KICKSTART);
     let masked = mask::mask(&kickstart.text, &secrets.reveal());
-    std::fs::write(work.join(evidence::KICKSTART), masked)
-        .context("keeping the kickstart as it is served")?;
+    evidence::write_private(&kept_kickstart, &masked)?;
 
     let kickstart_url = match (plan.deliver, &server) {
         (Deliver::Http, Some(server)) => {
@@ -143,7 +144,7 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         tree: &tree_for_guest,
     };
     let build_id = random()?;
-    let console_raw = work.join("console.raw");
+    let console_raw = work.join("serial.log");
     let spec = guest::domain(
         &plan,
         chosen.accel,
@@ -173,10 +174,8 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         console,
         log_port,
     } = tokio::task::block_in_place(|| host.start(&spec, keep))?;
-    let guest_started = Instant::now();
     if let Ok(xml) = guest.live_xml() {
-        std::fs::write(work.join(evidence::DOMAIN), secrets.hide(&xml))
-            .context("keeping the guest's XML")?;
+        evidence::write_private(&work.join(evidence::DOMAIN), &secrets.hide(&xml))?;
     }
     guest.resume().kind(Kind::Host)?;
 
@@ -229,13 +228,36 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
     for note in notes {
         reporter.note(note);
     }
-    // QEMU has closed the disk when the guest is finished; what is left of it goes.
+    // QEMU has closed the disk when the guest is finished; nobody asks our server any more.
     guest.finished().await;
     drop(guest);
     drop(server);
+
     reporter.step("finishing the image");
-    let _ = (guest_started, started, clock);
-    todo!("finalize")
+    let image = finalize::finish(work.path(), &disk, plan.format, plan.compress).await?;
+    let versions = host.versions()?;
+    let manifest = manifest::describe(&Facts {
+        plan: &plan,
+        spec: &spec,
+        tree: &tree,
+        image: &image,
+        supervised: &supervised,
+        hypervisor: format!("QEMU {} by libvirt {}", versions.qemu, versions.libvirt),
+        notes,
+        started,
+    })?;
+    let company = Company {
+        manifest: &manifest,
+        domain_xml: &host::bootable_xml(&guest::finished_domain(&plan, &spec)),
+        console_log: &console_log,
+        kickstart: &kept_kickstart,
+    };
+    image.publish(&plan.output, &company, plan.request.options.force)?;
+    // An older failure of the same name is no news any more.
+    evidence::remove(&plan.output)?;
+    Ok(Finished {
+        image: plan.output.image.clone(),
+    })
 }
 
 /// Refuses to replace what is there, before anything is spent on the build.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::paths;
+use super::directories;
 
 /// A directory of one build, mode 0700; dropping it removes it with all that it holds.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl RuntimeDir {
     /// # Errors
     /// It cannot be made.
     pub fn create() -> anyhow::Result<Self> {
-        let parent = paths::runtime_dir()?;
+        let parent = directories::runtime_dir()?;
         let dir = tempfile::Builder::new()
             .prefix("")
             .tempdir_in(&parent)

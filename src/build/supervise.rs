@@ -1,8 +1,9 @@
 //! Follows a running install: feeds the judge with what is witnessed, keeps the console's log, and
 //! tells the user how far it is.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,8 +77,14 @@ pub async fn supervise(
     console_log: &Path,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
-    let log =
-        File::create(console_log).with_context(|| format!("creating {}", console_log.display()))?;
+    // A guest can print anything: the log is the user's alone.
+    let log = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(console_log)
+        .with_context(|| format!("creating {}", console_log.display()))?;
     let mut supervisor = Supervisor {
         started: Instant::now(),
         judge: Judge::new(terms.expectations),

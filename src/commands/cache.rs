@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use clap::Subcommand;
 
-use crate::build::paths;
+use crate::build::directories;
 use crate::error::{Classify, Kind};
 use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
 use crate::options::config;
@@ -50,7 +50,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     let configured = config::load(config)?.cache_dir;
     let dir = match args.cache_dir.clone().or(configured) {
         Some(dir) => dir,
-        None => paths::default_cache_dir().kind(Kind::Host)?,
+        None => directories::default_cache_dir().kind(Kind::Host)?,
     };
     if !dir.exists() {
         reporter.note(format!("there is no cache at {}", dir.display()));

@@ -1,17 +1,17 @@
 //! From the guest's disk to the finished image and its company.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::checksum;
+use super::output::OutputPaths;
 use super::publish::{self, Finished};
-use super::qemu_img::{self, Compression, Format};
+use super::qemu_img;
 use super::space;
-use crate::error::{Kind, failure};
+use crate::options::{Compress, Format};
 
 /// Images hold password hashes and host keys: they are the user's alone. So are console logs, in
 /// which a script can have printed anything.
@@ -19,126 +19,6 @@ const PRIVATE: u32 = 0o600;
 
 /// Manifests, checksums and domain XML hold no secrets; the umask may still take some of this.
 const PUBLIC: u32 = 0o644;
-
-/// Where the image goes, and in what form.
-#[derive(Debug, Clone)]
-pub struct Target {
-    directory: PathBuf,
-    image: String,
-    stem: String,
-    /// The image's format.
-    pub format: Format,
-    /// The image's compression.
-    pub compression: Compression,
-    /// Whether an image of that name is replaced.
-    pub force: bool,
-}
-
-impl Target {
-    /// The image `NAME.qcow2` (or `.raw`) in `directory`; or the file `file`, if one is named.
-    ///
-    /// # Errors
-    ///
-    /// Of kind [`Kind::Input`], if a raw image is to be compressed, or `file` names no file.
-    pub fn new(
-        directory: &Path,
-        name: &str,
-        file: Option<&Path>,
-        format: Format,
-        compression: Compression,
-        force: bool,
-    ) -> Result<Self> {
-        if format == Format::Raw && compression != Compression::None {
-            return Err(failure(
-                Kind::Input,
-                "a raw image cannot be compressed; leave out `--compress`, or use `--format qcow2`",
-            ));
-        }
-        let (directory, image, stem) = match file {
-            None => {
-                let image = format!("{name}.{}", format.name());
-                (directory.to_owned(), image, name.to_owned())
-            }
-            Some(file) => {
-                let image = file.file_name().and_then(|name| name.to_str());
-                let Some(image) =
-                    image.filter(|_| !file.as_os_str().as_encoded_bytes().ends_with(b"/"))
-                else {
-                    return Err(failure(
-                        Kind::Input,
-                        format!("`{}` names no file for the image", file.display()),
-                    ));
-                };
-                let parent = match file.parent() {
-                    Some(parent) if parent != Path::new("") => parent,
-                    _ => Path::new("."),
-                };
-                (parent.to_owned(), image.to_owned(), stem(image).to_owned())
-            }
-        };
-        Ok(Target {
-            directory,
-            image,
-            stem,
-            format,
-            compression,
-            force,
-        })
-    }
-
-    /// The directory of the image; the work directory belongs in it.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// The image.
-    pub fn image(&self) -> PathBuf {
-        self.directory.join(&self.image)
-    }
-
-    /// The image's file name.
-    pub fn image_name(&self) -> &str {
-        &self.image
-    }
-
-    /// A file beside the image, `NAME.SUFFIX`.
-    pub fn beside(&self, suffix: &str) -> PathBuf {
-        self.directory.join(format!("{}.{suffix}", self.stem))
-    }
-
-    /// The file with the image's checksum, as `sha256sum -c` reads it.
-    pub fn checksum(&self) -> PathBuf {
-        self.directory.join(format!("{}.sha256", self.image))
-    }
-
-    /// Refuses early what [`Image::publish`] would refuse in the end.
-    ///
-    /// # Errors
-    ///
-    /// Of kind [`Kind::Input`], if the image is there and is not to be replaced.
-    pub fn ensure_free(&self) -> Result<()> {
-        let image = self.image();
-        match fs::symlink_metadata(&image) {
-            Ok(found) if found.is_dir() => Err(failure(
-                Kind::Input,
-                format!(
-                    "{} is a directory; name the image otherwise",
-                    image.display()
-                ),
-            )),
-            Ok(_) if !self.force => Err(publish::exists(&image)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The name without the extension of an image, if it has one.
-fn stem(image: &str) -> &str {
-    match image.rsplit_once('.') {
-        Some((stem, "qcow2" | "raw" | "img" | "dsk")) if !stem.is_empty() => stem,
-        _ => image,
-    }
-}
 
 /// A finished image that has no name yet.
 #[derive(Debug)]
@@ -162,6 +42,8 @@ pub struct Company<'a> {
     pub domain_xml: &'a str,
     /// The console log, in the work directory.
     pub console_log: &'a Path,
+    /// The kickstart as it was served, secrets masked, in the work directory.
+    pub kickstart: &'a Path,
 }
 
 /// Makes the image from the guest's qcow2 disk in the work directory `work`. The guest must be
@@ -171,26 +53,22 @@ pub struct Company<'a> {
 ///
 /// If the disk stands on another image, if there is no room (kind [`Kind::Host`]), or if
 /// `qemu-img` fails.
-pub async fn finish(work: &Path, disk: &Path, target: &Target) -> Result<Image> {
+pub async fn finish(work: &Path, disk: &Path, format: Format, compress: Compress) -> Result<Image> {
     let info = qemu_img::info(disk, Format::Qcow2)
         .await
         .context("looking at the finished disk")?;
     if !info.is_standalone() {
         bail!("the finished disk needs another file beside it, which an image must not");
     }
-    let as_it_is = target.format == Format::Qcow2 && target.compression == Compression::None;
+    let as_it_is = format == Format::Qcow2 && compress == Compress::None;
     let path = if as_it_is {
         disk.to_owned()
     } else {
         space::ensure(work, info.actual_size, "converting the image")?;
-        let path = work.join(format!("image.{}", target.format.name()));
-        qemu_img::convert(
-            (disk, Format::Qcow2),
-            (&path, target.format),
-            target.compression,
-        )
-        .await
-        .context("converting the finished disk")?;
+        let path = work.join(format!("image.{}", format.name()));
+        qemu_img::convert((disk, Format::Qcow2), (&path, format), compress)
+            .await
+            .context("converting the finished disk")?;
         path
     };
     fs::set_permissions(&path, fs::Permissions::from_mode(PRIVATE))
@@ -206,129 +84,81 @@ pub async fn finish(work: &Path, disk: &Path, target: &Target) -> Result<Image> 
 }
 
 impl Image {
-    /// Gives the image and its company their names, all or none. Where it is.
+    /// Gives the image and its company their names, all or none. With `force` they replace what
+    /// has those names.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`], if the
-    /// image is there and is not to be replaced.
-    pub fn publish(self, target: &Target, company: &Company<'_>) -> Result<PathBuf> {
-        target.ensure_free()?;
-        let sums = format!("{}  {}\n", self.sha256, sum_name(&target.image));
-        let sums = format!(
-            "{}{sums}",
-            if needs_escape(&target.image) {
-                "\\"
-            } else {
-                ""
-            }
-        );
+    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`], if a file
+    /// is there and is not to be replaced.
+    pub fn publish(self, output: &OutputPaths, company: &Company<'_>, force: bool) -> Result<()> {
         let aside = |name: &str, content: &str| {
             let path = self.work.join(name);
-            fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(PUBLIC)
-                .open(&path)
-                .and_then(|mut file| file.write_all(content.as_bytes()))
-                .with_context(|| format!("writing {}", path.display()))?;
+            fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
             anyhow::Ok(path)
         };
-        let file = |from: PathBuf, to: PathBuf, replace: bool| Finished { from, to, replace };
+        // The XML may have been asked for in another file system, where no rename gets it.
+        let xml_directory = output.xml.parent().unwrap_or(Path::new("/"));
+        let xml_aside = if xml_directory == output.dir {
+            self.work.clone()
+        } else {
+            xml_directory.to_owned()
+        };
+        let xml = tempfile::Builder::new()
+            .prefix(".ozr-")
+            .suffix(".xml")
+            .permissions(fs::Permissions::from_mode(PUBLIC))
+            .tempfile_in(&xml_aside)
+            .with_context(|| format!("writing a file in {}", xml_aside.display()))?
+            .into_temp_path();
+        fs::write(&xml, company.domain_xml)
+            .with_context(|| format!("writing {}", xml.display()))?;
+        let file = |from: PathBuf, to: &Path| Finished {
+            from,
+            to: to.to_owned(),
+            replace: force,
+        };
         let files = [
-            file(self.path.clone(), target.image(), target.force),
+            file(self.path.clone(), &output.image),
+            file(xml.to_path_buf(), &output.xml),
+            file(company.console_log.to_owned(), &output.console_log),
+            file(company.kickstart.to_owned(), &output.kickstart),
+            file(aside("manifest.json", company.manifest)?, &output.manifest),
             file(
-                aside("domain.xml", company.domain_xml)?,
-                target.beside("xml"),
-                true,
+                aside("sha256", &sum_line(&self.sha256, &output.image))?,
+                &output.checksum,
             ),
-            file(
-                company.console_log.to_owned(),
-                target.beside("console.log"),
-                true,
-            ),
-            file(
-                aside("manifest.json", company.manifest)?,
-                target.beside("manifest.json"),
-                true,
-            ),
-            file(aside("sha256", &sums)?, target.checksum(), true),
         ];
-        publish::publish(&target.directory, &files)?;
-        Ok(target.image())
+        publish::publish(&output.dir, &files)
+        // What is left at the XML's temporary name, an old file perhaps, goes with `xml`.
     }
 }
 
-/// A file name as `sha256sum` writes it: backslashes and line breaks escaped.
-fn sum_name(name: &str) -> String {
-    name.replace('\\', "\\\\")
+/// The line of `sha256sum` for an image: names with backslashes or line breaks are escaped.
+fn sum_line(sha256: &str, image: &Path) -> String {
+    let name = image
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let mark = if name.contains(['\\', '\n', '\r']) {
+        "\\"
+    } else {
+        ""
+    };
+    let name = name
+        .replace('\\', "\\\\")
         .replace('\n', "\\n")
-        .replace('\r', "\\r")
-}
-
-fn needs_escape(name: &str) -> bool {
-    name.contains(['\\', '\n', '\r'])
+        .replace('\r', "\\r");
+    format!("{mark}{sha256}  {name}\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::kind_of;
-
-    fn target(file: Option<&str>, format: Format) -> Result<Target> {
-        let file = file.map(Path::new);
-        Target::new(
-            Path::new("out"),
-            "rocky",
-            file,
-            format,
-            Compression::None,
-            false,
-        )
-    }
-
-    #[test]
-    fn names_follow_from_the_template_or_the_file() {
-        let own = target(None, Format::Qcow2).unwrap();
-        assert_eq!(own.image(), Path::new("out/rocky.qcow2"));
-        assert_eq!(own.checksum(), Path::new("out/rocky.qcow2.sha256"));
-        assert_eq!(own.beside("xml"), Path::new("out/rocky.xml"));
-        let raw = target(None, Format::Raw).unwrap();
-        assert_eq!(raw.image(), Path::new("out/rocky.raw"));
-        let named = target(Some("else/disk.img"), Format::Raw).unwrap();
-        assert_eq!(named.image(), Path::new("else/disk.img"));
-        assert_eq!(
-            named.beside("manifest.json"),
-            Path::new("else/disk.manifest.json")
-        );
-        let here = target(Some("rocky-9.4"), Format::Qcow2).unwrap();
-        assert_eq!(here.directory(), Path::new("."));
-        assert_eq!(here.beside("xml"), Path::new("./rocky-9.4.xml"));
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        for error in [
-            target(Some(".."), Format::Qcow2).unwrap_err(),
-            target(Some("directory/"), Format::Qcow2).unwrap_err(),
-            Target::new(
-                Path::new("."),
-                "x",
-                None,
-                Format::Raw,
-                Compression::Zstd,
-                false,
-            )
-            .unwrap_err(),
-        ] {
-            assert_eq!(kind_of(&error), Some(Kind::Input), "{error}");
-        }
-    }
 
     #[test]
     fn names_in_checksums_are_escaped_as_sha256sum_does() {
-        assert_eq!(sum_name("a\\b"), "a\\\\b");
-        assert!(needs_escape("a\\b") && !needs_escape("a b"));
+        assert_eq!(sum_line("00", Path::new("/o/a b.qcow2")), "00  a b.qcow2\n");
+        assert_eq!(sum_line("00", Path::new("/o/a\\b")), "\\00  a\\\\b\n");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::qemu_img::{Compression, Format};
+use crate::options::{Compress, Format};
 
 /// The version of the schema. Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -28,7 +28,7 @@ pub struct Manifest {
     pub finished: String,
     /// The template.
     pub template: Source,
-    /// The kickstart as the guest got it.
+    /// The kickstart as its author wrote it, before the template's additions.
     pub kickstart: Source,
     /// The release that was installed.
     pub release: Release,
@@ -96,7 +96,7 @@ pub struct Image {
     /// The format.
     pub format: Format,
     /// The compression.
-    pub compression: Compression,
+    pub compression: Compress,
     /// The file's length in bytes.
     pub size: u64,
     /// The size of the disk that a guest sees, in bytes.
@@ -219,7 +219,7 @@ mod tests {
             image: Image {
                 file: "x.qcow2".to_owned(),
                 format: Format::Qcow2,
-                compression: Compression::Zstd,
+                compression: Compress::Zstd,
                 size: 1,
                 virtual_size: 2,
                 sha256: digest,

@@ -1,10 +1,10 @@
 //! Disks, and what lies beside a finished one.
 
 pub mod checksum;
-pub mod console_log;
 pub mod disk;
 pub mod finalize;
 pub mod manifest;
+pub mod output;
 pub mod publish;
 pub mod qemu_img;
 pub mod space;

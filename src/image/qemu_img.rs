@@ -4,55 +4,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::options::{Compress, Format};
 use crate::process;
 
 /// The most requests that `qemu-img convert -m` works on at a time.
 const MAX_COROUTINES: usize = 16;
-
-/// An image format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// QEMU's own, version 3.
-    Qcow2,
-    /// The disk's bytes, as a sparse file.
-    Raw,
-}
-
-impl Format {
-    /// QEMU's name, which is also the extension of our files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Qcow2 => "qcow2",
-            Format::Raw => "raw",
-        }
-    }
-}
-
-/// How a qcow2 image is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// zstd; read by QEMU 5.1 and later.
-    Zstd,
-    /// zlib; read by every QEMU.
-    Zlib,
-}
-
-impl Compression {
-    /// The name in options and manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::None => "none",
-            Compression::Zstd => "zstd",
-            Compression::Zlib => "zlib",
-        }
-    }
-}
 
 /// What `qemu-img info` tells of an image.
 #[derive(Debug, Clone, Deserialize)]
@@ -150,7 +108,7 @@ pub async fn info(path: &Path, format: Format) -> Result<Info> {
 pub async fn convert(
     source: (&Path, Format),
     target: (&Path, Format),
-    compression: Compression,
+    compression: Compress,
 ) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut command = process::command("qemu-img");
@@ -159,7 +117,7 @@ pub async fn convert(
         .args(["convert", "-q", "-W", "-m"])
         .arg(processors.clamp(4, MAX_COROUTINES).to_string())
         .args(["-f", source.1.name(), "-O", target.1.name()]);
-    if compression != Compression::None {
+    if compression != Compress::None {
         command
             .args(["-c", "-o"])
             .arg(format!("compression_type={}", compression.name()));

@@ -1,4 +1,4 @@
-//! Where things are: the image and what lies beside it, the cache, the runtime directory.
+//! Where the image and what lies beside it are.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -92,64 +92,6 @@ impl OutputPaths {
             &self.image,
         ]
     }
-}
-
-/// The default cache directory: the system's for root, else the user's.
-///
-/// # Errors
-/// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is.
-pub fn default_cache_dir() -> anyhow::Result<PathBuf> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/cache/ozr"));
-    }
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-    };
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .map(|dir| dir.join("ozr"))
-        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
-}
-
-/// The directory for sockets and libvirt's private state: short-lived, this user's alone, and
-/// short, because a unix socket's path holds at most 107 bytes (unix(7)).
-///
-/// # Errors
-/// It cannot be created, or belongs to somebody else.
-pub fn runtime_dir() -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-
-    let uid = rustix::process::geteuid();
-    let own = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|dir| dir.is_absolute() && !uid.is_root())
-        .filter(|dir| std::fs::metadata(dir).is_ok_and(|meta| meta.uid() == uid.as_raw()));
-    let dir = match own {
-        Some(own) => own.join("ozr"),
-        None if uid.is_root() => PathBuf::from("/run/ozr"),
-        None => PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw())),
-    };
-    // QEMU of `qemu:///system` runs as another user and must pass through root's directory.
-    let mode = if uid.is_root() { 0o711 } else { 0o700 };
-    match std::fs::DirBuilder::new().mode(mode).create(&dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("creating {}", dir.display()));
-        }
-    }
-    // In /tmp anybody may have made it first.
-    let meta =
-        std::fs::symlink_metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?;
-    if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o022 != 0 {
-        bail!(
-            "{} is not a directory of this user's alone: remove it, then try again",
-            dir.display()
-        );
-    }
-    Ok(dir)
 }
 
 #[cfg(test)]
