@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ozr::build::workdir::WorkDir;
 use ozr::error::{Kind, kind_of};
-use ozr::image::console_log::{ConsoleLog, Mask};
-use ozr::image::disk::{Access, WorkDirectory};
-use ozr::image::finalize::{self, Company, Target};
-use ozr::image::qemu_img::{self, Compression, Format};
+use ozr::image::finalize::{self, Company};
+use ozr::image::output::OutputPaths;
+use ozr::image::{disk, qemu_img};
+use ozr::options::{Compress, Format};
 
 const MIB: u64 = 1 << 20;
 
@@ -54,42 +55,60 @@ fn write_as_a_guest(disk: &Path) {
 }
 
 struct Build {
-    work: WorkDirectory,
+    work: WorkDir,
     disk: PathBuf,
     console_log: PathBuf,
+    kickstart: PathBuf,
+}
+
+/// What is to become of a build's disk.
+struct Target {
+    paths: OutputPaths,
+    format: Format,
+    compress: Compress,
+    force: bool,
 }
 
 impl Build {
     async fn new(output: &Path) -> Self {
-        let work = WorkDirectory::create(output, "image", Access::User).unwrap();
-        let disk = work.create_disk(SIZE).await.unwrap();
+        let (work, _) = WorkDir::take(output, "image").unwrap();
+        let disk = work.join("disk.qcow2");
+        disk::create(&disk, SIZE).await.unwrap();
         write_as_a_guest(&disk);
-        let mut log = ConsoleLog::create(work.path(), Mask::default()).unwrap();
-        log.line("a line of the console").unwrap();
-        let console_log = log.finish().unwrap();
+        let console_log = work.join("console.log");
+        fs::write(&console_log, "a line of the console\n").unwrap();
+        let kickstart = work.join("kickstart.ks");
+        fs::write(&kickstart, "poweroff\n").unwrap();
         Build {
             work,
             disk,
             console_log,
+            kickstart,
         }
     }
 
     async fn finish(&self, target: &Target) -> anyhow::Result<PathBuf> {
-        let image = finalize::finish(self.work.path(), &self.disk, target).await?;
+        let image =
+            finalize::finish(self.work.path(), &self.disk, target.format, target.compress).await?;
         let manifest = format!("{{\"sha256\": \"{}\"}}\n", image.sha256);
-        image.publish(
-            target,
-            &Company {
-                manifest: &manifest,
-                domain_xml: "<domain/>\n",
-                console_log: &self.console_log,
-            },
-        )
+        let company = Company {
+            manifest: &manifest,
+            domain_xml: "<domain/>\n",
+            console_log: &self.console_log,
+            kickstart: &self.kickstart,
+        };
+        image.publish(&target.paths, &company, target.force)?;
+        Ok(target.paths.image.clone())
     }
 }
 
-fn target(output: &Path, format: Format, compression: Compression, force: bool) -> Target {
-    Target::new(output, "image", None, format, compression, force).unwrap()
+fn target(output: &Path, format: Format, compress: Compress, force: bool) -> Target {
+    Target {
+        paths: OutputPaths::new(Some(output), "image", format.name(), None, None).unwrap(),
+        format,
+        compress,
+        force,
+    }
 }
 
 /// The directory's files with their inodes and contents' lengths.
@@ -110,10 +129,10 @@ fn listing(directory: &Path) -> Vec<(String, u64, u64)> {
 #[tokio::test]
 async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
     for (format, compression) in [
-        (Format::Qcow2, Compression::None),
-        (Format::Qcow2, Compression::Zstd),
-        (Format::Qcow2, Compression::Zlib),
-        (Format::Raw, Compression::None),
+        (Format::Qcow2, Compress::None),
+        (Format::Qcow2, Compress::Zstd),
+        (Format::Qcow2, Compress::Zlib),
+        (Format::Raw, Compress::None),
     ] {
         let output = tempfile::tempdir().unwrap();
         let build = Build::new(output.path()).await;
@@ -150,7 +169,7 @@ async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
         assert!(metadata.blocks() * 512 < 16 * MIB, "{format:?} is not thin");
         match (format, compression) {
             (Format::Raw, _) => assert_eq!(metadata.len(), SIZE),
-            (Format::Qcow2, Compression::None) => {
+            (Format::Qcow2, Compress::None) => {
                 assert_eq!(metadata.ino(), disk_inode, "renamed, not copied");
             }
             (Format::Qcow2, compression) => {
@@ -183,6 +202,7 @@ async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
                 "image.manifest.json".to_owned(),
                 format!("image.{}", format.name()),
                 sums,
+                "image.served.ks".to_owned(),
                 "image.xml".to_owned(),
             ]
         );
@@ -192,7 +212,7 @@ async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
 #[tokio::test]
 async fn an_image_is_replaced_only_by_force() {
     let output = tempfile::tempdir().unwrap();
-    let first = target(output.path(), Format::Qcow2, Compression::None, false);
+    let first = target(output.path(), Format::Qcow2, Compress::None, false);
     Build::new(output.path())
         .await
         .finish(&first)
@@ -200,15 +220,13 @@ async fn an_image_is_replaced_only_by_force() {
         .unwrap();
     let before = listing(output.path());
 
-    let error = first.ensure_free().unwrap_err();
-    assert_eq!(kind_of(&error), Some(Kind::Input));
     let build = Build::new(output.path()).await;
     let error = build.finish(&first).await.unwrap_err();
     assert_eq!(kind_of(&error), Some(Kind::Input));
     drop(build);
     assert_eq!(listing(output.path()), before, "{error}");
 
-    let forced = target(output.path(), Format::Qcow2, Compression::Zstd, true);
+    let forced = target(output.path(), Format::Qcow2, Compress::Zstd, true);
     Build::new(output.path())
         .await
         .finish(&forced)
@@ -226,7 +244,7 @@ async fn an_image_is_replaced_only_by_force() {
 #[tokio::test]
 async fn a_build_that_is_dropped_in_the_middle_leaves_the_old_set_alone() {
     let output = tempfile::tempdir().unwrap();
-    let target = target(output.path(), Format::Qcow2, Compression::Zlib, true);
+    let target = target(output.path(), Format::Qcow2, Compress::Zlib, true);
     Build::new(output.path())
         .await
         .finish(&target)
@@ -303,10 +321,10 @@ async fn a_disk_that_stands_on_another_is_no_image() {
         ],
         output.path(),
     );
-    let target = target(output.path(), Format::Qcow2, Compression::None, false);
+    let target = target(output.path(), Format::Qcow2, Compress::None, false);
     let error = build.finish(&target).await.unwrap_err();
     assert!(error.to_string().contains("needs another file"), "{error}");
-    assert!(!target.image().exists());
+    assert!(!target.paths.image.exists());
 }
 
 #[tokio::test]

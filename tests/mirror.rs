@@ -11,11 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use ozr::distro::Arch;
+use ozr::distro::{Arch, TreeLayout};
 use ozr::error::{Kind, kind_of};
-use ozr::mirror::{
-    Credentials, InstallTree, Mirror, MirrorOptions, Origin, PruneRules, TreeLayout,
-};
+use ozr::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, Origin, PruneRules};
 use ozr::ui::event::{Event, Reporter, Sink};
 use support::mirror::{self as fake, Fault, INITRD, KERNEL, STAGE2, Tree};
 use support::tls::{self, Authority};
@@ -25,9 +23,9 @@ const MIB: usize = 1 << 20;
 
 fn layout() -> TreeLayout {
     TreeLayout {
-        kernel: KERNEL.to_string(),
-        initrd: INITRD.to_string(),
-        stage2: vec![STAGE2.to_string(), "LiveOS/squashfs.img".to_string()],
+        kernel: KERNEL,
+        initrd: INITRD,
+        stage2: &[STAGE2, "LiveOS/squashfs.img"],
     }
 }
 

@@ -14,14 +14,14 @@ pub struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// Makes one, with a short random name.
+    /// Makes one; its name begins with our process number, for people who look.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn create() -> anyhow::Result<Self> {
         let parent = directories::runtime_dir()?;
         let dir = tempfile::Builder::new()
-            .prefix("")
+            .prefix(&format!("{}-", std::process::id()))
             .tempdir_in(&parent)
             .with_context(|| format!("creating a directory in {}", parent.display()))?;
         Ok(RuntimeDir {

@@ -12,7 +12,9 @@ pub struct Disk {
 }
 
 fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?}: {}",
@@ -35,7 +37,9 @@ impl Disk {
         );
         let table = output(Command::new("/usr/sbin/sfdisk").arg("--json").arg(&raw));
         let table: serde_json::Value = serde_json::from_str(&table).unwrap();
-        let sector = table["partitiontable"]["sectorsize"].as_u64().unwrap_or(512);
+        let sector = table["partitiontable"]["sectorsize"]
+            .as_u64()
+            .unwrap_or(512);
         let file = std::fs::File::open(&raw).unwrap();
         let offset = table["partitiontable"]["partitions"]
             .as_array()
@@ -49,7 +53,11 @@ impl Disk {
             })
             .last()
             .expect("the image has an ext4 partition");
-        Disk { _dir: dir, raw, offset }
+        Disk {
+            _dir: dir,
+            raw,
+            offset,
+        }
     }
 
     fn debugfs(&self, request: &str) -> std::process::Output {
@@ -62,12 +70,15 @@ impl Disk {
 
     /// The file's bytes, if it is there.
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
-        self.exists(path).then(|| self.debugfs(&format!("cat \"{path}\"")).stdout)
+        self.exists(path)
+            .then(|| self.debugfs(&format!("cat \"{path}\"")).stdout)
     }
 
     /// The file's text; panics if it is not there.
     pub fn text(&self, path: &str) -> String {
-        let bytes = self.read(path).unwrap_or_else(|| panic!("{path} is not in the image"));
+        let bytes = self
+            .read(path)
+            .unwrap_or_else(|| panic!("{path} is not in the image"));
         String::from_utf8(bytes).unwrap()
     }
 

@@ -29,7 +29,12 @@ impl Guest {
             .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
             .args(["-m", "1024", "-smp", "2", "-snapshot", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio"])
-            .args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"])
+            .args([
+                "-netdev",
+                "user,id=net",
+                "-device",
+                "virtio-net-pci,netdev=net",
+            ])
             .arg("-drive")
             .arg(format!("if=virtio,file={}", image.display()));
         if uefi {
@@ -39,7 +44,10 @@ impl Guest {
                 .arg("-drive")
                 .arg("if=pflash,unit=0,readonly=on,format=raw,file=/usr/share/OVMF/OVMF_CODE_4M.fd")
                 .arg("-drive")
-                .arg(format!("if=pflash,unit=1,format=raw,file={}", vars.display()));
+                .arg(format!(
+                    "if=pflash,unit=1,format=raw,file={}",
+                    vars.display()
+                ));
         }
         let mut qemu = command
             .stdin(Stdio::piped())
@@ -77,13 +85,19 @@ impl Guest {
                 self.seen.drain(..at + text.len());
                 return before;
             }
-            match self.bytes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .bytes
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(RecvTimeoutError::Timeout) => {
                     panic!("`{text}` did not come; the console says:\n{}", self.seen)
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("the guest ended before `{text}`; the console says:\n{}", self.seen)
+                    panic!(
+                        "the guest ended before `{text}`; the console says:\n{}",
+                        self.seen
+                    )
                 }
             }
         }
@@ -101,7 +115,9 @@ impl Guest {
     }
 
     fn type_line(&mut self, line: &str) {
-        self.stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
         self.stdin.flush().unwrap();
     }
 
@@ -110,7 +126,9 @@ impl Guest {
         self.commands += 1;
         let number = self.commands;
         // The quotes keep the echo of the typed line from looking like the answer.
-        self.type_line(&format!("echo begin''-{number}-; {command}; echo end''-{number}-"));
+        self.type_line(&format!(
+            "echo begin''-{number}-; {command}; echo end''-{number}-"
+        ));
         self.wait_for(&format!("begin-{number}-"));
         let output = self.wait_for(&format!("end-{number}-"));
         output.replace('\r', "").trim().to_string()

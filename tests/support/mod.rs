@@ -1,5 +1,9 @@
 //! Helpers of the integration tests. Each test target uses its part of them.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod disk;
+pub mod guest;
 pub mod mirror;
+pub mod site;
 pub mod tls;
+pub mod tree;

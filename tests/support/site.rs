@@ -1,0 +1,383 @@
+//! A place to run the real `ozr` in: a mirror with our install tree, an output directory, a cache,
+//! and checks that nothing is left behind.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::mirror::Mirror;
+use super::tree::tree;
+
+/// Longest run of any `ozr` in the tests: an install in software emulation beside another one.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Memory of the tests' guests in MiB: what the stand-in's installer needs.
+const MEMORY: &str = "2048";
+
+/// Numbers the sites of a test process, for names of guests that meet on one libvirt.
+static SITES: AtomicU32 = AtomicU32::new(0);
+
+/// One test's place.
+pub struct Site {
+    dir: tempfile::TempDir,
+    /// The mirror and file server.
+    pub mirror: Mirror,
+    /// The name of the guest and of the image.
+    pub name: String,
+    user: Option<u32>,
+    /// What stands between the template's `<os>` and `</template>`.
+    pub additions: String,
+    /// The template's kernelparam.
+    pub kernelparam: String,
+}
+
+/// How a run of `ozr` ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status, or 128 and the signal's number.
+    pub status: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+    /// Its process number.
+    pub pid: u32,
+}
+
+/// A running `ozr`.
+pub struct Running {
+    child: Child,
+    stdout: std::thread::JoinHandle<String>,
+    stderr: std::sync::Arc<std::sync::Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+/// A kickstart as an admin has it, for the stand-in tree; `more` is put at its end.
+pub fn kickstart(more: &str) -> String {
+    format!(
+        "text\nlang en_US.UTF-8\nkeyboard us\ntimezone Etc/UTC --utc\n\
+         network --bootproto=dhcp --device=link --activate --hostname=test.example.com\n\
+         rootpw --plaintext test-only\nfirstboot --disable\nzerombr\n\
+         clearpart --all --initlabel\nautopart --type=plain\nbootloader --timeout=1\npoweroff\n\
+         %packages\n@core\n%end\n{more}"
+    )
+}
+
+impl Site {
+    /// A place without a mirror's content, for what needs no install tree.
+    pub fn bare(name: &str) -> Site {
+        let number = SITES.fetch_add(1, Ordering::SeqCst);
+        let dir = tempfile::Builder::new()
+            .prefix("ozr-test-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        // Ordinary users and QEMU's own user pass through.
+        set_mode(dir.path(), 0o755);
+        for sub in ["out", "cache", "home"] {
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        Site {
+            dir,
+            mirror: Mirror::start(),
+            name: format!("{name}-{}-{number}", std::process::id()),
+            user: None,
+            additions: String::new(),
+            kernelparam: String::new(),
+        }
+    }
+
+    /// A place whose mirror serves the install tree at `/os/` and the second repository at
+    /// `/custom/`; none where there is no tree.
+    pub fn new(name: &str) -> Option<Site> {
+        let tree = tree()?;
+        let site = Site::bare(name);
+        site.mirror.put_directory("/os", &tree.join("os"));
+        site.mirror.put_directory("/custom", &tree.join("custom"));
+        Some(site)
+    }
+
+    /// Runs `ozr` as an ordinary user from now on.
+    pub fn as_user(&mut self, uid: u32) {
+        self.user = Some(uid);
+        for sub in ["out", "cache", "home"] {
+            std::os::unix::fs::chown(self.path(sub), Some(uid), Some(uid)).unwrap();
+        }
+    }
+
+    /// A path in the site's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The output directory.
+    pub fn out(&self) -> PathBuf {
+        self.path("out")
+    }
+
+    /// A file of the output, `NAME.ENDING`.
+    pub fn output(&self, ending: &str) -> PathBuf {
+        self.out().join(format!("{}.{ending}", self.name))
+    }
+
+    /// The mirror's URL of a path, as a guest with user networking reaches it.
+    pub fn guest_url(&self, path: &str) -> String {
+        format!(
+            "http://10.0.2.2:{}{path}",
+            self.mirror.url("/").port().unwrap()
+        )
+    }
+
+    /// Writes a file into the site's directory.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes the template: the stand-in tree on this site's mirror, and the additions.
+    pub fn write_template(&self) -> PathBuf {
+        let kernelparam = if self.kernelparam.is_empty() {
+            String::new()
+        } else {
+            format!("<kernelparam>{}</kernelparam>", self.kernelparam)
+        };
+        self.write(
+            "template.tdl",
+            &format!(
+                "<template>\n<name>{}</name>\n<os>\n<name>Rocky-9</name>\n<version>9.0</version>\n\
+                 <arch>x86_64</arch>\n<install type='url'><url>{}</url></install>\n{kernelparam}\n</os>\n\
+                 {}\n<disk><size>4G</size></disk>\n</template>\n",
+                self.name,
+                self.mirror.url("/os/"),
+                self.additions
+            ),
+        )
+    }
+
+    /// `ozr` with this site's environment.
+    pub fn ozr(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_ozr");
+        let mut command = match self.user {
+            None => Command::new(program),
+            Some(uid) => {
+                let mut command = Command::new("setpriv");
+                let uid = uid.to_string();
+                command
+                    .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
+                    .arg(self.program_for_all(program));
+                command
+            }
+        };
+        command
+            .env_remove("LIBVIRT_DEFAULT_URI")
+            .env_remove("XDG_RUNTIME_DIR")
+            .env("HOME", self.path("home"))
+            .env("XDG_CONFIG_HOME", self.path("home"))
+            .env("XDG_CACHE_HOME", self.path("home").join("cache"))
+            .env("OZR_LOG", "off")
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A copy of the program where every user can run it: the build's directory may be closed.
+    fn program_for_all(&self, program: &str) -> PathBuf {
+        let copy = self.path("ozr");
+        if !copy.exists() {
+            std::fs::copy(program, &copy).unwrap();
+            set_mode(&copy, 0o755);
+        }
+        copy
+    }
+
+    /// `ozr install` of the site's template with a kickstart of this text.
+    pub fn install(&self, kickstart: &str) -> Command {
+        let template = self.write_template();
+        let kickstart = self.write("test.ks", kickstart);
+        let mut command = self.ozr();
+        command
+            .arg("install")
+            .arg(template)
+            .arg("-k")
+            .arg(kickstart)
+            .arg("--output-dir")
+            .arg(self.out())
+            .arg("--cache-dir")
+            .arg(self.path("cache"))
+            .args(["--memory", MEMORY, "-vv"]);
+        command
+    }
+
+    /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
+    pub fn assert_clean(&self, outcome: &Outcome, kept: &[&str]) {
+        let qemus = self.qemus();
+        assert!(qemus.is_empty(), "QEMU still runs: {qemus:?}\n{outcome:?}");
+        for parent in [
+            "/run/ozr".to_string(),
+            format!("/tmp/ozr-{}", self.user.unwrap_or(0)),
+        ] {
+            let prefix = format!("{}-", outcome.pid);
+            for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                assert!(!name.starts_with(&prefix), "{:?} is left", entry.path());
+            }
+        }
+        let mut left: Vec<String> = std::fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept: Vec<String> = kept
+            .iter()
+            .map(|ending| format!("{}.{ending}", self.name))
+            .collect();
+        kept.sort();
+        assert_eq!(left, kept, "{}", outcome.stderr);
+    }
+
+    /// The QEMU processes of this site's guests.
+    pub fn qemus(&self) -> Vec<u32> {
+        let ours = self.out().display().to_string();
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let program = line.split('\0').next()?;
+                (program.contains("qemu-system") && line.contains(&ours)).then_some(pid)
+            })
+            .collect()
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Starts a command.
+pub fn start(mut command: Command) -> Running {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let shared = std::sync::Arc::clone(&seen);
+    Running {
+        child,
+        stdout: std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stdout.read_to_string(&mut text);
+            text
+        }),
+        stderr: seen,
+        reader: std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = stderr.read(&mut buffer) {
+                if length == 0 {
+                    break;
+                }
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                shared.lock().unwrap().push_str(&text);
+            }
+        }),
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(command: Command) -> Outcome {
+    start(command).wait()
+}
+
+impl Running {
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until stderr shows `text`; panics if the program ends before.
+    pub fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.stderr.lock().unwrap().contains(text) {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            let late = Instant::now() > deadline;
+            assert!(
+                ended.is_none() && !late,
+                "`{text}` did not come ({ended:?}):\n{}",
+                self.stderr.lock().unwrap()
+            );
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Outcome {
+        use std::os::unix::process::ExitStatusExt;
+
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                panic!("ozr did not end:\n{}", self.stderr.lock().unwrap());
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        };
+        let pid = self.pid();
+        let stdout = self.stdout.join().unwrap();
+        self.reader.join().unwrap();
+        let stderr = self.stderr.lock().unwrap().clone();
+        Outcome {
+            status: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            stdout,
+            stderr,
+            pid,
+        }
+    }
+}
+
+impl Outcome {
+    /// The run succeeded.
+    pub fn assert_done(&self) -> &Self {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        self
+    }
+
+    /// The run failed with this status, and says all of these.
+    pub fn assert_failed(&self, status: i32, says: &[&str]) -> &Self {
+        assert_eq!(self.status, status, "{}", self.stderr);
+        assert_eq!(self.stdout, "", "a failed run prints no result");
+        for text in says {
+            assert!(
+                self.stderr.contains(text),
+                "`{text}` is not in:\n{}",
+                self.stderr
+            );
+        }
+        self
+    }
+}
