@@ -1,6 +1,7 @@
 //! Helpers of the integration tests. Each test target uses its part of them.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod daemon;
 pub mod disk;
 pub mod guest;
 pub mod mirror;

@@ -1,0 +1,407 @@
+//! Whole installs through the real thing: `ozr`, libvirt, QEMU, a mirror, and an installer that
+//! does an installer's work. What should be in an image is looked for in the image.
+
+mod support;
+
+use std::process::Command;
+
+use support::disk::Disk;
+use support::guest::Guest;
+use support::site::{Outcome, Site, kickstart, run, start};
+
+/// What every finished build leaves, as endings of its name.
+const COMPANY: [&str; 6] = [
+    "qcow2",
+    "qcow2.sha256",
+    "manifest.json",
+    "console.log",
+    "served.ks",
+    "xml",
+];
+
+fn manifest(site: &Site) -> serde_json::Value {
+    let text = std::fs::read_to_string(site.output("manifest.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn assert_sums(site: &Site, ending: &str) {
+    let sums = format!("{}.{ending}.sha256", site.name);
+    let checked = Command::new("sha256sum")
+        .args(["-c", &sums])
+        .current_dir(site.out())
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+/// The image is there, is the only thing on stdout, and nothing else is left.
+fn assert_finished(site: &Site, outcome: &Outcome, format: &str) {
+    outcome.assert_done();
+    let image = site.output(format);
+    assert_eq!(outcome.stdout, format!("{}\n", image.display()));
+    let company: Vec<String> = COMPANY
+        .iter()
+        .map(|ending| ending.replace("qcow2", format))
+        .collect();
+    let company: Vec<&str> = company.iter().map(String::as_str).collect();
+    site.assert_clean(outcome, &company);
+    assert_sums(site, format);
+}
+
+/// The case that ozr was asked for: a kickstart of an admin's own, unchanged, with its own
+/// sources, a custom package, and a `%post` that asks a file server; and a template that adds to
+/// all of it.
+#[test]
+fn a_kickstart_with_sources_and_post_and_a_template_that_adds_to_it() {
+    let Some(mut site) = Site::new("rocky") else {
+        return;
+    };
+    site.mirror
+        .put("/files/app.conf", "listen = 8080\n# ünïcode and a tab\t\n");
+    site.mirror.put(
+        "/files/setup.sh",
+        "#!/bin/sh\nset -e\necho \"set up by $0\" > /etc/setup-was-here\n",
+    );
+    let binary: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    site.mirror.put("/files/blob", binary.clone());
+    site.additions = format!(
+        r#"<packages><package name="tree"/></packages>
+        <repositories>
+          <repository name="extra stuff">
+            <url>{url}/custom/</url><signed>no</signed><persisted>no</persisted>
+          </repository>
+          <repository name="kept"><url>https://mirror.example.com/kept/</url><signed>yes</signed></repository>
+        </repositories>
+        <files>
+          <file name="/etc/motd" type="raw">Welcome, "quotes" &amp; $dollars
+%end is not the end</file>
+          <file name="/opt/some where/blob" type="url">{blob}</file>
+          <file name="/etc/encoded" type="base64">aGVsbG8g
+            d29ybGQK</file>
+        </files>
+        <precommands><command name="first">echo first >> /root/order</command></precommands>
+        <commands>
+          <command name="third" position="2">cat /etc/motd > /root/motd-was; echo third >> /root/order</command>
+          <command name="second" position="1">#!/bin/bash
+%end
+echo second >> /root/order</command>
+        </commands>"#,
+        url = site.guest_url(""),
+        blob = site.mirror.url("/files/blob"),
+    )
+    // A line of a script that would end a kickstart's section, were it pasted; the shell says
+    // that there is no such job, and goes on.
+    .replace("#!/bin/bash\n%end\n", "#!/bin/bash\n: <<X\n%end\nX\n");
+    let files = site.guest_url("/files");
+    let text = format!(
+        "install_source_is_below=1\n{}",
+        kickstart(&format!(
+            "%packages\ncorp-agent\n-nano\n%end\n\
+             %post --erroronfail --log=/root/post.log\nset -ex\n\
+             curl -sSf -o /etc/app.conf {files}/app.conf\n\
+             curl -sSf -o /usr/local/sbin/setup.sh {files}/setup.sh\n\
+             chmod 755 /usr/local/sbin/setup.sh\n/usr/local/sbin/setup.sh\n\
+             systemctl enable corp-agent.service\nuseradd -m -s /bin/bash deploy\n%end\n"
+        ))
+    )
+    .replace(
+        "install_source_is_below=1\n",
+        &format!(
+            "url --url={}\nrepo --name=updates --baseurl={}\nrepo --name=corp --baseurl={}\n",
+            site.guest_url("/os/"),
+            site.guest_url("/os/"),
+            site.guest_url("/custom/")
+        ),
+    );
+    let outcome = run(site.install(&text));
+    assert_finished(&site, &outcome, "qcow2");
+
+    // What the kickstart says.
+    let disk = Disk::open(&site.output("qcow2"));
+    assert_eq!(
+        disk.text("/etc/app.conf"),
+        "listen = 8080\n# ünïcode and a tab\t\n"
+    );
+    assert_eq!(
+        disk.text("/etc/setup-was-here"),
+        "set up by /usr/local/sbin/setup.sh\n"
+    );
+    assert!(disk.stat("/usr/local/sbin/setup.sh").contains("0755"));
+    assert!(disk.text("/etc/passwd").contains("\ndeploy:"));
+    assert!(disk.exists("/home/deploy"));
+    assert!(disk.exists("/etc/systemd/system/multi-user.target.wants/corp-agent.service"));
+    // What the template adds.
+    assert_eq!(
+        disk.text("/etc/motd"),
+        "Welcome, \"quotes\" & $dollars\n%end is not the end"
+    );
+    assert!(
+        disk.stat("/etc/motd").contains("0644"),
+        "{}",
+        disk.stat("/etc/motd")
+    );
+    assert_eq!(disk.read("/opt/some where/blob").unwrap(), binary);
+    assert_eq!(disk.text("/etc/encoded"), "hello world\n");
+    assert_eq!(disk.text("/root/order"), "first\nsecond\nthird\n");
+    assert_eq!(disk.text("/root/motd-was"), disk.text("/etc/motd"));
+    let repositories = disk.list("/etc/yum.repos.d");
+    assert!(
+        repositories.iter().any(|name| name.contains("kept")),
+        "{repositories:?}"
+    );
+    assert!(
+        !repositories.iter().any(|name| name.contains("extra")),
+        "{repositories:?}"
+    );
+    let kept = repositories
+        .iter()
+        .find(|name| name.contains("kept"))
+        .unwrap();
+    let kept = disk.text(&format!("/etc/yum.repos.d/{kept}"));
+    assert!(
+        kept.contains("https://mirror.example.com/kept/") && kept.contains("gpgcheck=1"),
+        "{kept}"
+    );
+    // Nothing of ours is left: not in the kept kickstarts, not beside them.
+    for copy in ["/root/original-ks.cfg", "/root/anaconda-ks.cfg"] {
+        let text = disk.text(copy);
+        assert!(text.contains("useradd -m"), "{copy}: {text}");
+        assert!(!text.contains("ozr"), "{copy}: {text}");
+    }
+    assert_eq!(disk.text("/root/original-ks.cfg"), text);
+    assert!(!disk.list("/").iter().any(|name| name.contains("ozr")));
+    // What was built of what.
+    let manifest = manifest(&site);
+    assert_eq!(manifest["release"]["name"], "Rocky-9");
+    assert_eq!(manifest["tree"]["kernel"]["verified"], true);
+    assert_eq!(manifest["image"]["virtual_size"], 4_u64 << 30);
+    let phases: Vec<&str> = manifest["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|phase| phase["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        phases.contains(&"packages") && phases.contains(&"post-scripts"),
+        "{phases:?}"
+    );
+    // No password in what anybody may read.
+    for file in ["manifest.json", "xml", "served.ks", "console.log"] {
+        let text = std::fs::read_to_string(site.output(file)).unwrap();
+        assert!(!text.contains("test-only"), "{file}");
+    }
+
+    // And once more, in the system that boots from it.
+    let mut guest = Guest::boot(&site.output("qcow2"), false);
+    guest.log_in("root", "test-only");
+    assert_eq!(
+        guest.run("rpm -q corp-agent tree >/dev/null && echo installed"),
+        "installed"
+    );
+    assert_eq!(guest.run("rpm -q nano >/dev/null || echo absent"), "absent");
+    assert_eq!(
+        guest.run("systemctl is-enabled corp-agent.service"),
+        "enabled"
+    );
+    assert_eq!(
+        guest.run("cat /run/corp-agent.started >/dev/null && echo started"),
+        "started"
+    );
+    assert_eq!(guest.run("id -un deploy"), "deploy");
+    assert_eq!(guest.run("cat /etc/encoded"), "hello world");
+    assert_eq!(
+        guest.run("sha256sum '/opt/some where/blob' | cut -c1-64"),
+        support::mirror::sha256(&binary)
+    );
+    assert_eq!(guest.run("hostname"), "test.example.com");
+}
+
+/// Kickstart and contents are in the initrd. And the console's log is read by people: it is text.
+#[test]
+fn the_kickstart_in_the_initrd() {
+    let Some(mut site) = Site::new("initrd") else {
+        return;
+    };
+    site.additions = r#"<files><file name="/etc/embedded" type="base64">AAECAwQF/w==</file></files>
+        <commands><command name="c">echo ran > /root/ran</command></commands>"#
+        .to_string();
+    // Only the installer itself comes through our server: the tree is on our loopback.
+    let text = kickstart(&format!("url --url={}\n", site.guest_url("/os/")));
+    let mut command = site.install(&text);
+    command.args(["--deliver", "initrd"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    let disk = Disk::open(&site.output("qcow2"));
+    assert_eq!(disk.read("/etc/embedded").unwrap(), [0, 1, 2, 3, 4, 5, 255]);
+    assert_eq!(disk.text("/root/ran"), "ran\n");
+    let console = std::fs::read_to_string(site.output("console.log")).unwrap();
+    assert!(console.contains("Installing boot loader"), "{console}");
+    assert!(!console.contains('\u{1b}'), "escape sequences in the log");
+}
+
+#[test]
+fn a_uefi_guest_boots_its_image() {
+    let Some(site) = Site::new("uefi") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--firmware", "uefi"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    assert_eq!(manifest(&site)["host"]["firmware"], "uefi");
+    let mut guest = Guest::boot(&site.output("qcow2"), true);
+    guest.log_in("root", "test-only");
+    assert_eq!(guest.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
+}
+
+/// Two at once on one cache: each file is fetched once, both images are right, in the formats
+/// that were asked for.
+#[test]
+fn two_builds_at_once_share_the_cache() {
+    let Some(site) = Site::new("pair") else {
+        return;
+    };
+    let install = |name: &str, arguments: &[&str]| {
+        let mut command = site.install(&kickstart(""));
+        command.args(["--name", name]).args(arguments);
+        start(command)
+    };
+    let one = install("one", &["--compress", "zstd"]);
+    let two = install("two", &["--format", "raw"]);
+    let (one, two) = (one.wait(), two.wait());
+    one.assert_done();
+    two.assert_done();
+    for file in ["vmlinuz", "initrd.img"] {
+        let fetched = site
+            .mirror
+            .requests_for(&format!("/os/images/pxeboot/{file}"));
+        let whole = fetched
+            .iter()
+            .filter(|request| request.method == "GET")
+            .count();
+        assert_eq!(whole, 1, "{file}: {fetched:?}");
+    }
+    let info = |path: &str| {
+        let output = Command::new("qemu-img")
+            .args(["info", "--output=json"])
+            .arg(site.out().join(path))
+            .output()
+            .unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let qcow2 = info("one.qcow2");
+    assert_eq!(qcow2["format-specific"]["data"]["compression-type"], "zstd");
+    assert_eq!(qcow2["backing-filename"], serde_json::Value::Null);
+    let raw = info("two.raw");
+    assert_eq!(raw["format"], "raw");
+    assert_eq!(raw["virtual-size"], 4_u64 << 30);
+    assert!(
+        raw["actual-size"].as_u64().unwrap() < 1 << 30,
+        "it is sparse: {raw}"
+    );
+    assert!(Disk::open(&site.out().join("two.raw")).exists("/etc/os-release"));
+
+    // A third build of a name that is there asks the mirror for nothing.
+    site.mirror.forget();
+    let again = run({
+        let mut command = site.install(&kickstart(""));
+        command.args(["--name", "one"]);
+        command
+    });
+    again.assert_failed(2, &["one.qcow2 exists already", "--force"]);
+    assert_eq!(site.mirror.requests().len(), 0);
+}
+
+/// Served untouched: what the author wrote decides, and no mark proves the end.
+#[test]
+fn a_verbatim_kickstart_as_an_ordinary_user() {
+    let Some(mut site) = Site::new("user") else {
+        return;
+    };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    site.as_user(65534);
+    let text = kickstart("%post --erroronfail\necho verbatim > /root/verbatim\n%end\n");
+    let mut command = site.install(&text);
+    command.args(["--verbatim"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    let disk = Disk::open(&site.output("qcow2"));
+    assert_eq!(disk.text("/root/verbatim"), "verbatim\n");
+    assert_eq!(disk.text("/root/original-ks.cfg"), text);
+}
+
+/// The user's own daemon, which starts by itself.
+#[test]
+fn on_the_session_daemon() {
+    let Some(site) = Site::new("session") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--connect", "qemu:///session"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    stop_session_daemon(&site);
+}
+
+/// It ends by itself after two minutes without a connection; the next test shall not find it.
+fn stop_session_daemon(site: &Site) {
+    let home = site.path("home").display().to_string();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if ["libvirtd", "virtqemud", "virtlogd"].contains(&name.trim())
+            && String::from_utf8_lossy(&environment).contains(&home)
+        {
+            let _ = Command::new("kill").arg(entry.file_name()).status();
+        }
+    }
+}
+
+/// The system's daemon runs QEMU as a user of its own, which must reach our files and nobody
+/// else's; and the domain that ozr writes down boots the image.
+#[test]
+fn on_the_system_daemon_and_the_xml_boots() {
+    let Some(site) = Site::new("system") else {
+        return;
+    };
+    if !support::daemon::start() {
+        return;
+    }
+    let mut command = site.install(&kickstart(""));
+    command.args(["--connect", "qemu:///system"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    let listed = support::daemon::virsh(&["list", "--all", "--name"]);
+    assert!(!listed.contains(&site.name), "{listed}");
+    // The cache belongs to us as before.
+    for entry in walk(&site.path("cache")) {
+        use std::os::unix::fs::MetadataExt;
+        let meta = std::fs::metadata(&entry).unwrap();
+        assert_eq!(meta.uid(), rustix::process::geteuid().as_raw(), "{entry:?}");
+    }
+
+    support::daemon::virsh(&["define", &site.output("xml").display().to_string()]);
+    let domain = format!("ozr-{}", site.name);
+    let log = site.path("boot.log");
+    support::daemon::boot_defined(&domain, &log, "login:");
+    support::daemon::virsh(&["destroy", &domain]);
+    support::daemon::virsh(&["undefine", &domain]);
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .flatten()
+        .flat_map(|entry| {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
