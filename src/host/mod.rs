@@ -15,6 +15,7 @@ mod name;
 mod network;
 mod port;
 mod private_root;
+mod probe;
 mod reaper;
 
 pub use accel::{Accel, AccelChoice, Chosen, KvmFacts, choose};
@@ -30,3 +31,4 @@ pub use marker::Marker;
 pub use name::domain_name;
 pub use network::{Network, ServePlace};
 pub use port::Port;
+pub use probe::Probe;
