@@ -247,8 +247,8 @@ async fn a_guest_that_nobody_listens_to_for_a_while_loses_nothing() {
     .await;
     let said = read_all(&mut small.started.console).await;
     assert_eq!(finished(&small).await.cause, EndCause::Shutdown);
+    // Not compared with QEMU's log of it: that repeats bytes which had to wait.
     assert!(said.ends_with(&line.repeat(usize::from(times))));
-    assert_eq!(fs::read(&small.console_log).unwrap(), said);
 }
 
 #[tokio::test]

@@ -629,9 +629,15 @@ pub(super) fn host_error(error: virt::error::Error) -> anyhow::Error {
 
 fn cannot_open(connection: &Connection, message: &str) -> String {
     match connection {
-        Connection::Embedded => format!(
-            "libvirt's QEMU driver cannot be started ({message}): install libvirt-daemon-driver-qemu"
-        ),
+        Connection::Embedded => {
+            // The driver keeps a little state outside of its root, where XDG says.
+            let remedy = if message.contains("Failed to create") {
+                "HOME must be a directory that you may write, or XDG_RUNTIME_DIR be set"
+            } else {
+                "install libvirt-daemon-driver-qemu"
+            };
+            format!("libvirt's QEMU driver cannot be started ({message}): {remedy}")
+        }
         Connection::Uri(uri) => {
             let remedy = if message.contains("polkit") || message.contains("denied") {
                 "join the group `libvirt`, or do without --connect"
@@ -669,7 +675,8 @@ mod tests {
     #[test]
     fn the_directory_that_is_closed_to_others_is_found() {
         let base = tempfile::tempdir().unwrap();
-        // A temporary directory is private, and so stands in the way.
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(base.path(), private).unwrap();
         let found = closed_directory(&base.path().join("a/b")).unwrap();
         assert!(base.path().starts_with(&found), "{}", found.display());
         assert_eq!(closed_directory(Path::new("/etc/passwd")), None);

@@ -16,6 +16,7 @@ mod name;
 mod network;
 mod port;
 mod private_root;
+mod probe;
 mod reaper;
 
 pub use abandoned::remove_abandoned;
@@ -32,3 +33,4 @@ pub use marker::Marker;
 pub use name::domain_name;
 pub use network::ServePlace;
 pub use port::Port;
+pub use probe::Probe;
