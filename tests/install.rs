@@ -91,7 +91,7 @@ echo second >> /root/order</command>
     )
     // A line of a script that would end a kickstart's section, were it pasted; the shell says
     // that there is no such job, and goes on.
-    .replace("#!/bin/bash\n%end\n", "#!/bin/bash\n: <<X\n%end\nX\n");
+    .replace("#!/bin/bash\n%end\n", "#!/bin/bash\n: &lt;&lt;X\n%end\nX\n");
     let files = site.guest_url("/files");
     let text = format!(
         "install_source_is_below=1\n{}",

@@ -24,7 +24,7 @@ fn output(command: &mut Command) -> String {
 }
 
 impl Disk {
-    /// Opens the image's root: its last ext4 partition, found by the file system's magic number.
+    /// Opens the image's root: its only ext4 file system, found by its magic number.
     pub fn open(image: &Path) -> Disk {
         use std::os::unix::fs::FileExt;
 
@@ -35,24 +35,19 @@ impl Disk {
                 .args(["convert", "-O", "raw"])
                 .args([image, &raw]),
         );
-        let table = output(Command::new("/usr/sbin/sfdisk").arg("--json").arg(&raw));
-        let table: serde_json::Value = serde_json::from_str(&table).unwrap();
-        let sector = table["partitiontable"]["sectorsize"]
-            .as_u64()
-            .unwrap_or(512);
+        // Partitions begin at whole MiB. The first superblock of a file system says that it is the
+        // one of block group 0; its copies elsewhere in the file system do not.
         let file = std::fs::File::open(&raw).unwrap();
-        let offset = table["partitiontable"]["partitions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|partition| partition["start"].as_u64().unwrap() * sector)
-            .filter(|start| {
-                let mut magic = [0; 2];
-                // ext4's superblock is at byte 1024, its magic 56 bytes in.
-                file.read_exact_at(&mut magic, start + 1024 + 56).is_ok() && magic == [0x53, 0xef]
+        let mib = file.metadata().unwrap().len() >> 20;
+        let offset = (0..mib)
+            .map(|mib| mib << 20)
+            .find(|start| {
+                let mut superblock = [0; 1024];
+                file.read_exact_at(&mut superblock, start + 1024).is_ok()
+                    && superblock[56..58] == [0x53, 0xef]
+                    && superblock[90..92] == [0, 0]
             })
-            .last()
-            .expect("the image has an ext4 partition");
+            .expect("the image has an ext4 file system");
         Disk {
             _dir: dir,
             raw,

@@ -313,6 +313,15 @@ fn answer(shared: &Shared, stream: impl Read + Write) -> io::Result<()> {
         Ok(url) => url.path().to_string(),
         Err(_) => target.clone(),
     };
+    // Clients may encode what need not be (dnf writes `+` as `%2b`).
+    let decoded = percent_encoding::percent_decode_str(&path)
+        .decode_utf8_lossy()
+        .into_owned();
+    let path = if shared.lock().files.contains_key(&path) {
+        path
+    } else {
+        decoded
+    };
     let mut request = Request {
         method,
         target,
