@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::contents::{Contents, hex};
+use super::contents::Contents;
 use super::directories;
 use super::evidence;
 use super::guest::{self, Boot};
@@ -18,9 +18,11 @@ use super::runtime::RuntimeDir;
 use super::supervise::{Senses, Terms, supervise};
 use super::workdir::{Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::host::{self, Connection, Host, HostOptions, Started};
 use crate::image::disk;
 use crate::image::finalize::{self, Company};
+use crate::image::publish;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
@@ -30,9 +32,6 @@ use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::verdict::{Delivery, Expectations, Outcome};
-
-/// Random bytes of a completion mark and of a build's identity: nobody guesses 128 bits.
-const RANDOM_BYTES: usize = 16;
 
 /// A finished build.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
     };
     let tree_for_guest = relaying.address(TREE_NAME, &plan.tree, reporter)?;
     let repositories = repositories(&plan, &relaying, reporter)?;
-    let mark = format!("ozr-done-{}", random()?);
+    let mark = format!("ozr-done-{}", hex::random()?);
     secrets.add(&mark);
     if let Some(server) = &server {
         secrets.add(server.token());
@@ -143,7 +142,7 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         kickstart: kickstart_url.as_ref(),
         tree: &tree_for_guest,
     };
-    let build_id = random()?;
+    let build_id = hex::random()?;
     let console_raw = work.join("serial.log");
     let spec = guest::domain(
         &plan,
@@ -266,15 +265,7 @@ fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
         return Ok(());
     }
     let existing = plan.output.all().into_iter().find(|path| path.exists());
-    existing.map_or(Ok(()), |path| {
-        Err(failure(
-            Kind::Input,
-            format!(
-                "{} exists already: use --force to replace it, or another --name or --output-dir",
-                path.display()
-            ),
-        ))
-    })
+    existing.map_or(Ok(()), |path| Err(publish::exists(path)))
 }
 
 fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {
@@ -419,10 +410,4 @@ fn compose(
         },
     };
     compose::compose(&kickstart.text, &kickstart.outline, &additions).kind(Kind::Input)
-}
-
-fn random() -> anyhow::Result<String> {
-    let mut bytes = [0; RANDOM_BYTES];
-    getrandom::fill(&mut bytes).context("reading random bytes")?;
-    Ok(hex(&bytes))
 }

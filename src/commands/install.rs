@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{check, input};
-use crate::build::contents::hex;
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::{self, Finished};
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
 use crate::tdl::Template;
@@ -121,7 +120,7 @@ async fn stop_signal() -> anyhow::Result<&'static str> {
 fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> {
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
-    let sha256 = hex(&Sha256::digest(&bytes));
+    let sha256 = hex::sha256(&bytes);
     let refuse = |findings| check::refuse(path, findings, reporter);
     let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
     let outline = scan::scan(&text, &name).map_err(refuse)?;
@@ -158,7 +157,7 @@ fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
     })?;
     Ok(Kickstart {
         // The digest of what is the same in every build; the text has a salt of its own.
-        sha256: hex(&Sha256::digest(builtin.text())),
+        sha256: hex::sha256(builtin.text()),
         text,
         name,
         builtin: true,
