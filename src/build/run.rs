@@ -63,10 +63,8 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
 
     let connection =
         Connection::choose(plan.request.options.connect.as_deref()).kind(Kind::Input)?;
-    let cache_dir = match plan.request.options.cache_dir.clone() {
-        Some(dir) => dir,
-        None => directories::default_cache_dir().kind(Kind::Host)?,
-    };
+    let cache_dir =
+        directories::cache_dir(plan.request.options.cache_dir.as_deref()).kind(Kind::Host)?;
     let mirror = open_mirror(&plan, cache_dir.clone(), reporter)?;
 
     // The tree is fetched while libvirt is opened: both take seconds when they are cold.
