@@ -16,13 +16,34 @@ use crate::tdl::Template;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
-const EXAMPLES: &str = "\
-Examples:
-  ozr install rocky-9.tdl -k web.ks
-  ozr install rocky-9.tdl -k web.ks --output-dir /srv/images --compress zstd
-  ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr install rocky-9.tdl -k web.ks",
+        "Install with a kickstart of your own; the image is rocky-9.qcow2, after the template's name.",
+    ),
+    (
+        "ozr install rocky-9.tdl",
+        "Install with the built-in kickstart; the template must have a <rootpw>.",
+    ),
+    (
+        "ozr install rocky-9.tdl -k web.ks --output-dir /srv/images --name web --compress zstd",
+        "Write /srv/images/web.qcow2, compressed.",
+    ),
+    (
+        "ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default",
+        "Use the system's libvirt and its network `default`.",
+    ),
+];
 
-Every option may also stand in the configuration file, under its long name.";
+fn examples() -> String {
+    let mut text = String::from("Examples:\n");
+    for (command, _) in EXAMPLES {
+        text.push_str(&format!("  {command}\n"));
+    }
+    text.push_str("\nEvery option may also stand in the configuration file, under its long name.");
+    text
+}
 
 /// How long threads of ours may finish what they do when the command ends: none does anything
 /// that would be missed.
@@ -30,7 +51,7 @@ const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// `ozr install TEMPLATE`
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples())]
 pub struct Args {
     /// The TDL template (- for standard input)
     #[arg(value_name = "TEMPLATE")]
