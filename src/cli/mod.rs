@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{cache, check, completions, doctor, install, man};
+use crate::host;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Printer, Verbosity};
 use crate::ui::trace;
@@ -95,6 +96,8 @@ enum Command {
 /// # Errors
 /// Whatever the command failed with; its [kind](crate::error::kind_of) decides the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    // Before any thread is started.
+    host::quiet_libvirt();
     trace::start(cli.output.verbose);
     let reporter = Reporter::new(Arc::new(Printer::new(cli.output.verbosity())));
     let config = cli.output.config.as_deref();
