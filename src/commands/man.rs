@@ -151,19 +151,21 @@ fn render(
     is_install: bool,
     exit_status: &str,
 ) -> std::io::Result<Vec<u8>> {
-    let has_subcommands = command.has_subcommands();
-    let man = clap_mangen::Man::new(command);
+    let subcommands_of_page: Vec<_> = command.get_subcommands().cloned().collect();
+    let source = format!("ozr {}", env!("CARGO_PKG_VERSION"));
+    let man = clap_mangen::Man::new(command).source(source);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    if has_subcommands {
-        man.render_subcommands_section(&mut page)?;
-    }
-
     let mut rest = Roff::new();
+    if all {
+        man.render_subcommands_section(&mut page)?;
+    } else {
+        subcommands(&mut rest, &subcommands_of_page);
+    }
     if is_install {
         section(&mut rest, "OPTIONS OF OZ", OZ_OPTIONS);
     }
@@ -194,6 +196,36 @@ fn render(
         man.render_version_section(&mut page)?;
     }
     Ok(page)
+}
+
+/// Describes the subcommands of a command here, because they have no pages of their own.
+fn subcommands(page: &mut Roff, commands: &[clap::Command]) {
+    let described: Vec<_> = commands
+        .iter()
+        .filter(|command| command.get_name() != "help")
+        .collect();
+    if !described.is_empty() {
+        page.control("SH", ["SUBCOMMANDS"]);
+    }
+    for command in described {
+        let about = command.get_about().map(ToString::to_string);
+        entry(page, command.get_name(), &about.unwrap_or_default());
+        let own = command.get_arguments().filter(|argument| {
+            !argument.is_global_set() && !matches!(argument.get_id().as_str(), "help" | "version")
+        });
+        page.control("RS", []);
+        for argument in own {
+            let help = argument.get_help().map(ToString::to_string);
+            let defaults: Vec<_> = argument
+                .get_default_values()
+                .iter()
+                .map(|value| format!(" [default: {}]", value.to_string_lossy()))
+                .collect();
+            let meaning = help.unwrap_or_default() + &defaults.concat();
+            entry(page, argument.to_string().as_str(), &meaning);
+        }
+        page.control("RE", []);
+    }
 }
 
 fn section(page: &mut Roff, title: &str, entries: Entries) {
