@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
-use super::contents::{Contents, hex};
+use super::contents::Contents;
 use super::evidence;
 use super::initrd;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::relay::Relaying;
 use crate::error::{Classify, Kind};
+use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
@@ -20,9 +20,6 @@ use crate::options::Deliver;
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
 use crate::ui::event::Reporter;
-
-/// Random bytes of a completion mark and of a build's identity: nobody guesses 128 bits.
-const RANDOM_BYTES: usize = 16;
 
 /// What the guest is handed, and by whom.
 #[derive(Debug)]
@@ -61,7 +58,7 @@ impl Offer {
         };
         let tree = relaying.address(TREE_NAME, &plan.tree, reporter)?;
         let repositories = repositories(plan, &relaying, reporter)?;
-        let mark = format!("ozr-done-{}", random()?);
+        let mark = format!("ozr-done-{}", hex::random()?);
         let mut secrets = Secrets::default();
         secrets.add(&mark);
         if let Some(server) = &server {
@@ -170,14 +167,4 @@ fn compose(
         },
     };
     compose::compose(&kickstart.text, &kickstart.outline, &additions).kind(Kind::Input)
-}
-
-/// Something that nobody guesses, in hexadecimal digits.
-///
-/// # Errors
-/// The kernel gives no random bytes.
-pub fn random() -> anyhow::Result<String> {
-    let mut bytes = [0; RANDOM_BYTES];
-    getrandom::fill(&mut bytes).context("reading random bytes")?;
-    Ok(hex(&bytes))
 }

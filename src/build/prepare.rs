@@ -11,7 +11,7 @@ use super::runtime::RuntimeDir;
 use super::workdir::{Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Connection, Host, HostOptions};
-use crate::image::disk;
+use crate::image::{disk, publish};
 use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
 use crate::ui::event::Reporter;
 
@@ -61,10 +61,8 @@ impl Ground {
         let runtime = RuntimeDir::create().kind(Kind::Host)?;
         let connection =
             Connection::choose(plan.request.options.connect.as_deref()).kind(Kind::Input)?;
-        let cache_dir = match plan.request.options.cache_dir.clone() {
-            Some(dir) => dir,
-            None => directories::default_cache_dir().kind(Kind::Host)?,
-        };
+        let cache_dir =
+            directories::cache_dir(plan.request.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = open_mirror(plan, cache_dir.clone(), reporter)?;
         reporter.step(format!(
             "getting the installer of {} from {}",
@@ -111,15 +109,7 @@ fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
         return Ok(());
     }
     let existing = plan.output.all().into_iter().find(|path| path.exists());
-    existing.map_or(Ok(()), |path| {
-        Err(failure(
-            Kind::Input,
-            format!(
-                "{} exists already: use --force to replace it, or another --name or --output-dir",
-                path.display()
-            ),
-        ))
-    })
+    existing.map_or(Ok(()), |path| Err(publish::exists(path)))
 }
 
 fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {

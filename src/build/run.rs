@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use super::evidence;
 use super::guest::{self, Boot};
 use super::manifest::{self, Facts};
-use super::offer::{self, Offer};
+use super::offer::Offer;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::supervise::{Senses, Supervised, Terms, supervise};
 use super::workdir::Lease;
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::host::{self, DomainSpec, Guest, Started};
 use crate::image::finalize::{self, Company};
 use crate::options::Deliver;
@@ -100,7 +101,7 @@ fn domain(plan: &Plan, ground: &Ground, offer: &Offer) -> anyhow::Result<DomainS
     };
     // QEMU's own copy of the console; ours is made of what is read from it.
     let console = ground.work.join("serial.log");
-    let build_id = offer::random()?;
+    let build_id = hex::random()?;
     guest::domain(
         plan,
         ground.accel,

@@ -291,7 +291,7 @@ impl Supervisor<'_> {
         let phase = self.judge.progress().phase();
         if phase != self.phase {
             self.phase = phase;
-            self.reporter.step(phase.doing());
+            self.reporter.step(phase.title());
         }
     }
 }

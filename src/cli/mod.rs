@@ -78,6 +78,10 @@ impl OutputOptions {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Install a template into a disk image
+    ///
+    /// Fetches the installer from the template's install tree, boots it in a guest with the
+    /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
+    /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
     /// Check templates, without building anything
     Check(check::Args),

@@ -98,10 +98,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         .or(configured.output_dir)
         .unwrap_or_else(|| PathBuf::from("."));
     let connection = Connection::choose(connect.as_deref()).kind(Kind::Input)?;
-    let cache_dir = match configured.cache_dir {
-        Some(dir) => dir,
-        None => directories::default_cache_dir().kind(Kind::Host)?,
-    };
+    let cache_dir = directories::cache_dir(configured.cache_dir.as_deref()).kind(Kind::Host)?;
 
     let probe = Probe::take(args.arch);
     let mut findings = look_at_programs(&probe, args.arch);

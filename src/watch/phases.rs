@@ -94,6 +94,19 @@ impl Phase {
         }
     }
 
+    /// What begins with this phase, as a line of progress.
+    pub fn title(self) -> &'static str {
+        match self {
+            Phase::PoweredOn => "starting the guest",
+            Phase::Kernel => "starting the kernel",
+            Phase::Initramfs => "loading the installer",
+            Phase::Stage2 => "starting the installer's system",
+            Phase::Installer => "starting the installer",
+            Phase::Preparing => "preparing the installation",
+            other => other.doing(),
+        }
+    }
+
     /// The share of an install, in percent, that is done when this phase begins. Estimated from
     /// typical network installs; a bar needs an order of magnitude, not a promise.
     pub fn percent_at_start(self) -> u8 {
