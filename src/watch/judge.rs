@@ -72,6 +72,7 @@ pub struct Judge {
     stall: Option<Stall>,
     suspects: Vec<(FailureKind, String)>,
     notes: Vec<String>,
+    last_words: Option<String>,
     decided: bool,
 }
 
@@ -90,6 +91,7 @@ impl Judge {
             stall: None,
             suspects: Vec::new(),
             notes: Vec::new(),
+            last_words: None,
             decided: false,
         }
     }
@@ -141,6 +143,7 @@ impl Judge {
                 self.fetched = true;
                 self.go_on(now, &Signal::Phase(Phase::Initramfs));
             }
+            Witness::LastWords(words) => self.last_words = Some(words.to_owned()),
             Witness::Ended(end) => return Some(self.ended(end)),
             Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
             Witness::Interrupted => {
@@ -340,7 +343,8 @@ impl Judge {
         }
         let doing = self.while_doing();
         if end == End::Crashed {
-            let sentence = format!("the virtual machine crashed {doing}");
+            let what = self.last_words.as_deref();
+            let sentence = format!("{} {doing}", what.unwrap_or("the virtual machine crashed"));
             return self.fail(FailureKind::GuestKilled, sentence, None, false);
         }
         if end == End::Killed && !self.in_order {

@@ -94,6 +94,20 @@ impl Phase {
         }
     }
 
+    /// What is going on in this phase, as a step of the build that a user watches.
+    pub fn title(self) -> &'static str {
+        match self {
+            Phase::PoweredOn => "switching the guest on",
+            Phase::Kernel => "booting the installer's kernel",
+            Phase::Initramfs => "loading the installer",
+            Phase::Stage2 => "starting the installer's system",
+            Phase::Installer => "starting the installer",
+            Phase::Preparing => "preparing the installation",
+            Phase::ShuttingDown => "shutting the guest down",
+            other => other.doing(),
+        }
+    }
+
     /// The share of an install, in percent, that is done when this phase begins. Estimated from
     /// typical network installs; a bar needs an order of magnitude, not a promise.
     pub fn percent_at_start(self) -> u8 {
