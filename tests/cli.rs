@@ -166,7 +166,7 @@ fn options_of_oz_are_understood() {
             command
         });
         // Nothing is wrong but the template.
-        outcome.assert_failed(2, &["broken.tdl:4:", "broken.tdl has an error"]);
+        outcome.assert_failed(2, &["broken.tdl:4:", "broken.tdl has errors"]);
         assert!(!outcome.stderr.contains("Usage"), "{}", outcome.stderr);
     }
 }
@@ -205,7 +205,7 @@ fn configuration_files() {
             "named.toml:2:1",
             "did you mean `memory`?",
         ),
-        ("memory = \"much\"\n", "named.toml:1:10", "integer"),
+        ("memory = \"much\"\n", "named.toml:1:10", "a whole number"),
         ("accel = \"xen\"\n", "named.toml:1:9", "xen"),
         ("memory = \n", "named.toml:1:", ""),
     ] {
@@ -322,8 +322,13 @@ fn the_cache_is_listed_and_emptied() {
         .lines()
         .map(|line| line.split('\t').collect())
         .collect();
-    assert_eq!(lines.len(), 2, "{listed}");
-    for (name, body) in [("vmlinuz", &tree.kernel), ("initrd.img", &tree.initrd)] {
+    assert_eq!(lines.len(), 3, "{listed}");
+    let tree_info = tree.tree_info.as_bytes().to_vec();
+    for (name, body) in [
+        ("vmlinuz", &tree.kernel),
+        ("initrd.img", &tree.initrd),
+        (".treeinfo", &tree_info),
+    ] {
         let fields = lines
             .iter()
             .find(|fields| fields[3].ends_with(name))
@@ -345,13 +350,13 @@ fn the_cache_is_listed_and_emptied() {
     assert!(sent.is_empty(), "{sent:?}");
 
     assert!(cache(&["prune"]).stderr.contains("removed 0 files"));
-    assert_eq!(cache(&["list"]).stdout.lines().count(), 2);
+    assert_eq!(cache(&["list"]).stdout.lines().count(), 3);
     let pruned = cache(&["prune", "--max-size", "0"]);
-    assert!(pruned.stderr.contains("removed 2 files"), "{pruned:?}");
+    assert!(pruned.stderr.contains("removed 3 files"), "{pruned:?}");
     assert_eq!(cache(&["list"]).stdout, "");
     fill();
     let cleared = cache(&["clear"]);
-    assert!(cleared.stderr.contains("removed 2 files"), "{cleared:?}");
+    assert!(cleared.stderr.contains("removed 3 files"), "{cleared:?}");
     assert_eq!(cache(&["list"]).stdout, "");
 }
 

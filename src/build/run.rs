@@ -71,6 +71,10 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         Some(dir) => dir,
         None => directories::default_cache_dir().kind(Kind::Host)?,
     };
+    // The guest's kernel is named to libvirt, which has a directory of its own.
+    let cache_dir = std::path::absolute(&cache_dir)
+        .with_context(|| format!("finding the cache directory {}", cache_dir.display()))
+        .kind(Kind::Input)?;
     let mirror = open_mirror(&plan, cache_dir.clone(), reporter)?;
 
     // The tree is fetched while libvirt is opened: both take seconds when they are cold.

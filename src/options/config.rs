@@ -63,7 +63,7 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
         Diagnostic::error(
             Source { name, text },
             error.span().unwrap_or(0..0),
-            unknown_key(message).unwrap_or_else(|| message.to_string()),
+            unknown_key(message).unwrap_or_else(|| in_words(message)),
         )
         .help("keys are the long options of `ozr install` without the leading `--`")
     })
@@ -79,6 +79,15 @@ fn unknown_key(message: &str) -> Option<String> {
         Some(near) => format!("there is no option `{key}`; did you mean `{near}`?"),
         None => format!("there is no option `{key}`; `ozr install --help` lists them"),
     })
+}
+
+/// Types as people call them.
+fn in_words(message: &str) -> String {
+    ["expected u64", "expected u32"]
+        .iter()
+        .fold(message.to_string(), |text, name| {
+            text.replace(name, "expected a whole number")
+        })
 }
 
 #[cfg(test)]
