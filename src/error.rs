@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::diagnostic::Diagnostic;
+
 /// Why a command failed, as far as its exit status is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -83,6 +85,12 @@ pub fn kind_of(error: &anyhow::Error) -> Option<Kind> {
         .chain()
         .find_map(|cause| cause.downcast_ref::<Failure>())
         .map(|failure| failure.kind)
+}
+
+/// The finding that the error is, if it is one: it names its place itself.
+pub fn finding_of(error: &anyhow::Error) -> Option<&Diagnostic> {
+    let inner = error.downcast_ref::<Failure>().map(|found| &found.error);
+    inner.unwrap_or(error).downcast_ref()
 }
 
 #[cfg(test)]

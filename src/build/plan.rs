@@ -259,8 +259,12 @@ fn plan_guest(
         ));
     }
     let disk_bytes = match &options.disk_size {
-        Some(text) => tdl::size::parse(text)
-            .map_err(|reason| failure(Kind::Input, format!("--disk-size {text}: {reason}")))?,
+        Some(text) => tdl::size::parse(text).map_err(|reason| {
+            failure(
+                Kind::Input,
+                format!("--disk-size: {reason}; {}", tdl::size::HELP),
+            )
+        })?,
         None => request.template.disk_size,
     }
     .unwrap_or(DEFAULT_DISK);

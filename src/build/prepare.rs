@@ -1,6 +1,7 @@
 //! What a build stands on: its directories, libvirt, the installer's files.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -8,7 +9,7 @@ use super::contents::Contents;
 use super::directories;
 use super::plan::Plan;
 use super::runtime::RuntimeDir;
-use super::workdir::{Lease, WorkDir};
+use super::workdir::{self, Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Connection, Host, HostOptions};
 use crate::image::{disk, publish};
@@ -34,7 +35,7 @@ pub struct Ground {
     /// What asks the mirror.
     pub mirror: Mirror,
     /// Sockets and libvirt's private state. Goes after libvirt is closed.
-    pub runtime: RuntimeDir,
+    pub runtime: Arc<RuntimeDir>,
     /// Everything unfinished, beside where the image will be.
     pub work: WorkDir,
 }
@@ -49,16 +50,18 @@ impl Ground {
     pub async fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Ground> {
         check_outputs(plan)?;
         std::fs::create_dir_all(&plan.output.dir)
-            .with_context(|| {
-                format!(
-                    "creating the output directory {}",
-                    plan.output.dir.display()
-                )
-            })
-            .kind(Kind::Input)?;
+            .map_err(|error| workdir::cannot_write(&plan.output.dir, &error))?;
         let (work, leftover) =
             WorkDir::take(&plan.output.dir, &plan.output.stem).kind(Kind::Host)?;
-        let runtime = RuntimeDir::create().kind(Kind::Host)?;
+        if let Some(lease) = &leftover {
+            // At once: should this build fail early, nobody would know of that QEMU any more.
+            reporter.note(format!(
+                "removing what process {} left of an earlier build of `{}`",
+                lease.pid, plan.name
+            ));
+            tokio::task::block_in_place(|| host::remove_abandoned(&lease.runtime_dir))?;
+        }
+        let runtime = Arc::new(RuntimeDir::create().kind(Kind::Host)?);
         let connection =
             Connection::choose(plan.request.options.connect.as_deref()).kind(Kind::Input)?;
         let cache_dir =
@@ -76,11 +79,11 @@ impl Ground {
         };
         let layout = plan.release.tree_layout(plan.arch);
         let (host, tree, contents) = tokio::try_join!(
-            open_host(host_options),
+            open_host(host_options, Arc::clone(&runtime)),
             mirror.install_tree(&plan.tree, plan.arch, &layout),
             gather_contents(plan, &mirror),
         )?;
-        clear_leftovers(plan, &host, leftover, reporter)?;
+        clear_leftovers(plan, &host, leftover.as_ref(), reporter)?;
         let chosen = host::choose(plan.guest.accel, &host.kvm_facts(plan.arch), plan.arch)?;
         if let Some(warning) = &chosen.warning {
             reporter.warn(warning);
@@ -126,12 +129,13 @@ fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::
     Mirror::new(mirror_options, reporter.clone())
 }
 
-/// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds.
-async fn open_host(options: HostOptions) -> anyhow::Result<Host> {
-    tokio::task::spawn_blocking(move || Host::open(&options))
+/// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds. Should the
+/// build end meanwhile, `runtime` goes when the thread is done with it.
+async fn open_host(options: HostOptions, runtime: Arc<RuntimeDir>) -> anyhow::Result<Host> {
+    let (host, _runtime) = tokio::task::spawn_blocking(move || (Host::open(&options), runtime))
         .await
-        .context("opening libvirt")?
-        .kind(Kind::Host)
+        .context("opening libvirt")?;
+    host.kind(Kind::Host)
 }
 
 async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<Contents>> {
@@ -144,24 +148,20 @@ async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<
         .map(Some)
 }
 
-/// Removes what a killed build of this name left, and with `--cleanup` a guest of this name.
+/// Removes the guest that a killed build of this name left, and with `--cleanup` any of this name.
 fn clear_leftovers(
     plan: &Plan,
     host: &Host,
-    leftover: Option<Lease>,
+    leftover: Option<&Lease>,
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
-    if let Some(lease) = leftover {
-        reporter.note(format!(
-            "removing what process {} left of an earlier build of `{}`",
-            lease.pid, plan.name
-        ));
-        host::remove_abandoned(&lease.runtime_dir)?;
-        // A daemon has ended the guest with the process that made it; only what it was told to
-        // keep is left, and that is found below.
-        if lease.uri == host.uri() && host.find(&lease.domain)?.is_some() {
-            host.remove_leftover(&lease.domain)?;
-        }
+    // A daemon has ended the guest with the process that made it; only what it was told to keep
+    // is left.
+    if let Some(lease) = leftover
+        && lease.uri == host.uri()
+        && host.find(&lease.domain)?.is_some()
+    {
+        host.remove_leftover(&lease.domain)?;
     }
     let name = host::domain_name(&plan.name);
     let Some(existing) = host.find(&name)? else {

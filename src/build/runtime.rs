@@ -1,6 +1,7 @@
 //! The build's own short-lived directory: sockets and libvirt's private state.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
@@ -10,7 +11,7 @@ use super::directories;
 #[derive(Debug)]
 pub struct RuntimeDir {
     path: PathBuf,
-    keep: bool,
+    keep: AtomicBool,
 }
 
 impl RuntimeDir {
@@ -26,7 +27,7 @@ impl RuntimeDir {
             .with_context(|| format!("creating a directory in {}", parent.display()))?;
         Ok(RuntimeDir {
             path: dir.keep(),
-            keep: false,
+            keep: AtomicBool::new(false),
         })
     }
 
@@ -36,14 +37,14 @@ impl RuntimeDir {
     }
 
     /// Leaves the directory where it is when this value is dropped.
-    pub fn keep(&mut self) {
-        self.keep = true;
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::SeqCst);
     }
 }
 
 impl Drop for RuntimeDir {
     fn drop(&mut self) {
-        if !self.keep {
+        if !self.keep.load(Ordering::SeqCst) {
             // Nobody is left to tell, and the directory's file system is in memory.
             let _ = std::fs::remove_dir_all(&self.path);
         }

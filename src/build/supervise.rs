@@ -282,6 +282,10 @@ impl Supervisor<'_> {
             }
         };
         let now = self.now();
+        if let Some(words) = &end.detail {
+            // Decides nothing by itself.
+            let _ = self.judge.witness(now, Witness::LastWords(words));
+        }
         self.judge
             .witness(now, Witness::Ended(how))
             .context("judging an install that was judged already")

@@ -55,11 +55,7 @@ impl WorkDir {
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    return Err(error).with_context(|| {
-                        format!("creating the work directory {}", path.display())
-                    });
-                }
+                Err(error) => return Err(cannot_write(output_dir, &error)),
             }
             let lease = OpenOptions::new()
                 .read(true)
@@ -176,6 +172,17 @@ impl WorkDir {
     pub fn keep(&mut self) {
         self.keep = true;
     }
+}
+
+/// The output directory cannot be made or written.
+pub fn cannot_write(output_dir: &Path, error: &std::io::Error) -> anyhow::Error {
+    failure(
+        Kind::Host,
+        format!(
+            "the output directory {} cannot be written: {error}; choose another --output-dir, or give this user the right",
+            output_dir.display()
+        ),
+    )
 }
 
 impl Drop for WorkDir {

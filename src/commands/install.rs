@@ -45,9 +45,9 @@ fn examples() -> String {
     text
 }
 
-/// How long threads of ours may finish what they do when the command ends: none does anything
-/// that would be missed.
-const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long threads of ours may finish what they do when the command ends. One may be opening
+/// libvirt, which takes seconds where it has to ask QEMU first, and cleans up when it is done.
+const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// `ozr install TEMPLATE`
 #[derive(Debug, clap::Args)]

@@ -79,7 +79,7 @@ pub enum Fault {
         /// What the mirror asked for with `Retry-After`.
         retry_after: Option<Duration>,
     },
-    #[error("{url} ended after {got}{} bytes, before its end{}: the mirror's file or a proxy is broken", of(*.expected), tried(*.tries))]
+    #[error("{url} ended after {got}{} bytes, before its end{}: the mirror's file or a proxy is broken; take another mirror, or try again later", of(*.expected), tried(*.tries))]
     Truncated {
         url: String,
         got: u64,
@@ -90,10 +90,12 @@ pub enum Fault {
         "{url} is a web page, not {what}: a login page or a proxy stands before the mirror, or the address is wrong"
     )]
     WebPage { url: String, what: &'static str },
-    #[error("{url} is not {what}: its first bytes are those of something else")]
+    #[error(
+        "{url} is not {what}: its first bytes are those of something else; check the address in the template"
+    )]
     WrongContent { url: String, what: &'static str },
     #[error(
-        "wrong checksum of {url}: the tree says {expected}, the file has {found}; the mirror is being updated or is broken"
+        "wrong checksum of {url}: the tree says {expected}, the file has {found}; the mirror is being updated or is broken; try again later or take another mirror"
     )]
     Checksum {
         url: String,

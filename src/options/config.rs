@@ -10,6 +10,7 @@ use anyhow::Context;
 
 use super::InstallOptions;
 use crate::diagnostic::{Diagnostic, Source};
+use crate::distro::nearest;
 use crate::error::{Classify, Kind};
 
 /// Where a distribution's or site's settings are.
@@ -58,13 +59,35 @@ fn read(path: &Path) -> anyhow::Result<InstallOptions> {
 /// The first unknown key, wrong value or syntax error, with its place.
 pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
     toml::from_str(text).map_err(|error| {
+        let message = error.message().trim_end();
         Diagnostic::error(
             Source { name, text },
             error.span().unwrap_or(0..0),
-            error.message().trim_end(),
+            unknown_key(message).unwrap_or_else(|| in_words(message)),
         )
         .help("keys are the long options of `ozr install` without the leading `--`")
     })
+}
+
+/// Says in few words what serde says by naming all keys there are: "unknown field `x`, expected
+/// one of `a`, `b`".
+fn unknown_key(message: &str) -> Option<String> {
+    let mut words = message.strip_prefix("unknown field `")?.split('`');
+    let key = words.next()?;
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    Some(match nearest::one(key, &known) {
+        Some(near) => format!("there is no option `{key}`; did you mean `{near}`?"),
+        None => format!("there is no option `{key}`; `ozr install --help` lists them"),
+    })
+}
+
+/// Types as people call them.
+fn in_words(message: &str) -> String {
+    ["expected u64", "expected u32"]
+        .iter()
+        .fold(message.to_string(), |text, name| {
+            text.replace(name, "expected a whole number")
+        })
 }
 
 #[cfg(test)]
@@ -92,7 +115,15 @@ mod tests {
     fn unknown_keys_and_wrong_values_are_named_with_their_place() {
         let finding = parse("memory = 2048\nmemmory = 1\n", "ozr.toml").unwrap_err();
         assert_eq!((finding.line, finding.column), (2, 1));
-        assert!(finding.message.contains("memmory"), "{finding}");
+        assert_eq!(
+            finding.message,
+            "there is no option `memmory`; did you mean `memory`?"
+        );
+        let finding = parse("zzz = 1\n", "ozr.toml").unwrap_err();
+        assert!(
+            finding.message.contains("`ozr install --help`"),
+            "{finding}"
+        );
         let finding = parse("timeout = \"soon\"\n", "ozr.toml").unwrap_err();
         assert_eq!(finding.line, 1);
         assert!(finding.message.contains("90m"), "{finding}");

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::event::{Event, Sink};
 use crate::diagnostic::Severity;
+use crate::error::finding_of;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,9 +97,12 @@ impl Sink for Printer {
     }
 }
 
-/// Prints the one sentence of a failed command.
+/// Prints the one sentence of a failed command, or the finding that ended it.
 pub fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    match finding_of(error) {
+        Some(finding) => eprintln!("{finding}"),
+        None => eprintln!("error: {error:#}"),
+    }
 }
 
 /// Prints a result for scripts: one line on stdout. A reader that went away is no error.

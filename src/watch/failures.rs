@@ -109,7 +109,10 @@ impl FailureKind {
             FailureKind::TimedOut => {
                 "raise the limit with `--timeout`, or look at where it stopped"
             }
-            FailureKind::GuestKilled | FailureKind::Interrupted => return None,
+            FailureKind::GuestKilled => {
+                "start the build again; `dmesg` tells whether the host ran out of memory"
+            }
+            FailureKind::Interrupted => return None,
         })
     }
 }

@@ -72,6 +72,7 @@ pub struct Judge {
     stall: Option<Stall>,
     suspects: Vec<(FailureKind, String)>,
     notes: Vec<String>,
+    last_words: Option<String>,
     decided: bool,
 }
 
@@ -90,6 +91,7 @@ impl Judge {
             stall: None,
             suspects: Vec::new(),
             notes: Vec::new(),
+            last_words: None,
             decided: false,
         }
     }
@@ -141,6 +143,7 @@ impl Judge {
                 self.fetched = true;
                 self.go_on(now, &Signal::Phase(Phase::Initramfs));
             }
+            Witness::LastWords(words) => self.last_words = Some(words.to_owned()),
             Witness::Ended(end) => return Some(self.ended(end)),
             Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
             Witness::Interrupted => {
@@ -222,9 +225,9 @@ impl Judge {
     fn go_on(&mut self, now: Duration, signal: &Signal) {
         self.stall = None;
         // The log and the console tell the same phases, each at its own pace: only a new one
-        // shows that the initramfs has recovered.
+        // shows that the initramfs has recovered. One that gives up shuts down, too.
         if let Some(phase) = self.progress.signal(now, signal)
-            && phase >= Phase::Stage2
+            && (Phase::Stage2..Phase::ShuttingDown).contains(&phase)
         {
             self.suspects.retain(|(kind, _)| !of_the_initramfs(*kind));
         }
@@ -280,7 +283,10 @@ impl Judge {
         if fatal.kind == FailureKind::BootFailed
             && let Some((kind, text)) = self.cause().cloned()
         {
-            let sentence = format!("the guest could not load the installer: {text}");
+            let sentence = match self.missing_kickstart() {
+                Some((found, sentence)) if found == kind => sentence,
+                _ => format!("the guest could not load the installer: {text}"),
+            };
             return Some(self.fail(kind, sentence, None, stop_guest));
         }
         let mut kind = fatal.kind;
@@ -340,7 +346,8 @@ impl Judge {
         }
         let doing = self.while_doing();
         if end == End::Crashed {
-            let sentence = format!("the virtual machine crashed {doing}");
+            let what = self.last_words.as_deref();
+            let sentence = format!("{} {doing}", what.unwrap_or("the virtual machine crashed"));
             return self.fail(FailureKind::GuestKilled, sentence, None, false);
         }
         if end == End::Killed && !self.in_order {
@@ -361,7 +368,6 @@ impl Judge {
 
     /// What is missing for a success.
     fn missing(&self, in_order: bool) -> Option<(FailureKind, String)> {
-        let phase = self.progress.phase();
         if let Some(missing) = self.missing_kickstart() {
             return Some(missing);
         }
@@ -386,19 +392,11 @@ impl Judge {
                 format!("the guest fetched the kickstart, but the installer never started{cause}");
             return Some((kind, sentence));
         }
-        let last = self
-            .progress
-            .phases(Duration::ZERO)
-            .iter()
-            .rev()
-            .map(|time| time.phase)
-            .find(|phase| *phase != Phase::ShuttingDown)
-            .unwrap_or(phase);
         let (kind, cause) = match self.cause() {
             Some((kind, text)) => (*kind, format!(": {text}")),
             None => (FailureKind::Unfinished, String::new()),
         };
-        let far = as_noun(last);
+        let far = as_noun(self.furthest());
         let sentence =
             format!("the guest powered off without finishing; it came as far as {far}{cause}");
         Some((kind, sentence))
@@ -416,6 +414,17 @@ impl Judge {
             .any(|time| phases.contains(&time.phase))
     }
 
+    /// The last phase before the guest shut down.
+    fn furthest(&self) -> Phase {
+        self.progress
+            .phases(Duration::ZERO)
+            .iter()
+            .rev()
+            .map(|time| time.phase)
+            .find(|phase| *phase != Phase::ShuttingDown)
+            .unwrap_or_else(|| self.progress.phase())
+    }
+
     fn missing_kickstart(&self) -> Option<(FailureKind, String)> {
         let had = match self.expectations.delivery {
             Delivery::Http => self.fetched,
@@ -428,7 +437,7 @@ impl Judge {
             Delivery::Http => "fetched",
             Delivery::Initrd => "found",
         };
-        let far = match self.progress.phase() {
+        let far = match self.furthest() {
             Phase::PoweredOn => "nothing at all came from its console",
             Phase::Kernel => "its kernel started, and no sign of the installer followed",
             Phase::Initramfs => "it came as far as the initramfs",

@@ -354,6 +354,39 @@ fn a_guest_without_its_second_stage_says_why() {
     assert!(failed.sentence.contains("the installer never started"));
 }
 
+/// With `rd.emergency=poweroff` it shuts down at once, before its failure is decided.
+#[test]
+fn an_initramfs_that_gives_up_and_shuts_down_says_why() {
+    let end = "[ 28.6] dracut-initqueue[1]: Warning: Could not boot.
+        Boot has failed. To debug this issue add \"rd.shell rd.debug\" to the kernel command line.
+        [ 29.0] reboot: Power down
+        <shutdown by guest>";
+    let never = failure(
+        OVER_HTTP,
+        &format!(
+            "{BOOT}
+            dracut-initqueue[1]: curl: (7) Failed to connect to 192.0.2.1 port 9 after 7 ms
+            dracut-initqueue[1]: Warning: anaconda: failed to fetch kickstart from http://192.0.2.1:9/ks
+            {end}"
+        ),
+    );
+    assert_eq!(never.kind, FailureKind::KickstartUnreachable);
+    let says = "the guest never fetched the kickstart; it came as far as the initramfs: \
+                anaconda: failed to fetch kickstart from http://192.0.2.1:9/ks; check ";
+    assert!(never.sentence.starts_with(says), "{}", never.sentence);
+    let stage2 = failure(
+        OVER_HTTP,
+        &format!(
+            "{BOOT}<fetched>
+            dracut-initqueue[1]: Warning: anaconda: failed to fetch stage2 from http://192.0.2.1/os
+            {end}"
+        ),
+    );
+    assert_eq!(stage2.kind, FailureKind::Stage2Unavailable);
+    let says = "the guest could not load the installer: anaconda: failed to fetch stage2 from";
+    assert!(stage2.sentence.starts_with(says), "{}", stage2.sentence);
+}
+
 #[test]
 fn a_kernel_panic_is_named() {
     let story = "[ 1.0] Linux version 5\n[ 2.0] Kernel panic - not syncing: no init found\n<quiet>";

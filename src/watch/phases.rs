@@ -94,15 +94,16 @@ impl Phase {
         }
     }
 
-    /// What begins with this phase, as a line of progress.
+    /// What is going on in this phase, as a step of the build that a user watches.
     pub fn title(self) -> &'static str {
         match self {
-            Phase::PoweredOn => "starting the guest",
-            Phase::Kernel => "starting the kernel",
+            Phase::PoweredOn => "switching the guest on",
+            Phase::Kernel => "booting the installer's kernel",
             Phase::Initramfs => "loading the installer",
             Phase::Stage2 => "starting the installer's system",
             Phase::Installer => "starting the installer",
             Phase::Preparing => "preparing the installation",
+            Phase::ShuttingDown => "shutting the guest down",
             other => other.doing(),
         }
     }

@@ -49,6 +49,8 @@ pub enum Witness<'a> {
     Log(&'a Record),
     /// Our server handed the kickstart to the guest, whole.
     KickstartFetched,
+    /// What the hypervisor says of the guest's end, which is to follow.
+    LastWords(&'a str),
     /// The guest ended.
     Ended(End),
     /// The time limit, which is given, was reached.

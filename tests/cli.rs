@@ -1,0 +1,421 @@
+//! The command line as people and scripts meet it: the real program, its statuses and its words.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use support::mirror::{Tree, sha256};
+use support::site::{Outcome, Site, kickstart, run};
+
+/// Every command, and the program itself.
+const PAGES: [&str; 7] = [
+    "",
+    "install",
+    "check",
+    "cache",
+    "doctor",
+    "man",
+    "completions",
+];
+
+fn ozr(site: &Site, arguments: &[&str]) -> Outcome {
+    let mut command = site.ozr();
+    command.args(arguments);
+    run(command)
+}
+
+/// Writes a template that has an error in its fourth line.
+fn broken_template(site: &Site) -> String {
+    let text = std::fs::read_to_string(site.write_template()).unwrap();
+    let text = text.replace("<name>Rocky-9</name>", "<nmae>Rocky-9</nmae>");
+    site.write("broken.tdl", &text).display().to_string()
+}
+
+#[test]
+fn help_and_version() {
+    let site = Site::bare("help");
+    let version = ozr(&site, &["--version"]);
+    version.assert_done();
+    assert_eq!(
+        version.stdout,
+        format!("ozr {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let help = ozr(&site, &["--help"]);
+    help.assert_done();
+    for page in &PAGES[1..] {
+        assert!(help.stdout.contains(&format!("\n  {page} ")), "{page}");
+        let own = ozr(&site, &[page, "--help"]);
+        own.assert_done();
+        assert!(own.stdout.contains(&format!("Usage: ozr {page}")), "{page}");
+    }
+    assert!(help.stdout.contains("130  interrupted"), "{}", help.stdout);
+    let install = ozr(&site, &["install", "--help"]).stdout;
+    for option in [
+        "--kickstart",
+        "--output-dir",
+        "--name",
+        "--connect",
+        "--accel",
+        "--vcpus",
+        "--memory",
+        "--disk-size",
+        "--firmware",
+        "--network",
+        "--deliver",
+        "--format",
+        "--compress",
+        "--timeout",
+        "--force",
+        "--keep",
+        "--quiet",
+        "--verbose",
+        "--config",
+        "--verbatim",
+        "--no-customize",
+        "--cacert",
+        "--client-cert",
+        "--client-key",
+    ] {
+        assert!(install.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn wrong_command_lines() {
+    let site = Site::bare("wrong");
+    for (arguments, says) in [
+        (vec!["install", "--frobnicate", "x"], "--frobnicate"),
+        (vec!["install"], "<TEMPLATE>"),
+        (vec!["instal", "x"], "install"),
+        (vec!["install", "x", "--accel", "xen"], "tcg"),
+        (vec!["install", "x", "--timeout", "soon"], "90m"),
+        (vec!["install", "x", "--memory", "4GiB"], "--memory"),
+        (vec!["install", "x", "--vcpus", "0"], "--vcpus"),
+        (vec!["install", "x", "--network", "bridge:"], "--network"),
+        (vec!["install", "x", "--client-cert", "y"], "--client-key"),
+        (
+            vec!["install", "x", "-s", "y", "--output-dir", "z"],
+            "--output-dir",
+        ),
+        (vec!["man", "nosuch"], "install, check, cache"),
+        (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
+        (vec!["install", "."], "it is a directory"),
+        (vec![], "Usage: ozr"),
+    ] {
+        let outcome = ozr(&site, &arguments);
+        assert_eq!(outcome.status, 2, "{arguments:?}: {}", outcome.stderr);
+        outcome.assert_failed(2, &[says]);
+    }
+    site.assert_clean(&ozr(&site, &["install", "nosuch.tdl"]), &[]);
+}
+
+#[test]
+fn options_of_oz_are_understood() {
+    let site = Site::bare("oz");
+    let template = broken_template(&site);
+    let config = site.write("oz.toml", "").display().to_string();
+    let kickstart = site.write("test.ks", "").display().to_string();
+    for arguments in [
+        vec![
+            "-a",
+            &kickstart,
+            "-s",
+            "x.dsk",
+            "-t",
+            "1800",
+            "-x",
+            "x.xml",
+            "-f",
+            "-p",
+            "-c",
+            &config,
+            "-d",
+            "4",
+            "-m",
+            "52:54:00:00:00:01",
+            "-n",
+            "virtio",
+            "-b",
+            "virtio",
+            "-u",
+        ],
+        vec![
+            "--auto",
+            &kickstart,
+            "--disk",
+            "x.dsk",
+            "--timeout",
+            "1800",
+            "--xmlfile",
+            "x.xml",
+            "--force-download",
+            "--cleanup",
+            "--config",
+            &config,
+            "--debug",
+            "4",
+            "--customize",
+        ],
+    ] {
+        let outcome = run({
+            let mut command = site.ozr();
+            command.arg("install").args(&arguments).arg(&template);
+            command
+        });
+        // Nothing is wrong but the template.
+        outcome.assert_failed(2, &["broken.tdl:4:", "broken.tdl has errors"]);
+        assert!(!outcome.stderr.contains("Usage"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn configuration_files() {
+    let site = Site::bare("config");
+    let template = site.write_template().display().to_string();
+    let own = site.write("own.ks", &kickstart("")).display().to_string();
+    // What is there already tells where an install would write.
+    for image in ["one.raw", "two.raw"] {
+        std::fs::write(site.out().join(image), "precious").unwrap();
+    }
+    let settings = format!(
+        "# of this site\noutput-dir = {:?}\nkickstart = {own:?}\nname = \"one\"\nformat = \"raw\"\n",
+        site.out()
+    );
+    let named = site.write("named.toml", &settings).display().to_string();
+    let outcome = ozr(&site, &["install", &template, "--config", &named]);
+    outcome.assert_failed(2, &[&site.out().join("one.raw").display().to_string()]);
+    // The command line stands above the file.
+    let outcome = ozr(
+        &site,
+        &["install", &template, "--config", &named, "--name", "two"],
+    );
+    outcome.assert_failed(2, &[&site.out().join("two.raw").display().to_string()]);
+    // The user's own file is found by itself.
+    std::fs::create_dir(site.path("home/ozr")).unwrap();
+    site.write("home/ozr/ozr.toml", &settings);
+    let outcome = ozr(&site, &["install", &template]);
+    outcome.assert_failed(2, &[&site.out().join("one.raw").display().to_string()]);
+
+    for (text, place, says) in [
+        (
+            "memory = 2048\nmemmory = 1\n",
+            "named.toml:2:1",
+            "did you mean `memory`?",
+        ),
+        ("memory = \"much\"\n", "named.toml:1:10", "a whole number"),
+        ("accel = \"xen\"\n", "named.toml:1:9", "xen"),
+        ("memory = \n", "named.toml:1:", ""),
+    ] {
+        site.write("named.toml", text);
+        for command in [
+            vec!["install", &template, "--config", &named],
+            vec!["cache", "list", "--config", &named],
+        ] {
+            let outcome = ozr(&site, &command);
+            outcome.assert_failed(2, &[place, says, "^", "error: "]);
+            assert_eq!(
+                outcome.stderr.matches("error: ").count(),
+                1,
+                "{}",
+                outcome.stderr
+            );
+        }
+    }
+    let missing = site.path("missing.toml").display().to_string();
+    let outcome = ozr(&site, &["install", &template, "--config", &missing]);
+    outcome.assert_failed(2, &[&missing, "No such file"]);
+    site.assert_clean(&outcome, &[]);
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let site = Site::bare("stdin");
+    let outcome = ozr(&site, &["install", "-", "-k", "-"]);
+    outcome.assert_failed(2, &["<stdin>"]);
+
+    let template = std::fs::read(site.write_template()).unwrap();
+    let mut command = site.ozr();
+    let mut child = command
+        .args(["install", "-", "-k", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&template).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("cannot both come from standard input"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn check_looks_at_every_template() {
+    let site = Site::bare("check");
+    let good = site.write_template().display().to_string();
+    let bad = broken_template(&site);
+    let one = ozr(&site, &["check", &good]);
+    one.assert_done();
+    assert_eq!(one.stdout, "");
+    assert_eq!(one.stderr, format!("note: {good}: no error\n"));
+    let quiet = ozr(&site, &["check", "-q", &good]);
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (0, ""));
+
+    let missing = site.path("missing.tdl").display().to_string();
+    let all = ozr(&site, &["check", &bad, &missing, &good]);
+    all.assert_failed(
+        2,
+        &[
+            "broken.tdl:4:",
+            "did you mean",
+            &format!("reading the template {missing}"),
+            &format!("{good}: no error"),
+            "2 of 3 templates are wrong",
+        ],
+    );
+    assert_eq!(site.mirror.requests().len(), 0, "nothing is fetched");
+}
+
+#[test]
+fn the_cache_is_listed_and_emptied() {
+    let site = Site::bare("cache");
+    let dir = site.path("cache").display().to_string();
+    let cache = |arguments: &[&str]| {
+        let mut command = site.ozr();
+        command
+            .arg("cache")
+            .args(arguments)
+            .args(["--cache-dir", &dir]);
+        let outcome = run(command);
+        outcome.assert_done();
+        outcome
+    };
+    assert_eq!(cache(&["list"]).stdout, "");
+    let absent = ozr(
+        &site,
+        &["cache", "list", "--cache-dir", &format!("{dir}/absent")],
+    );
+    absent.assert_done();
+    assert!(absent.stderr.contains("there is no cache"));
+
+    // A build that gets as far as its network has filled the cache.
+    let tree = Tree::new(500_000);
+    tree.serve(&site.mirror);
+    let fill = || {
+        let mut command = site.install(&kickstart(""));
+        let text = std::fs::read_to_string(site.path("template.tdl")).unwrap();
+        site.write("template.tdl", &text.replace("/os/", "/tree/"));
+        command.args(["--network", "bridge:ozr-none0", "--accel", "tcg"]);
+        let outcome = run(command);
+        outcome.assert_failed(3, &["ozr-none0"]);
+        site.assert_clean(&outcome, &[]);
+    };
+    fill();
+    let listed = cache(&["list"]).stdout;
+    let lines: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(lines.len(), 3, "{listed}");
+    let tree_info = tree.tree_info.as_bytes().to_vec();
+    for (name, body) in [
+        ("vmlinuz", &tree.kernel),
+        ("initrd.img", &tree.initrd),
+        (".treeinfo", &tree_info),
+    ] {
+        let fields = lines
+            .iter()
+            .find(|fields| fields[3].ends_with(name))
+            .unwrap();
+        assert_eq!(fields.len(), 5, "{fields:?}");
+        assert_eq!(fields[0], body.len().to_string());
+        assert_eq!(fields[2], sha256(body));
+        assert_eq!(&std::fs::read(fields[4]).unwrap(), body);
+    }
+    // A second build asks whether the tree is as it was, and fetches nothing.
+    site.mirror.forget();
+    fill();
+    let sent: Vec<_> = site
+        .mirror
+        .requests()
+        .into_iter()
+        .filter(|request| request.method == "GET" && request.status == 200)
+        .collect();
+    assert!(sent.is_empty(), "{sent:?}");
+
+    assert!(cache(&["prune"]).stderr.contains("removed 0 files"));
+    assert_eq!(cache(&["list"]).stdout.lines().count(), 3);
+    let pruned = cache(&["prune", "--max-size", "0"]);
+    assert!(pruned.stderr.contains("removed 3 files"), "{pruned:?}");
+    assert_eq!(cache(&["list"]).stdout, "");
+    fill();
+    let cleared = cache(&["clear"]);
+    assert!(cleared.stderr.contains("removed 3 files"), "{cleared:?}");
+    assert_eq!(cache(&["list"]).stdout, "");
+}
+
+#[test]
+fn manual_pages() {
+    let site = Site::bare("man");
+    for page in PAGES {
+        let arguments: Vec<&str> = ["man", page]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect();
+        let outcome = ozr(&site, &arguments);
+        outcome.assert_done();
+        assert!(outcome.stdout.contains(".TH "), "{page}");
+        let path = site.write("page.1", &outcome.stdout);
+        let Ok(rendered) = Command::new("man")
+            .args(["--warnings", "-l"])
+            .arg(&path)
+            .env("LC_ALL", "C.UTF-8")
+            .env("MANWIDTH", "80")
+            .output()
+        else {
+            eprintln!("skipped: there is no `man` here");
+            return;
+        };
+        assert!(rendered.status.success(), "{page}: {rendered:?}");
+        assert_eq!(String::from_utf8_lossy(&rendered.stderr), "", "{page}");
+        let text = String::from_utf8_lossy(&rendered.stdout);
+        assert!(text.contains("SYNOPSIS"), "{page}: {text}");
+    }
+    let whole = ozr(&site, &["man"]).stdout;
+    for section in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
+        assert!(whole.contains(section), "{section}");
+    }
+}
+
+#[test]
+fn completions() {
+    let site = Site::bare("completions");
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = ozr(&site, &["completions", shell]);
+        outcome.assert_done();
+        assert!(outcome.stdout.contains("output-dir"), "{shell}");
+        let script = site.write("script", &outcome.stdout);
+        match Command::new(shell).arg("-n").arg(&script).output() {
+            Ok(parsed) => assert!(parsed.status.success(), "{shell}: {parsed:?}"),
+            Err(_) => eprintln!("not parsed: there is no {shell} here"),
+        }
+    }
+    // What bash offers after `ozr inst`.
+    let script = site.write("ozr.bash", &ozr(&site, &["completions", "bash"]).stdout);
+    let offered = Command::new("bash")
+        .args(["-c", "source \"$1\"; COMP_WORDS=(ozr inst); COMP_CWORD=1; _ozr ozr inst ozr; echo \"${COMPREPLY[@]}\"", "bash"])
+        .arg(&script)
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&offered.stdout).trim(),
+        "install",
+        "{offered:?}"
+    );
+}

@@ -1,0 +1,723 @@
+//! What a tired admin sees when a build fails: the exit status, one sentence that names the cause
+//! and the next step, and nothing left behind. Every failure is a real one, of the real program.
+
+mod support;
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use support::disk::Disk;
+use support::mirror::Fault;
+use support::site::{Outcome, Running, Site, kickstart, run, start};
+
+/// Makes the stand-in's initramfs give up after 3 seconds.
+const GIVE_UP_SOON: &str = "rd.retry=3";
+
+/// What ozr says when the installer's first line has come.
+const INSTALLER_STARTS: &str = "] starting the installer\n";
+
+/// What ozr says before a guest starts.
+const GUEST_STARTS: &str = "] starting the guest";
+
+/// The one sentence at the end; findings above it name their places.
+fn sentence(outcome: &Outcome) -> &str {
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let errors: Vec<&str> = lines
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| {
+            !lines
+                .get(at + 1)
+                .is_some_and(|next| next.starts_with(" --> "))
+        })
+        .filter_map(|(_, line)| line.strip_prefix("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap();
+    assert_eq!(last, format!("error: {}", errors[0]), "{}", outcome.stderr);
+    errors[0]
+}
+
+/// The sentence says all of these.
+fn assert_says(outcome: &Outcome, words: &[&str]) {
+    let sentence = sentence(outcome);
+    for word in words {
+        assert!(
+            sentence.contains(word),
+            "`{word}` is not in: {sentence}\n{}",
+            outcome.stderr
+        );
+    }
+}
+
+/// ozr refused before it started a guest, and left nothing.
+fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
+    println!("{}", outcome.stderr.lines().last().unwrap());
+    outcome.assert_failed(status, &[]);
+    assert_says(outcome, words);
+    assert!(!outcome.stderr.contains(GUEST_STARTS), "{}", outcome.stderr);
+    site.assert_clean(outcome, &[]);
+}
+
+/// The build failed in the guest: the sentence says why and where the rest is, and that rest is
+/// all that is left.
+fn assert_build_failed(site: &Site, outcome: &Outcome, words: &[&str]) {
+    println!("{}", outcome.stderr.lines().last().unwrap());
+    outcome.assert_failed(1, &[]);
+    let failed = site.output("failed");
+    assert_says(outcome, words);
+    assert_says(outcome, &[&failed.display().to_string()]);
+    site.assert_clean(outcome, &["failed"]);
+    let reason = std::fs::read_to_string(failed.join("reason.txt")).unwrap();
+    assert!(
+        sentence(outcome).starts_with(reason.trim_end()),
+        "{reason:?}: {}",
+        outcome.stderr
+    );
+    for file in [
+        "reason.txt",
+        "console.log",
+        "kickstart.ks",
+        "domain.xml",
+        "access.log",
+    ] {
+        let path = failed.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            !text.contains("test-only"),
+            "{file} holds the root password"
+        );
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read {file}");
+    }
+    assert!(!outcome.stderr.contains("test-only"), "{}", outcome.stderr);
+}
+
+/// The guest was destroyed when its failure was known: it did not come to switch itself off.
+fn assert_not_waited_for(site: &Site) {
+    let console = std::fs::read_to_string(site.output("failed").join("console.log")).unwrap();
+    assert!(!console.contains("reboot: Power down"), "{console}");
+}
+
+/// An interrupted run leaves nothing at all.
+fn assert_interrupted(site: &Site, outcome: &Outcome, by: &str) {
+    outcome.assert_failed(130, &[]);
+    assert_says(outcome, &["interrupted by", by]);
+    site.assert_clean(outcome, &[]);
+}
+
+/// `ozr cache list` of the site's cache.
+fn cached(site: &Site) -> String {
+    let mut command = site.ozr();
+    command
+        .args(["cache", "list", "--cache-dir"])
+        .arg(site.path("cache"));
+    let outcome = run(command);
+    outcome.assert_done();
+    outcome.stdout
+}
+
+/// Ends the guests of a site that were left running on purpose.
+fn kill_qemus(site: &Site) {
+    for pid in site.qemus() {
+        kill("KILL", pid);
+    }
+}
+
+fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// `ozr install` as the site does it, but to another directory.
+fn install_into(site: &Site, dir: &Path) -> Command {
+    let usual = site.install(&kickstart(""));
+    let mut command = site.ozr();
+    let words = usual.get_args().skip_while(|word| *word != "install");
+    for word in words {
+        command.arg(if word == site.out() {
+            dir.as_os_str()
+        } else {
+            word
+        });
+    }
+    command
+}
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can become another user");
+    }
+    root
+}
+
+// Refused before anything is spent.
+
+#[test]
+fn a_bad_template() {
+    let mut site = Site::bare("bad");
+    site.additions = "<packages><package nam='tree'/></packages>".to_string();
+    let outcome = run(site.install(&kickstart("")));
+    assert_refused(&site, &outcome, 2, &["template.tdl has errors"]);
+    let caret = outcome
+        .stderr
+        .lines()
+        .any(|line| line.trim_start_matches([' ', '|']).starts_with('^'));
+    assert!(caret, "{}", outcome.stderr);
+    outcome.assert_failed(2, &["template.tdl:10:20", "<package nam='tree'/>"]);
+    assert_eq!(site.mirror.requests().len(), 0);
+}
+
+#[test]
+fn a_template_with_an_iso_image() {
+    let site = Site::bare("iso");
+    let text = std::fs::read_to_string(site.write_template()).unwrap();
+    let url = site.mirror.url("/os/").to_string();
+    let text = text.replace(
+        &format!("<install type='url'><url>{url}</url>"),
+        &format!("<install type='iso'><iso>{url}boot.iso</iso>"),
+    );
+    let template = site.write("iso.tdl", &text);
+    let mut command = site.ozr();
+    command
+        .arg("install")
+        .arg(template)
+        .arg("--output-dir")
+        .arg(site.out())
+        .arg("-k")
+        .arg(site.write("test.ks", &kickstart("")));
+    let outcome = run(command);
+    assert_refused(&site, &outcome, 2, &["iso.tdl has an error"]);
+    outcome.assert_failed(
+        2,
+        &[
+            "installing from an ISO image is not possible yet",
+            "iso.tdl:7:1",
+            "use <install type='url'>",
+        ],
+    );
+}
+
+#[test]
+fn hardware_that_is_not_there() {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    if flags
+        .split_ascii_whitespace()
+        .any(|flag| flag == "vmx" || flag == "svm")
+    {
+        eprintln!("skipped: this CPU offers virtualisation");
+        return;
+    }
+    let Some(site) = Site::new("kvm") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--accel", "kvm"]);
+    let outcome = run(command);
+    assert_refused(&site, &outcome, 3, &["KVM", "--accel tcg"]);
+}
+
+#[test]
+fn an_output_directory_that_cannot_be_written() {
+    if !is_root() {
+        return;
+    }
+    let mut site = Site::bare("closed");
+    site.as_user(65534);
+    let closed = site.path("closed");
+    std::fs::create_dir(&closed).unwrap();
+    for dir in [closed.clone(), closed.join("below")] {
+        let outcome = run(install_into(&site, &dir));
+        assert_refused(
+            &site,
+            &outcome,
+            3,
+            &[
+                &dir.display().to_string(),
+                "Permission denied",
+                "--output-dir",
+            ],
+        );
+    }
+    assert_eq!(std::fs::read_dir(&closed).unwrap().count(), 0);
+}
+
+// The mirror.
+
+#[test]
+fn a_mirror_that_is_down() {
+    let site = Site::bare("down");
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let command = site.install(&kickstart(""));
+    let text = std::fs::read_to_string(site.path("template.tdl")).unwrap();
+    let url = format!("http://127.0.0.1:{port}/os/");
+    site.write(
+        "template.tdl",
+        &text.replace(site.mirror.url("/os/").as_str(), &url),
+    );
+    let outcome = run(command);
+    assert_refused(&site, &outcome, 4, &[&url, "refused"]);
+    assert_eq!(cached(&site), "");
+}
+
+#[test]
+fn mirrors_whose_content_is_wrong() {
+    const KERNEL: &str = "/os/images/pxeboot/vmlinuz";
+    let Some(site) = Site::new("wrong") else {
+        return;
+    };
+    let kernel = site.mirror.url(KERNEL).to_string();
+    // Each fault is undone before the next.
+    let refused = |words: &[&str]| {
+        let outcome = run(site.install(&kickstart("")));
+        assert_refused(&site, &outcome, 4, words);
+        let cached = cached(&site);
+        assert!(!cached.contains("vmlinuz"), "{cached}");
+    };
+
+    site.mirror
+        .change(KERNEL, |file| file.always = Some(Fault::CutAt(100_000)));
+    refused(&[&kernel]);
+
+    site.mirror.change(KERNEL, |file| {
+        file.always = None;
+        *file.body.last_mut().unwrap() ^= 1;
+    });
+    refused(&[&kernel, "sha256"]);
+
+    // The installer would miss it only after minutes.
+    site.mirror
+        .change(KERNEL, |file| *file.body.last_mut().unwrap() ^= 1);
+    site.mirror.remove("/os/images/install.img");
+    let outcome = run(site.install(&kickstart("")));
+    assert_refused(&site, &outcome, 4, &["images/install.img", "404"]);
+
+    site.mirror.remove("/os/.treeinfo");
+    site.mirror.remove(KERNEL);
+    let outcome = run({
+        let mut command = site.install(&kickstart(""));
+        command.arg("--refetch");
+        command
+    });
+    assert_refused(
+        &site,
+        &outcome,
+        4,
+        &[site.mirror.url("/os/").as_str(), "404"],
+    );
+}
+
+#[test]
+fn ctrl_c_while_the_mirror_stalls() {
+    let Some(site) = Site::new("stall") else {
+        return;
+    };
+    site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
+        file.always = Some(Fault::StallAt(100_000));
+    });
+    let running = start(site.install(&kickstart("")));
+    site.mirror.wait_for_stall();
+    running.signal("INT");
+    let outcome = running.wait();
+    assert_interrupted(&site, &outcome, "SIGINT");
+    assert!(!outcome.stderr.contains(GUEST_STARTS), "{}", outcome.stderr);
+    let cached = cached(&site);
+    assert!(!cached.contains("vmlinuz"), "{cached}");
+}
+
+// The guest does not get as far as the installer.
+
+#[test]
+fn the_kickstart_is_never_fetched() {
+    let Some(mut site) = Site::new("nofetch") else {
+        return;
+    };
+    site.kernelparam = format!("inst.ks=http://10.0.2.2:9/none.ks {GIVE_UP_SOON}");
+    let outcome = run(site.install(&kickstart("")));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &[
+            "never fetched the kickstart",
+            "http://10.0.2.2:9/none.ks",
+            "--network",
+        ],
+    );
+}
+
+#[test]
+fn stage_2_cannot_be_had() {
+    let Some(mut site) = Site::new("stage2") else {
+        return;
+    };
+    site.kernelparam = format!("inst.stage2=http://10.0.2.2:9/os {GIVE_UP_SOON}");
+    let outcome = run(site.install(&kickstart("")));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &[
+            "could not load the installer",
+            "failed to fetch stage2 from http://10.0.2.2:9/os",
+            "install tree",
+        ],
+    );
+}
+
+// The installer fails.
+
+#[test]
+fn an_unknown_command() {
+    let Some(site) = Site::new("command") else {
+        return;
+    };
+    let text = format!("install\n{}", kickstart(""));
+    let outcome = run(site.install(&text));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &[
+            "installer reported",
+            "line 1",
+            "install",
+            "correct the kickstart",
+        ],
+    );
+    assert_not_waited_for(&site);
+}
+
+#[test]
+fn a_missing_package() {
+    let Some(site) = Site::new("package") else {
+        return;
+    };
+    let outcome = run(site.install(&kickstart("%packages\nno-such-package\n%end\n")));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &["installer reported", "no-such-package", "%packages"],
+    );
+    assert_not_waited_for(&site);
+}
+
+#[test]
+fn no_root_password() {
+    let Some(site) = Site::new("rootpw") else {
+        return;
+    };
+    let text = kickstart("").replace("rootpw --plaintext test-only\n", "");
+    let outcome = run(site.install(&text));
+    assert_build_failed(&site, &outcome, &["Root password", "to the kickstart"]);
+    assert_not_waited_for(&site);
+}
+
+#[test]
+fn a_disk_that_is_too_small() {
+    let Some(site) = Site::new("disk") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--disk-size", "300MB"]);
+    let outcome = run(command);
+    assert_build_failed(&site, &outcome, &["installer reported", "--disk-size"]);
+    assert_not_waited_for(&site);
+}
+
+#[test]
+fn a_script_of_the_kickstart_fails() {
+    let Some(site) = Site::new("post") else {
+        return;
+    };
+    let text = kickstart("%post --erroronfail\necho about to fail\nfalse\n%end\n");
+    let line = text
+        .lines()
+        .position(|line| line.starts_with("%post"))
+        .unwrap()
+        + 1;
+    let outcome = run(site.install(&text));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &[
+            "installer reported",
+            &format!("script at line {line}"),
+            "--log",
+        ],
+    );
+    assert_not_waited_for(&site);
+}
+
+#[test]
+fn a_command_of_the_template_fails() {
+    let Some(mut site) = Site::new("fails") else {
+        return;
+    };
+    site.additions = "<commands><command name='fine'>true</command>\
+                      <command name='x'>exit 3</command></commands>"
+        .to_string();
+    let outcome = run(site.install(&kickstart("")));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &["command \"x\" failed with exit status 3", "template"],
+    );
+    assert_not_waited_for(&site);
+}
+
+// The guest goes astray.
+
+#[test]
+fn a_guest_that_powers_off_early() {
+    let Some(mut site) = Site::new("early") else {
+        return;
+    };
+    site.kernelparam = "standin.fault=poweroff@starting-automated-install".to_string();
+    let outcome = run(site.install(&kickstart("")));
+    assert_build_failed(
+        &site,
+        &outcome,
+        &["powered off without finishing", "came as far as"],
+    );
+}
+
+#[test]
+fn a_kernel_panic() {
+    let Some(mut site) = Site::new("panic") else {
+        return;
+    };
+    site.kernelparam = "standin.fault=panic@starting-automated-install".to_string();
+    let outcome = run(site.install(&kickstart("")));
+    assert_build_failed(&site, &outcome, &["kernel panicked", "console"]);
+}
+
+#[test]
+fn a_guest_that_hangs() {
+    let Some(mut site) = Site::new("hang") else {
+        return;
+    };
+    site.kernelparam = "standin.fault=hang@starting-automated-install".to_string();
+    let mut command = site.install(&kickstart(""));
+    command.args(["--timeout", "60"]);
+    let outcome = run(command);
+    assert_build_failed(
+        &site,
+        &outcome,
+        &["timed out after 1m in phase ", "--timeout"],
+    );
+}
+
+/// And what `--keep` keeps is known to the next build of that name, which ends it, even if it
+/// comes to nothing itself.
+#[test]
+fn a_question_and_the_guest_is_kept() {
+    let Some(mut site) = Site::new("question") else {
+        return;
+    };
+    site.kernelparam = "inst.cmdline=0".to_string();
+    let text = kickstart("%packages\nno-such-package\n%end\n");
+    let mut command = site.install(&text);
+    command.arg("--keep");
+    let kept = run(command);
+    kept.assert_failed(1, &["was left running", "note: "]);
+    assert_says(&kept, &["waits for an answer"]);
+    assert_eq!(site.qemus().len(), 1, "{}", kept.stderr);
+    let note = kept
+        .stderr
+        .lines()
+        .find(|line| line.contains("was left running"))
+        .unwrap();
+    let work = site.out().join(format!(".{}.ozr", site.name));
+    assert!(note.contains(&work.display().to_string()), "{note}");
+    assert!(work.join("disk.qcow2").exists());
+
+    site.mirror.remove("/os/.treeinfo");
+    site.mirror.remove("/os/images/pxeboot/vmlinuz");
+    let next = run(site.install(&text));
+    if next.status != 4 {
+        kill_qemus(&site);
+    }
+    next.assert_failed(4, &[&format!("what process {} left", kept.pid)]);
+    site.assert_clean(&next, &["failed"]);
+    site.assert_clean(&kept, &["failed"]);
+}
+
+#[test]
+fn qemu_is_killed() {
+    let Some(site) = Site::new("killed") else {
+        return;
+    };
+    let mut running = start(site.install(&kickstart("")));
+    running.wait_for(INSTALLER_STARTS);
+    for pid in site.qemus() {
+        kill("KILL", pid);
+    }
+    let outcome = running.wait();
+    assert_build_failed(
+        &site,
+        &outcome,
+        &["QEMU was killed by signal 9", "while", "dmesg"],
+    );
+}
+
+// Somebody stops it.
+
+fn interrupted(name: &str, at: &str, signal: &str) {
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    let mut running: Running = start(site.install(&kickstart("")));
+    running.wait_for(at);
+    assert_eq!(site.qemus().len(), 1);
+    running.signal(signal);
+    assert_interrupted(&site, &running.wait(), &format!("SIG{signal}"));
+}
+
+#[test]
+fn ctrl_c_while_packages_are_installed() {
+    interrupted("int", "] installing packages\n", "INT");
+}
+
+#[test]
+fn sigterm_while_the_kernel_starts() {
+    interrupted("term", "] booting the installer's kernel\n", "TERM");
+}
+
+#[test]
+fn sighup_while_the_installer_starts() {
+    interrupted("hup", INSTALLER_STARTS, "HUP");
+}
+
+/// Nobody can clean up after `kill -9`, but the next build of that name.
+#[test]
+fn ozr_is_killed_and_started_again() {
+    let Some(site) = Site::new("again") else {
+        return;
+    };
+    let mut first = start(site.install(&kickstart("")));
+    first.wait_for("] loading the installer\n");
+    first.signal("KILL");
+    let first = first.wait();
+    assert_eq!(first.status, 128 + 9);
+    assert_eq!(site.qemus().len(), 1, "QEMU has outlived ozr");
+
+    let mut second = start(site.install(&kickstart("")));
+    second.wait_for("] booting the installer's kernel\n");
+    assert_eq!(site.qemus().len(), 1, "the first QEMU is gone");
+    second.signal("INT");
+    let second = second.wait();
+    second.assert_failed(130, &[&format!("what process {} left", first.pid)]);
+    site.assert_clean(&second, &[]);
+    site.assert_clean(&first, &[]);
+}
+
+// What is there already.
+
+#[test]
+fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
+    let Some(site) = Site::new("force") else {
+        return;
+    };
+    let image = site.output("qcow2");
+    std::fs::write(&image, "precious").unwrap();
+    let refused = run(site.install(&kickstart("")));
+    refused.assert_failed(2, &[]);
+    assert_says(
+        &refused,
+        &[&image.display().to_string(), "exists already", "--force"],
+    );
+    site.assert_clean(&refused, &["qcow2"]);
+    assert_eq!(site.mirror.requests().len(), 0);
+    assert_eq!(std::fs::read(&image).unwrap(), b"precious");
+
+    let force = || {
+        let mut command = site.install(&kickstart(""));
+        command.arg("--force");
+        command
+    };
+    site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
+        file.next = vec![Some(Fault::Status(403, Vec::new()))];
+    });
+    let failed = run(force());
+    failed.assert_failed(4, &[]);
+    assert_says(&failed, &["403"]);
+    site.assert_clean(&failed, &["qcow2"]);
+    assert_eq!(std::fs::read(&image).unwrap(), b"precious");
+
+    // What explains an older failure is gone after a success.
+    std::fs::create_dir(site.output("failed")).unwrap();
+    std::fs::write(site.output("failed").join("reason.txt"), "old\n").unwrap();
+    let mut building = start(force());
+    building.wait_for(GUEST_STARTS);
+    let second = run(force());
+    second.assert_failed(3, &[]);
+    assert_says(
+        &second,
+        &[
+            "another build",
+            &format!("process {}", building.pid()),
+            "--name",
+        ],
+    );
+    assert_eq!(std::fs::read(&image).unwrap(), b"precious");
+    let outcome = building.wait();
+    outcome.assert_done();
+    site.assert_clean(
+        &outcome,
+        &[
+            "qcow2",
+            "qcow2.sha256",
+            "manifest.json",
+            "console.log",
+            "served.ks",
+            "xml",
+        ],
+    );
+    assert!(Disk::open(&image).exists("/etc/os-release"));
+}
+
+/// On a daemon a kept guest is in the way of every build of its name, wherever that writes to.
+#[test]
+fn a_leftover_guest_on_the_system_daemon() {
+    const SYSTEM: [&str; 2] = ["--connect", "qemu:///system"];
+    let Some(site) = Site::new("leftover") else {
+        return;
+    };
+    if !support::daemon::start() {
+        return;
+    }
+    let guests = || support::daemon::virsh(&["list", "--all", "--name"]);
+    let mut command = site.install(&format!("install\n{}", kickstart("")));
+    command.args(SYSTEM).arg("--keep");
+    let kept = run(command);
+    kept.assert_failed(1, &["was left running on qemu:///system"]);
+    assert!(guests().contains(&site.name));
+
+    let elsewhere = site.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let install = || {
+        let mut command = install_into(&site, &elsewhere);
+        command.args(SYSTEM);
+        command
+    };
+    let refused = run(install());
+    refused.assert_failed(3, &[]);
+    assert_says(&refused, &[&site.name, "runs already", "use -p"]);
+    let mut command = install();
+    command.arg("-p");
+    let mut running = start(command);
+    running.wait_for("] booting the installer's kernel\n");
+    assert!(guests().contains(&site.name));
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["removing the leftover guest"]);
+    assert!(!guests().contains(&site.name), "{}", guests());
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
