@@ -24,6 +24,7 @@ const BUILTINS: &[Builtin] = builtins![
     "centos-stream-10",
     "centos-stream-8",
     "centos-stream-9",
+    "fedora",
     "fedora-43",
     "fedora-44",
     "oracle-8",
@@ -41,7 +42,7 @@ const BUILTINS: &[Builtin] = builtins![
 /// A kickstart that comes with `ozr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Builtin {
-    /// `FAMILY-RELEASE`, such as `rocky-9`.
+    /// `FAMILY-RELEASE`, such as `rocky-9`; `fedora` for the Fedoras that have none of their own.
     pub name: &'static str,
     text: &'static str,
 }
