@@ -1,15 +1,17 @@
-//! Real guests through the embedded driver: small ones that a boot sector makes, and one Linux.
-//!
-//! The Linux guest needs a kernel with an initrd that runs `OZR_TEST` scripts: see
-//! `linux_writes_to_its_log_port`.
+//! Real guests through the embedded driver and through the system's daemon: small ones that a
+//! boot sector makes, and the install tree's Linux.
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use ozr::build::initrd::{KICKSTART_NAME, append_kickstart};
 use ozr::distro::Arch;
 use ozr::error::{Kind, kind_of};
 use ozr::host::{
@@ -394,34 +396,152 @@ fn the_hosts_facts_are_there() {
     assert_eq!(place.guest_uses.to_string(), "10.0.2.2");
 }
 
-/// A kernel and an initrd from the environment. The initrd must say `OZR-CONSOLE` on ttyS0,
-/// write `OZR-LOG` to the port `org.fedoraproject.anaconda.log.0`, and power off.
-fn linux() -> Option<DirectBoot> {
-    let file = |name| std::env::var_os(name).map(PathBuf::from);
+/// What the tree's initrd runs in place of its own first process: it loads the drivers, says
+/// something on the console and on the log port, and switches off.
+const SCRIPT: &str = "\
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+exec </dev/console >/dev/console 2>&1
+. /lib/standin/devices.sh
+load_drivers
+name_virtio_ports
+echo OZR-CONSOLE
+echo OZR-LOG > /dev/virtio-ports/org.fedoraproject.anaconda.log.0
+poweroff -f
+";
+
+/// The install tree's kernel and initrd, with [`SCRIPT`] appended as a kickstart would be.
+fn linux(dir: &Path) -> Option<DirectBoot> {
+    let pxeboot = support::tree::tree()?.join("os/images/pxeboot");
+    let initrd = dir.join("initrd.img");
+    append_kickstart(&pxeboot.join("initrd.img"), &initrd, SCRIPT.as_bytes()).unwrap();
     Some(DirectBoot {
-        kernel: file("OZR_TEST_KERNEL")?,
-        initrd: file("OZR_TEST_INITRD")?,
-        cmdline: "console=tty0 console=ttyS0,115200 quiet".to_owned(),
+        kernel: pxeboot.join("vmlinuz"),
+        initrd,
+        cmdline: format!(
+            "console=tty0 console=ttyS0,115200 quiet rdinit=/bin/sh -- /{KICKSTART_NAME}"
+        ),
     })
 }
 
-#[tokio::test]
-async fn linux_writes_to_its_log_port() {
-    let Some(boot) = linux() else {
-        println!("skipped: OZR_TEST_KERNEL and OZR_TEST_INITRD name no Linux guest");
-        return;
-    };
-    let (mut spec, _dir) = prepare("linux", &boot_sector(b"", 1, Then::Hang));
+/// Starts the Linux guest and hears it out.
+async fn hear_linux(host: &Host, mut spec: DomainSpec, boot: DirectBoot) {
     spec.memory_mib = 512;
     spec.boot = Some(boot);
-    let mut started = SHARED.host.start(&spec, false).unwrap();
+    let mut started = host.start(&spec, false).unwrap();
     started.guest.resume().unwrap();
     let (console, log) = tokio::join!(
         read_all(&mut started.console),
         read_all(&mut started.log_port)
     );
     let end = within("the end", started.guest.finished()).await;
-    assert_eq!(end.cause, EndCause::Shutdown);
-    assert!(contains(&console, b"OZR-CONSOLE"));
-    assert!(contains(&log, b"OZR-LOG"));
+    let said = String::from_utf8_lossy(&console);
+    assert_eq!(end.cause, EndCause::Shutdown, "{said}");
+    assert!(contains(&console, b"OZR-CONSOLE"), "{said}");
+    assert!(contains(&log, b"OZR-LOG"), "{said}");
+}
+
+#[tokio::test]
+async fn linux_writes_to_its_log_port() {
+    let (spec, dir) = prepare("linux", &boot_sector(b"", 1, Then::Hang));
+    let Some(boot) = linux(dir.path()) else {
+        return;
+    };
+    hear_linux(&SHARED.host, spec, boot).await;
+}
+
+/// The system's daemon, and a guest's directory that QEMU's own user may pass through.
+fn on_the_daemon(name: &str, disk: &[u8]) -> Option<Daemon> {
+    let running = support::daemon::start()?;
+    let options = HostOptions {
+        connection: Connection::Uri("qemu:///system".to_owned()),
+        runtime_dir: std::env::temp_dir(),
+        capability_cache: std::env::temp_dir(),
+    };
+    let host = Host::open(&options).unwrap();
+    let dir = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()
+        .unwrap();
+    let path = dir.path().join("disk <1>,2.raw");
+    fs::write(&path, disk).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let name = format!("ozr-test-{name}-{}", std::process::id());
+    Some(Daemon {
+        spec: spec(&name, &path, &dir.path().join("console.log")),
+        host,
+        dir,
+        running,
+    })
+}
+
+struct Daemon {
+    spec: DomainSpec,
+    host: Host,
+    dir: tempfile::TempDir,
+    running: std::sync::Arc<support::daemon::Daemon>,
+}
+
+/// The console is a pseudo terminal there, whose unread bytes its end throws away.
+#[tokio::test]
+async fn on_the_daemon_last_words_are_heard() {
+    let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n";
+    for times in [1, 2, 300] {
+        let Some(daemon) = on_the_daemon("words", &boot_sector(line, times, Then::PowerOff)) else {
+            return;
+        };
+        let mut started = daemon.host.start(&daemon.spec, false).unwrap();
+        started.guest.resume().unwrap();
+        let said = read_all(&mut started.console).await;
+        assert_eq!(read_all(&mut started.log_port).await, b"");
+        let end = within("the end", started.guest.finished()).await;
+        assert_eq!(end.cause, EndCause::Shutdown);
+        let wanted = line.repeat(usize::from(times));
+        assert!(
+            said.ends_with(&wanted),
+            "{times}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+}
+
+#[tokio::test]
+async fn on_the_daemon_qemus_user_gets_the_builds_own_files_for_a_while() {
+    use std::os::unix::fs::MetadataExt;
+
+    let Some(mut daemon) = on_the_daemon("files", &boot_sector(b"READY", 1, Then::Hang)) else {
+        return;
+    };
+    daemon.spec.firmware = Firmware::Uefi;
+    let (dir, disk) = (daemon.dir.path(), daemon.spec.disk.path.clone());
+    let us = rustix::process::geteuid().as_raw();
+    let started = daemon.host.start(&daemon.spec, false).unwrap();
+    let xml = started.guest.live_xml().unwrap();
+    assert!(xml.contains("relabel='no'"), "{xml}");
+    assert!(dir.join("nvram.fd").exists(), "{xml}");
+    assert_eq!(fs::metadata(&disk).unwrap().uid(), us);
+    started.guest.destroy().unwrap();
+    drop(started);
+    for file in [&disk, &daemon.spec.console_log] {
+        let after = fs::metadata(file).unwrap();
+        assert_eq!((after.uid(), after.mode() & 0o777), (us, 0o600), "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn on_the_daemon_linux_writes_to_its_log_port() {
+    let Some(daemon) = on_the_daemon("linux", &boot_sector(b"", 1, Then::Hang)) else {
+        return;
+    };
+    let Some(mut boot) = linux(daemon.dir.path()) else {
+        return;
+    };
+    // The tree may lie where QEMU's user cannot go.
+    let kernel = daemon.dir.path().join("vmlinuz");
+    fs::copy(&boot.kernel, &kernel).unwrap();
+    boot.kernel = kernel;
+    hear_linux(&daemon.host, daemon.spec, boot).await;
+    drop(daemon.running);
 }

@@ -1,6 +1,8 @@
 //! Whole installs through the real thing: `ozr`, libvirt, QEMU, a mirror, and an installer that
 //! does an installer's work. What should be in an image is looked for in the image.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
