@@ -456,7 +456,8 @@ async fn linux_writes_to_its_log_port() {
 fn on_the_daemon(name: &str, disk: &[u8]) -> Option<Daemon> {
     let running = support::daemon::start()?;
     let options = HostOptions {
-        connection: Connection::Uri("qemu:///system".to_owned()),
+        // The embedded driver of this process would take `qemu:///system` for itself.
+        connection: Connection::Uri("qemu+unix:///system".to_owned()),
         runtime_dir: std::env::temp_dir(),
         capability_cache: std::env::temp_dir(),
     };
@@ -528,6 +529,19 @@ async fn on_the_daemon_qemus_user_gets_the_builds_own_files_for_a_while() {
         let after = fs::metadata(file).unwrap();
         assert_eq!((after.uid(), after.mode() & 0o777), (us, 0o600), "{file:?}");
     }
+}
+
+/// Its networks are there for guests without a daemon, too.
+#[test]
+fn on_the_daemon_networks_are_found() {
+    let Some(_daemon) = support::daemon::start() else {
+        return;
+    };
+    let network = Network::Libvirt("ozr-no-such".to_owned());
+    let error = SHARED.host.network_address(&network).unwrap_err();
+    assert_eq!(kind_of(&error), Some(Kind::Host));
+    let text = format!("{error:#}");
+    assert!(text.contains("no network"), "{text}");
 }
 
 #[tokio::test]

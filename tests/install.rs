@@ -349,6 +349,7 @@ fn on_the_session_daemon() {
     if rustix::process::geteuid().is_root() {
         site.as_user(ORDINARY);
     }
+    daemon::open_kvm();
     let mut command = site.install(&kickstart(""));
     command.args(["--connect", "qemu:///session", "--firmware", "uefi"]);
     let outcome = run(command);

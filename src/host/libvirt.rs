@@ -38,7 +38,9 @@ use crate::machine::{Firmware, Network};
 const KEEPALIVE_SECONDS: i32 = 5;
 const KEEPALIVE_COUNT: u32 = 5;
 /// Where libvirt's own networks are known when the guest itself runs without a daemon.
-const NETWORKS_URI: &str = "qemu:///system";
+/// With the transport said, for a process that has the embedded driver takes `qemu:///system` for
+/// that one, and misses its `root` (libvirt 9.0).
+const NETWORKS_URI: &str = "qemu+unix:///system";
 
 /// Where and how to open libvirt.
 #[derive(Debug, Clone)]
