@@ -449,6 +449,22 @@ fn on_the_system_daemon_a_closed_directory_is_named() {
     }
 }
 
+/// A guest without a daemon is put on a network that the daemon knows.
+#[test]
+fn on_the_system_daemon_networks_are_found() {
+    let Some(site) = Site::new("network") else {
+        return;
+    };
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--network", "ozr-no-such"]);
+    let outcome = run(command);
+    outcome.assert_failed(3, &["libvirt has no network `ozr-no-such`"]);
+    site.assert_clean(&outcome, &[]);
+}
+
 #[test]
 fn on_the_system_daemon_an_interrupted_build_leaves_nothing() {
     let Some(site) = Site::new("stopped") else {

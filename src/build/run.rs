@@ -24,6 +24,7 @@ use crate::image::finalize::{self, Company};
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
+use crate::machine::Network;
 use crate::mirror::{Credentials, Mirror, MirrorOptions, shown};
 use crate::options::Deliver;
 use crate::secrets::Secrets;
@@ -80,6 +81,7 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         connection: connection.clone(),
         runtime_dir: runtime.path().to_path_buf(),
         capability_cache: cache_dir.join("qemu-capabilities"),
+        libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
     };
     let (host, tree, contents) = tokio::try_join!(
         open_host(host_options),

@@ -38,9 +38,7 @@ use crate::machine::{Firmware, Network};
 const KEEPALIVE_SECONDS: i32 = 5;
 const KEEPALIVE_COUNT: u32 = 5;
 /// Where libvirt's own networks are known when the guest itself runs without a daemon.
-/// With the transport said, for a process that has the embedded driver takes `qemu:///system` for
-/// that one, and misses its `root` (libvirt 9.0).
-const NETWORKS_URI: &str = "qemu+unix:///system";
+const NETWORKS_URI: &str = "qemu:///system";
 
 /// Where and how to open libvirt.
 #[derive(Debug, Clone)]
@@ -53,6 +51,8 @@ pub struct HostOptions {
     pub runtime_dir: PathBuf,
     /// A directory for what libvirt learnt about QEMU; shared by all builds of this user.
     pub capability_cache: PathBuf,
+    /// Whether a guest will be on a network of libvirt's, which the system's daemon knows.
+    pub libvirt_networks: bool,
 }
 
 /// An open libvirt connection. Its functions block; none takes longer than libvirt does.
@@ -62,6 +62,9 @@ pub struct Host {
     runtime_dir: PathBuf,
     root: Option<PrivateRoot>,
     guests: Arc<Guests>,
+    /// The daemon that knows libvirt's networks, or why it does not answer; none where the
+    /// connection itself is to be asked, or nobody.
+    networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
     daemon_user: Option<DaemonUser>,
     /// Guests are created one after the other, see [`reaper::adopting`].
@@ -125,6 +128,11 @@ impl Host {
     /// [`Kind::Host`], with what to do about it.
     pub fn open(options: &HostOptions) -> anyhow::Result<Host> {
         start_event_loop().kind(Kind::Host)?;
+        // First: a process that has the embedded driver passes for a daemon, and reaches no other
+        // (libvirt 9.0, `inside_daemon` in its remote driver).
+        let networks = (options.libvirt_networks && options.connection.runs_as_us()).then(|| {
+            Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| error.message().to_owned())
+        });
         let (root, uri) = match &options.connection {
             Connection::Embedded => {
                 let root = PrivateRoot::create(&options.runtime_dir, &options.capability_cache)?;
@@ -153,6 +161,7 @@ impl Host {
         };
         Ok(Host {
             connect,
+            networks,
             daemon_user,
             connection: options.connection.clone(),
             runtime_dir: options.runtime_dir.clone(),
@@ -307,22 +316,19 @@ impl Host {
     }
 
     fn libvirt_network(&self, name: &str) -> anyhow::Result<super::network::NetworkFacts> {
-        let daemon = if self.connection.runs_as_us() {
-            let daemon = Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| {
-                failure(
+        let connect = match &self.networks {
+            None => &self.connect,
+            Some(Ok(daemon)) => daemon,
+            Some(Err(reason)) => {
+                return Err(failure(
                     Kind::Host,
                     format!(
                         "libvirt's network `{name}` is known to the system's libvirt daemon, \
-                         which does not answer ({}): start it, or use --network user",
-                        error.message()
+                         which does not answer ({reason}): start it, or use --network user"
                     ),
-                )
-            })?;
-            Some(daemon)
-        } else {
-            None
+                ));
+            }
         };
-        let connect = daemon.as_ref().unwrap_or(&self.connect);
         let network = connect.lookup_network_by_name(name).map_err(|error| {
             failure(
                 Kind::Host,
