@@ -142,6 +142,10 @@ mod tests {
         fs::metadata(path).unwrap().mode() & 0o777
     }
 
+    fn has_list(path: &Path) -> bool {
+        rustix::fs::getxattr(path, ACL, &mut [0_u8; 128]).is_ok()
+    }
+
     #[test]
     fn only_this_builds_files_are_lent_and_come_back() {
         let dir = tempfile::tempdir().unwrap();
@@ -165,7 +169,7 @@ mod tests {
             let after = fs::metadata(path).unwrap();
             assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
             assert_eq!(mode(path), 0o600);
-            assert_eq!(removexattr(path, ACL), Err(Errno::NODATA));
+            assert!(!has_list(path));
         }
     }
 
@@ -177,6 +181,6 @@ mod tests {
         let mut lent = Lent::lend(&[&disk], QEMU).unwrap();
         lent.leave();
         drop(lent);
-        removexattr(&disk, ACL).unwrap();
+        assert!(has_list(&disk) || fs::metadata(&disk).unwrap().uid() == QEMU.uid);
     }
 }
