@@ -1,88 +1,22 @@
-//! Real guests through the embedded driver: small ones that a boot sector makes, and one Linux.
-//!
-//! The Linux guest needs a kernel with an initrd that runs `OZR_TEST` scripts: see
-//! `linux_writes_to_its_log_port`.
+//! Real guests through the embedded driver: small ones that a boot sector makes, and the install
+//! tree's Linux.
 
 #![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ozr::distro::Arch;
 use ozr::error::{Kind, kind_of};
 use ozr::host::{
-    Accel, Chipset, Connection, DirectBoot, DiskFormat, DiskSpec, DomainSpec, EndCause, GuestEnd,
-    Host, HostOptions, Mac, Port, Started,
+    Connection, DirectBoot, DomainSpec, EndCause, GuestEnd, Host, HostOptions, Port, Started,
 };
-use ozr::machine::{DiskBus, Firmware, Network};
+use ozr::machine::{Firmware, Network};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-
-/// Nothing here takes a tenth of this on an idle machine; it turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What a boot sector does after it has said its text.
-#[derive(Clone, Copy)]
-enum Then {
-    PowerOff,
-    Reset,
-    Hang,
-}
-
-/// A disk whose boot sector writes `text`, `times` times, to the first serial port.
-fn boot_sector(text: &[u8], times: u16, then: Then) -> Vec<u8> {
-    /// Where the BIOS puts a boot sector.
-    const ORIGIN: u16 = 0x7c00;
-    let [count_low, count_high] = times.to_le_bytes();
-    let mut code = vec![
-        0x31, 0xc0, // xor ax, ax
-        0x8e, 0xd8, // mov ds, ax
-        0xb9, count_low, count_high, // mov cx, times
-    ];
-    let again = code.len();
-    let message_place = code.len() + 1;
-    code.extend([0xbe, 0, 0]); // mov si, message
-    let next = code.len();
-    code.extend([
-        0xac, // lodsb
-        0x84, 0xc0, // test al, al
-        0x74, 0x10, // jz said
-        0x88, 0xc4, // mov ah, al
-        0xba, 0xfd, 0x03, // mov dx, COM1's line status
-        0xec, // wait: in al, dx
-        0xa8, 0x20, // test al, room
-        0x74, 0xfb, // jz wait
-        0x88, 0xe0, // mov al, ah
-        0xba, 0xf8, 0x03, // mov dx, COM1's data
-        0xee, // out dx, al
-    ]);
-    // jmp next; the jump over it above counts to here
-    let back = i8::try_from(next as isize - (code.len() as isize + 2)).unwrap();
-    code.extend([0xeb, back as u8]);
-    let jz = next + 3;
-    code[jz + 1] = u8::try_from(code.len() - (jz + 2)).unwrap();
-    let back = i8::try_from(again as isize - (code.len() as isize + 2)).unwrap();
-    code.extend([0xe2, back as u8]); // loop again
-    code.extend(match then {
-        // SeaBIOS puts q35's power management at 0x600; sleep type 0 is off in QEMU.
-        Then::PowerOff => vec![0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef],
-        // The keyboard controller's reset line.
-        Then::Reset => vec![0xb0, 0xfe, 0xe6, 0x64],
-        Then::Hang => vec![],
-    });
-    code.extend([0xf4, 0xeb, 0xfd]); // hlt; jmp back to it
-    let message = ORIGIN + u16::try_from(code.len()).unwrap();
-    code[message_place..message_place + 2].copy_from_slice(&message.to_le_bytes());
-    code.extend(text);
-    code.push(0);
-    assert!(code.len() <= 510, "the text is too long");
-    code.resize(510, 0);
-    code.extend([0x55, 0xaa]);
-    // QEMU wants whole clusters of some formats; a mebibyte does for all.
-    code.resize(1024 * 1024, 0);
-    code
-}
+use support::small::{Then, boot_sector, contains, hear_linux, linux, read_all, spec, within};
 
 /// The one embedded driver that a process may have, and its directory.
 struct Shared {
@@ -111,34 +45,11 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         connection: Connection::Embedded,
         runtime_dir: dir.clone(),
         capability_cache: base.join("ozr-host-test-capabilities"),
+        libvirt_networks: false,
     };
     let host = Host::open(&options).unwrap();
     Shared { dir, host }
 });
-
-fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
-    DomainSpec {
-        name: name.to_owned(),
-        title: format!("{name} <&\"'ä"),
-        arch: Arch::X86_64,
-        accel: Accel::Tcg,
-        chipset: Chipset::Modern,
-        vcpus: 1,
-        memory_mib: 256,
-        firmware: Firmware::Bios,
-        boot: None,
-        disk: DiskSpec {
-            path: disk.to_owned(),
-            format: DiskFormat::Raw,
-            bus: DiskBus::Virtio,
-        },
-        network: Network::User,
-        nic_model: "virtio".to_owned(),
-        mac: Mac::random().unwrap(),
-        console_log: console_log.to_owned(),
-        build_id: format!("build-{name}"),
-    }
-}
 
 /// A guest from a boot sector, with what a test asks about it.
 struct Small {
@@ -178,24 +89,6 @@ fn qemu_pid(name: &str) -> Pid {
     Pid::from_raw(fs::read_to_string(file).unwrap().trim().parse().unwrap()).unwrap()
 }
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
-    }
-}
-
-async fn read_all(port: &mut Port) -> Vec<u8> {
-    within("reading to the end", async {
-        let mut all = Vec::new();
-        while let Some(bytes) = port.read().await {
-            all.extend(bytes);
-        }
-        all
-    })
-    .await
-}
-
 async fn read_until(port: &mut Port, text: &[u8]) -> Vec<u8> {
     within("reading a text", async {
         let mut all = Vec::new();
@@ -209,10 +102,6 @@ async fn read_until(port: &mut Port, text: &[u8]) -> Vec<u8> {
 
 async fn finished(small: &Small) -> GuestEnd {
     within("the guest's end", small.started.guest.finished()).await
-}
-
-fn contains(all: &[u8], part: &[u8]) -> bool {
-    all.windows(part.len()).any(|window| window == part)
 }
 
 #[tokio::test]
@@ -394,34 +283,11 @@ fn the_hosts_facts_are_there() {
     assert_eq!(place.guest_uses.to_string(), "10.0.2.2");
 }
 
-/// A kernel and an initrd from the environment. The initrd must say `OZR-CONSOLE` on ttyS0,
-/// write `OZR-LOG` to the port `org.fedoraproject.anaconda.log.0`, and power off.
-fn linux() -> Option<DirectBoot> {
-    let file = |name| std::env::var_os(name).map(PathBuf::from);
-    Some(DirectBoot {
-        kernel: file("OZR_TEST_KERNEL")?,
-        initrd: file("OZR_TEST_INITRD")?,
-        cmdline: "console=tty0 console=ttyS0,115200 quiet".to_owned(),
-    })
-}
-
 #[tokio::test]
 async fn linux_writes_to_its_log_port() {
-    let Some(boot) = linux() else {
-        println!("skipped: OZR_TEST_KERNEL and OZR_TEST_INITRD name no Linux guest");
+    let (spec, dir) = prepare("linux", &boot_sector(b"", 1, Then::Hang));
+    let Some(boot) = linux(dir.path()) else {
         return;
     };
-    let (mut spec, _dir) = prepare("linux", &boot_sector(b"", 1, Then::Hang));
-    spec.memory_mib = 512;
-    spec.boot = Some(boot);
-    let mut started = SHARED.host.start(&spec, false).unwrap();
-    started.guest.resume().unwrap();
-    let (console, log) = tokio::join!(
-        read_all(&mut started.console),
-        read_all(&mut started.log_port)
-    );
-    let end = within("the end", started.guest.finished()).await;
-    assert_eq!(end.cause, EndCause::Shutdown);
-    assert!(contains(&console, b"OZR-CONSOLE"));
-    assert!(contains(&log, b"OZR-LOG"));
+    hear_linux(&SHARED.host, spec, boot).await;
 }

@@ -1,12 +1,14 @@
 //! Whole installs through the real thing: `ozr`, libvirt, QEMU, a mirror, and an installer that
 //! does an installer's work. What should be in an image is looked for in the image.
 
-#![allow(clippy::unwrap_used)] // helpers outside of test functions
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use support::daemon;
 use support::disk::Disk;
 use support::guest::Guest;
 use support::site::{Outcome, Site, kickstart, run, start};
@@ -20,6 +22,9 @@ const COMPANY: [&str; 6] = [
     "served.ks",
     "xml",
 ];
+
+/// A user without any rights: `nobody`.
+const ORDINARY: u32 = 65534;
 
 fn manifest(site: &Site) -> serde_json::Value {
     let text = std::fs::read_to_string(site.output("manifest.json")).unwrap();
@@ -347,7 +352,7 @@ fn a_verbatim_kickstart_as_an_ordinary_user() {
         eprintln!("skipped: only root can become another user");
         return;
     }
-    site.as_user(65534);
+    site.as_user(ORDINARY);
     let text = kickstart("%post --erroronfail\necho verbatim > /root/verbatim\n%end\n");
     let mut command = site.install(&text);
     command.args(["--verbatim"]);
@@ -358,16 +363,24 @@ fn a_verbatim_kickstart_as_an_ordinary_user() {
     assert_eq!(disk.text("/root/original-ks.cfg"), text);
 }
 
-/// The user's own daemon, which starts by itself.
+/// An ordinary user's own daemon, which starts by itself. Root has none.
 #[test]
 fn on_the_session_daemon() {
-    let Some(site) = Site::new("session") else {
+    let Some(mut site) = Site::new("session") else {
         return;
     };
+    if rustix::process::geteuid().is_root() {
+        site.as_user(ORDINARY);
+    }
+    daemon::open_kvm();
     let mut command = site.install(&kickstart(""));
-    command.args(["--connect", "qemu:///session"]);
+    command.args(["--connect", "qemu:///session", "--firmware", "uefi"]);
     let outcome = run(command);
     assert_finished(&site, &outcome, "qcow2");
+    for entry in walk(&site.path("home")) {
+        let is_nvram = entry.extension().is_some_and(|ending| ending == "fd");
+        assert!(!is_nvram, "{entry:?} is left");
+    }
     stop_session_daemon(&site);
 }
 
@@ -385,40 +398,183 @@ fn stop_session_daemon(site: &Site) {
     }
 }
 
-/// The system's daemon runs QEMU as a user of its own, which must reach our files and nobody
-/// else's; and the domain that ozr writes down boots the image.
+/// The system's daemon runs QEMU as a user of its own, which must reach this build's files and
+/// nobody else's; and the domain that ozr writes down boots the image.
 #[test]
 fn on_the_system_daemon_and_the_xml_boots() {
     let Some(site) = Site::new("system") else {
         return;
     };
-    if !support::daemon::start() {
+    let Some(_daemon) = daemon::start() else {
         return;
-    }
+    };
+    // The kickstart in the initrd makes a copy of it that is private; UEFI, a file of variables.
+    let mut command = site.install(&kickstart(""));
+    command.args(["--connect", "qemu:///system"]);
+    command.args(["--deliver", "initrd", "--firmware", "uefi"]);
+    let outcome = run(command);
+    assert_finished(&site, &outcome, "qcow2");
+    assert_nothing_on_daemon(&site);
+    assert_all_belong_to(&site, 0);
+
+    daemon::virsh(&["define", &site.output("xml").display().to_string()]);
+    let domain = format!("ozr-{}", site.name);
+    let log = site.path("boot.log");
+    daemon::boot_defined(&domain, &log, "login:");
+    daemon::virsh(&["destroy", &domain]);
+    daemon::virsh(&["undefine", "--nvram", &domain]);
+}
+
+/// A user whom the daemon lets in owns what is built, too.
+#[test]
+fn on_the_system_daemon_as_an_ordinary_user() {
+    let Some(mut site) = Site::new("member") else {
+        return;
+    };
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    let Some(group) = daemon::group_for(ORDINARY) else {
+        eprintln!("skipped: this process cannot become a user whom qemu:///system lets in");
+        return;
+    };
+    site.as_user(ORDINARY);
+    site.in_group(group);
     let mut command = site.install(&kickstart(""));
     command.args(["--connect", "qemu:///system"]);
     let outcome = run(command);
     assert_finished(&site, &outcome, "qcow2");
-    let listed = support::daemon::virsh(&["list", "--all", "--name"]);
-    assert!(!listed.contains(&site.name), "{listed}");
-    // The cache belongs to us as before.
-    for entry in walk(&site.path("cache")) {
-        use std::os::unix::fs::MetadataExt;
-        let meta = std::fs::metadata(&entry).unwrap();
-        assert_eq!(meta.uid(), rustix::process::geteuid().as_raw(), "{entry:?}");
-    }
+    assert_nothing_on_daemon(&site);
+    assert_all_belong_to(&site, ORDINARY);
+}
 
-    support::daemon::virsh(&["define", &site.output("xml").display().to_string()]);
-    let domain = format!("ozr-{}", site.name);
-    let log = site.path("boot.log");
-    support::daemon::boot_defined(&domain, &log, "login:");
-    support::daemon::virsh(&["destroy", &domain]);
-    support::daemon::virsh(&["undefine", &domain]);
+#[test]
+fn on_the_system_daemon_a_closed_directory_is_named() {
+    let Some(site) = Site::new("closed") else {
+        return;
+    };
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    for closed in [site.out(), site.path("cache")] {
+        let mode = |mode| {
+            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o700);
+        let mut command = site.install(&kickstart(""));
+        command.args(["--connect", "qemu:///system"]);
+        let outcome = run(command);
+        let named = format!("chmod o+x {}", closed.display());
+        outcome.assert_failed(3, &[&named, "--output-dir", "--cache-dir"]);
+        site.assert_clean(&outcome, &[]);
+        assert_nothing_on_daemon(&site);
+        mode(0o755);
+    }
+}
+
+/// A guest without a daemon is put on a network that the daemon knows.
+#[test]
+fn on_the_system_daemon_networks_are_found() {
+    let Some(site) = Site::new("network") else {
+        return;
+    };
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--network", "ozr-no-such"]);
+    let outcome = run(command);
+    outcome.assert_failed(3, &["libvirt has no network `ozr-no-such`"]);
+    site.assert_clean(&outcome, &[]);
+}
+
+#[test]
+fn on_the_system_daemon_an_interrupted_build_leaves_nothing() {
+    let Some(site) = Site::new("stopped") else {
+        return;
+    };
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--connect", "qemu:///system", "--firmware", "uefi"]);
+    let mut running = start(command);
+    running.wait_for("Linux version");
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &[]);
+    site.assert_clean(&outcome, &[]);
+    assert_nothing_on_daemon(&site);
+}
+
+/// QEMU outlives its daemon. The next daemon's guest of that name is known as ours.
+#[test]
+fn on_the_system_daemon_the_daemon_is_lost() {
+    let Some(site) = Site::new("lost") else {
+        return;
+    };
+    let Some(daemon) = daemon::start() else {
+        return;
+    };
+    let install = |arguments: &[&str]| {
+        let mut command = site.install(&kickstart(""));
+        command
+            .args(["--connect", "qemu:///system"])
+            .args(arguments);
+        start(command)
+    };
+    let mut running = install(&[]);
+    running.wait_for("Linux version");
+    if !daemon.kill() {
+        eprintln!("skipped: the daemon is not ours to kill");
+        running.signal("INT");
+        running.wait();
+        return;
+    }
+    let outcome = running.wait();
+    outcome.assert_failed(3, &["the connection to libvirt was lost", "-p"]);
+    daemon.restart();
+    install(&[])
+        .wait()
+        .assert_failed(3, &["use -p to remove it"]);
+    let mut running = install(&["-p"]);
+    running.wait_for("Linux version");
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["removing the leftover guest"]);
+    site.assert_clean(&outcome, &[]);
+    assert_nothing_on_daemon(&site);
+}
+
+/// The daemon knows nothing of the site's guest, and neither do its directories.
+fn assert_nothing_on_daemon(site: &Site) {
+    let listed = daemon::virsh(&["list", "--all", "--name"]);
+    assert!(!listed.contains(&site.name), "{listed}");
+    for entry in walk(std::path::Path::new("/var/lib/libvirt/qemu")) {
+        assert!(
+            !entry.display().to_string().contains(&site.name),
+            "{entry:?}"
+        );
+    }
+}
+
+/// Images and caches belong to whoever ran ozr; images are that user's alone.
+fn assert_all_belong_to(site: &Site, uid: u32) {
+    use std::os::unix::fs::MetadataExt;
+    for entry in walk(&site.path("cache"))
+        .into_iter()
+        .chain(walk(&site.out()))
+    {
+        assert_eq!(std::fs::metadata(&entry).unwrap().uid(), uid, "{entry:?}");
+    }
+    let image = std::fs::metadata(site.output("qcow2")).unwrap();
+    assert_eq!(image.mode() & 0o777, 0o600);
 }
 
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     std::fs::read_dir(dir)
-        .unwrap()
+        .into_iter()
+        .flatten()
         .flatten()
         .flat_map(|entry| {
             let path = entry.path();

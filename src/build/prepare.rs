@@ -13,6 +13,7 @@ use super::workdir::{self, Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Connection, Host, HostOptions};
 use crate::image::{disk, publish};
+use crate::machine::Network;
 use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
 use crate::ui::event::Reporter;
 
@@ -76,6 +77,7 @@ impl Ground {
             connection: connection.clone(),
             runtime_dir: runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
+            libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
         };
         let layout = plan.release.tree_layout(plan.arch);
         let (host, tree, contents) = tokio::try_join!(

@@ -275,7 +275,7 @@ impl Supervisor<'_> {
                 return Err(failure(
                     Kind::Host,
                     format!(
-                        "the connection to libvirt was lost{detail} while {}: see its daemon's log, then start the build again",
+                        "the connection to libvirt was lost{detail} while {}: see its daemon's log, then start the build again, with -p if the guest is still there",
                         self.phase.doing()
                     ),
                 ));

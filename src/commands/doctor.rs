@@ -174,6 +174,7 @@ fn look_at_libvirt(
             connection: connection.clone(),
             runtime_dir: runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
+            libvirt_networks: matches!(network, Network::Libvirt(_)),
         })?;
         let versions = host.versions()?;
         Ok((runtime, host, versions))

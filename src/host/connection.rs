@@ -64,12 +64,18 @@ impl Connection {
     }
 
     /// Whether QEMU runs as the user who runs us: with the embedded driver and with the user's
-    /// own daemon, not with the system's.
+    /// own daemon, not with the system's. Root has no daemon of its own: libvirt takes root's
+    /// `qemu:///session` for the system's (libvirt 9.0, `doRemoteOpen`).
     pub fn runs_as_us(&self) -> bool {
+        self.runs_as(rustix::process::geteuid().is_root())
+    }
+
+    fn runs_as(&self, root: bool) -> bool {
         match self {
             Connection::Embedded => true,
             Connection::Uri(uri) => {
-                self.is_local()
+                !root
+                    && self.is_local()
                     && url::Url::parse(uri).is_ok_and(|parsed| parsed.path() == "/session")
             }
         }
@@ -127,8 +133,9 @@ mod tests {
         ];
         for (text, local, ours) in cases {
             assert_eq!(uri(text).is_local(), local, "{text}");
-            assert_eq!(uri(text).runs_as_us(), ours, "{text}");
+            assert_eq!(uri(text).runs_as(false), ours, "{text}");
+            assert!(!uri(text).runs_as(true), "{text}");
         }
-        assert!(Connection::Embedded.is_local() && Connection::Embedded.runs_as_us());
+        assert!(Connection::Embedded.is_local() && Connection::Embedded.runs_as(true));
     }
 }

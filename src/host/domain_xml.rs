@@ -7,7 +7,8 @@ use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
 use super::accel::Accel;
-use super::domain::{Console, DirectBoot, DomainSpec, first_device};
+use super::daemon_user::DaemonUser;
+use super::domain::{Console, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
 use crate::machine::{DiskBus, Firmware, Network};
 
@@ -25,8 +26,10 @@ pub(super) struct Wiring {
     pub(super) log_socket: Option<PathBuf>,
     /// Socket of the VNC server; libvirt's own choice without it.
     pub(super) vnc_socket: Option<PathBuf>,
-    /// User and group to run QEMU as; libvirt's own choice without it.
-    pub(super) run_as: Option<(u32, u32)>,
+    /// The user whom a daemon runs QEMU as; it keeps its hands off our files then.
+    pub(super) run_as: Option<DaemonUser>,
+    /// Where UEFI keeps its variables; libvirt's own choice without it, which outlives the guest.
+    pub(super) nvram: Option<PathBuf>,
 }
 
 /// The transient domain that runs an installer.
@@ -123,7 +126,7 @@ fn domain(
         if has_iothread(spec.disk.bus) {
             text(writer, "iothreads", "1")?;
         }
-        os(writer, spec, install.and(spec.boot.as_ref()))?;
+        os(writer, spec, install.map(|(wiring, _)| wiring))?;
         let features = spec.platform().features;
         if !features.is_empty() {
             nested(writer, "features", &[], |writer| {
@@ -146,8 +149,8 @@ fn domain(
         nested(writer, "devices", &[], |writer| {
             devices(writer, spec, install.map(|(wiring, _)| wiring))
         })?;
-        if let Some((user, group)) = install.and_then(|(wiring, _)| wiring.run_as) {
-            seclabel(writer, user, group)?;
+        if let Some(user) = install.and_then(|(wiring, _)| wiring.run_as) {
+            seclabel(writer, user)?;
         }
         Ok(())
     })
@@ -168,7 +171,7 @@ fn metadata(writer: &mut Xml, marker: &Marker) -> io::Result<()> {
     })
 }
 
-fn os(writer: &mut Xml, spec: &DomainSpec, boot: Option<&DirectBoot>) -> io::Result<()> {
+fn os(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
     let machine = spec.platform().machine;
     let firmware: &[(&str, &str)] = match spec.firmware {
         Firmware::Bios => &[],
@@ -189,7 +192,11 @@ fn os(writer: &mut Xml, spec: &DomainSpec, boot: Option<&DirectBoot>) -> io::Res
                         empty(writer, "feature", &[("enabled", "no"), ("name", name)])
                     })
             })?;
+            if let Some(nvram) = install.and_then(|wiring| wiring.nvram.as_ref()) {
+                text(writer, "nvram", &path(nvram))?;
+            }
         }
+        let boot = install.and(spec.boot.as_ref());
         if let Some(boot) = boot {
             text(writer, "kernel", &path(&boot.kernel))?;
             text(writer, "initrd", &path(&boot.initrd))?;
@@ -320,20 +327,20 @@ fn console(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io:
         }
         if install.is_some() {
             let log = path(&spec.console_log);
-            empty(writer, "log", &[("file", &log), ("append", "off")])?;
+            // The file is there, empty, and ours. virtlogd would make another one of root's without
+            // `append`.
+            empty(writer, "log", &[("file", &log), ("append", "on")])?;
         }
         empty(writer, "target", &[("type", target), ("port", "0")])
     })
 }
 
-/// Runs QEMU as this user and leaves every file's owner as it is. libvirt would otherwise give
-/// the disk, kernel and initrd to its own user while the guest runs, though other builds share
-/// the cached ones, and give them back to root afterwards where the file system keeps no
-/// `trusted.*` attributes.
-fn seclabel(writer: &mut Xml, user: u32, group: u32) -> io::Result<()> {
+/// Runs QEMU as the user whom the daemon would run it as anyway, and leaves every file's owner as
+/// it is; see [`super::lending`].
+fn seclabel(writer: &mut Xml, user: DaemonUser) -> io::Result<()> {
     let label = [("type", "static"), ("model", "dac"), ("relabel", "no")];
     nested(writer, "seclabel", &label, |writer| {
-        text(writer, "label", &format!("+{user}:+{group}"))
+        text(writer, "label", &user.label())
     })
 }
 
@@ -341,7 +348,7 @@ fn seclabel(writer: &mut Xml, user: u32, group: u32) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::distro::Arch;
-    use crate::host::domain::{Chipset, DiskFormat, DiskSpec};
+    use crate::host::domain::{Chipset, DirectBoot, DiskFormat, DiskSpec};
 
     fn spec() -> DomainSpec {
         DomainSpec {
@@ -386,6 +393,7 @@ mod tests {
             log_socket: Some("/r/log".into()),
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
+            nvram: None,
         };
         let want = r#"<domain type="qemu">
   <name>ozr-a</name>
@@ -424,7 +432,7 @@ mod tests {
     </interface>
     <serial type="unix">
       <source mode="bind" path="/r/console"/>
-      <log file="/w/console.log" append="off"/>
+      <log file="/w/console.log" append="on"/>
       <target type="isa-serial" port="0"/>
     </serial>
     <channel type="unix">
@@ -471,7 +479,11 @@ mod tests {
             let mut spec = base.clone();
             change(&mut spec);
             let wiring = Wiring {
-                run_as: Some((1000, 100)),
+                run_as: Some(DaemonUser {
+                    uid: 1000,
+                    gid: 100,
+                }),
+                nvram: Some("/w/nvram.fd".into()),
                 ..Wiring::default()
             };
             installer_xml(&spec, &wiring, &marker())

@@ -1,7 +1,7 @@
 //! A libvirt connection, and starting guests with it.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,10 @@ use virt::sys;
 
 use super::accel::KvmFacts;
 use super::connection::Connection;
+use super::daemon_user::DaemonUser;
 use super::domain::DomainSpec;
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
+use super::lending::Lent;
 use super::libvirt_events::{
     Guests, Subscription, start_event_loop, unwatch_connection, watch_connection,
 };
@@ -49,6 +51,8 @@ pub struct HostOptions {
     pub runtime_dir: PathBuf,
     /// A directory for what libvirt learnt about QEMU; shared by all builds of this user.
     pub capability_cache: PathBuf,
+    /// Whether a guest will be on a network of libvirt's, which the system's daemon knows.
+    pub libvirt_networks: bool,
 }
 
 /// An open libvirt connection. Its functions block; none takes longer than libvirt does.
@@ -58,6 +62,11 @@ pub struct Host {
     runtime_dir: PathBuf,
     root: Option<PrivateRoot>,
     guests: Arc<Guests>,
+    /// The daemon that knows libvirt's networks, or why it does not answer; none where the
+    /// connection itself is to be asked, or nobody.
+    networks: Option<Result<Connect, String>>,
+    /// Whom a daemon of this host runs QEMU as, if not as us.
+    daemon_user: Option<DaemonUser>,
     /// Guests are created one after the other, see [`reaper::adopting`].
     creating: Mutex<()>,
     /// Guests so far, for names of their sockets.
@@ -119,6 +128,11 @@ impl Host {
     /// [`Kind::Host`], with what to do about it.
     pub fn open(options: &HostOptions) -> anyhow::Result<Host> {
         start_event_loop().kind(Kind::Host)?;
+        // First: a process that has the embedded driver passes for a daemon, and reaches no other
+        // (libvirt 9.0, `inside_daemon` in its remote driver).
+        let networks = (options.libvirt_networks && options.connection.runs_as_us()).then(|| {
+            Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| error.message().to_owned())
+        });
         let (root, uri) = match &options.connection {
             Connection::Embedded => {
                 let root = PrivateRoot::create(&options.runtime_dir, &options.capability_cache)?;
@@ -139,8 +153,16 @@ impl Host {
             let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
             watch_connection(&connect, &guests).kind(Kind::Host)?;
         }
+        let daemon_user = if options.connection.is_local() && !options.connection.runs_as_us() {
+            let capabilities = connect.capabilities().map_err(host_error)?;
+            DaemonUser::from_capabilities(&capabilities).kind(Kind::Host)?
+        } else {
+            None
+        };
         Ok(Host {
             connect,
+            networks,
+            daemon_user,
             connection: options.connection.clone(),
             runtime_dir: options.runtime_dir.clone(),
             root,
@@ -294,22 +316,19 @@ impl Host {
     }
 
     fn libvirt_network(&self, name: &str) -> anyhow::Result<super::network::NetworkFacts> {
-        let daemon = if self.connection.runs_as_us() {
-            let daemon = Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| {
-                failure(
+        let connect = match &self.networks {
+            None => &self.connect,
+            Some(Ok(daemon)) => daemon,
+            Some(Err(reason)) => {
+                return Err(failure(
                     Kind::Host,
                     format!(
                         "libvirt's network `{name}` is known to the system's libvirt daemon, \
-                         which does not answer ({}): start it, or use --network user",
-                        error.message()
+                         which does not answer ({reason}): start it, or use --network user"
                     ),
-                )
-            })?;
-            Some(daemon)
-        } else {
-            None
+                ));
+            }
         };
-        let connect = daemon.as_ref().unwrap_or(&self.connect);
         let network = connect.lookup_network_by_name(name).map_err(|error| {
             failure(
                 Kind::Host,
@@ -344,7 +363,11 @@ impl Host {
             network,
             ..spec.clone()
         };
-        let wiring = self.wiring();
+        let wiring = self.wiring(&spec);
+        let lent = match self.daemon_user {
+            Some(user) => Lent::lend(&files(&spec), user).kind(Kind::Host)?,
+            None => Lent::default(),
+        };
         let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id));
         let life = Arc::new(Life::new());
         let domain = self.create(&spec, &xml, keep, &life)?;
@@ -358,16 +381,20 @@ impl Host {
                 return Err(error).kind(Kind::Host);
             }
         };
+        let guest = Guest::new(
+            self.connect.clone(),
+            domain,
+            life,
+            subscription,
+            &spec,
+            lent,
+            self.root.as_ref().map(|root| root.qemu_log(&spec.name)),
+        );
+        if keep {
+            guest.leave();
+        }
         Ok(Started {
-            guest: Guest::new(
-                self.connect.clone(),
-                domain,
-                life,
-                subscription,
-                &spec,
-                keep,
-                self.root.as_ref().map(|root| root.qemu_log(&spec.name)),
-            ),
+            guest,
             console,
             log_port,
         })
@@ -462,16 +489,16 @@ impl Host {
             .transpose()
     }
 
-    fn wiring(&self) -> Wiring {
+    fn wiring(&self, spec: &DomainSpec) -> Wiring {
+        // Where libvirt would put it, it would outlive a transient guest.
+        let nvram = self
+            .is_local()
+            .then(|| spec.disk.path.with_file_name("nvram.fd"));
         if !self.connection.runs_as_us() {
-            // Paths of ours mean nothing to another user's or host's QEMU. With a daemon of this
-            // host, QEMU runs as the user who runs us, so that it reads what we can read and
-            // nothing changes hands; as root, it keeps libvirt's own unprivileged user.
-            let user = rustix::process::getuid();
-            let group = rustix::process::getgid();
+            // Sockets of ours mean nothing to another user's or host's QEMU.
             return Wiring {
-                run_as: (self.is_local() && !user.is_root())
-                    .then(|| (user.as_raw(), group.as_raw())),
+                run_as: self.daemon_user,
+                nvram,
                 ..Wiring::default()
             };
         }
@@ -482,6 +509,7 @@ impl Host {
             log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
             vnc_socket: Some(self.runtime_dir.join(format!("vnc{number}"))),
             run_as: None,
+            nvram,
         }
     }
 
@@ -566,22 +594,18 @@ impl Host {
     fn cannot_create(&self, spec: &DomainSpec, message: &str) -> String {
         let mut text = format!("libvirt cannot create the guest: {message}");
         let denied = message.contains("Permission denied");
+        let obstacle = self
+            .daemon_user
+            .filter(|_| denied)
+            .and_then(|user| obstacle(spec, user));
+        if let Some(obstacle) = obstacle {
+            return obstacle;
+        }
         if denied && !self.connection.runs_as_us() {
-            let mut paths = vec![spec.disk.path.as_path()];
-            if let Some(boot) = &spec.boot {
-                paths.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
-            }
-            match paths.into_iter().find_map(closed_directory) {
-                Some(directory) => text.push_str(&format!(
-                    "; libvirt's QEMU runs as another user, to whom {} is closed: use another \
-                     --output-dir, make it searchable (chmod o+x), or do without --connect",
-                    directory.display()
-                )),
-                None => text.push_str(
-                    "; libvirt's QEMU runs as another user: make the files readable to it, or do \
-                     without --connect",
-                ),
-            }
+            text.push_str(
+                "; libvirt's QEMU runs as another user and may be confined: see its host's audit \
+                 log, use another --output-dir and --cache-dir, or do without --connect",
+            );
         } else if spec.firmware == Firmware::Uefi && message.contains("firmware") {
             text.push_str("; install UEFI firmware (packages ovmf or edk2-ovmf)");
         } else if denied && matches!(spec.network, Network::Bridge(_) | Network::Libvirt(_)) {
@@ -594,24 +618,39 @@ impl Host {
     }
 }
 
-/// The first directory on the way to `path` that not everybody may search.
-fn closed_directory(path: &Path) -> Option<PathBuf> {
-    /// Search permission for others.
-    const SEARCH: u32 = 0o001;
-    let mut parents: Vec<&Path> = path.ancestors().skip(1).collect();
-    parents.reverse();
-    parents
-        .into_iter()
-        .find(|directory| {
-            directory
-                .metadata()
-                .is_ok_and(|data| data.is_dir() && data.permissions().mode() & SEARCH == 0)
-        })
-        .map(Path::to_owned)
+/// The files that a guest is made of, the disk first.
+fn files(spec: &DomainSpec) -> Vec<&Path> {
+    let mut files = vec![spec.disk.path.as_path()];
+    if let Some(boot) = &spec.boot {
+        files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
+    }
+    files
+}
+
+/// What keeps QEMU's user from a guest's files, and what to do about it.
+fn obstacle(spec: &DomainSpec, user: DaemonUser) -> Option<String> {
+    let files = files(spec);
+    if let Some(closed) = files.iter().find_map(|file| user.closed_directory(file)) {
+        return Some(format!(
+            "libvirt's QEMU runs as another user, who may not pass through {0}: make it searchable \
+             (chmod o+x {0}), use another --output-dir or --cache-dir, or do without --connect",
+            closed.display()
+        ));
+    }
+    // What is beside the disk was lent.
+    let shared = files
+        .iter()
+        .filter(|file| file.parent() != spec.disk.path.parent());
+    let closed = shared.into_iter().find(|file| !user.may_read(file))?;
+    Some(format!(
+        "libvirt's QEMU runs as another user, who may not read {0}: make it readable (chmod o+r \
+         {0}), or do without --connect",
+        closed.display()
+    ))
 }
 
 /// The mark on a domain, if it is ours.
-fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
+pub(super) fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
     let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
     match domain.metadata(kind, Some(NAMESPACE), 0) {
         Ok(xml) => Marker::parse(&xml).map(Some).kind(Kind::Host),
@@ -670,16 +709,6 @@ mod tests {
         assert_eq!(version(9_000_000), "9.0.0");
         assert_eq!(version(10_000_002), "10.0.2");
         assert_eq!(version(8_005_001), "8.5.1");
-    }
-
-    #[test]
-    fn the_directory_that_is_closed_to_others_is_found() {
-        let base = tempfile::tempdir().unwrap();
-        let private = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(base.path(), private).unwrap();
-        let found = closed_directory(&base.path().join("a/b")).unwrap();
-        assert!(base.path().starts_with(&found), "{}", found.display());
-        assert_eq!(closed_directory(Path::new("/etc/passwd")), None);
     }
 
     #[test]

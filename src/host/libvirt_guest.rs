@@ -10,7 +10,8 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
-use super::libvirt::host_error;
+use super::lending::Lent;
+use super::libvirt::{host_error, marker};
 use super::libvirt_events::Subscription;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
@@ -19,7 +20,7 @@ use crate::error::{Classify, Kind};
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
 const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
 
-/// A guest. Dropping it ends it, unless it was to be kept or [`Guest::leave`] was called.
+/// A guest. Dropping it ends it, unless [`Guest::leave`] was called.
 ///
 /// Functions that are not `async` block while libvirt answers.
 pub struct Guest {
@@ -28,10 +29,16 @@ pub struct Guest {
     // Before the connection, on which it depends.
     _subscription: Subscription,
     connect: Connect,
+    /// Where the guest is found again when the connection is lost.
+    uri: String,
+    name: String,
+    build_id: String,
     disk_target: &'static str,
     mac: String,
     qemu_log: Option<PathBuf>,
     left: AtomicBool,
+    /// Taken back when QEMU is gone, or is being ended.
+    lent: Lent,
 }
 
 impl std::fmt::Debug for Guest {
@@ -67,18 +74,22 @@ impl Guest {
         life: Arc<Life>,
         subscription: Subscription,
         spec: &DomainSpec,
-        keep: bool,
+        lent: Lent,
         qemu_log: Option<PathBuf>,
     ) -> Self {
         Guest {
             domain,
             life,
             _subscription: subscription,
+            uri: connect.uri().unwrap_or_default(),
+            name: spec.name.clone(),
+            build_id: spec.build_id.clone(),
             connect,
             disk_target: super::domain::first_device(spec.disk.bus),
             mac: spec.mac.to_string(),
             qemu_log,
-            left: AtomicBool::new(keep),
+            left: AtomicBool::new(false),
+            lent,
         }
     }
 
@@ -106,26 +117,34 @@ impl Guest {
     }
 
     /// Ends the guest at once, as pulling the plug does, and waits for QEMU to exit. Nothing to
-    /// do if it has ended.
+    /// do if it has ended. A guest outlives its daemon: if that was lost, its successor is asked.
     ///
     /// # Errors
     /// [`Kind::Host`] when libvirt cannot end it.
     pub fn destroy(&self) -> anyhow::Result<()> {
+        if self.life.is_lost() {
+            return self
+                .destroy_by_successor()
+                .context("ending the guest whose libvirt daemon was lost");
+        }
         if self.life.is_gone() {
             return Ok(());
         }
         self.life.destroying();
-        match self.domain.destroy() {
-            Ok(()) => Ok(()),
-            // It was faster.
-            Err(error)
-                if error.code().is(ErrorNumber::NoDomain)
-                    || error.code().is(ErrorNumber::OperationInvalid) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(host_error(error)).context("ending the guest"),
-        }
+        destroy(&self.domain).context("ending the guest")
+    }
+
+    /// Service managers start a daemon again when it is asked for, and so does libvirt with the
+    /// user's own; it finds the guests of the one before.
+    fn destroy_by_successor(&self) -> anyhow::Result<()> {
+        let connect = Connect::open(Some(&self.uri)).map_err(host_error)?;
+        let domain = match connect.lookup_domain_by_name(&self.name) {
+            Ok(domain) => domain,
+            Err(error) if error.code().is(ErrorNumber::NoDomain) => return Ok(()),
+            Err(error) => return Err(host_error(error)),
+        };
+        let is_ours = marker(&domain)?.is_some_and(|marker| marker.build_id == self.build_id);
+        if is_ours { destroy(&domain) } else { Ok(()) }
     }
 
     /// Does not end the guest when this value is dropped.
@@ -185,11 +204,29 @@ impl Guest {
     }
 }
 
+fn destroy(domain: &Domain) -> anyhow::Result<()> {
+    match domain.destroy() {
+        Ok(()) => Ok(()),
+        // It was faster.
+        Err(error)
+            if error.code().is(ErrorNumber::NoDomain)
+                || error.code().is(ErrorNumber::OperationInvalid) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(host_error(error)),
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         if !self.left.load(Ordering::SeqCst) {
             // Whoever cares for a failure calls `destroy`.
-            let _ = self.destroy();
+            if let Err(error) = self.destroy() {
+                tracing::warn!(guest = %self.name, %error, "ending a guest");
+            }
+        } else if !self.life.is_gone() {
+            self.lent.leave();
         }
     }
 }

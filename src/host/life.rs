@@ -94,6 +94,15 @@ impl Life {
         self.progress.borrow().gone
     }
 
+    /// Whether we cannot know how it ended, for want of a daemon to ask.
+    pub(super) fn is_lost(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress
+            .end
+            .as_ref()
+            .is_some_and(|end| end.cause == EndCause::ConnectionLost)
+    }
+
     /// Waits for the first sign of the end.
     pub(super) async fn ended(&self) -> GuestEnd {
         self.wait(|progress| progress.end.is_some()).await

@@ -3,8 +3,10 @@
 mod abandoned;
 mod accel;
 mod connection;
+mod daemon_user;
 mod domain;
 mod domain_xml;
+mod lending;
 mod libvirt;
 mod libvirt_events;
 mod libvirt_guest;

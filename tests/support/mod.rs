@@ -6,5 +6,6 @@ pub mod disk;
 pub mod guest;
 pub mod mirror;
 pub mod site;
+pub mod small;
 pub mod tls;
 pub mod tree;

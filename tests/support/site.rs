@@ -27,6 +27,7 @@ pub struct Site {
     /// The name of the guest and of the image.
     pub name: String,
     user: Option<u32>,
+    group: Option<u32>,
     /// What stands between the template's `<os>` and `</template>`.
     pub additions: String,
     /// The template's kernelparam.
@@ -85,6 +86,7 @@ impl Site {
             mirror: Mirror::start(),
             name: format!("{name}-{}-{number}", std::process::id()),
             user: None,
+            group: None,
             additions: String::new(),
             kernelparam: String::new(),
             rootpw: None,
@@ -107,6 +109,11 @@ impl Site {
         for sub in ["out", "cache", "home"] {
             std::os::unix::fs::chown(self.path(sub), Some(uid), Some(uid)).unwrap();
         }
+    }
+
+    /// Adds the ordinary user to a group.
+    pub fn in_group(&mut self, gid: u32) {
+        self.group = Some(gid);
     }
 
     /// A path in the site's directory.
@@ -169,9 +176,12 @@ impl Site {
             Some(uid) => {
                 let mut command = Command::new("setpriv");
                 let uid = uid.to_string();
-                command
-                    .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
-                    .arg(self.program_for_all(program));
+                command.args(["--reuid", &uid, "--regid", &uid]);
+                match self.group {
+                    Some(group) => command.args(["--groups", &group.to_string()]),
+                    None => command.arg("--clear-groups"),
+                };
+                command.arg(self.program_for_all(program));
                 command
             }
         };

@@ -1,0 +1,158 @@
+//! The user whom a libvirt daemon runs QEMU as, and what is closed to that user.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+/// A user of this host that is not us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DaemonUser {
+    /// Its number.
+    pub(super) uid: u32,
+    /// Its group's.
+    pub(super) gid: u32,
+}
+
+impl DaemonUser {
+    /// The user in libvirt's capabilities: the base label of its security model `dac`
+    /// (`+64055:+64055`), which stands for `user` and `group` of the daemon's `qemu.conf`. None
+    /// where the daemon cannot change users: it is not root's.
+    ///
+    /// # Errors
+    /// The text is not XML.
+    pub(super) fn from_capabilities(xml: &str) -> anyhow::Result<Option<Self>> {
+        let mut reader = Reader::from_str(xml);
+        let mut element = String::new();
+        let mut in_dac = false;
+        loop {
+            match reader
+                .read_event()
+                .context("parsing libvirt's capabilities")?
+            {
+                Event::Start(start) => element = start.name().as_ref().to_owned(),
+                Event::End(_) => element.clear(),
+                Event::Text(text) => {
+                    let text: &str = text.as_ref();
+                    match element.as_str() {
+                        "model" => in_dac = text == "dac",
+                        // It says the same for each kind of guest.
+                        "baselabel" if in_dac => return Ok(Self::from_label(text)),
+                        _ => {}
+                    }
+                }
+                Event::Eof => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+
+    fn from_label(label: &str) -> Option<Self> {
+        let (user, group) = label.trim().split_once(':')?;
+        let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
+        Some(DaemonUser {
+            uid: number(user)?,
+            gid: number(group)?,
+        })
+    }
+
+    /// As libvirt's label.
+    pub(super) fn label(self) -> String {
+        format!("+{}:+{}", self.uid, self.gid)
+    }
+
+    /// The first directory on the way to `path` that this user may not search. Judged by modes
+    /// alone, so for explaining a refusal, not for making one.
+    pub(super) fn closed_directory(self, path: &Path) -> Option<PathBuf> {
+        const SEARCH: u32 = 1;
+        let mut parents: Vec<&Path> = path.ancestors().skip(1).collect();
+        parents.reverse();
+        let closed = |directory: &&Path| {
+            let data = directory.metadata();
+            data.is_ok_and(|data| !self.may(&data, SEARCH))
+        };
+        parents.into_iter().find(closed).map(Path::to_owned)
+    }
+
+    /// Whether this user may read the file itself, judged likewise.
+    pub(super) fn may_read(self, path: &Path) -> bool {
+        const READ: u32 = 4;
+        path.metadata().is_ok_and(|data| self.may(&data, READ))
+    }
+
+    fn may(self, data: &Metadata, permission: u32) -> bool {
+        /// Where the owner's and the group's bits begin in a mode.
+        const OWNER: u32 = 6;
+        const GROUP: u32 = 3;
+        let shift = if self.uid == 0 {
+            return true;
+        } else if data.uid() == self.uid {
+            OWNER
+        } else if data.gid() == self.gid {
+            GROUP
+        } else {
+            0
+        };
+        data.mode() >> shift & permission != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_user_stands_in_the_capabilities() {
+        let xml = "<capabilities><host><secmodel><model>selinux</model><doi>0</doi>\
+            <baselabel type='kvm'>system_u:system_r:svirt_t:s0</baselabel></secmodel>\
+            <secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+107:+36</baselabel>\
+            </secmodel></host></capabilities>";
+        let user = DaemonUser::from_capabilities(xml).unwrap().unwrap();
+        assert_eq!((user.uid, user.gid), (107, 36));
+        assert_eq!(user.label(), "+107:+36");
+        let none =
+            "<capabilities><host><secmodel><model>none</model></secmodel></host></capabilities>";
+        assert_eq!(DaemonUser::from_capabilities(none).unwrap(), None);
+        assert!(DaemonUser::from_capabilities("<a></b>").is_err());
+        assert_eq!(DaemonUser::from_label("qemu:qemu"), None);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+        let inner = base.path().join("inner");
+        let file = inner.join("file");
+        fs::create_dir(&inner).unwrap();
+        fs::write(&file, "").unwrap();
+        set(base.path(), 0o711).unwrap();
+        set(&inner, 0o700).unwrap();
+        set(&file, 0o600).unwrap();
+        let other = DaemonUser {
+            uid: 64055,
+            gid: 64055,
+        };
+        assert_eq!(other.closed_directory(&file), Some(inner.clone()));
+        set(&inner, 0o711).unwrap();
+        assert_eq!(other.closed_directory(&file), None);
+        assert!(!other.may_read(&file));
+        set(&file, 0o644).unwrap();
+        assert!(other.may_read(&file));
+        // Its own group's bits count, not the others'.
+        let group = fs::metadata(&inner).unwrap().gid();
+        let member = DaemonUser {
+            uid: 64055,
+            gid: group,
+        };
+        set(&inner, 0o701).unwrap();
+        assert_eq!(member.closed_directory(&file), Some(inner));
+        let root = DaemonUser { uid: 0, gid: 0 };
+        assert_eq!(root.closed_directory(&file), None);
+    }
+}

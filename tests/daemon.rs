@@ -1,0 +1,108 @@
+//! Real guests through the system's libvirt daemon. In a test program of their own: a process
+//! that has the embedded driver reaches no daemon.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use ozr::host::{Connection, DomainSpec, EndCause, Host, HostOptions};
+use ozr::machine::Firmware;
+use support::small::{Then, boot_sector, hear_linux, linux, read_all, spec, within};
+
+/// The system's daemon, and a guest's directory that QEMU's own user may pass through.
+fn on_the_daemon(name: &str, disk: &[u8]) -> Option<Daemon> {
+    let running = support::daemon::start()?;
+    let options = HostOptions {
+        connection: Connection::Uri("qemu:///system".to_owned()),
+        runtime_dir: std::env::temp_dir(),
+        capability_cache: std::env::temp_dir(),
+        libvirt_networks: false,
+    };
+    let host = Host::open(&options).unwrap();
+    let dir = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()
+        .unwrap();
+    let path = dir.path().join("disk <1>,2.raw");
+    fs::write(&path, disk).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let name = format!("ozr-test-{name}-{}", std::process::id());
+    Some(Daemon {
+        spec: spec(&name, &path, &dir.path().join("console.log")),
+        host,
+        dir,
+        running,
+    })
+}
+
+struct Daemon {
+    spec: DomainSpec,
+    host: Host,
+    dir: tempfile::TempDir,
+    running: std::sync::Arc<support::daemon::Daemon>,
+}
+
+/// The console is a pseudo terminal there, whose unread bytes its end throws away.
+#[tokio::test]
+async fn on_the_daemon_last_words_are_heard() {
+    let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n";
+    for times in [1, 2, 300] {
+        let Some(daemon) = on_the_daemon("words", &boot_sector(line, times, Then::PowerOff)) else {
+            return;
+        };
+        let mut started = daemon.host.start(&daemon.spec, false).unwrap();
+        started.guest.resume().unwrap();
+        let said = read_all(&mut started.console).await;
+        assert_eq!(read_all(&mut started.log_port).await, b"");
+        let end = within("the end", started.guest.finished()).await;
+        assert_eq!(end.cause, EndCause::Shutdown);
+        let wanted = line.repeat(usize::from(times));
+        assert!(
+            said.ends_with(&wanted),
+            "{times}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+}
+
+#[tokio::test]
+async fn on_the_daemon_qemus_user_gets_the_builds_own_files_for_a_while() {
+    use std::os::unix::fs::MetadataExt;
+
+    let Some(mut daemon) = on_the_daemon("files", &boot_sector(b"READY", 1, Then::Hang)) else {
+        return;
+    };
+    daemon.spec.firmware = Firmware::Uefi;
+    let (dir, disk) = (daemon.dir.path(), daemon.spec.disk.path.clone());
+    let us = rustix::process::geteuid().as_raw();
+    let started = daemon.host.start(&daemon.spec, false).unwrap();
+    let xml = started.guest.live_xml().unwrap();
+    assert!(xml.contains("relabel='no'"), "{xml}");
+    assert!(dir.join("nvram.fd").exists(), "{xml}");
+    assert_eq!(fs::metadata(&disk).unwrap().uid(), us);
+    started.guest.destroy().unwrap();
+    drop(started);
+    for file in [&disk, &daemon.spec.console_log] {
+        let after = fs::metadata(file).unwrap();
+        assert_eq!((after.uid(), after.mode() & 0o777), (us, 0o600), "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn on_the_daemon_linux_writes_to_its_log_port() {
+    let Some(daemon) = on_the_daemon("linux", &boot_sector(b"", 1, Then::Hang)) else {
+        return;
+    };
+    let Some(mut boot) = linux(daemon.dir.path()) else {
+        return;
+    };
+    // The tree may lie where QEMU's user cannot go.
+    let kernel = daemon.dir.path().join("vmlinuz");
+    fs::copy(&boot.kernel, &kernel).unwrap();
+    boot.kernel = kernel;
+    hear_linux(&daemon.host, daemon.spec, boot).await;
+    drop(daemon.running);
+}
