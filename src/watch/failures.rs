@@ -75,7 +75,7 @@ impl FailureKind {
                 "check that the guest's network reaches this host (`--network`), or use `--deliver initrd`"
             }
             FailureKind::KickstartRejected => {
-                "correct the kickstart; `ozr check` names commands that the release does not know"
+                "correct the kickstart; pykickstart's `ksvalidator` names what the release does not know"
             }
             FailureKind::NetworkFailed => {
                 "check `--network`, the `network` line of the kickstart, and that the mirror can be reached from the guest"

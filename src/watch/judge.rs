@@ -304,7 +304,12 @@ impl Judge {
             };
         }
         let sentence = match kind {
-            FailureKind::KernelPanic => format!("the guest's kernel panicked: {message}"),
+            FailureKind::KernelPanic => {
+                // `---[ end Kernel panic` says it all once more.
+                let reason = message.split(" ---[ end").next().unwrap_or_default();
+                let reason = reason.trim_start_matches("Kernel panic - not syncing: ");
+                format!("the guest's kernel panicked: {reason}")
+            }
             FailureKind::BootFailed => format!("the guest could not load the installer: {message}"),
             FailureKind::PoweroffFailed => {
                 "the guest shut down, but could not switch itself off".to_owned()
