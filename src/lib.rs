@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, options, machine, upstream, process, ui::event, diagnostic, error}
+//!                               → {tdl, kickstart, distro, options, machine, upstream, process, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -21,6 +21,7 @@
 //! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`secrets`]: what no log may hold.
+//! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`process`]: the one way to run other programs.
 //! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
@@ -31,6 +32,7 @@ pub mod commands;
 pub mod diagnostic;
 pub mod distro;
 pub mod error;
+pub mod hex;
 pub mod host;
 pub mod image;
 pub mod kickstart;

@@ -2,6 +2,7 @@
 //! and what it said, and none outlives the build.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,14 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         // Messages are parsed and shown; they must not depend on the user's language.
         .env("LC_ALL", "C.UTF-8");
     command
+}
+
+/// Where a program is, as the search path finds it.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 /// Runs a command and returns what it wrote to stdout.

@@ -1,6 +1,8 @@
 //! Whole installs through the real thing: `ozr`, libvirt, QEMU, a mirror, and an installer that
 //! does an installer's work. What should be in an image is looked for in the image.
 
+#![allow(clippy::unwrap_used)] // helpers outside of test functions
+
 mod support;
 
 use std::process::Command;
@@ -70,7 +72,7 @@ fn a_kickstart_with_sources_and_post_and_a_template_that_adds_to_it() {
           <repository name="extra stuff">
             <url>{url}/custom/</url><signed>no</signed><persisted>no</persisted>
           </repository>
-          <repository name="kept"><url>https://mirror.example.com/kept/</url><signed>yes</signed></repository>
+          <repository name="kept"><url>{url}/os/</url><signed>yes</signed></repository>
         </repositories>
         <files>
           <file name="/etc/motd" type="raw">Welcome, "quotes" &amp; $dollars
@@ -159,7 +161,7 @@ echo second >> /root/order</command>
         .unwrap();
     let kept = disk.text(&format!("/etc/yum.repos.d/{kept}"));
     assert!(
-        kept.contains("https://mirror.example.com/kept/") && kept.contains("gpgcheck=1"),
+        kept.contains(&site.guest_url("/os/")) && kept.contains("gpgcheck=1"),
         "{kept}"
     );
     // Nothing of ours is left: not in the kept kickstarts, not beside them.

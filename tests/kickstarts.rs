@@ -15,12 +15,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use ozr::hex;
 use ozr::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
 use ozr::kickstart::builtin;
 use ozr::kickstart::compose::compose;
 use ozr::kickstart::scan::scan;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 const MARK: &str = "ozr-done-0123456789abcdef0123456789abcdef";
 
@@ -386,10 +386,6 @@ impl Machine {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Puts every content on a server; the paths stay what they are without it.
 fn by_url(mut additions: Additions, server: &Server) -> Additions {
     let convert = |body: &mut Body, number: usize| {
@@ -398,7 +394,7 @@ fn by_url(mut additions: Additions, server: &Server) -> Additions {
             let content = std::mem::take(content);
             *body = Body::Url {
                 url: format!("{}{path}", server.url),
-                sha256: hex(&Sha256::digest(&content)),
+                sha256: hex::sha256(&content),
                 size: content.len() as u64,
             };
             server.contents.lock().unwrap().insert(path, content);

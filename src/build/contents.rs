@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
 use crate::mirror::Mirror;
 use crate::serve::{Content, Server};
@@ -36,36 +36,14 @@ impl Contents {
     /// # Errors
     /// Input: a local file cannot be read or is too large. Mirror: a remote one.
     pub async fn gather(template: &Template, base: &Path, mirror: &Mirror) -> anyhow::Result<Self> {
-        let mut contents = Contents {
-            precommands: Vec::new(),
-            files: Vec::new(),
-            commands: Vec::new(),
-        };
-        for command in &template.precommands {
-            let what = format!("precommand `{}`", command.name);
-            let bytes = load(&command.script, base, mirror, &what).await?;
-            contents.precommands.push(Item {
-                name: command.name.clone(),
-                bytes,
-            });
-        }
-        for file in &template.files {
-            let what = format!("file `{}`", file.path);
-            let bytes = load(&file.content, base, mirror, &what).await?;
-            contents.files.push(Item {
-                name: file.path.clone(),
-                bytes,
-            });
-        }
-        for command in &template.commands {
-            let what = format!("command `{}`", command.name);
-            let bytes = load(&command.script, base, mirror, &what).await?;
-            contents.commands.push(Item {
-                name: command.name.clone(),
-                bytes,
-            });
-        }
-        Ok(contents)
+        let precommands = template.precommands.iter().map(|c| (&c.name, &c.script));
+        let files = template.files.iter().map(|f| (&f.path, &f.content));
+        let commands = template.commands.iter().map(|c| (&c.name, &c.script));
+        Ok(Contents {
+            precommands: load_all("precommand", precommands, base, mirror).await?,
+            files: load_all("file", files, base, mirror).await?,
+            commands: load_all("command", commands, base, mirror).await?,
+        })
     }
 
     /// Whether there is nothing to bring to the guest.
@@ -84,7 +62,7 @@ impl Contents {
     ) -> Additions {
         let body = |bytes: Vec<u8>, name: &str| match server {
             Some(server) => {
-                let sha256 = hex(&Sha256::digest(&bytes));
+                let sha256 = hex::sha256(&bytes);
                 let size = bytes.len() as u64;
                 let url = server.add(
                     name,
@@ -130,6 +108,24 @@ impl Contents {
             mark,
         }
     }
+}
+
+/// Loads the contents of all files or commands, `kind` in messages, in their order.
+async fn load_all(
+    kind: &str,
+    entries: impl Iterator<Item = (&String, &Payload)>,
+    base: &Path,
+    mirror: &Mirror,
+) -> anyhow::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    for (name, payload) in entries {
+        let what = format!("{kind} `{name}`");
+        items.push(Item {
+            name: name.clone(),
+            bytes: load(payload, base, mirror, &what).await?,
+        });
+    }
+    Ok(items)
 }
 
 async fn load(
@@ -184,15 +180,4 @@ fn too_large(what: &str) -> anyhow::Error {
             MAX_CONTENT >> 20
         ),
     )
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,14 +1,20 @@
 //! Where things that outlive no build, or every build, are: the runtime directory, the cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// The default cache directory: the system's for root, else the user's.
+/// The cache directory, absolute: libvirt takes no other paths of the files in it. `chosen` by the
+/// user, else the system's for root, else the user's.
 ///
 /// # Errors
-/// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is.
-pub fn default_cache_dir() -> anyhow::Result<PathBuf> {
+/// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is; the current
+/// directory cannot be found.
+pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = chosen {
+        return std::path::absolute(dir)
+            .with_context(|| format!("finding the cache directory {}", dir.display()));
+    }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/ozr"));
     }
@@ -60,4 +66,16 @@ pub fn runtime_dir() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chosen_cache_is_absolute() {
+        let dir = cache_dir(Some(Path::new("cache"))).unwrap();
+        assert_eq!(dir, std::env::current_dir().unwrap().join("cache"));
+        assert_eq!(cache_dir(Some(Path::new("/c"))).unwrap(), Path::new("/c"));
+    }
 }

@@ -1,8 +1,9 @@
 //! One install, from plan to finished image.
 //!
 //! [`run()`] is the whole of it; the other files are its parts:
-//! [`plan`] decides, [`workdir`] and [`runtime`] hold what is unfinished, [`contents`], [`relay`]
-//! and [`initrd`] bring things to the guest, [`guest`] makes it, [`supervise`] follows it,
+//! [`plan`] decides; [`prepare`] takes what a build stands on ([`workdir`], [`runtime`] and
+//! [`directories`] hold what is unfinished); [`offer`] puts in place what the guest is handed
+//! ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows it,
 //! [`evidence`] keeps what explains a failure, [`manifest`] says what was made of what.
 
 pub mod contents;
@@ -11,7 +12,9 @@ pub mod evidence;
 pub mod guest;
 pub mod initrd;
 pub mod manifest;
+pub mod offer;
 pub mod plan;
+pub mod prepare;
 pub mod relay;
 mod run;
 pub mod runtime;

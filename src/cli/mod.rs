@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{cache, check, completions, doctor, install, man};
+use crate::host;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Printer, Verbosity};
 use crate::ui::trace;
@@ -77,6 +78,10 @@ impl OutputOptions {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Install a template into a disk image
+    ///
+    /// Fetches the installer from the template's install tree, boots it in a guest with the
+    /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
+    /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
     /// Check templates, without building anything
     Check(check::Args),
@@ -95,6 +100,8 @@ enum Command {
 /// # Errors
 /// Whatever the command failed with; its [kind](crate::error::kind_of) decides the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    // Before any thread is started.
+    host::quiet_libvirt();
     trace::start(cli.output.verbose);
     let reporter = Reporter::new(Arc::new(Printer::new(cli.output.verbosity())));
     let config = cli.output.config.as_deref();

@@ -48,10 +48,8 @@ enum Action {
 /// Input: the configuration is wrong. Host: the cache cannot be read or written.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let configured = config::load(config)?.cache_dir;
-    let dir = match args.cache_dir.clone().or(configured) {
-        Some(dir) => dir,
-        None => directories::default_cache_dir().kind(Kind::Host)?,
-    };
+    let chosen = args.cache_dir.as_deref().or(configured.as_deref());
+    let dir = directories::cache_dir(chosen).kind(Kind::Host)?;
     if !dir.exists() {
         reporter.note(format!("there is no cache at {}", dir.display()));
         return Ok(());

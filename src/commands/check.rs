@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::input;
-use crate::build::contents::hex;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::tdl::{self, Template};
 use crate::ui::event::{Event, Reporter};
 
@@ -75,7 +73,7 @@ pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<ReadTemplate
     }
     Ok(ReadTemplate {
         template,
-        sha256: hex(&Sha256::digest(&bytes)),
+        sha256: hex::sha256(&bytes),
     })
 }
 

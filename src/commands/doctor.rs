@@ -1,25 +1,254 @@
 //! `ozr doctor`
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::build::directories;
+use crate::build::runtime::RuntimeDir;
+use crate::distro::Arch;
+use crate::error::{Classify, Kind, failure};
+use crate::host::{Connection, Host, HostOptions, Probe};
+use crate::image::space;
+use crate::machine::Network;
+use crate::options::config;
 use crate::ui::event::Reporter;
+use crate::ui::printer;
 
 /// `ozr doctor`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The libvirt connection to look at [default: the embedded driver]
+    /// The libvirt connection to look at [default: as for `ozr install`]
     #[arg(long, value_name = "URI")]
     connect: Option<String>,
 
-    /// Where images would be written
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    output_dir: PathBuf,
+    /// The network to look at [default: as for `ozr install`]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<Network>,
+
+    /// Where images would be written [default: as for `ozr install`]
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// The guests' architecture
+    #[arg(long, default_value = std::env::consts::ARCH, value_parser = parse_arch)]
+    arch: Arch,
 }
 
-/// Shows what this host has and lacks.
+fn parse_arch(name: &str) -> Result<Arch, String> {
+    let known = Arch::ALL.map(Arch::name).join(", ");
+    name.parse()
+        .map_err(|()| format!("the architectures are {known}"))
+}
+
+/// Room below which a usual image does not fit: a guest's disk takes what the guest writes, two
+/// to four GiB for a system of some hundred packages, and once more while it is converted.
+const COMFORTABLE_SPACE: u64 = 8 << 30;
+
+/// Memory in MiB that a guest gets by default, and that the host needs besides.
+const COMFORTABLE_MEMORY_MIB: u64 = 4096 + 1024;
+
+/// What came of one look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    Worse,
+    Missing,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Good => "ok",
+            State::Worse => "note",
+            State::Missing => "missing",
+        })
+    }
+}
+
+/// One look and what it showed.
+struct Finding {
+    state: State,
+    what: &'static str,
+    text: String,
+}
+
+fn finding(state: State, what: &'static str, text: impl Into<String>) -> Finding {
+    Finding {
+        state,
+        what,
+        text: text.into(),
+    }
+}
+
+/// Shows what this host has and lacks, a line each.
 ///
 /// # Errors
-/// Host: something that every build needs is missing.
-pub fn run(_args: &Args, _config: Option<&Path>, _reporter: &Reporter) -> anyhow::Result<()> {
-    anyhow::bail!("waits for the host branch")
+/// Host: something that every build needs is missing. Input: the configuration is wrong.
+pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let configured = config::load(config)?;
+    let connect = args.connect.clone().or(configured.connect);
+    let network = args
+        .network
+        .clone()
+        .or(configured.network)
+        .unwrap_or_default();
+    let output_dir = args
+        .output_dir
+        .clone()
+        .or(configured.output_dir)
+        .unwrap_or_else(|| PathBuf::from("."));
+    let connection = Connection::choose(connect.as_deref()).kind(Kind::Input)?;
+    let cache_dir = directories::cache_dir(configured.cache_dir.as_deref()).kind(Kind::Host)?;
+
+    let probe = Probe::take(args.arch);
+    let mut findings = look_at_programs(&probe, args.arch);
+    findings.extend(look_at_libvirt(
+        &connection,
+        &network,
+        &cache_dir,
+        args.arch,
+    ));
+    findings.extend(look_at_room(&probe, &output_dir));
+    for found in &findings {
+        printer::print_result(&format!(
+            "{:<8}{:<13}{}",
+            found.state, found.what, found.text
+        ));
+    }
+    let missing: Vec<&str> = findings
+        .iter()
+        .filter(|found| found.state == State::Missing)
+        .map(|found| found.what)
+        .collect();
+    if missing.is_empty() {
+        reporter.note("this host can build images");
+        return Ok(());
+    }
+    Err(failure(
+        Kind::Host,
+        format!(
+            "this host cannot build images yet: see {} above",
+            missing.join(", ")
+        ),
+    ))
+}
+
+fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
+    let mut findings = vec![match &probe.qemu {
+        Some(path) => finding(State::Good, "qemu", path.display().to_string()),
+        None => finding(
+            State::Missing,
+            "qemu",
+            format!("no QEMU for {arch} guests: install qemu-system-{arch} or qemu-kvm"),
+        ),
+    }];
+    findings.push(match crate::process::find("qemu-img") {
+        Some(path) => finding(State::Good, "qemu-img", path.display().to_string()),
+        None => finding(
+            State::Missing,
+            "qemu-img",
+            "not in PATH: install qemu-utils (Debian) or qemu-img (Fedora, RHEL)",
+        ),
+    });
+    findings.push(if probe.uefi.is_empty() {
+        finding(
+            State::Worse,
+            "uefi",
+            "no firmware without Secure Boot was found, so --firmware uefi fails: install ovmf (Debian) or edk2-ovmf (Fedora, RHEL)",
+        )
+    } else {
+        finding(State::Good, "uefi", probe.uefi[0].display().to_string())
+    });
+    findings
+}
+
+/// Opens libvirt as a build would.
+fn look_at_libvirt(
+    connection: &Connection,
+    network: &Network,
+    cache_dir: &Path,
+    arch: Arch,
+) -> Vec<Finding> {
+    let opened = RuntimeDir::create().and_then(|runtime| {
+        let host = Host::open(&HostOptions {
+            connection: connection.clone(),
+            runtime_dir: runtime.path().to_path_buf(),
+            capability_cache: cache_dir.join("qemu-capabilities"),
+        })?;
+        let versions = host.versions()?;
+        Ok((runtime, host, versions))
+    });
+    let (_runtime, host, versions) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return vec![finding(State::Missing, "libvirt", format!("{error:#}"))],
+    };
+    let mut findings = vec![finding(
+        State::Good,
+        "libvirt",
+        format!(
+            "{} with QEMU {} on {}",
+            versions.libvirt,
+            versions.qemu,
+            named(connection)
+        ),
+    )];
+    findings.push(match host.kvm_facts(arch).obstacle(arch) {
+        None => finding(State::Good, "kvm", "runs guests"),
+        Some(obstacle) => finding(
+            State::Worse,
+            "kvm",
+            format!("cannot be used: {obstacle}; builds take many times longer without it"),
+        ),
+    });
+    findings.push(match host.network_address(network) {
+        Ok(place) => finding(
+            State::Good,
+            "network",
+            format!(
+                "guests on `{network}` reach this host at {}",
+                place.guest_uses
+            ),
+        ),
+        Err(error) => finding(State::Missing, "network", format!("{error:#}")),
+    });
+    findings
+}
+
+fn named(connection: &Connection) -> &str {
+    match connection {
+        Connection::Embedded => "the embedded driver",
+        Connection::Uri(uri) => uri,
+    }
+}
+
+fn look_at_room(probe: &Probe, output_dir: &Path) -> Vec<Finding> {
+    let shown = output_dir.display();
+    let mut findings = vec![match space::available(output_dir) {
+        Ok(bytes) if bytes >= COMFORTABLE_SPACE => finding(
+            State::Good,
+            "disk",
+            format!("{} are free in {shown}", space::human(bytes)),
+        ),
+        Ok(bytes) => finding(
+            State::Worse,
+            "disk",
+            format!(
+                "only {} are free in {shown}, and a usual image needs up to {}: free some, or use --output-dir",
+                space::human(bytes),
+                space::human(COMFORTABLE_SPACE)
+            ),
+        ),
+        Err(error) => finding(State::Missing, "disk", format!("{error:#}")),
+    }];
+    let Some((_, available)) = probe.memory_mib else {
+        return findings;
+    };
+    let text = format!("{available} MiB are available, {} CPUs", probe.cpus);
+    findings.push(if available >= COMFORTABLE_MEMORY_MIB {
+        finding(State::Good, "memory", text)
+    } else {
+        let hint = "less than a guest's 4096 MiB and the host's own need: use --memory";
+        finding(State::Worse, "memory", format!("{text}: {hint}"))
+    });
+    findings
 }

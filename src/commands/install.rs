@@ -3,27 +3,47 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{check, input};
-use crate::build::contents::hex;
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::{self, Finished};
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
-const EXAMPLES: &str = "\
-Examples:
-  ozr install rocky-9.tdl -k web.ks
-  ozr install rocky-9.tdl -k web.ks --output-dir /srv/images --compress zstd
-  ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr install rocky-9.tdl -k web.ks",
+        "Install with a kickstart of your own; the image is rocky-9.qcow2, after the template's name.",
+    ),
+    (
+        "ozr install rocky-9.tdl",
+        "Install with the built-in kickstart; the template must have a <rootpw>.",
+    ),
+    (
+        "ozr install rocky-9.tdl -k web.ks --output-dir /srv/images --name web --compress zstd",
+        "Write /srv/images/web.qcow2, compressed.",
+    ),
+    (
+        "ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default",
+        "Use the system's libvirt and its network `default`.",
+    ),
+];
 
-Every option may also stand in the configuration file, under its long name.";
+fn examples() -> String {
+    let mut text = String::from("Examples:\n");
+    for (command, _) in EXAMPLES {
+        text.push_str(&format!("  {command}\n"));
+    }
+    text.push_str("\nEvery option may also stand in the configuration file, under its long name.");
+    text
+}
 
 /// How long threads of ours may finish what they do when the command ends. One may be opening
 /// libvirt, which takes seconds where it has to ask QEMU first, and cleans up when it is done.
@@ -31,7 +51,7 @@ const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20)
 
 /// `ozr install TEMPLATE`
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples())]
 pub struct Args {
     /// The TDL template (- for standard input)
     #[arg(value_name = "TEMPLATE")]
@@ -121,7 +141,7 @@ async fn stop_signal() -> anyhow::Result<&'static str> {
 fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> {
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
-    let sha256 = hex(&Sha256::digest(&bytes));
+    let sha256 = hex::sha256(&bytes);
     let refuse = |findings| check::refuse(path, findings, reporter);
     let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
     let outline = scan::scan(&text, &name).map_err(refuse)?;
@@ -158,7 +178,7 @@ fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
     })?;
     Ok(Kickstart {
         // The digest of what is the same in every build; the text has a salt of its own.
-        sha256: hex(&Sha256::digest(builtin.text())),
+        sha256: hex::sha256(builtin.text()),
         text,
         name,
         builtin: true,

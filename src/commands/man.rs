@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::install;
 use crate::error::{Kind, failure};
 use crate::options::config;
 use crate::ui::{printer, trace};
@@ -15,22 +16,118 @@ pub struct Args {
     command: Option<String>,
 }
 
+/// Entries of a section: what it is, and what it means.
+type Entries = &'static [(&'static str, &'static str)];
+
+/// Files that are there for every command.
+const FILES: Entries = &[
+    (
+        config::SYSTEM_FILE,
+        "The site's settings: TOML, whose keys are the long options of ozr install.",
+    ),
+    (
+        "~/.config/ozr/ozr.toml",
+        "The user's settings, which stand above the site's ($XDG_CONFIG_HOME/ozr/ozr.toml where \
+         that variable is set). The command line stands above both.",
+    ),
+    (
+        "/var/cache/ozr, ~/.cache/ozr",
+        "Kernels and initrds that were fetched, and what libvirt learnt about QEMU; root's and \
+         everybody else's. Shared by all builds.",
+    ),
+    (
+        "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
+        "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
+         without a runtime directory.",
+    ),
+];
+
+/// Files that an install writes.
+const INSTALL_FILES: Entries = &[
+    ("NAME.qcow2, NAME.raw", "The finished image."),
+    (
+        "NAME.qcow2.sha256",
+        "The image's digest, as sha256sum -c reads it.",
+    ),
+    (
+        "NAME.manifest.json",
+        "What was built from what, on which host, and how long each phase took.",
+    ),
+    (
+        "NAME.served.ks",
+        "The kickstart as the guest got it, with secrets masked.",
+    ),
+    ("NAME.console.log", "What the guest's console showed."),
+    ("NAME.xml", "A libvirt domain that boots the image."),
+    (
+        "NAME.failed/",
+        "After a failed install, in place of all of these: reason.txt, console.log, kickstart.ks, \
+         domain.xml, access.log (what the guest asked ozr's server for). The next build of that \
+         name replaces it or, when it succeeds, removes it.",
+    ),
+    (
+        ".NAME.ozr/",
+        "The work directory of a running build. One that a killed build left is removed by the \
+         next build of that name.",
+    ),
+];
+
+const ENVIRONMENT: Entries = &[
+    (
+        "LIBVIRT_DEFAULT_URI",
+        "The libvirt connection, where --connect names none.",
+    ),
+    (
+        "http_proxy, https_proxy, all_proxy, no_proxy",
+        "Proxies for the mirror, also in upper case. The guest reaches a mirror behind a proxy \
+         through ozr.",
+    ),
+    (
+        "XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR",
+        "Where an ordinary user's configuration, cache and sockets are.",
+    ),
+    (
+        trace::VARIABLE,
+        "A filter for ozr's own trace, such as ozr::host=debug.",
+    ),
+];
+
+/// What Oz's users know by other names.
+const OZ_OPTIONS: Entries = &[
+    ("-a, --auto FILE", "The same as -k."),
+    ("--disk FILE", "The same as -s, --output."),
+    ("--xmlfile FILE", "The same as -x, --xml."),
+    ("--force-download", "The same as -f, --refetch."),
+    (
+        "-u, --customize",
+        "Is the default; --no-customize turns it off.",
+    ),
+    (
+        "-c, -d, -m, -n, -b, -p, -t",
+        "Mean what they mean in Oz. -t takes 1200 as well as 20m.",
+    ),
+];
+
 /// Prints the manual page of `ozr`, or of one of its commands. `exit_status` is the text that
 /// `--help` shows of the exit statuses.
 ///
 /// # Errors
 /// There is no such command.
 pub fn run(args: &Args, cli: clap::Command, exit_status: &str) -> anyhow::Result<()> {
-    let page = match &args.command {
-        None => whole_page(cli, exit_status),
-        Some(name) => command_page(cli, name)?,
+    let (command, is_install) = match &args.command {
+        None => (cli.disable_help_subcommand(true), false),
+        Some(name) => (subcommand(cli, name)?, name == "install"),
     };
-    let page = page.context("writing the manual page")?;
+    let all = args.command.is_none();
+    // Exit statuses and examples, which `--help` has at its end, get sections of their own.
+    let command = command.after_help("");
+    let page = render(command, all, is_install, exit_status).context("writing the manual page")?;
     printer::print_text(&String::from_utf8_lossy(&page));
     Ok(())
 }
 
-fn command_page(mut cli: clap::Command, name: &str) -> anyhow::Result<std::io::Result<Vec<u8>>> {
+fn subcommand(mut cli: clap::Command, name: &str) -> anyhow::Result<clap::Command> {
+    // Gives it the options of all commands.
     cli.build();
     let Some(command) = cli.find_subcommand(name) else {
         let known: Vec<_> = cli
@@ -45,82 +142,101 @@ fn command_page(mut cli: clap::Command, name: &str) -> anyhow::Result<std::io::R
             ),
         ));
     };
-    let command = command.clone().display_name(format!("ozr-{name}"));
-    let mut page = Vec::new();
-    Ok(clap_mangen::Man::new(command)
-        .render(&mut page)
-        .map(|()| page))
+    Ok(command.clone().display_name(format!("ozr-{name}")))
 }
 
-fn whole_page(cli: clap::Command, exit_status: &str) -> std::io::Result<Vec<u8>> {
-    // The exit statuses have a section of their own here.
-    let man = clap_mangen::Man::new(cli.after_help(""));
+fn render(
+    command: clap::Command,
+    all: bool,
+    is_install: bool,
+    exit_status: &str,
+) -> std::io::Result<Vec<u8>> {
+    let subcommands_of_page: Vec<_> = command.get_subcommands().cloned().collect();
+    let source = format!("ozr {}", env!("CARGO_PKG_VERSION"));
+    let man = clap_mangen::Man::new(command).source(source);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    man.render_subcommands_section(&mut page)?;
-
     let mut rest = Roff::new();
+    if all {
+        man.render_subcommands_section(&mut page)?;
+    } else {
+        subcommands(&mut rest, &subcommands_of_page);
+    }
+    if is_install {
+        section(&mut rest, "OPTIONS OF OZ", OZ_OPTIONS);
+    }
     rest.control("SH", ["EXIT STATUS"]);
     for line in exit_status.lines().skip(1) {
         let (status, meaning) = line.trim().split_once(' ').unwrap_or((line, ""));
-        rest.control("TP", []);
-        rest.text([bold(status)]);
-        rest.text([roman(meaning.trim())]);
+        entry(&mut rest, status, meaning.trim());
     }
-    rest.control("SH", ["FILES"]);
-    for (file, meaning) in [
-        (
-            config::SYSTEM_FILE,
-            "The site's settings: TOML, whose keys are the long options of ozr install.",
-        ),
-        (
-            "~/.config/ozr/ozr.toml",
-            "The user's settings, which stand above the site's.",
-        ),
-        (
-            "/var/cache/ozr, ~/.cache/ozr",
-            "Kernels and initrds that were fetched, shared by all builds.",
-        ),
-        (
-            "NAME.qcow2, NAME.qcow2.sha256",
-            "The finished image and its digest, as sha256sum -c reads it.",
-        ),
-        (
-            "NAME.manifest.json",
-            "What was built from what, and how long it took.",
-        ),
-        ("NAME.console.log", "What the guest said."),
-        ("NAME.xml", "A libvirt domain that boots the image."),
-        (".NAME.ozr/", "The work directory of a running build."),
-    ] {
-        rest.control("TP", []);
-        rest.text([bold(file)]);
-        rest.text([roman(meaning)]);
+    if all || is_install {
+        section(&mut rest, "FILES", FILES);
+        for (file, meaning) in INSTALL_FILES {
+            entry(&mut rest, file, meaning);
+        }
+        section(&mut rest, "ENVIRONMENT", ENVIRONMENT);
+        rest.control("SH", ["EXAMPLES"]);
+        for (example, meaning) in install::EXAMPLES {
+            entry(&mut rest, example, meaning);
+        }
     }
-    rest.control("SH", ["ENVIRONMENT"]);
-    for (variable, meaning) in [
-        (
-            "LIBVIRT_DEFAULT_URI",
-            "The libvirt connection, where --connect names none.",
-        ),
-        (
-            "http_proxy, https_proxy, no_proxy",
-            "Proxies for the mirror.",
-        ),
-        (
-            trace::VARIABLE,
-            "A filter for ozr's own trace, such as ozr::host=debug.",
-        ),
-    ] {
-        rest.control("TP", []);
-        rest.text([bold(variable)]);
-        rest.text([roman(meaning)]);
-    }
+    rest.control("SH", ["SEE ALSO"]);
+    rest.text([roman(if all {
+        "ozr-install(1), ozr-check(1), ozr-cache(1), ozr-doctor(1), virsh(1), qemu-img(1)"
+    } else {
+        "ozr(1)"
+    })]);
     rest.to_writer(&mut page)?;
-    man.render_version_section(&mut page)?;
+    if all {
+        man.render_version_section(&mut page)?;
+    }
     Ok(page)
+}
+
+/// Describes the subcommands of a command here, because they have no pages of their own.
+fn subcommands(page: &mut Roff, commands: &[clap::Command]) {
+    let described: Vec<_> = commands
+        .iter()
+        .filter(|command| command.get_name() != "help")
+        .collect();
+    if !described.is_empty() {
+        page.control("SH", ["SUBCOMMANDS"]);
+    }
+    for command in described {
+        let about = command.get_about().map(ToString::to_string);
+        entry(page, command.get_name(), &about.unwrap_or_default());
+        let own = command.get_arguments().filter(|argument| {
+            !argument.is_global_set() && !matches!(argument.get_id().as_str(), "help" | "version")
+        });
+        page.control("RS", []);
+        for argument in own {
+            let help = argument.get_help().map(ToString::to_string);
+            let defaults: Vec<_> = argument
+                .get_default_values()
+                .iter()
+                .map(|value| format!(" [default: {}]", value.to_string_lossy()))
+                .collect();
+            let meaning = help.unwrap_or_default() + &defaults.concat();
+            entry(page, argument.to_string().as_str(), &meaning);
+        }
+        page.control("RE", []);
+    }
+}
+
+fn section(page: &mut Roff, title: &str, entries: Entries) {
+    page.control("SH", [title]);
+    for (name, meaning) in entries {
+        entry(page, name, meaning);
+    }
+}
+
+fn entry(page: &mut Roff, name: &str, meaning: &str) {
+    page.control("TP", []);
+    page.text([bold(name)]);
+    page.text([roman(meaning)]);
 }

@@ -36,7 +36,7 @@ use crate::machine::{Firmware, Network};
 const KEEPALIVE_SECONDS: i32 = 5;
 const KEEPALIVE_COUNT: u32 = 5;
 /// Where libvirt's own networks are known when the guest itself runs without a daemon.
-const NETWORKS_URI: &str = "qemu:///system";
+const NETWORKS_URI: &str = "qemu+unix:///system";
 
 /// Where and how to open libvirt.
 #[derive(Debug, Clone)]

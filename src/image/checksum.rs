@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{SeekFrom, seek};
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
 /// Large enough for the disk's read-ahead, small enough for the processor's cache.
 const BUFFER: usize = 1 << 20;
 
@@ -60,12 +62,7 @@ fn hash(path: &Path, stop: &AtomicBool) -> Result<(String, u64)> {
             at += size as u64;
         }
     }
-    let hex = digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((hex, length))
+    Ok((hex::encode(digest.finalize()), length))
 }
 
 fn stopped(stop: &AtomicBool) -> Result<()> {
@@ -107,8 +104,7 @@ mod tests {
         let file = File::create(&sparse).unwrap();
         file.set_len(5 << 20).unwrap();
         file.write_all_at(b"data", 3 << 20).unwrap();
-        let expected = Sha256::digest(&bytes);
-        let expected: String = expected.iter().map(|b| format!("{b:02x}")).collect();
+        let expected = hex::sha256(&bytes);
         for path in [&sparse, &full] {
             assert_eq!(sha256(path).await.unwrap(), (expected.clone(), 5 << 20));
         }

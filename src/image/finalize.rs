@@ -51,7 +51,7 @@ pub struct Company<'a> {
 ///
 /// # Errors
 ///
-/// If the disk stands on another image, if there is no room (kind [`Kind::Host`]), or if
+/// If the disk stands on another image, if there is no room (kind [`Kind::Host`](crate::error::Kind::Host)), or if
 /// `qemu-img` fails.
 pub async fn finish(work: &Path, disk: &Path, format: Format, compress: Compress) -> Result<Image> {
     let info = qemu_img::info(disk, Format::Qcow2)
@@ -89,7 +89,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`], if a file
+    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`](crate::error::Kind::Input), if a file
     /// is there and is not to be replaced.
     pub fn publish(self, output: &OutputPaths, company: &Company<'_>, force: bool) -> Result<()> {
         let aside = |name: &str, content: &str| {

@@ -70,7 +70,7 @@ pub fn exists(path: &Path) -> anyhow::Error {
     failure(
         Kind::Input,
         format!(
-            "{} exists already; `--force` replaces it, `--name` gives the new image another name",
+            "{} exists already: use --force to replace it, or another --name or --output-dir",
             path.display()
         ),
     )
@@ -188,7 +188,7 @@ mod tests {
         let files = [set.finished("image", false), set.finished("log", true)];
         let error = publish(set.directory.path(), &files).unwrap_err();
         assert_eq!(kind_of(&error), Some(Kind::Input));
-        assert!(error.to_string().contains("`--force`"), "{error}");
+        assert!(error.to_string().contains("--force"), "{error}");
         assert_eq!(set.read("image"), "old image");
         assert_eq!(set.read("log"), "old log");
     }

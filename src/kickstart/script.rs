@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 
 use super::additions::{Additions, Body, Repository, Script};
 use super::compose::BLOCK_LINE;
+use crate::hex;
 
 /// First line of the body of every section that is added. The kept copies in `/root` are
 /// written by pykickstart, which drops comments between sections but keeps bodies as they are.
@@ -90,15 +90,8 @@ pub fn repository_ids(additions: &Additions) -> Vec<String> {
 /// Directory for the contents in the target: new, and not guessable by a script that runs
 /// before.
 fn stage_name(additions: &Additions) -> String {
-    let digest = hex(&Sha256::digest(format!("stage {}", additions.mark)));
+    let digest = hex::sha256(format!("stage {}", additions.mark));
     format!(".ozr-{}", &digest[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The section that brings the contents, if there are any.
@@ -118,7 +111,7 @@ pub fn deliver_section(additions: &Additions) -> Option<String> {
             Body::Embedded(bytes) => {
                 let _ = writeln!(text, "decode body-{index} <<'{EMBEDDED_END}'");
                 push_base64(&mut text, bytes);
-                let sha256 = hex(&Sha256::digest(bytes));
+                let sha256 = hex::sha256(bytes);
                 let size = bytes.len();
                 let _ = writeln!(
                     text,

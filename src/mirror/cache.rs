@@ -29,7 +29,8 @@ use super::location::{public, shown};
 use super::lock::{self, Lease, Lock};
 use super::part::{self, Validators};
 use super::treeinfo::Checksum;
-use super::verify::{Digests, Hasher, sha256_hex};
+use super::verify::{Digests, Hasher};
+use crate::hex;
 use crate::ui::event::Reporter;
 
 /// Version of the layout; another one gets another directory.
@@ -68,7 +69,7 @@ impl Key {
         let url = public(url);
         let checksum_text = checksum.map(ToString::to_string).unwrap_or_default();
         Key {
-            hex: sha256_hex(&format!("{url}\n{checksum_text}")),
+            hex: hex::sha256(format!("{url}\n{checksum_text}")),
             url,
             checksum: checksum.cloned(),
         }

@@ -1,6 +1,5 @@
 //! Digests, and whether a file can be what its name says.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::treeinfo::Checksum;
+use crate::hex;
 
 /// What a file is meant to be: decides its largest size and what its first bytes may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,11 +173,11 @@ impl Hasher {
 
     pub(super) fn finish(self) -> Digests {
         Digests {
-            sha256: hex(&self.own.finalize()),
+            sha256: hex::encode(self.own.finalize()),
             other: match self.other {
                 Other::None => None,
-                Other::Sha384(hasher) => Some(hex(&hasher.finalize())),
-                Other::Sha512(hasher) => Some(hex(&hasher.finalize())),
+                Other::Sha384(hasher) => Some(hex::encode(hasher.finalize())),
+                Other::Sha512(hasher) => Some(hex::encode(hasher.finalize())),
             },
         }
     }
@@ -194,19 +194,6 @@ impl Digests {
 /// prove nothing against an attacker, so such a file is handled as one without a checksum.
 pub(super) fn is_known(checksum: &Checksum) -> bool {
     matches!(checksum.algorithm.as_str(), "sha256" | "sha384" | "sha512")
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// SHA-256 of a short text, for names of cache entries.
-pub(super) fn sha256_hex(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

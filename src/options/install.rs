@@ -13,7 +13,7 @@ use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct InstallOptions {
-    /// The kickstart (- for standard input) [default: the one built in for the release]
+    /// The kickstart (- for standard input; Oz's -a) [default: the one built in for the release]
     #[arg(
         short = 'k',
         long,
@@ -86,11 +86,12 @@ pub struct InstallOptions {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
-    /// On failure keep the guest running and the work directory
+    /// On failure leave a guest that still runs as it is, with its work directory
     #[arg(long, help_heading = "Output")]
     pub keep: bool,
 
-    /// libvirt connection [default: $LIBVIRT_DEFAULT_URI, else a private embedded driver]
+    /// libvirt connection, or `embedded` for libvirt's driver in ozr itself, which needs no daemon
+    /// [default: $LIBVIRT_DEFAULT_URI, else embedded]
     #[arg(long, value_name = "URI", help_heading = "Guest")]
     pub connect: Option<String>,
 
@@ -102,19 +103,19 @@ pub struct InstallOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
     pub vcpus: Option<u32>,
 
-    /// Memory in MiB [default: 4096, or what the release needs]
+    /// Memory in MiB [default: 4096, or more where the release needs it]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
     pub memory: Option<u64>,
 
-    /// Size of the disk, with TDL's units [default: the template's, else 10G]
+    /// Size of the disk: 20G, 512 MiB, or a number of GiB [default: the template's, else 10G]
     #[arg(long, value_name = "SIZE", help_heading = "Guest")]
     pub disk_size: Option<String>,
 
-    /// Firmware [default: what the release boots with]
+    /// Firmware [default: bios; uefi on aarch64 and armv7l]
     #[arg(long, value_name = "FIRMWARE", help_heading = "Guest")]
     pub firmware: Option<Firmware>,
 
-    /// user, the name of a libvirt network, or bridge:NAME [default: user]
+    /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
     pub network: Option<Network>,
 
@@ -122,15 +123,15 @@ pub struct InstallOptions {
     #[arg(short = 'm', long, value_name = "MAC", help_heading = "Guest")]
     pub mac_address: Option<String>,
 
-    /// Model of the guest's NIC [default: what the release knows, virtio]
+    /// Model of the guest's NIC, in libvirt's words [default: virtio]
     #[arg(short = 'n', long, value_name = "MODEL", help_heading = "Guest")]
     pub network_device: Option<String>,
 
-    /// Bus of the guest's disk [default: what the release knows, virtio]
+    /// Bus of the guest's disk [default: virtio]
     #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
     pub disk_bus: Option<DiskBus>,
 
-    /// Longest time for the whole install: 90m, 1h 30m, or seconds [default: 2h]
+    /// Longest time for the install: 90m, "1h 30m", or a number of seconds [default: 2h]
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
@@ -138,7 +139,8 @@ pub struct InstallOptions {
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
 
-    /// Which parts of the install tree the guest gets through ozr [default: auto]
+    /// What the guest gets through ozr, of the install tree and the template's repositories
+    /// [default: auto]
     #[arg(long, value_name = "WHICH", help_heading = "Mirror")]
     pub relay: Option<Relay>,
 
@@ -155,21 +157,11 @@ pub struct InstallOptions {
     pub cacert: Option<PathBuf>,
 
     /// Client certificate for the mirror (PEM), as entitled CDNs want it
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "client_key",
-        help_heading = "Mirror"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub client_cert: Option<PathBuf>,
 
-    /// Key of the client certificate (PEM)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "client_cert",
-        help_heading = "Mirror"
-    )]
+    /// Key of the client certificate (PEM) [default: in the certificate's file]
+    #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub client_key: Option<PathBuf>,
 }
 

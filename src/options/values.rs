@@ -13,7 +13,7 @@ pub enum Deliver {
     /// From ozr's own HTTP server
     #[default]
     Http,
-    /// In a second initrd
+    /// In the initrd, as Oz does it; contents of files go into the kickstart then
     Initrd,
 }
 
@@ -24,7 +24,7 @@ pub enum Relay {
     /// Only what the guest could not reach by itself
     #[default]
     Auto,
-    /// The whole install tree
+    /// Everything
     Always,
     /// Nothing
     Never,

@@ -21,6 +21,7 @@ use super::exchange::Exchanges;
 use super::gate;
 use super::limits::Limits;
 use super::sync::{Threads, lock};
+use crate::hex;
 use crate::ui::event::Reporter;
 use crate::upstream::Upstream;
 
@@ -111,7 +112,7 @@ impl Server {
         let listener = TcpListener::bind((options.bind, 0))
             .with_context(|| format!("listening on {} for the guest", options.bind))?;
         let address = listener.local_addr().context("reading the port")?;
-        let token = random_token()?;
+        let token = hex::random()?;
         let base = base_url(&options.guest_host, address.port(), &token)?;
         let (access, receiver) = AccessLog::open(options.access_log.as_deref())?;
         let shared = Arc::new(Shared {
@@ -242,12 +243,6 @@ fn start_engine(
     Engine::start(runtime_dir, handle, move |message| reporter.warn(message))
 }
 
-fn random_token() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("reading random bytes")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn base_url(guest_host: &str, port: u16, token: &str) -> anyhow::Result<Url> {
     let host = match guest_host.parse() {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
@@ -264,7 +259,7 @@ mod tests {
 
     #[test]
     fn tokens_are_long_and_differ() {
-        let (one, two) = (random_token().unwrap(), random_token().unwrap());
+        let (one, two) = (hex::random().unwrap(), hex::random().unwrap());
         assert_eq!(one.len(), 32);
         assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_ne!(one, two);

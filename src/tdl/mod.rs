@@ -1,6 +1,6 @@
 //! TDL, the template language of Oz: which system to install, from where, and what to add.
 //!
-//! [`decode`] turns a file's bytes into text, [`parse`] turns the text into a [`Template`] or into
+//! [`decode()`] turns a file's bytes into text, [`parse`] turns the text into a [`Template`] or into
 //! findings with their places. Nothing here reads a file or the network: contents by URL stay
 //! URLs ([`Payload`]).
 //!
@@ -36,7 +36,7 @@ use xml::Element;
 /// Decodes and reads the file of the template `name`.
 ///
 /// # Errors
-/// As [`decode`] and [`parse`].
+/// As [`decode()`] and [`parse`].
 pub fn read(bytes: &[u8], name: &str) -> Result<Template, Vec<Diagnostic>> {
     parse(&decode(bytes, name)?, name)
 }

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// two of these at once.
 const PATIENCE: Duration = Duration::from_secs(240);
 
+/// How long a shell that is there may take to answer, and how often it is asked.
+const ANSWER: Duration = Duration::from_secs(5);
+const ASKED: u32 = 24;
+
 /// A running guest, killed when dropped.
 pub struct Guest {
     qemu: Child,
@@ -78,21 +82,22 @@ impl Guest {
     /// Waits until the console shows `text` after what was consumed before; returns what came
     /// before it.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_at_most(PATIENCE, text)
+            .unwrap_or_else(|| panic!("`{text}` did not come; the console says:\n{}", self.seen))
+    }
+
+    fn wait_at_most(&mut self, patience: Duration, text: &str) -> Option<String> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(at) = self.seen.find(text) {
                 let before = self.seen[..at].to_string();
                 self.seen.drain(..at + text.len());
-                return before;
+                return Some(before);
             }
-            match self
-                .bytes
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.bytes.recv_timeout(left) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("`{text}` did not come; the console says:\n{}", self.seen)
-                }
+                Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => {
                     panic!(
                         "the guest ended before `{text}`; the console says:\n{}",
@@ -109,9 +114,15 @@ impl Guest {
         self.type_line(user);
         self.wait_for("assword:");
         self.type_line(password);
-        // A prompt may look like anything: an answer does not.
-        self.type_line("echo logged''-in");
-        self.wait_for("logged-in");
+        // A prompt may look like anything; an answer does not. `login` throws away what is typed
+        // before the shell reads, so we ask until somebody answers.
+        for _ in 0..ASKED {
+            self.type_line("echo logged''-in");
+            if self.wait_at_most(ANSWER, "logged-in").is_some() {
+                return;
+            }
+        }
+        panic!("no shell answers; the console says:\n{}", self.seen);
     }
 
     fn type_line(&mut self, line: &str) {

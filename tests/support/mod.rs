@@ -1,5 +1,5 @@
 //! Helpers of the integration tests. Each test target uses its part of them.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod daemon;
 pub mod disk;

@@ -1,0 +1,170 @@
+//! What the guest is handed: the kickstart, what the template adds, the install tree.
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use url::Url;
+
+use super::contents::Contents;
+use super::evidence;
+use super::initrd;
+use super::plan::Plan;
+use super::prepare::Ground;
+use super::relay::Relaying;
+use crate::error::{Classify, Kind};
+use crate::hex;
+use crate::kickstart::additions::{Additions, Repository};
+use crate::kickstart::compose::{self, Composed};
+use crate::kickstart::mask;
+use crate::options::Deliver;
+use crate::secrets::Secrets;
+use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
+use crate::ui::event::Reporter;
+
+/// What the guest is handed, and by whom.
+#[derive(Debug)]
+pub struct Offer {
+    /// Our server, if anything goes through it.
+    pub server: Option<Server>,
+    /// What it was asked for.
+    pub accesses: Option<UnboundedReceiver<Access>>,
+    /// Where the guest finds the kickstart, if it is delivered by HTTP.
+    pub kickstart: Option<Url>,
+    /// Where the guest finds the install tree.
+    pub tree: Url,
+    /// The initrd to boot.
+    pub initrd: PathBuf,
+    /// What the kickstart prints on the console when all is done, if it does.
+    pub mark: Option<String>,
+    /// The kickstart as it is served, secrets masked: a file in the work directory.
+    pub kept_kickstart: PathBuf,
+    /// What no log may hold.
+    pub secrets: Secrets,
+}
+
+impl Offer {
+    /// Starts the server, if it takes one, and puts everything in place.
+    ///
+    /// # Errors
+    /// Input: something of the template cannot be put into a kickstart. Host: the server cannot
+    /// listen where the guest could reach it.
+    pub fn make(plan: &Plan, ground: &mut Ground, reporter: &Reporter) -> anyhow::Result<Offer> {
+        let contents = ground.contents.take();
+        let (server, accesses) = open_server(plan, ground, reporter)?;
+        let relaying = Relaying {
+            relay: plan.relay,
+            server: server.as_ref(),
+            mirror: &ground.mirror,
+        };
+        let tree = relaying.address(TREE_NAME, &plan.tree, reporter)?;
+        let repositories = repositories(plan, &relaying, reporter)?;
+        let mark = format!("ozr-done-{}", hex::random()?);
+        let mut secrets = Secrets::default();
+        secrets.add(&mark);
+        if let Some(server) = &server {
+            secrets.add(server.token());
+        }
+        let composed = compose(plan, contents, repositories, server.as_ref(), &mark)?;
+        for note in &composed.notes {
+            reporter.note(note);
+        }
+        let kept_kickstart = ground.work.join(evidence::KICKSTART);
+        let masked = mask::mask(&composed.text, &secrets.reveal());
+        evidence::write_private(&kept_kickstart, &masked)?;
+        let (kickstart, initrd) = match (plan.deliver, &server) {
+            (Deliver::Http, Some(server)) => {
+                let content = Content::Bytes(composed.text.as_bytes().into());
+                let url = server.add(KICKSTART_NAME, content, "text/plain");
+                (Some(url), ground.tree.initrd.path.clone())
+            }
+            _ => {
+                let copy = ground.work.join("initrd.img");
+                let original = &ground.tree.initrd.path;
+                initrd::append_kickstart(original, &copy, composed.text.as_bytes())?;
+                (None, copy)
+            }
+        };
+        Ok(Offer {
+            server,
+            accesses,
+            kickstart,
+            tree,
+            initrd,
+            mark: composed.prints_mark.then_some(mark),
+            kept_kickstart,
+            secrets,
+        })
+    }
+}
+
+/// Starts our server, if the kickstart or anything else goes through it.
+fn open_server(
+    plan: &Plan,
+    ground: &Ground,
+    reporter: &Reporter,
+) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
+    let relays = std::iter::once(&plan.tree)
+        .chain(plan.repositories().map(|repository| repository.url.url()))
+        .any(|url| Relaying::wants_server(plan.relay, &ground.mirror, url));
+    if plan.deliver == Deliver::Initrd && !relays {
+        return Ok((None, None));
+    }
+    let place = ground.host.network_address(&plan.guest.network)?;
+    let options = ServeOptions {
+        bind: place.bind,
+        guest_host: place.guest_uses.to_string(),
+        runtime_dir: ground.runtime.path().to_path_buf(),
+        access_log: Some(ground.work.join(evidence::ACCESS_LOG)),
+    };
+    let (server, accesses) = Server::start(options, reporter.clone()).kind(Kind::Host)?;
+    Ok((Some(server), Some(accesses)))
+}
+
+/// The template's repositories, with the addresses at which the guest reaches them now.
+fn repositories(
+    plan: &Plan,
+    relaying: &Relaying<'_>,
+    reporter: &Reporter,
+) -> anyhow::Result<Vec<Repository>> {
+    plan.repositories()
+        .map(|repository| {
+            let base = relaying.address(&repository.name, repository.url.url(), reporter)?;
+            Ok(Repository {
+                name: repository.name.clone(),
+                base_url: base.into(),
+                image_url: repository.url.as_str().to_string(),
+                signed: repository.signed,
+                persisted: repository.persisted,
+                sslverify: repository.sslverify,
+            })
+        })
+        .collect()
+}
+
+fn compose(
+    plan: &Plan,
+    contents: Option<Contents>,
+    repositories: Vec<Repository>,
+    server: Option<&Server>,
+    mark: &str,
+) -> anyhow::Result<Composed> {
+    let kickstart = &plan.request.kickstart;
+    if plan.request.options.verbatim {
+        return Ok(compose::verbatim(&kickstart.text));
+    }
+    // Contents go through the server only where the kickstart does, too.
+    let server = server.filter(|_| plan.deliver == Deliver::Http);
+    let additions = match contents {
+        Some(contents) => contents.into_additions(
+            &plan.request.template,
+            repositories,
+            server,
+            mark.to_string(),
+        ),
+        None => Additions {
+            mark: mark.to_string(),
+            ..Additions::default()
+        },
+    };
+    compose::compose(&kickstart.text, &kickstart.outline, &additions).kind(Kind::Input)
+}
