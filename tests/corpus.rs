@@ -10,6 +10,7 @@
 // The scores are this target's product.
 #![allow(clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -95,6 +96,92 @@ fn tdl() {
     score.finish(FLOOR);
 }
 
-// The other sets, each as one test like the one above:
-// treeinfo (ozr::mirror::treeinfo), kickstart_lines and kickstarts (ozr::kickstart),
-// console (ozr::watch).
+/// A text's `[section]` and `key = value` lines as plainly as they can be read, to hold the real
+/// reader against.
+fn plain_ini(text: &str) -> BTreeMap<(String, String), String> {
+    let mut section = String::new();
+    let mut values = BTreeMap::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            section = name.to_string();
+        } else if !line.starts_with([';', '#'])
+            && let Some((key, value)) = line.split_once('=')
+        {
+            let key = (section.clone(), key.trim().to_string());
+            values.insert(key, value.trim().to_string());
+        }
+    }
+    values
+}
+
+/// Install trees of many releases: what they name is found, and nothing else.
+#[test]
+fn treeinfo() {
+    const FLOOR: f64 = 1.0;
+    let Some(folder) = corpus("treeinfo", "treeinfo") else {
+        return;
+    };
+    let mut score = Score::new("treeinfo");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "treeinfo"))
+        .collect();
+    files.sort();
+    for file in files {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(&file).expect("a text");
+        let plain = plain_ini(&text);
+        let value = |section: &str, key: &str| {
+            let key = (section.to_string(), key.to_string());
+            plain.get(&key).filter(|value| !value.is_empty()).cloned()
+        };
+        let arch = value("tree", "arch").or_else(|| value("general", "arch"));
+        let images = format!("images-{}", arch.as_deref().unwrap_or_default());
+        let checksums = plain
+            .iter()
+            .filter(|((section, _), value)| {
+                section == "checksums"
+                    && ["sha256:", "sha384:", "sha512:"]
+                        .iter()
+                        .any(|kind| value.starts_with(kind))
+            })
+            .count();
+        match ozr::mirror::treeinfo::parse(&text, &name) {
+            Ok(tree) => {
+                let expected = (
+                    value(&images, "kernel"),
+                    value(&images, "initrd"),
+                    value("stage2", "mainimage"),
+                    checksums,
+                );
+                let strong = |sum: &&ozr::mirror::treeinfo::Checksum| {
+                    sum.algorithm.starts_with("sha")
+                        && sum.algorithm != "sha1"
+                        && sum.algorithm != "sha"
+                };
+                let ours = (
+                    tree.kernel.clone(),
+                    tree.initrd.clone(),
+                    tree.stage2.clone(),
+                    tree.checksums.values().filter(strong).count(),
+                );
+                score.count(ours == expected, || {
+                    format!("{name}: {ours:?}, expected {expected:?}")
+                });
+            }
+            // Refused for a reason that can be seen: it does not describe a tree at all.
+            Err(finding) => {
+                let describes = arch.is_some() && value(&images, "kernel").is_some();
+                score.count(!describes, || format!("{name}: refused\n{finding}"));
+            }
+        }
+    }
+    score.finish(FLOOR);
+}
+
+// The other sets, each as one test like those above:
+// kickstart_lines and kickstarts (ozr::kickstart), console (ozr::watch).

@@ -246,7 +246,8 @@ fn a_uefi_guest_boots_its_image() {
     let Some(site) = Site::new("uefi") else {
         return;
     };
-    let mut command = site.install(&kickstart(""));
+    // An ending that would start the installer again, were the guest let.
+    let mut command = site.install(&kickstart("").replace("poweroff", "reboot"));
     command.args(["--firmware", "uefi"]);
     let outcome = run(command);
     assert_finished(&site, &outcome, "qcow2");
@@ -254,6 +255,28 @@ fn a_uefi_guest_boots_its_image() {
     let mut guest = Guest::boot(&site.output("qcow2"), true);
     guest.log_in("root", "test-only");
     assert_eq!(guest.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
+}
+
+/// The kickstart that is built in, with the template's root password, which opens the system.
+#[test]
+fn the_built_in_kickstart_takes_the_templates_password() {
+    let Some(mut site) = Site::new("builtin") else {
+        return;
+    };
+    let refused = run(site.install_builtin());
+    refused.assert_failed(2, &["the template has no <rootpw>"]);
+    site.rootpw = Some("tem plate'$pw".to_string());
+    let outcome = run(site.install_builtin());
+    assert_finished(&site, &outcome, "qcow2");
+    let served = std::fs::read_to_string(site.output("served.ks")).unwrap();
+    assert!(
+        !served.contains("tem plate") && !served.contains("$6$"),
+        "{served}"
+    );
+    let disk = Disk::open(&site.output("qcow2"));
+    assert!(disk.text("/etc/shadow").starts_with("root:$6$"));
+    let mut guest = Guest::boot(&site.output("qcow2"), false);
+    guest.log_in("root", "tem plate'$pw");
 }
 
 /// Two at once on one cache: each file is fetched once, both images are right, in the formats

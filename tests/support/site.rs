@@ -31,6 +31,8 @@ pub struct Site {
     pub additions: String,
     /// The template's kernelparam.
     pub kernelparam: String,
+    /// The template's rootpw.
+    pub rootpw: Option<String>,
 }
 
 /// How a run of `ozr` ended.
@@ -85,6 +87,7 @@ impl Site {
             user: None,
             additions: String::new(),
             kernelparam: String::new(),
+            rootpw: None,
         }
     }
 
@@ -138,16 +141,18 @@ impl Site {
 
     /// Writes the template: the stand-in tree on this site's mirror, and the additions.
     pub fn write_template(&self) -> PathBuf {
-        let kernelparam = if self.kernelparam.is_empty() {
-            String::new()
-        } else {
-            format!("<kernelparam>{}</kernelparam>", self.kernelparam)
-        };
+        let mut os = String::new();
+        if !self.kernelparam.is_empty() {
+            os.push_str(&format!("<kernelparam>{}</kernelparam>", self.kernelparam));
+        }
+        if let Some(rootpw) = &self.rootpw {
+            os.push_str(&format!("<rootpw>{rootpw}</rootpw>"));
+        }
         self.write(
             "template.tdl",
             &format!(
                 "<template>\n<name>{}</name>\n<os>\n<name>Rocky-9</name>\n<version>9.0</version>\n\
-                 <arch>x86_64</arch>\n<install type='url'><url>{}</url></install>\n{kernelparam}\n</os>\n\
+                 <arch>x86_64</arch>\n<install type='url'><url>{}</url></install>\n{os}\n</os>\n\
                  {}\n<disk><size>4G</size></disk>\n</template>\n",
                 self.name,
                 self.mirror.url("/os/"),
@@ -194,14 +199,19 @@ impl Site {
 
     /// `ozr install` of the site's template with a kickstart of this text.
     pub fn install(&self, kickstart: &str) -> Command {
-        let template = self.write_template();
         let kickstart = self.write("test.ks", kickstart);
+        let mut command = self.install_builtin();
+        command.arg("-k").arg(kickstart);
+        command
+    }
+
+    /// `ozr install` of the site's template with the kickstart that is built in.
+    pub fn install_builtin(&self) -> Command {
+        let template = self.write_template();
         let mut command = self.ozr();
         command
             .arg("install")
             .arg(template)
-            .arg("-k")
-            .arg(kickstart)
             .arg("--output-dir")
             .arg(self.out())
             .arg("--cache-dir")
