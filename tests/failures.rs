@@ -32,7 +32,7 @@ fn sentence(outcome: &Outcome) -> &str {
         .filter(|(at, _)| {
             !lines
                 .get(at + 1)
-                .is_some_and(|next| next.starts_with(" --> "))
+                .is_some_and(|next| next.trim_start().starts_with("--> "))
         })
         .filter_map(|(_, line)| line.strip_prefix("error: "))
         .collect();
@@ -707,7 +707,10 @@ fn a_leftover_guest_on_the_system_daemon() {
     let mut command = site.install(&format!("install\n{}", kickstart("")));
     command.args(SYSTEM).arg("--keep");
     let kept = run(command);
-    kept.assert_failed(1, &["was left running on qemu:///system"]);
+    kept.assert_failed(
+        1,
+        &["was left running", "virsh -c 'qemu:///system' console"],
+    );
     assert!(guests().contains(&site.name));
 
     let elsewhere = site.path("elsewhere");

@@ -333,6 +333,10 @@ pub static FAILURES: &[Pattern] = &[
 /// to it. Tried in this order.
 static DETAILS: &[(&str, FailureKind)] = &[
     ("error running the kickstart script", ScriptFailed),
+    // What is named in a list of spokes (`title` of anaconda's ui/tui/spokes).
+    ("Installation Destination", StorageFailed),
+    ("Installation source", PackagesFailed),
+    ("Software selection", PackagesFailed),
     ("mandatory spokes are not completed", QuestionAsked),
     ("of the kickstart file", KickstartRejected),
     ("boot loader", BootLoaderFailed),

@@ -299,7 +299,7 @@ impl Judge {
         let mut kind = fatal.kind;
         if matches!(
             kind,
-            FailureKind::InstallerFailed | FailureKind::PackagesFailed
+            FailureKind::InstallerFailed | FailureKind::PackagesFailed | FailureKind::QuestionAsked
         ) {
             kind = match kind_of_message(&message) {
                 Some(particular) => particular,

@@ -248,6 +248,10 @@ fn kinds_follow_from_the_message() {
             "The following mandatory spokes are not completed: Root password",
             FailureKind::QuestionAsked,
         ),
+        (
+            "The following mandatory spokes are not completed: Installation Destination",
+            FailureKind::StorageFailed,
+        ),
         ("", FailureKind::ScriptFailed),
     ] {
         let story = format!(
