@@ -1,7 +1,7 @@
 //! The steps of a build, in order.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::evidence;
 use super::guest::{self, Boot};
@@ -25,6 +25,10 @@ pub struct Finished {
     /// The image.
     pub image: PathBuf,
 }
+
+/// How long a guest of a failed build may take to be gone, after it was ended. QEMU gives its
+/// memory back to the kernel, gigabytes perhaps.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Builds. Dropping the future ends the build: its guest is destroyed, everything unfinished is
 /// removed.
@@ -51,9 +55,9 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         Outcome::Success { notes } => notes,
         Outcome::Failure(failed) => {
             let still_runs = supervised.decision.stop_guest;
-            return Err(end_failed(
-                &plan, ground, &offer, &guest, still_runs, failed, reporter,
-            ));
+            return Err(
+                end_failed(&plan, ground, &offer, &guest, still_runs, failed, reporter).await,
+            );
         }
     };
     for note in notes {
@@ -162,7 +166,7 @@ async fn install(
 
 /// Ends a failed build: shows and keeps what explains it, and leaves the guest only to a user who
 /// asked for it. The error that says why.
-fn end_failed(
+async fn end_failed(
     plan: &Plan,
     mut ground: Ground,
     offer: &Offer,
@@ -190,8 +194,12 @@ fn end_failed(
         });
         ground.runtime.keep();
         ground.work.keep();
-    } else if still_runs && let Err(error) = tokio::task::block_in_place(|| guest.destroy()) {
-        reporter.warn(format!("the guest could not be ended: {error:#}"));
+    } else {
+        if let Err(error) = tokio::task::block_in_place(|| guest.destroy()) {
+            reporter.warn(format!("the guest could not be ended: {error:#}"));
+        }
+        // Until QEMU is gone, libvirt writes into the directories that we are about to remove.
+        let _ = tokio::time::timeout(END_PATIENCE, guest.finished()).await;
     }
     let sentence = match kept {
         Ok(kept) => format!("{sentence} (what explains it is in {})", kept.display()),

@@ -27,6 +27,8 @@ pub enum FailureKind {
     BootLoaderFailed,
     /// A `%pre` or `%post` script with `--erroronfail` failed.
     ScriptFailed,
+    /// One of our scripts, which carry out what the template adds, failed.
+    TemplateFailed,
     /// The installer asked something that nobody is there to answer.
     QuestionAsked,
     /// The installer failed in another way.
@@ -58,6 +60,7 @@ impl FailureKind {
             FailureKind::PackagesFailed => "packages-failed",
             FailureKind::BootLoaderFailed => "boot-loader-failed",
             FailureKind::ScriptFailed => "script-failed",
+            FailureKind::TemplateFailed => "template-failed",
             FailureKind::QuestionAsked => "question-asked",
             FailureKind::InstallerFailed => "installer-failed",
             FailureKind::PoweroffFailed => "poweroff-failed",
@@ -75,7 +78,7 @@ impl FailureKind {
                 "check that the guest's network reaches this host (`--network`), or use `--deliver initrd`"
             }
             FailureKind::KickstartRejected => {
-                "correct the kickstart; `ozr check` names commands that the release does not know"
+                "correct the kickstart; pykickstart's `ksvalidator` names what the release does not know"
             }
             FailureKind::NetworkFailed => {
                 "check `--network`, the `network` line of the kickstart, and that the mirror can be reached from the guest"
@@ -100,6 +103,9 @@ impl FailureKind {
             FailureKind::ScriptFailed => {
                 "run the script by hand; a `--log` on its section shows its output"
             }
+            FailureKind::TemplateFailed => {
+                "correct the template; the end of the console log shows what the command printed"
+            }
             FailureKind::QuestionAsked => "add what the installer asked for to the kickstart",
             FailureKind::InstallerFailed => "look at the end of the console log",
             FailureKind::PoweroffFailed => "look at the end of the console log",
@@ -116,6 +122,9 @@ impl FailureKind {
         })
     }
 }
+
+/// What our own scripts in the guest put before what they say (`kickstart/shell`).
+pub const OURS: &str = "ozr: ";
 
 /// How sure a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,6 +314,9 @@ pub static FAILURES: &[Pattern] = &[
     fatal(Console, Contains("Give root password for maintenance"), BootFailed, Origin("util-linux", "all", "sulogin.c"), "Give root password for maintenance"),
     fatal(Console, Contains("Press Enter for maintenance"), BootFailed, Origin("util-linux", "all", "sulogin.c"), "Press Enter for maintenance"),
 
+    // Our own scripts, which then fail with `--erroronfail`.
+    suspect(Starts(OURS), TemplateFailed, Origin("ozr", "all", "kickstart/shell: fail"), "ozr: command \"x\" failed with exit status 3"),
+
     // A traceback on the console, before anaconda can handle it.
     suspect(Starts("Traceback (most recent call last)"), InstallerFailed, Origin("Python", "all", "traceback.py"), "Traceback (most recent call last):"),
     suspect(Between("File \"/sbin/anaconda\", line ", ", in "), InstallerFailed, Origin("Python", "all", "traceback.py"), "  File \"/sbin/anaconda\", line 1156, in <module>"),
@@ -321,6 +333,10 @@ pub static FAILURES: &[Pattern] = &[
 /// to it. Tried in this order.
 static DETAILS: &[(&str, FailureKind)] = &[
     ("error running the kickstart script", ScriptFailed),
+    // What is named in a list of spokes (`title` of anaconda's ui/tui/spokes).
+    ("Installation Destination", StorageFailed),
+    ("Installation source", PackagesFailed),
+    ("Software selection", PackagesFailed),
     ("mandatory spokes are not completed", QuestionAsked),
     ("of the kickstart file", KickstartRejected),
     ("boot loader", BootLoaderFailed),
@@ -395,6 +411,7 @@ mod tests {
             PackagesFailed,
             BootLoaderFailed,
             ScriptFailed,
+            TemplateFailed,
             QuestionAsked,
             InstallerFailed,
             PoweroffFailed,

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::failures::{Certainty, FailureKind, kind_of_message};
+use super::failures::{Certainty, FailureKind, OURS, kind_of_message};
 use super::logport::Record;
 use super::message::Block;
 use super::patterns::{self, Signal};
@@ -277,6 +277,13 @@ impl Judge {
         })
     }
 
+    /// Why a script of ours stopped.
+    fn said_by_us(&self) -> Option<String> {
+        let ours = |(kind, _): &&(FailureKind, String)| *kind == FailureKind::TemplateFailed;
+        let (_, text) = self.suspects.iter().rfind(ours)?;
+        Some(text.trim_start_matches(OURS).to_owned())
+    }
+
     fn decide_fatal(&mut self, stop_guest: bool) -> Option<Decision> {
         let fatal = self.fatal.take()?;
         let message = fatal.block.message();
@@ -292,7 +299,7 @@ impl Judge {
         let mut kind = fatal.kind;
         if matches!(
             kind,
-            FailureKind::InstallerFailed | FailureKind::PackagesFailed
+            FailureKind::InstallerFailed | FailureKind::PackagesFailed | FailureKind::QuestionAsked
         ) {
             kind = match kind_of_message(&message) {
                 Some(particular) => particular,
@@ -303,11 +310,25 @@ impl Judge {
                 None => kind,
             };
         }
+        // Of a script of ours, the installer says a line that the kickstart's author never saw.
+        let ours = self.said_by_us();
+        if kind == FailureKind::ScriptFailed && ours.is_some() {
+            kind = FailureKind::TemplateFailed;
+        }
         let sentence = match kind {
-            FailureKind::KernelPanic => format!("the guest's kernel panicked: {message}"),
+            FailureKind::KernelPanic => {
+                // `---[ end Kernel panic` says it all once more.
+                let reason = message.split(" ---[ end").next().unwrap_or_default();
+                let reason = reason.trim_start_matches("Kernel panic - not syncing: ");
+                format!("the guest's kernel panicked: {reason}")
+            }
             FailureKind::BootFailed => format!("the guest could not load the installer: {message}"),
             FailureKind::PoweroffFailed => {
                 "the guest shut down, but could not switch itself off".to_owned()
+            }
+            FailureKind::TemplateFailed => {
+                let said = ours.as_deref().unwrap_or(&message);
+                format!("what the template adds failed: {said}")
             }
             _ if fatal.block.gives_no_reason() => {
                 format!(

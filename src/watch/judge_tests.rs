@@ -248,6 +248,10 @@ fn kinds_follow_from_the_message() {
             "The following mandatory spokes are not completed: Root password",
             FailureKind::QuestionAsked,
         ),
+        (
+            "The following mandatory spokes are not completed: Installation Destination",
+            FailureKind::StorageFailed,
+        ),
         ("", FailureKind::ScriptFailed),
     ] {
         let story = format!(
@@ -387,12 +391,38 @@ fn an_initramfs_that_gives_up_and_shuts_down_says_why() {
     assert!(stage2.sentence.starts_with(says), "{}", stage2.sentence);
 }
 
+/// The line of the kickstart is one that its author never saw.
+#[test]
+fn what_the_template_adds_fails_in_the_words_of_our_scripts() {
+    let failed = failure(
+        OVER_HTTP,
+        &format!(
+            "{UP_TO_POST}
+            ozr: command \"x\" failed with exit status 3
+            The installation was stopped due to an error in cmdline mode.
+            The exact error message is:
+            There was an error running the kickstart script at line 122.  This is a fatal error
+            and installation will be aborted.  The details of this error are:
+            ozr: command \"x\" failed with exit status 3
+            The installer will now terminate."
+        ),
+    );
+    assert_eq!(failed.kind, FailureKind::TemplateFailed);
+    assert!(
+        failed.sentence.starts_with(
+            "what the template adds failed: command \"x\" failed with exit status 3; correct "
+        ),
+        "{}",
+        failed.sentence
+    );
+}
+
 #[test]
 fn a_kernel_panic_is_named() {
     let story = "[ 1.0] Linux version 5\n[ 2.0] Kernel panic - not syncing: no init found\n<quiet>";
     let failed = failure(OVER_HTTP, story);
     assert_eq!(failed.kind, FailureKind::KernelPanic);
-    assert!(failed.sentence.contains("not syncing: no init found"));
+    assert!(failed.sentence.contains("panicked: no init found;"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Block {
         let text = if reason.is_empty() {
             match &self.log {
                 Some(log) => log.split_whitespace().collect::<Vec<_>>().join(" "),
-                None => self.lines.join(" "),
+                None => join(&self.lines),
             }
         } else {
             reason
@@ -94,7 +94,7 @@ impl Block {
         let start = start.unwrap_or_else(|| {
             usize::from(self.lines.len() > 1 && self.lines[0].starts_with("An error occurred"))
         });
-        let text = self.lines[start.min(self.lines.len())..].join(" ");
+        let text = join(&self.lines[start.min(self.lines.len())..]);
         match text.trim().strip_prefix(NON_INTERACTIVE) {
             Some(rest) if rest.trim_matches(['.', ' ']).is_empty() => String::new(),
             Some(rest) => rest.trim().to_owned(),
@@ -106,6 +106,24 @@ impl Block {
     pub fn gives_no_reason(&self) -> bool {
         self.log.is_none() && self.reason().is_empty()
     }
+}
+
+/// Lines in one: wrapped text with spaces, the items of a list ("... not completed:", then an
+/// item a line) with commas. Text is wrapped at 80 columns, so that only its last line is short.
+fn join(lines: &[String]) -> String {
+    const SHORT: usize = 50;
+    let mut text = String::new();
+    let mut in_list = false;
+    for (at, line) in lines.iter().enumerate() {
+        if let Some(before) = at.checked_sub(1).map(|before| &lines[before]) {
+            let is_item =
+                in_list && before.len() < SHORT && before.ends_with(char::is_alphanumeric);
+            text.push_str(if is_item { ", " } else { " " });
+        }
+        text.push_str(line);
+        in_list |= line.ends_with(':');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -148,6 +166,19 @@ mod tests {
         block.log_message("CmdlineError: Missing package:\nnosuch");
         assert!(!block.gives_no_reason());
         assert_eq!(block.message(), "CmdlineError: Missing package: nosuch");
+    }
+
+    #[test]
+    fn items_of_a_list_are_set_apart() {
+        let block = block(&[
+            "The following mandatory spokes are not completed:",
+            "Root password",
+            "User creation",
+        ]);
+        assert_eq!(
+            block.message(),
+            "The following mandatory spokes are not completed: Root password, User creation"
+        );
     }
 
     #[test]
