@@ -700,9 +700,9 @@ fn a_leftover_guest_on_the_system_daemon() {
     let Some(site) = Site::new("leftover") else {
         return;
     };
-    if !support::daemon::start() {
+    let Some(_daemon) = support::daemon::start() else {
         return;
-    }
+    };
     let guests = || support::daemon::virsh(&["list", "--all", "--name"]);
     let mut command = site.install(&format!("install\n{}", kickstart("")));
     command.args(SYSTEM).arg("--keep");

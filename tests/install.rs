@@ -405,6 +405,7 @@ fn on_the_system_daemon_and_the_xml_boots() {
     let Some(site) = Site::new("system") else {
         return;
     };
+    let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
     };
@@ -431,6 +432,7 @@ fn on_the_system_daemon_as_an_ordinary_user() {
     let Some(mut site) = Site::new("member") else {
         return;
     };
+    let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
     };
@@ -453,6 +455,7 @@ fn on_the_system_daemon_a_closed_directory_is_named() {
     let Some(site) = Site::new("closed") else {
         return;
     };
+    let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
     };
@@ -478,6 +481,7 @@ fn on_the_system_daemon_networks_are_found() {
     let Some(site) = Site::new("network") else {
         return;
     };
+    let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
     };
@@ -493,6 +497,7 @@ fn on_the_system_daemon_an_interrupted_build_leaves_nothing() {
     let Some(site) = Site::new("stopped") else {
         return;
     };
+    let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
     };
@@ -513,6 +518,7 @@ fn on_the_system_daemon_the_daemon_is_lost() {
     let Some(site) = Site::new("lost") else {
         return;
     };
+    let _turn = daemon::turn_alone();
     let Some(daemon) = daemon::start() else {
         return;
     };

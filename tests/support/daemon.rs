@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a daemon, or for a defined domain to say something.
@@ -28,9 +28,22 @@ struct Started {
 /// The one that the tests of this process share.
 static RUNNING: Mutex<Weak<Daemon>> = Mutex::new(Weak::new());
 
+/// Who may use the daemon now: many tests at once, or one that kills it.
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// A turn together with other tests.
+pub fn turn() -> RwLockReadGuard<'static, ()> {
+    TURNS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A turn alone.
+pub fn turn_alone() -> RwLockWriteGuard<'static, ()> {
+    TURNS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes sure that `qemu:///system` answers; none, and says why, where it cannot.
 pub fn start() -> Option<Arc<Daemon>> {
-    let mut running = RUNNING.lock().unwrap();
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(daemon) = running.upgrade() {
         return Some(daemon);
     }
