@@ -10,6 +10,7 @@ mod lending;
 mod libvirt;
 mod libvirt_events;
 mod libvirt_guest;
+mod libvirt_raw;
 mod libvirt_stream;
 mod life;
 mod mac;
