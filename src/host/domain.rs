@@ -1,6 +1,6 @@
 //! What a guest is made of, and what its architecture makes of that.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::accel::Accel;
 use super::mac::Mac;
@@ -125,6 +125,15 @@ pub(super) enum Console {
 }
 
 impl DomainSpec {
+    /// The files that a guest is made of, the disk first.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        let mut files = vec![self.disk.path.as_path()];
+        if let Some(boot) = &self.boot {
+            files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
+        }
+        files
+    }
+
     /// What the guest's architecture makes of it.
     pub(super) fn platform(&self) -> Platform {
         let legacy = self.chipset == Chipset::Legacy || self.disk.bus == DiskBus::Ide;

@@ -1,37 +1,21 @@
-//! A libvirt connection, and starting guests with it.
+//! A libvirt connection: opening it, and what it says of its host.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use virt::connect::Connect;
-use virt::domain::Domain;
-use virt::error::ErrorNumber;
-use virt::sys;
 
 use super::accel::KvmFacts;
 use super::connection::Connection;
 use super::daemon_user::DaemonUser;
-use super::domain::DomainSpec;
-use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use super::lending::Lent;
-use super::libvirt_events::{
-    Guests, Subscription, start_event_loop, unwatch_connection, watch_connection,
-};
-use super::libvirt_guest::Guest;
-use super::libvirt_stream::StreamPort;
-use super::life::Life;
-use super::marker::{Marker, NAMESPACE};
-use super::network::{ServePlace, interface_address, parse_network};
-use super::port::Port;
+use super::libvirt_events::{Guests, start_event_loop, unwatch_connection, watch_connection};
+use super::libvirt_refusals::cannot_open;
 use super::private_root::PrivateRoot;
-use super::reaper;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
-use crate::machine::{Firmware, Network};
 
 /// Seconds between two signs of life that a daemon is asked for, and how many may stay without
 /// an answer: a daemon that hangs is noticed within half a minute.
@@ -57,20 +41,20 @@ pub struct HostOptions {
 
 /// An open libvirt connection. Its functions block; none takes longer than libvirt does.
 pub struct Host {
-    connect: Connect,
-    connection: Connection,
-    runtime_dir: PathBuf,
-    root: Option<PrivateRoot>,
-    guests: Arc<Guests>,
+    pub(super) connect: Connect,
+    pub(super) connection: Connection,
+    pub(super) runtime_dir: PathBuf,
+    pub(super) root: Option<PrivateRoot>,
+    pub(super) guests: Arc<Guests>,
     /// The daemon that knows libvirt's networks, or why it does not answer; none where the
     /// connection itself is to be asked, or nobody.
-    networks: Option<Result<Connect, String>>,
+    pub(super) networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
-    daemon_user: Option<DaemonUser>,
-    /// Guests are created one after the other, see [`reaper::adopting`].
-    creating: Mutex<()>,
+    pub(super) daemon_user: Option<DaemonUser>,
+    /// Guests are created one after the other, see [`super::reaper::adopting`].
+    pub(super) creating: Mutex<()>,
     /// Guests so far, for names of their sockets.
-    started: AtomicU32,
+    pub(super) started: AtomicU32,
 }
 
 impl std::fmt::Debug for Host {
@@ -96,26 +80,6 @@ pub struct Versions {
     pub libvirt: String,
     /// QEMU's default binary for this host: `10.0.2`.
     pub qemu: String,
-}
-
-/// A domain that exists already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Existing {
-    /// Whether it runs.
-    pub active: bool,
-    /// The mark on it if it is ours; another program's or person's without.
-    pub marker: Option<Marker>,
-}
-
-/// A guest that was created and waits, paused, with both ports connected.
-#[derive(Debug)]
-pub struct Started {
-    /// The guest.
-    pub guest: Guest,
-    /// What its serial console says.
-    pub console: Port,
-    /// What anaconda writes to its log port.
-    pub log_port: Port,
 }
 
 impl Host {
@@ -224,470 +188,17 @@ impl Host {
         facts
     }
 
-    /// Looks for a domain.
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when libvirt does not answer.
-    pub fn find(&self, name: &str) -> anyhow::Result<Option<Existing>> {
-        let Some(domain) = self.lookup(name)? else {
-            return Ok(None);
-        };
-        Ok(Some(Existing {
-            active: domain.is_active().map_err(host_error)?,
-            marker: marker(&domain)?,
-        }))
-    }
-
-    /// Ends and forgets a domain that an earlier build left behind. Nothing to do if there is
-    /// none of that name.
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when the domain is not ours, or libvirt refuses.
-    pub fn remove_leftover(&self, name: &str) -> anyhow::Result<()> {
-        let Some(domain) = self.lookup(name)? else {
-            return Ok(());
-        };
-        if marker(&domain)?.is_none() {
-            return Err(failure(
-                Kind::Host,
-                format!(
-                    "the guest `{name}` was not made by ozr and is left alone: build under \
-                     another name"
-                ),
-            ));
-        }
-        if domain.is_active().map_err(host_error)? {
-            domain.destroy().map_err(host_error)?;
-        }
-        // A transient domain is gone by now.
-        if let Some(domain) = self.lookup(name)? {
-            domain
-                .undefine_flags(sys::VIR_DOMAIN_UNDEFINE_NVRAM)
-                .map_err(host_error)?;
-        }
-        Ok(())
-    }
-
-    fn lookup(&self, name: &str) -> anyhow::Result<Option<Domain>> {
-        match self.connect.lookup_domain_by_name(name) {
-            Ok(domain) => Ok(Some(domain)),
-            Err(error) if error.code().is(ErrorNumber::NoDomain) => Ok(None),
-            Err(error) => Err(host_error(error)),
-        }
-    }
-
-    /// Where our server must listen for a guest on `network`, and how that guest names us.
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when there is no such network, it is not active, or the guest could not
-    /// reach us on it.
-    pub fn network_address(&self, network: &Network) -> anyhow::Result<ServePlace> {
-        if !self.is_local() {
-            return Err(failure(
-                Kind::Host,
-                format!(
-                    "a guest on {} cannot reach this host's server: use --deliver initrd",
-                    self.uri()
-                ),
-            ));
-        }
-        match network {
-            Network::User => Ok(ServePlace::user()),
-            Network::Bridge(name) => interface_address(name).map(ServePlace::bridge),
-            Network::Libvirt(name) => {
-                let facts = self.libvirt_network(name)?;
-                let address = match (facts.address, facts.bridge) {
-                    (Some(address), _) => address,
-                    (None, Some(bridge)) => interface_address(&bridge)?,
-                    (None, None) => {
-                        return Err(failure(
-                            Kind::Host,
-                            format!(
-                                "libvirt's network `{name}` has neither an IPv4 address nor a \
-                                 bridge, so the guest could not reach this host over it: use \
-                                 another --network"
-                            ),
-                        ));
-                    }
-                };
-                Ok(ServePlace::bridge(address))
-            }
-        }
-    }
-
-    fn libvirt_network(&self, name: &str) -> anyhow::Result<super::network::NetworkFacts> {
-        let connect = match &self.networks {
-            None => &self.connect,
-            Some(Ok(daemon)) => daemon,
-            Some(Err(reason)) => {
-                return Err(failure(
-                    Kind::Host,
-                    format!(
-                        "libvirt's network `{name}` is known to the system's libvirt daemon, \
-                         which does not answer ({reason}): start it, or use --network user"
-                    ),
-                ));
-            }
-        };
-        let network = connect.lookup_network_by_name(name).map_err(|error| {
-            failure(
-                Kind::Host,
-                format!(
-                    "libvirt has no network `{name}` ({}): `virsh net-list --all` lists what \
-                     there is",
-                    error.message()
-                ),
-            )
-        })?;
-        if !network.is_active().map_err(host_error)? {
-            return Err(failure(
-                Kind::Host,
-                format!("libvirt's network `{name}` is not active: `virsh net-start {name}`"),
-            ));
-        }
-        let xml = network.xml_desc(0).map_err(host_error)?;
-        parse_network(&xml).kind(Kind::Host)
-    }
-
-    /// Creates a guest, paused, with its console and log port connected. It does not run before
-    /// [`Guest::resume`]. `keep` leaves it running when the [`Guest`] is dropped; otherwise it is
-    /// ended then, and a daemon also ends it when this process is killed (the embedded driver
-    /// cannot).
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when the guest cannot be created; nothing is left of it then.
-    pub fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
-        self.check(spec)?;
-        let network = self.reachable_network(&spec.network)?;
-        let spec = DomainSpec {
-            network,
-            ..spec.clone()
-        };
-        let wiring = self.wiring(&spec);
-        let lent = match self.daemon_user {
-            Some(user) => Lent::lend(&files(&spec), user).kind(Kind::Host)?,
-            None => Lent::default(),
-        };
-        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id));
-        let life = Arc::new(Life::new());
-        let domain = self.create(&spec, &xml, keep, &life)?;
-        self.guests.add(&life);
-        let attached = self.attach(&domain, &spec, &wiring, &life);
-        let (subscription, console, log_port) = match attached {
-            Ok(parts) => parts,
-            Err(error) => {
-                // The guest is useless; why it could not be used is what matters.
-                let _ = domain.destroy();
-                return Err(error).kind(Kind::Host);
-            }
-        };
-        let guest = Guest::new(
-            self.connect.clone(),
-            domain,
-            life,
-            subscription,
-            &spec,
-            lent,
-            self.root.as_ref().map(|root| root.qemu_log(&spec.name)),
-        );
-        if keep {
-            guest.leave();
-        }
-        Ok(Started {
-            guest,
-            console,
-            log_port,
-        })
-    }
-
-    fn create(
-        &self,
-        spec: &DomainSpec,
-        xml: &str,
-        keep: bool,
-        life: &Arc<Life>,
-    ) -> anyhow::Result<Domain> {
-        let _one = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = self.lock_capabilities()?;
-        // Teaches libvirt about QEMU now, before it is adopted.
-        self.connect
-            .domain_capabilities(
-                None,
-                Some(spec.arch.libvirt_name()),
-                None,
-                Some(spec.accel.domain_type()),
-                0,
-            )
-            .map_err(|error| {
-                failure(
-                    Kind::Host,
-                    format!(
-                        "libvirt finds no QEMU for {} guests with {} here ({}): install \
-                         qemu-system-{} or qemu-kvm",
-                        spec.arch,
-                        spec.accel,
-                        error.message(),
-                        spec.arch,
-                    ),
-                )
-            })?;
-        drop(lock);
-        let mut flags = sys::VIR_DOMAIN_START_PAUSED;
-        // The embedded driver cannot do that ("not supported for embedded drivers yet").
-        if !keep && self.root.is_none() {
-            flags |= sys::VIR_DOMAIN_START_AUTODESTROY;
-        }
-        let create = || self.connect.create_domain_xml(xml, flags);
-        let domain = match &self.root {
-            Some(root) => reaper::adopting(&root.pid_file(&spec.name), life, create),
-            None => create(),
-        };
-        domain.map_err(|error| failure(Kind::Host, self.cannot_create(spec, error.message())))
-    }
-
-    fn attach(
-        &self,
-        domain: &Domain,
-        spec: &DomainSpec,
-        wiring: &Wiring,
-        life: &Arc<Life>,
-    ) -> anyhow::Result<(Subscription, Port, Port)> {
-        let subscription = Subscription::new(&self.connect, domain, Arc::clone(life))?;
-        let console = match &wiring.console_socket {
-            Some(socket) => Port::connect(socket),
-            None => {
-                // A daemon's host may be another one, where our path means nothing.
-                let log = self.is_local().then(|| spec.console_log.clone());
-                StreamPort::open(&self.connect, log, |stream| {
-                    domain.open_console(None, stream, 0)
-                })
-                .map(Port::stream)
-            }
-        }
-        .context("connecting to the guest's console")?;
-        let log_port = match &wiring.log_socket {
-            Some(socket) => Port::connect(socket),
-            None => StreamPort::open(&self.connect, None, |stream| {
-                domain.open_channel(Some(LOG_PORT), stream, 0)
-            })
-            .map(Port::stream),
-        }
-        .context("connecting to the guest's log port")?;
-        // QEMU answers this after it has accepted both connections, and if it still runs: what
-        // ended before the subscription is noticed here.
-        domain
-            .block_stats(super::domain::first_device(spec.disk.bus))
-            .map_err(host_error)
-            .context("asking the new guest's QEMU for a sign of life")?;
-        Ok((subscription, console, log_port))
-    }
-
-    fn lock_capabilities(&self) -> anyhow::Result<Option<File>> {
+    pub(super) fn lock_capabilities(&self) -> anyhow::Result<Option<File>> {
         self.root
             .as_ref()
             .map(PrivateRoot::lock_capabilities)
             .transpose()
-    }
-
-    fn wiring(&self, spec: &DomainSpec) -> Wiring {
-        // Where libvirt would put it, it would outlive a transient guest.
-        let nvram = self
-            .is_local()
-            .then(|| spec.disk.path.with_file_name("nvram.fd"));
-        if !self.connection.runs_as_us() {
-            // Sockets of ours mean nothing to another user's or host's QEMU.
-            return Wiring {
-                run_as: self.daemon_user,
-                nvram,
-                ..Wiring::default()
-            };
-        }
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        // libvirt's own paths are too long below most runtime directories.
-        Wiring {
-            console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
-            log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
-            vnc_socket: Some(self.runtime_dir.join(format!("vnc{number}"))),
-            run_as: None,
-            nvram,
-        }
-    }
-
-    /// Without root's daemon in between, a guest is plugged into a libvirt network's bridge.
-    fn reachable_network(&self, network: &Network) -> anyhow::Result<Network> {
-        let Network::Libvirt(name) = network else {
-            return Ok(network.clone());
-        };
-        if !self.connection.runs_as_us() {
-            return Ok(network.clone());
-        }
-        let facts = self.libvirt_network(name)?;
-        facts.bridge.map(Network::Bridge).ok_or_else(|| {
-            failure(
-                Kind::Host,
-                format!(
-                    "libvirt's network `{name}` has no bridge of its own: use --connect \
-                     qemu:///system with it"
-                ),
-            )
-        })
-    }
-
-    /// Finds what is wrong before libvirt says it less well.
-    fn check(&self, spec: &DomainSpec) -> anyhow::Result<()> {
-        let mut files = vec![("disk", &spec.disk.path)];
-        if let Some(boot) = &spec.boot {
-            files.push(("kernel", &boot.kernel));
-            files.push(("initrd", &boot.initrd));
-        }
-        for path in files
-            .iter()
-            .map(|(_, path)| *path)
-            .chain([&spec.console_log])
-        {
-            let sayable = path
-                .to_str()
-                .is_some_and(|path| !path.chars().any(char::is_control));
-            if !sayable || !path.is_absolute() {
-                return Err(failure(
-                    Kind::Host,
-                    format!(
-                        "libvirt cannot be told the path {path:?}: it must be absolute, UTF-8, \
-                         and without control characters"
-                    ),
-                ));
-            }
-        }
-        if !self.is_local() {
-            return Ok(());
-        }
-        for (what, path) in files {
-            File::open(path)
-                .with_context(|| format!("opening the guest's {what} {}", path.display()))
-                .kind(Kind::Host)?;
-        }
-        // A daemon would create it as root's, which we then could not read.
-        OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&spec.console_log)
-            .with_context(|| format!("creating {}", spec.console_log.display()))
-            .kind(Kind::Host)?;
-        if let Some(existing) = self.find(&spec.name)? {
-            let whose = match existing.marker {
-                Some(marker) => format!(
-                    "a build of ozr made it (process {}); if that is over, -p removes it",
-                    marker.pid
-                ),
-                None => "it is not ozr's, so build under another name".to_owned(),
-            };
-            return Err(failure(
-                Kind::Host,
-                format!("there is a guest `{}` already: {whose}", spec.name),
-            ));
-        }
-        Ok(())
-    }
-
-    fn cannot_create(&self, spec: &DomainSpec, message: &str) -> String {
-        let mut text = format!("libvirt cannot create the guest: {message}");
-        let denied = message.contains("Permission denied");
-        let obstacle = self
-            .daemon_user
-            .filter(|_| denied)
-            .and_then(|user| obstacle(spec, user));
-        if let Some(obstacle) = obstacle {
-            return obstacle;
-        }
-        if denied && !self.connection.runs_as_us() {
-            text.push_str(
-                "; libvirt's QEMU runs as another user and may be confined: see its host's audit \
-                 log, use another --output-dir and --cache-dir, or do without --connect",
-            );
-        } else if spec.firmware == Firmware::Uefi && message.contains("firmware") {
-            text.push_str("; install UEFI firmware (packages ovmf or edk2-ovmf)");
-        } else if denied && matches!(spec.network, Network::Bridge(_) | Network::Libvirt(_)) {
-            text.push_str(
-                "; an ordinary user needs QEMU's bridge helper, and the bridge in \
-                 /etc/qemu/bridge.conf: or use --network user",
-            );
-        }
-        text
-    }
-}
-
-/// The files that a guest is made of, the disk first.
-fn files(spec: &DomainSpec) -> Vec<&Path> {
-    let mut files = vec![spec.disk.path.as_path()];
-    if let Some(boot) = &spec.boot {
-        files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
-    }
-    files
-}
-
-/// What keeps QEMU's user from a guest's files, and what to do about it.
-fn obstacle(spec: &DomainSpec, user: DaemonUser) -> Option<String> {
-    let files = files(spec);
-    if let Some(closed) = files.iter().find_map(|file| user.closed_directory(file)) {
-        return Some(format!(
-            "libvirt's QEMU runs as another user, who may not pass through {0}: make it searchable \
-             (chmod o+x {0}), use another --output-dir or --cache-dir, or do without --connect",
-            closed.display()
-        ));
-    }
-    // What is beside the disk was lent.
-    let shared = files
-        .iter()
-        .filter(|file| file.parent() != spec.disk.path.parent());
-    let closed = shared.into_iter().find(|file| !user.may_read(file))?;
-    Some(format!(
-        "libvirt's QEMU runs as another user, who may not read {0}: make it readable (chmod o+r \
-         {0}), or do without --connect",
-        closed.display()
-    ))
-}
-
-/// The mark on a domain, if it is ours.
-pub(super) fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
-    let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
-    match domain.metadata(kind, Some(NAMESPACE), 0) {
-        Ok(xml) => Marker::parse(&xml).map(Some).kind(Kind::Host),
-        Err(error) if error.code().is(ErrorNumber::NoDomainMetadata) => Ok(None),
-        // It ended between being found and being asked.
-        Err(error) if error.code().is(ErrorNumber::NoDomain) => Ok(None),
-        Err(error) => Err(host_error(error)),
     }
 }
 
 /// libvirt's words without the numbers that `virt` adds.
 pub(super) fn host_error(error: virt::error::Error) -> anyhow::Error {
     failure(Kind::Host, format!("libvirt: {}", error.message()))
-}
-
-fn cannot_open(connection: &Connection, message: &str) -> String {
-    match connection {
-        Connection::Embedded => {
-            // The driver keeps a little state outside of its root, where XDG says.
-            let remedy = if message.contains("Failed to create") {
-                "HOME must be a directory that you may write, or XDG_RUNTIME_DIR be set"
-            } else {
-                "install libvirt-daemon-driver-qemu"
-            };
-            format!("libvirt's QEMU driver cannot be started ({message}): {remedy}")
-        }
-        Connection::Uri(uri) => {
-            let remedy = if message.contains("polkit") || message.contains("denied") {
-                "join the group `libvirt`, or do without --connect"
-            } else if message.contains("No such file") || message.contains("refused") {
-                "start the libvirt daemon (libvirtd or virtqemud), or do without --connect"
-            } else {
-                "check the URI with `virsh -c URI uri`, or do without --connect"
-            };
-            format!("libvirt at {uri} cannot be used ({message}): {remedy}")
-        }
-    }
 }
 
 /// libvirt counts versions as major * 1,000,000 + minor * 1,000 + release.
@@ -709,28 +220,5 @@ mod tests {
         assert_eq!(version(9_000_000), "9.0.0");
         assert_eq!(version(10_000_002), "10.0.2");
         assert_eq!(version(8_005_001), "8.5.1");
-    }
-
-    #[test]
-    fn refusals_say_what_to_do() {
-        let uri = Connection::Uri("qemu:///system".to_owned());
-        let cases = [
-            (
-                "Failed to connect socket to '/x': No such file or directory",
-                "start the libvirt",
-            ),
-            (
-                "authentication unavailable: no polkit agent available",
-                "group `libvirt`",
-            ),
-            (
-                "no connection driver available for foo:///",
-                "check the URI",
-            ),
-        ];
-        for (message, remedy) in cases {
-            let text = cannot_open(&uri, message);
-            assert!(text.contains(remedy) && text.contains(message), "{text}");
-        }
     }
 }

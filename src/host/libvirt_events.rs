@@ -1,8 +1,6 @@
-//! libvirt's event loop, and the events that `virt` does not wrap.
+//! libvirt's event loop, and what its events mean.
 
-#![allow(unsafe_code)]
-
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +10,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
+use super::libvirt_raw::{LifecycleEvents, set_variable_while_alone, unwatch_close, watch_close};
 use super::life::{EndCause, Life};
 
 /// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
@@ -27,12 +26,7 @@ pub fn quiet_libvirt() {
     const VARIABLE: &str = "LIBVIRT_DEBUG";
     /// libvirt's number for errors only.
     const ERRORS: &str = "4";
-    let threads = std::fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count);
-    if threads == 1 && std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: this thread is the only one, as was just counted, so nobody reads the
-        // environment meanwhile, nor can another thread begin except from this one.
-        unsafe { std::env::set_var(VARIABLE, ERRORS) };
-    }
+    set_variable_while_alone(VARIABLE, ERRORS);
 }
 
 /// Starts libvirt's event loop, once for the process.
@@ -68,79 +62,18 @@ fn start_loop_thread() -> anyhow::Result<()> {
 
 /// A subscription to the lifecycle events of one domain; ends when dropped.
 pub(super) struct Subscription {
-    connect: Connect,
-    id: c_int,
+    _events: LifecycleEvents,
 }
 
 impl Subscription {
     /// Tells `life` how `domain` ends.
     pub(super) fn new(connect: &Connect, domain: &Domain, life: Arc<Life>) -> anyhow::Result<Self> {
-        type Lifecycle = unsafe extern "C" fn(
-            sys::virConnectPtr,
-            sys::virDomainPtr,
-            c_int,
-            c_int,
-            *mut c_void,
-        ) -> c_int;
-        type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
-        // SAFETY: libvirt's API passes callbacks of every event as one generic type and calls
-        // them with the arguments of the event that was asked for
-        // (`VIR_DOMAIN_EVENT_CALLBACK` in its header); for lifecycle events those are `Lifecycle`.
-        let callback =
-            unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle as Lifecycle) };
-        let opaque = Arc::into_raw(life);
-        // SAFETY: both pointers are valid for the call; libvirt takes references of its own.
-        // `opaque` is an `Arc` that `release_life` gives back when libvirt is done with it.
-        let id = unsafe {
-            sys::virConnectDomainEventRegisterAny(
-                connect.as_ptr(),
-                domain.as_ptr(),
-                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int,
-                Some(callback),
-                opaque.cast_mut().cast(),
-                Some(release_life),
-            )
-        };
-        if id < 0 {
-            // SAFETY: libvirt did not take the `Arc`, so it is still ours.
-            drop(unsafe { Arc::from_raw(opaque) });
-            return Err(anyhow!(
-                virt::error::Error::last_error().message().to_owned()
-            ))
-            .context("asking libvirt for the guest's lifecycle events");
-        }
-        Ok(Subscription {
-            connect: connect.clone(),
-            id,
+        let events = LifecycleEvents::subscribe(connect, domain, move |event, detail| {
+            tell(&life, event, detail);
         })
+        .context("asking libvirt for the guest's lifecycle events")?;
+        Ok(Subscription { _events: events })
     }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        // SAFETY: the connection is alive, for we hold it. Failing (the daemon is gone) is fine:
-        // libvirt then drops the callback with the connection.
-        unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), self.id) };
-    }
-}
-
-unsafe extern "C" fn release_life(opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Life>` of `Subscription::new`; libvirt calls this once.
-    drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Life>()) });
-}
-
-unsafe extern "C" fn on_lifecycle(
-    _connect: sys::virConnectPtr,
-    _domain: sys::virDomainPtr,
-    event: c_int,
-    detail: c_int,
-    opaque: *mut c_void,
-) -> c_int {
-    // SAFETY: `opaque` is the `Arc<Life>` of `Subscription::new`, which libvirt holds until it
-    // calls `release_life`, never during this call.
-    let life = unsafe { &*opaque.cast_const().cast::<Life>() };
-    tell(life, event, detail);
-    0
 }
 
 /// What a lifecycle event means (libvirt's `virDomainEventType` and its details).
@@ -199,49 +132,24 @@ impl Guests {
 
 /// Tells `guests` when the connection to a daemon is lost.
 pub(super) fn watch_connection(connect: &Connect, guests: &Arc<Guests>) -> anyhow::Result<()> {
-    let opaque = Arc::into_raw(Arc::clone(guests));
-    // SAFETY: the connection is valid; `opaque` is an `Arc` that `release_guests` gives back when
-    // the connection is disposed of or the callback is replaced.
-    let result = unsafe {
-        sys::virConnectRegisterCloseCallback(
-            connect.as_ptr(),
-            Some(on_close),
-            opaque.cast_mut().cast(),
-            Some(release_guests),
-        )
-    };
-    if result < 0 {
-        // SAFETY: libvirt did not take the `Arc`, so it is still ours.
-        drop(unsafe { Arc::from_raw(opaque) });
-        return Err(anyhow!(
-            virt::error::Error::last_error().message().to_owned()
-        ))
-        .context("asking libvirt to tell when the connection is lost");
-    }
-    Ok(())
+    let guests = Arc::clone(guests);
+    watch_close(connect, move |reason| guests.lost(close_reason(reason)))
+        .context("asking libvirt to tell when the connection is lost")
 }
 
 /// Undoes [`watch_connection`]: libvirt keeps a reference to the connection for the callback, so
 /// that it would never be closed otherwise.
 pub(super) fn unwatch_connection(connect: &Connect) {
-    // SAFETY: the connection is valid. Fails harmlessly if nothing is registered.
-    unsafe { sys::virConnectUnregisterCloseCallback(connect.as_ptr(), Some(on_close)) };
+    unwatch_close(connect);
 }
 
-unsafe extern "C" fn release_guests(opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Guests>` of `watch_connection`; libvirt calls this once.
-    drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Guests>()) });
-}
-
-unsafe extern "C" fn on_close(_connect: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Guests>` of `watch_connection`, which libvirt holds until it
-    // calls `release_guests`.
-    let guests = unsafe { &*opaque.cast_const().cast::<Guests>() };
-    guests.lost(match u32::try_from(reason) {
+/// What a closed connection means (libvirt's `virConnectCloseReason`).
+fn close_reason(reason: c_int) -> &'static str {
+    match u32::try_from(reason) {
         Ok(sys::VIR_CONNECT_CLOSE_REASON_EOF) => "the libvirt daemon ended",
         Ok(sys::VIR_CONNECT_CLOSE_REASON_KEEPALIVE) => "the libvirt daemon answers no more",
         _ => "the connection to the libvirt daemon broke",
-    });
+    }
 }
 
 #[cfg(test)]

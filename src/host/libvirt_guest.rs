@@ -11,8 +11,9 @@ use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
 use super::lending::Lent;
-use super::libvirt::{host_error, marker};
+use super::libvirt::host_error;
 use super::libvirt_events::Subscription;
+use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
 use crate::error::{Classify, Kind};

@@ -3,19 +3,19 @@
 //! `virt`'s own stream keeps the address of a value that may move, and panics when dropped at
 //! the wrong time; so libvirt's streams are used directly here.
 
-#![allow(unsafe_code)]
-
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::raw::{c_int, c_uint, c_void};
+use std::os::raw::{c_int, c_uint};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use tokio::sync::mpsc;
 use virt::connect::Connect;
 use virt::sys;
+
+use super::libvirt_raw::RawStream;
 
 /// Bytes read from a stream at once: more than a pseudo terminal or a socket buffer holds at
 /// most times, and little to keep for each waiting piece.
@@ -39,60 +39,24 @@ enum Piece {
     End,
 }
 
-/// One reference to a libvirt stream.
-struct Stream(sys::virStreamPtr);
-
-// SAFETY: libvirt's objects are reference counted and locked inside; its documentation allows
-// use from any thread.
-unsafe impl Send for Stream {}
-// SAFETY: as above.
-unsafe impl Sync for Stream {}
-
-impl Stream {
-    fn new(connect: &Connect, flags: c_uint) -> anyhow::Result<Self> {
-        // SAFETY: the connection is valid; the result is checked.
-        let stream = unsafe { sys::virStreamNew(connect.as_ptr(), flags) };
-        ensure!(!stream.is_null(), last_error());
-        Ok(Stream(stream))
-    }
-
-    fn read(&self) -> Piece {
-        let mut buffer = vec![0; PIECE];
-        // SAFETY: the stream is valid and the buffer has the length that is told.
-        let count = unsafe { sys::virStreamRecv(self.0, buffer.as_mut_ptr().cast(), buffer.len()) };
-        match usize::try_from(count) {
-            // A pseudo terminal's end reads as an error (EIO), a socket's as nothing.
-            Ok(0) => Piece::End,
-            Ok(count) => {
-                buffer.truncate(count);
-                Piece::Bytes(buffer)
-            }
-            Err(_) if count == WOULD_BLOCK => Piece::Nothing,
-            Err(_) => Piece::End,
+fn read_piece(stream: &RawStream) -> Piece {
+    let mut buffer = vec![0; PIECE];
+    let count = stream.read(&mut buffer);
+    match usize::try_from(count) {
+        // A pseudo terminal's end reads as an error (EIO), a socket's as nothing.
+        Ok(0) => Piece::End,
+        Ok(count) => {
+            buffer.truncate(count);
+            Piece::Bytes(buffer)
         }
-    }
-
-    fn want(&self, events: c_uint) {
-        // SAFETY: the stream is valid. Fails only when no callback is registered any more, and
-        // then there is nothing to want.
-        unsafe { sys::virStreamEventUpdateCallback(self.0, events as c_int) };
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // SAFETY: this is our reference, given back once. Aborting a stream that has ended
-        // already fails harmlessly.
-        unsafe {
-            sys::virStreamAbort(self.0);
-            sys::virStreamFree(self.0);
-        }
+        Err(_) if count == WOULD_BLOCK => Piece::Nothing,
+        Err(_) => Piece::End,
     }
 }
 
 /// Shared between the reader and libvirt's callback.
 struct Shared {
-    stream: Arc<Stream>,
+    stream: RawStream,
     /// Gone after the end of the stream.
     pieces: Mutex<Option<mpsc::Sender<Vec<u8>>>>,
     /// Reading has stopped because too many pieces wait.
@@ -121,15 +85,14 @@ impl Shared {
                     return;
                 }
             };
-            match self.stream.read() {
+            match read_piece(&self.stream) {
                 Piece::Bytes(bytes) => permit.send(bytes),
                 Piece::Nothing if !ended => return,
                 Piece::Nothing | Piece::End => break,
             }
         }
         *slot = None;
-        // SAFETY: the stream is valid; removing a callback from inside it is allowed.
-        unsafe { sys::virStreamEventRemoveCallback(self.stream.0) };
+        self.stream.stop_events();
     }
 
     fn resume(&self) {
@@ -167,32 +130,18 @@ impl StreamPort {
         log: Option<PathBuf>,
         attach: impl FnOnce(&virt::stream::Stream) -> Result<(), virt::error::Error>,
     ) -> anyhow::Result<Self> {
-        let stream = Stream::new(connect, sys::VIR_STREAM_NONBLOCK)?;
+        let stream = RawStream::new(connect, sys::VIR_STREAM_NONBLOCK)?;
         stream.with_virt(attach)?;
         let (sender, pieces) = mpsc::channel(WAITING_PIECES);
         let shared = Arc::new(Shared {
-            stream: Arc::new(stream),
+            stream,
             pieces: Mutex::new(Some(sender)),
             full: AtomicBool::new(false),
         });
-        let opaque = Arc::into_raw(Arc::clone(&shared));
-        // SAFETY: the stream is valid, and libvirt takes a reference of its own to it. `opaque`
-        // is an `Arc` that `release` gives back when the callback is removed.
-        let result = unsafe {
-            sys::virStreamEventAddCallback(
-                shared.stream.0,
-                READ_EVENTS as c_int,
-                Some(on_event),
-                opaque.cast_mut().cast(),
-                Some(release),
-            )
-        };
-        if result < 0 {
-            let error = last_error();
-            // SAFETY: libvirt did not take the `Arc`, so it is still ours.
-            drop(unsafe { Arc::from_raw(opaque) });
-            return Err(error);
-        }
+        let handler = Arc::clone(&shared);
+        shared.stream.on_event(READ_EVENTS, move |events| {
+            handler.pump(events & END_EVENTS != 0);
+        })?;
         Ok(StreamPort {
             pieces,
             delivered: 0,
@@ -225,37 +174,7 @@ impl Drop for StreamPort {
     fn drop(&mut self) {
         // Makes a callback that runs meanwhile stop.
         self.pieces.close();
-        // SAFETY: the stream is valid. Fails harmlessly if the callback is gone already.
-        unsafe { sys::virStreamEventRemoveCallback(self.shared.stream.0) };
-    }
-}
-
-unsafe extern "C" fn release(opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Shared>` of `StreamPort::open`; libvirt calls this once, and holds a
-    // reference of its own to the stream until after that.
-    drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Shared>()) });
-}
-
-unsafe extern "C" fn on_event(_stream: sys::virStreamPtr, events: c_int, opaque: *mut c_void) {
-    // SAFETY: `opaque` is the `Arc<Shared>` of `StreamPort::open`, which libvirt holds until it calls
-    // `release`, never during this call.
-    let shared = unsafe { &*opaque.cast_const().cast::<Shared>() };
-    shared.pump(events as c_uint & END_EVENTS != 0);
-}
-
-impl Stream {
-    /// Lends the stream to `virt`, whose functions want their own type.
-    fn with_virt<T>(
-        &self,
-        use_it: impl FnOnce(&virt::stream::Stream) -> Result<T, virt::error::Error>,
-    ) -> anyhow::Result<T> {
-        // SAFETY: the stream is valid; the reference that the lent value gives back when dropped
-        // is taken here.
-        let lent = unsafe {
-            sys::virStreamRef(self.0);
-            virt::stream::Stream::from_ptr(self.0)
-        };
-        use_it(&lent).map_err(|error| anyhow!(error.message().to_owned()))
+        self.shared.stream.stop_events();
     }
 }
 
@@ -267,16 +186,12 @@ pub(super) fn read_whole<T>(
     limit: usize,
     attach: impl FnOnce(&virt::stream::Stream) -> Result<T, virt::error::Error>,
 ) -> anyhow::Result<(T, Vec<u8>)> {
-    let stream = Stream::new(connect, 0)?;
+    let stream = RawStream::new(connect, 0)?;
     let answer = stream.with_virt(attach)?;
     let mut bytes = Vec::new();
-    while let Piece::Bytes(piece) = stream.read() {
+    while let Piece::Bytes(piece) = read_piece(&stream) {
         bytes.extend_from_slice(&piece);
         ensure!(bytes.len() <= limit, "more than {limit} bytes came");
     }
     Ok((answer, bytes))
-}
-
-fn last_error() -> anyhow::Error {
-    anyhow!(virt::error::Error::last_error().message().to_owned())
 }

@@ -1,0 +1,191 @@
+//! Creating a guest, with its console and log port connected.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context;
+use virt::domain::Domain;
+use virt::sys;
+
+use super::domain::{DomainSpec, first_device};
+use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
+use super::lending::Lent;
+use super::libvirt::{Host, host_error};
+use super::libvirt_events::Subscription;
+use super::libvirt_guest::Guest;
+use super::libvirt_stream::StreamPort;
+use super::life::Life;
+use super::marker::Marker;
+use super::port::Port;
+use super::reaper;
+use crate::error::{Classify, Kind, failure};
+
+/// A guest that was created and waits, paused, with both ports connected.
+#[derive(Debug)]
+pub struct Started {
+    /// The guest.
+    pub guest: Guest,
+    /// What its serial console says.
+    pub console: Port,
+    /// What anaconda writes to its log port.
+    pub log_port: Port,
+}
+
+impl Host {
+    /// Creates a guest, paused, with its console and log port connected. It does not run before
+    /// [`Guest::resume`]. `keep` leaves it running when the [`Guest`] is dropped; otherwise it is
+    /// ended then, and a daemon also ends it when this process is killed (the embedded driver
+    /// cannot).
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when the guest cannot be created; nothing is left of it then.
+    pub fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
+        self.check(spec)?;
+        let network = self.reachable_network(&spec.network)?;
+        let spec = DomainSpec {
+            network,
+            ..spec.clone()
+        };
+        let wiring = self.wiring(&spec);
+        let lent = match self.daemon_user {
+            Some(user) => Lent::lend(&spec.files(), user).kind(Kind::Host)?,
+            None => Lent::default(),
+        };
+        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id));
+        let life = Arc::new(Life::new());
+        let domain = self.create(&spec, &xml, keep, &life)?;
+        self.guests.add(&life);
+        let attached = self.attach(&domain, &spec, &wiring, &life);
+        let (subscription, console, log_port) = match attached {
+            Ok(parts) => parts,
+            Err(error) => {
+                // The guest is useless; why it could not be used is what matters.
+                let _ = domain.destroy();
+                return Err(error).kind(Kind::Host);
+            }
+        };
+        let guest = Guest::new(
+            self.connect.clone(),
+            domain,
+            life,
+            subscription,
+            &spec,
+            lent,
+            self.root.as_ref().map(|root| root.qemu_log(&spec.name)),
+        );
+        if keep {
+            guest.leave();
+        }
+        Ok(Started {
+            guest,
+            console,
+            log_port,
+        })
+    }
+
+    fn create(
+        &self,
+        spec: &DomainSpec,
+        xml: &str,
+        keep: bool,
+        life: &Arc<Life>,
+    ) -> anyhow::Result<Domain> {
+        let _one = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock_capabilities()?;
+        // Teaches libvirt about QEMU now, before it is adopted.
+        self.connect
+            .domain_capabilities(
+                None,
+                Some(spec.arch.libvirt_name()),
+                None,
+                Some(spec.accel.domain_type()),
+                0,
+            )
+            .map_err(|error| {
+                failure(
+                    Kind::Host,
+                    format!(
+                        "libvirt finds no QEMU for {} guests with {} here ({}): install \
+                         qemu-system-{} or qemu-kvm",
+                        spec.arch,
+                        spec.accel,
+                        error.message(),
+                        spec.arch,
+                    ),
+                )
+            })?;
+        drop(lock);
+        let mut flags = sys::VIR_DOMAIN_START_PAUSED;
+        // The embedded driver cannot do that ("not supported for embedded drivers yet").
+        if !keep && self.root.is_none() {
+            flags |= sys::VIR_DOMAIN_START_AUTODESTROY;
+        }
+        let create = || self.connect.create_domain_xml(xml, flags);
+        let domain = match &self.root {
+            Some(root) => reaper::adopting(&root.pid_file(&spec.name), life, create),
+            None => create(),
+        };
+        domain.map_err(|error| failure(Kind::Host, self.cannot_create(spec, error.message())))
+    }
+
+    fn attach(
+        &self,
+        domain: &Domain,
+        spec: &DomainSpec,
+        wiring: &Wiring,
+        life: &Arc<Life>,
+    ) -> anyhow::Result<(Subscription, Port, Port)> {
+        let subscription = Subscription::new(&self.connect, domain, Arc::clone(life))?;
+        let console = match &wiring.console_socket {
+            Some(socket) => Port::connect(socket),
+            None => {
+                // A daemon's host may be another one, where our path means nothing.
+                let log = self.is_local().then(|| spec.console_log.clone());
+                StreamPort::open(&self.connect, log, |stream| {
+                    domain.open_console(None, stream, 0)
+                })
+                .map(Port::stream)
+            }
+        }
+        .context("connecting to the guest's console")?;
+        let log_port = match &wiring.log_socket {
+            Some(socket) => Port::connect(socket),
+            None => StreamPort::open(&self.connect, None, |stream| {
+                domain.open_channel(Some(LOG_PORT), stream, 0)
+            })
+            .map(Port::stream),
+        }
+        .context("connecting to the guest's log port")?;
+        // QEMU answers this after it has accepted both connections, and if it still runs: what
+        // ended before the subscription is noticed here.
+        domain
+            .block_stats(first_device(spec.disk.bus))
+            .map_err(host_error)
+            .context("asking the new guest's QEMU for a sign of life")?;
+        Ok((subscription, console, log_port))
+    }
+
+    fn wiring(&self, spec: &DomainSpec) -> Wiring {
+        // Where libvirt would put it, it would outlive a transient guest.
+        let nvram = self
+            .is_local()
+            .then(|| spec.disk.path.with_file_name("nvram.fd"));
+        if !self.connection.runs_as_us() {
+            // Sockets of ours mean nothing to another user's or host's QEMU.
+            return Wiring {
+                run_as: self.daemon_user,
+                nvram,
+                ..Wiring::default()
+            };
+        }
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        // libvirt's own paths are too long below most runtime directories.
+        Wiring {
+            console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
+            log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
+            vnc_socket: Some(self.runtime_dir.join(format!("vnc{number}"))),
+            run_as: None,
+            nvram,
+        }
+    }
+}

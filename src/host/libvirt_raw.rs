@@ -1,0 +1,269 @@
+//! The part of libvirt's C interface that `virt` does not wrap, made safe: events and streams,
+//! whose callbacks are closures here. All of the program's unsafe code is in this file.
+
+#![allow(unsafe_code)]
+
+use std::os::raw::{c_char, c_int, c_uint, c_void};
+
+use anyhow::{anyhow, ensure};
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::sys;
+
+/// Told a lifecycle event and its detail (`virDomainEventType` and the types that it refers to).
+type LifecycleHandler = dyn Fn(c_int, c_int) + Send + Sync;
+/// Told why a connection was closed (`virConnectCloseReason`).
+type CloseHandler = dyn Fn(c_int) + Send + Sync;
+/// Told what happened to a stream (bits of `virStreamEventType`).
+type StreamHandler = dyn Fn(c_uint) + Send + Sync;
+
+/// Sets an environment variable, unless it is set or the process has a second thread.
+pub(super) fn set_variable_while_alone(name: &str, value: &str) {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count);
+    if threads == 1 && std::env::var_os(name).is_none() {
+        // SAFETY: this thread is the only one, as was just counted, so nobody reads the
+        // environment meanwhile, nor can another thread begin except from this one.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+/// What libvirt says of this thread's last call that failed.
+pub(super) fn last_error() -> anyhow::Error {
+    anyhow!(virt::error::Error::last_error().message().to_owned())
+}
+
+/// Makes of a handler what libvirt keeps for a callback: one plain pointer.
+fn give<H: ?Sized>(handler: Box<H>) -> *mut c_void {
+    Box::into_raw(Box::new(handler)).cast()
+}
+
+/// Undoes [`give`]: libvirt calls this when it is done with a callback.
+///
+/// # Safety
+/// `opaque` must be from [`give`] with the same `H`, and not be used afterwards.
+unsafe extern "C" fn release<H: ?Sized>(opaque: *mut c_void) {
+    // SAFETY: by this function's contract, it is a box that nobody else owns.
+    drop(unsafe { Box::from_raw(opaque.cast::<Box<H>>()) });
+}
+
+/// The handler in what [`give`] made.
+///
+/// # Safety
+/// `opaque` must be from [`give`] with the same `H`, and not be released during `'a`.
+unsafe fn handler<'a, H: ?Sized>(opaque: *mut c_void) -> &'a H {
+    // SAFETY: by this function's contract, the box is there; nobody changes it.
+    unsafe { &*opaque.cast::<Box<H>>() }
+}
+
+/// A subscription to the lifecycle events of one domain; ends when dropped.
+pub(super) struct LifecycleEvents {
+    connect: Connect,
+    id: c_int,
+}
+
+impl LifecycleEvents {
+    /// Calls `handler` from the event loop's thread, with each event and its detail.
+    pub(super) fn subscribe(
+        connect: &Connect,
+        domain: &Domain,
+        handler: impl Fn(c_int, c_int) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        type Lifecycle = unsafe extern "C" fn(
+            sys::virConnectPtr,
+            sys::virDomainPtr,
+            c_int,
+            c_int,
+            *mut c_void,
+        ) -> c_int;
+        type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+        // SAFETY: libvirt's API passes callbacks of every event as one generic type and calls
+        // them with the arguments of the event that was asked for
+        // (`VIR_DOMAIN_EVENT_CALLBACK` in its header); for lifecycle events those are `Lifecycle`.
+        let callback =
+            unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle as Lifecycle) };
+        let opaque = give::<LifecycleHandler>(Box::new(handler));
+        // SAFETY: both pointers are valid for the call; libvirt takes references of its own.
+        // `opaque` is what `on_lifecycle` and `release` expect.
+        let id = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                connect.as_ptr(),
+                domain.as_ptr(),
+                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int,
+                Some(callback),
+                opaque,
+                Some(release::<LifecycleHandler>),
+            )
+        };
+        if id < 0 {
+            let error = last_error();
+            // SAFETY: libvirt did not take the handler, so it is still ours.
+            unsafe { release::<LifecycleHandler>(opaque) };
+            return Err(error);
+        }
+        Ok(LifecycleEvents {
+            connect: connect.clone(),
+            id,
+        })
+    }
+}
+
+impl Drop for LifecycleEvents {
+    fn drop(&mut self) {
+        // SAFETY: the connection is alive, for we hold it. Failing (the daemon is gone) is fine:
+        // libvirt then drops the callback with the connection.
+        unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), self.id) };
+    }
+}
+
+unsafe extern "C" fn on_lifecycle(
+    _connect: sys::virConnectPtr,
+    _domain: sys::virDomainPtr,
+    event: c_int,
+    detail: c_int,
+    opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: `opaque` is the handler of `LifecycleEvents::subscribe`, which libvirt holds until
+    // it calls `release`, never during this call.
+    let handler = unsafe { handler::<LifecycleHandler>(opaque) };
+    handler(event, detail);
+    0
+}
+
+/// Calls `handler` from the event loop's thread when the connection is closed by anyone but us.
+pub(super) fn watch_close(
+    connect: &Connect,
+    handler: impl Fn(c_int) + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let opaque = give::<CloseHandler>(Box::new(handler));
+    // SAFETY: the connection is valid; `opaque` is what `on_close` and `release` expect. libvirt
+    // releases it when the connection is disposed of or the callback is replaced.
+    let result = unsafe {
+        sys::virConnectRegisterCloseCallback(
+            connect.as_ptr(),
+            Some(on_close),
+            opaque,
+            Some(release::<CloseHandler>),
+        )
+    };
+    if result < 0 {
+        let error = last_error();
+        // SAFETY: libvirt did not take the handler, so it is still ours.
+        unsafe { release::<CloseHandler>(opaque) };
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Undoes [`watch_close`].
+pub(super) fn unwatch_close(connect: &Connect) {
+    // SAFETY: the connection is valid. Fails harmlessly if nothing is registered.
+    unsafe { sys::virConnectUnregisterCloseCallback(connect.as_ptr(), Some(on_close)) };
+}
+
+/// Not generic: libvirt unregisters a callback by its address, of which a generic function may
+/// have several.
+unsafe extern "C" fn on_close(_connect: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the handler of `watch_close`, which libvirt holds until it calls
+    // `release`, never during this call.
+    let handler = unsafe { handler::<CloseHandler>(opaque) };
+    handler(reason);
+}
+
+/// One reference to a libvirt stream; aborted when dropped.
+pub(super) struct RawStream(sys::virStreamPtr);
+
+// SAFETY: libvirt's objects are reference counted and locked inside; its documentation allows
+// use from any thread.
+unsafe impl Send for RawStream {}
+// SAFETY: as above.
+unsafe impl Sync for RawStream {}
+
+impl RawStream {
+    /// A stream that is connected to nothing yet. `flags` are of `virStreamFlags`.
+    pub(super) fn new(connect: &Connect, flags: c_uint) -> anyhow::Result<Self> {
+        // SAFETY: the connection is valid; the result is checked.
+        let stream = unsafe { sys::virStreamNew(connect.as_ptr(), flags) };
+        ensure!(!stream.is_null(), last_error());
+        Ok(RawStream(stream))
+    }
+
+    /// Reads into `buffer`: returns how many bytes, or `virStreamRecv`'s negative answer.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> c_int {
+        // SAFETY: the stream is valid and the buffer has the length that is told.
+        unsafe { sys::virStreamRecv(self.0, buffer.as_mut_ptr().cast::<c_char>(), buffer.len()) }
+    }
+
+    /// Calls `handler` from the event loop's thread when one of `events` happens (bits of
+    /// `virStreamEventType`), with those that did. A stream has one handler at most; until
+    /// [`RawStream::stop_events`], it keeps the stream.
+    pub(super) fn on_event(
+        &self,
+        events: c_uint,
+        handler: impl Fn(c_uint) + Send + Sync + 'static,
+    ) -> anyhow::Result<()> {
+        let opaque = give::<StreamHandler>(Box::new(handler));
+        // SAFETY: the stream is valid, and libvirt takes a reference of its own to it until after
+        // it has called `release`. `opaque` is what `on_stream` and `release` expect.
+        let result = unsafe {
+            sys::virStreamEventAddCallback(
+                self.0,
+                events as c_int,
+                Some(on_stream),
+                opaque,
+                Some(release::<StreamHandler>),
+            )
+        };
+        if result < 0 {
+            let error = last_error();
+            // SAFETY: libvirt did not take the handler, so it is still ours.
+            unsafe { release::<StreamHandler>(opaque) };
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Changes the events for which the handler is called.
+    pub(super) fn want(&self, events: c_uint) {
+        // SAFETY: the stream is valid. Fails only when no callback is registered any more, and
+        // then there is nothing to want.
+        unsafe { sys::virStreamEventUpdateCallback(self.0, events as c_int) };
+    }
+
+    /// Removes the handler, even from inside of it: libvirt then drops it when it returns.
+    pub(super) fn stop_events(&self) {
+        // SAFETY: the stream is valid. Fails harmlessly if the callback is gone already.
+        unsafe { sys::virStreamEventRemoveCallback(self.0) };
+    }
+
+    /// Lends the stream to `virt`, whose functions want their own type.
+    pub(super) fn with_virt<T>(
+        &self,
+        use_it: impl FnOnce(&virt::stream::Stream) -> Result<T, virt::error::Error>,
+    ) -> anyhow::Result<T> {
+        // SAFETY: the stream is valid; the reference that the lent value gives back when dropped
+        // is taken here.
+        let lent = unsafe {
+            sys::virStreamRef(self.0);
+            virt::stream::Stream::from_ptr(self.0)
+        };
+        use_it(&lent).map_err(|error| anyhow!(error.message().to_owned()))
+    }
+}
+
+impl Drop for RawStream {
+    fn drop(&mut self) {
+        // SAFETY: this is our reference, given back once. Aborting a stream that has ended
+        // already fails harmlessly.
+        unsafe {
+            sys::virStreamAbort(self.0);
+            sys::virStreamFree(self.0);
+        }
+    }
+}
+
+unsafe extern "C" fn on_stream(_stream: sys::virStreamPtr, events: c_int, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the handler of `RawStream::on_event`, which libvirt holds until it
+    // calls `release`, never during this call.
+    let handler = unsafe { handler::<StreamHandler>(opaque) };
+    handler(events as c_uint);
+}

@@ -1,0 +1,173 @@
+//! Why libvirt or QEMU refuses, found beforehand or explained afterwards, and what to do about it.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+
+use super::connection::Connection;
+use super::daemon_user::DaemonUser;
+use super::domain::DomainSpec;
+use super::libvirt::Host;
+use crate::error::{Classify, Kind, failure};
+use crate::machine::{Firmware, Network};
+
+impl Host {
+    /// Finds what is wrong before libvirt says it less well.
+    pub(super) fn check(&self, spec: &DomainSpec) -> anyhow::Result<()> {
+        let mut files = vec![("disk", &spec.disk.path)];
+        if let Some(boot) = &spec.boot {
+            files.push(("kernel", &boot.kernel));
+            files.push(("initrd", &boot.initrd));
+        }
+        for path in files
+            .iter()
+            .map(|(_, path)| *path)
+            .chain([&spec.console_log])
+        {
+            let sayable = path
+                .to_str()
+                .is_some_and(|path| !path.chars().any(char::is_control));
+            if !sayable || !path.is_absolute() {
+                return Err(failure(
+                    Kind::Host,
+                    format!(
+                        "libvirt cannot be told the path {path:?}: it must be absolute, UTF-8, \
+                         and without control characters"
+                    ),
+                ));
+            }
+        }
+        if !self.is_local() {
+            return Ok(());
+        }
+        for (what, path) in files {
+            File::open(path)
+                .with_context(|| format!("opening the guest's {what} {}", path.display()))
+                .kind(Kind::Host)?;
+        }
+        // A daemon would create it as root's, which we then could not read.
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&spec.console_log)
+            .with_context(|| format!("creating {}", spec.console_log.display()))
+            .kind(Kind::Host)?;
+        if let Some(existing) = self.find(&spec.name)? {
+            let whose = match existing.marker {
+                Some(marker) => format!(
+                    "a build of ozr made it (process {}); if that is over, -p removes it",
+                    marker.pid
+                ),
+                None => "it is not ozr's, so build under another name".to_owned(),
+            };
+            return Err(failure(
+                Kind::Host,
+                format!("there is a guest `{}` already: {whose}", spec.name),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn cannot_create(&self, spec: &DomainSpec, message: &str) -> String {
+        let mut text = format!("libvirt cannot create the guest: {message}");
+        let denied = message.contains("Permission denied");
+        let obstacle = self
+            .daemon_user
+            .filter(|_| denied)
+            .and_then(|user| obstacle(spec, user));
+        if let Some(obstacle) = obstacle {
+            return obstacle;
+        }
+        if denied && !self.connection.runs_as_us() {
+            text.push_str(
+                "; libvirt's QEMU runs as another user and may be confined: see its host's audit \
+                 log, use another --output-dir and --cache-dir, or do without --connect",
+            );
+        } else if spec.firmware == Firmware::Uefi && message.contains("firmware") {
+            text.push_str("; install UEFI firmware (packages ovmf or edk2-ovmf)");
+        } else if denied && matches!(spec.network, Network::Bridge(_) | Network::Libvirt(_)) {
+            text.push_str(
+                "; an ordinary user needs QEMU's bridge helper, and the bridge in \
+                 /etc/qemu/bridge.conf: or use --network user",
+            );
+        }
+        text
+    }
+}
+
+/// What keeps QEMU's user from a guest's files, and what to do about it.
+fn obstacle(spec: &DomainSpec, user: DaemonUser) -> Option<String> {
+    let files = spec.files();
+    if let Some(closed) = files.iter().find_map(|file| user.closed_directory(file)) {
+        return Some(format!(
+            "libvirt's QEMU runs as another user, who may not pass through {0}: make it searchable \
+             (chmod o+x {0}), use another --output-dir or --cache-dir, or do without --connect",
+            closed.display()
+        ));
+    }
+    // What is beside the disk was lent.
+    let shared = files
+        .iter()
+        .filter(|file| file.parent() != spec.disk.path.parent());
+    let closed = shared.into_iter().find(|file| !user.may_read(file))?;
+    Some(format!(
+        "libvirt's QEMU runs as another user, who may not read {0}: make it readable (chmod o+r \
+         {0}), or do without --connect",
+        closed.display()
+    ))
+}
+
+pub(super) fn cannot_open(connection: &Connection, message: &str) -> String {
+    match connection {
+        Connection::Embedded => {
+            // The driver keeps a little state outside of its root, where XDG says.
+            let remedy = if message.contains("Failed to create") {
+                "HOME must be a directory that you may write, or XDG_RUNTIME_DIR be set"
+            } else {
+                "install libvirt-daemon-driver-qemu"
+            };
+            format!("libvirt's QEMU driver cannot be started ({message}): {remedy}")
+        }
+        Connection::Uri(uri) => {
+            let remedy = if message.contains("polkit") || message.contains("denied") {
+                "join the group `libvirt`, or do without --connect"
+            } else if message.contains("No such file") || message.contains("refused") {
+                "start the libvirt daemon (libvirtd or virtqemud), or do without --connect"
+            } else {
+                "check the URI with `virsh -c URI uri`, or do without --connect"
+            };
+            format!("libvirt at {uri} cannot be used ({message}): {remedy}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let uri = Connection::Uri("qemu:///system".to_owned());
+        let cases = [
+            (
+                "Failed to connect socket to '/x': No such file or directory",
+                "start the libvirt",
+            ),
+            (
+                "authentication unavailable: no polkit agent available",
+                "group `libvirt`",
+            ),
+            (
+                "no connection driver available for foo:///",
+                "check the URI",
+            ),
+        ];
+        for (message, remedy) in cases {
+            let text = cannot_open(&uri, message);
+            assert!(text.contains(remedy) && text.contains(message), "{text}");
+        }
+    }
+}
