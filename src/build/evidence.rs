@@ -18,11 +18,13 @@ pub const KICKSTART: &str = "kickstart.ks";
 pub const DOMAIN: &str = "domain.xml";
 /// Name of the log of what the guest asked our server for.
 pub const ACCESS_LOG: &str = "access.log";
+/// Name of the log of QEMU's own messages.
+pub const QEMU_LOG: &str = "qemu.log";
 /// Name of the file that says why the install failed.
 pub const REASON: &str = "reason.txt";
 
 /// What is kept, if it is there.
-const KEPT: [&str; 4] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG];
+const KEPT: [&str; 5] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG, QEMU_LOG];
 
 /// Writes a file that only the user can read.
 ///

@@ -178,6 +178,16 @@ async fn end_failed(
     for line in &failed.evidence {
         reporter.event(Event::Evidence(line.clone()));
     }
+    // Only the embedded driver's log is where we can read it.
+    if let Some(log) = guest.qemu_log()
+        && let Ok(log) = std::fs::read(log)
+    {
+        let text = offer.secrets.hide(&String::from_utf8_lossy(&log));
+        let kept = evidence::write_private(&ground.work.join(evidence::QEMU_LOG), &text);
+        if let Err(error) = kept {
+            reporter.warn(format!("QEMU's log could not be kept: {error:#}"));
+        }
+    }
     let sentence = offer.secrets.hide(&failed.sentence);
     let kept = evidence::keep(&ground.work, &plan.output, &sentence);
     if plan.request.options.keep {
