@@ -113,7 +113,13 @@ fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
     if plan.request.options.force {
         return Ok(());
     }
-    let existing = plan.output.all().into_iter().find(|path| path.exists());
+    // The image first: it is what a user looks for.
+    let existing = plan
+        .output
+        .all()
+        .into_iter()
+        .rev()
+        .find(|path| path.exists());
     existing.map_or(Ok(()), |path| Err(publish::exists(path)))
 }
 
