@@ -62,7 +62,7 @@ const INSTALL_FILES: Entries = &[
     (
         "NAME.failed/",
         "After a failed install, in place of all of these: reason.txt, console.log, kickstart.ks, \
-         domain.xml, access.log (what the guest asked ozr's server for). The next build of that \
+         domain.xml, qemu.log, access.log (what the guest asked ozr's server for). The next build of that \
          name replaces it or, when it succeeds, removes it.",
     ),
     (
