@@ -159,7 +159,7 @@ impl Fetcher {
         match response.status() {
             StatusCode::NOT_MODIFIED if conditional => return Ok(Step::NotModified),
             StatusCode::OK => part
-                .begin(validators(&response), content_length(&response))
+                .begin(job.url, validators(&response), content_length(&response))
                 .map_err(writing)?,
             StatusCode::PARTIAL_CONTENT if part.have > 0 => {
                 let agrees = content_range(&response).is_some_and(|(start, total)| {

@@ -6,8 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::cache::write_aside;
+use super::location::shown;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, HEAD_BYTES, Hasher};
 
@@ -43,6 +45,9 @@ struct Notes {
     total: Option<u64>,
     /// Bytes that a crashed kernel may not have written are not trusted.
     boot: String,
+    /// Whose bytes they are, for a person who looks; without credentials.
+    #[serde(default)]
+    url: String,
 }
 
 /// An unfinished download.
@@ -130,12 +135,18 @@ impl Part {
     }
 
     /// Starts over for an answer with the whole file.
-    pub(super) fn begin(&mut self, validators: Validators, total: Option<u64>) -> io::Result<()> {
+    pub(super) fn begin(
+        &mut self,
+        url: &Url,
+        validators: Validators,
+        total: Option<u64>,
+    ) -> io::Result<()> {
         self.restart()?;
         self.notes = Notes {
             validators,
             total,
             boot: boot_id(),
+            url: shown(url),
         };
         write_aside(&self.notes_path, &serde_json::to_vec(&self.notes)?)
     }
@@ -189,6 +200,16 @@ impl Part {
     /// Removes the part and its notes.
     pub(super) fn discard(&self) {
         remove(&self.path);
+    }
+}
+
+/// A download is dropped when another file of the same tree fails: what it has is for the next
+/// run, but a part without a byte is of use to nobody.
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.file.metadata().is_ok_and(|file| file.len() == 0) {
+            self.discard();
+        }
     }
 }
 
