@@ -40,21 +40,40 @@ impl fmt::Display for Severity {
     }
 }
 
+/// A change of a text: the bytes `span` give way to `text`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which bytes of the text; empty to insert.
+    pub span: Range<usize>,
+    /// What stands there afterwards.
+    pub text: String,
+}
+
 /// One finding, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// The rule that found it (`KS101`), where it has a name to be explained and allowed by.
+    pub id: Option<&'static str>,
     /// Name of the text.
     pub file: String,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Line of the end of the place.
+    pub end_line: usize,
+    /// Column behind the end of the place.
+    pub end_column: usize,
     /// One sentence that names the cause.
     pub message: String,
     /// What is allowed, or what to do.
     pub help: Option<String>,
+    /// How the text came to be read: "included at line 3 of main.ks", the nearest first.
+    pub notes: Vec<String>,
+    /// The certain remedy, if there is one: edits of the same text.
+    pub fix: Vec<Edit>,
     excerpt: String,
     caret_start: usize,
     caret_width: usize,
@@ -69,6 +88,44 @@ impl Diagnostic {
     /// A warning about the bytes `span` of `source`.
     pub fn warning(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, source, span, message)
+    }
+
+    /// Something worth knowing about the bytes `span` of `source`.
+    pub fn note(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, source, span, message)
+    }
+
+    /// A finding of the given severity.
+    pub fn of(
+        severity: Severity,
+        source: Source<'_>,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(severity, source, span, message)
+    }
+
+    /// Names the rule that found it.
+    #[must_use]
+    pub fn id(mut self, id: &'static str) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Adds an edit to the certain remedy.
+    #[must_use]
+    pub fn fix(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
+        self.fix.push(Edit {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// The offending line as it is shown, and where the carets stand under it, in characters.
+    pub fn excerpt(&self) -> (&str, Range<usize>) {
+        let carets = self.caret_start..self.caret_start + self.caret_width;
+        (&self.excerpt, carets)
     }
 
     /// Adds what is allowed, or what to do.
@@ -110,13 +167,20 @@ impl Diagnostic {
             .collect();
         let caret_start = column - 1 - skipped;
         let shown = excerpt.chars().count();
+        let line = text[..start].matches('\n').count() + 1;
+        let end_line_start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
         Diagnostic {
             severity,
+            id: None,
             file: source.name.to_string(),
-            line: text[..start].matches('\n').count() + 1,
+            line,
             column,
+            end_line: line + text[start..end].matches('\n').count(),
+            end_column: text[end_line_start..end].chars().count() + 1,
             message: message.into(),
             help: None,
+            notes: Vec::new(),
+            fix: Vec::new(),
             caret_start,
             caret_width: width.min(shown.saturating_sub(caret_start)).max(1),
             excerpt,
@@ -136,7 +200,10 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        writeln!(f, "{}: {}", self.severity, self.message)?;
+        match self.id {
+            Some(id) => writeln!(f, "{}[{id}]: {}", self.severity, self.message)?,
+            None => writeln!(f, "{}: {}", self.severity, self.message)?,
+        }
         writeln!(f, "{margin}--> {}:{}:{}", self.file, self.line, self.column)?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {}", self.excerpt)?;
@@ -146,6 +213,9 @@ impl fmt::Display for Diagnostic {
             " ".repeat(self.caret_start),
             "^".repeat(self.caret_width)
         )?;
+        for note in &self.notes {
+            write!(f, "\n{margin} = note: {note}")?;
+        }
         if let Some(help) = &self.help {
             write!(f, "\n{margin} = help: {help}")?;
         }

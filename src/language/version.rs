@@ -1,0 +1,130 @@
+//! Versions of the kickstart language. All rebuilds of a RHEL release share one; its minor
+//! releases are not told apart.
+
+use std::fmt;
+
+use crate::distro::Release;
+
+/// A version of the kickstart language, named as pykickstart and `#version=` name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `RHEL9`
+    Rhel(u8),
+    /// `F43`
+    Fedora(u8),
+}
+
+use Version::{Fedora, Rhel};
+
+impl Version {
+    /// Every version that is known: RHEL, then Fedora, the oldest first. The same as in
+    /// `table.toml`.
+    pub const ALL: [Version; 24] = [
+        Rhel(6),
+        Rhel(7),
+        Rhel(8),
+        Rhel(9),
+        Rhel(10),
+        Rhel(11),
+        Fedora(29),
+        Fedora(30),
+        Fedora(31),
+        Fedora(32),
+        Fedora(33),
+        Fedora(34),
+        Fedora(35),
+        Fedora(36),
+        Fedora(37),
+        Fedora(38),
+        Fedora(39),
+        Fedora(40),
+        Fedora(41),
+        Fedora(42),
+        Fedora(43),
+        Fedora(44),
+        Fedora(45),
+        Fedora(46),
+    ];
+
+    /// Reads `RHEL9`, `rhel-9`, `el9`, `F43`, `Fedora43`, `fedora-43`, in any case.
+    pub fn from_name(name: &str) -> Option<Version> {
+        let name = name.trim().to_ascii_lowercase();
+        let digits = name.find(|c: char| c.is_ascii_digit())?;
+        let number: u8 = name[digits..].parse().ok()?;
+        let version = match name[..digits].trim_end_matches(['-', ' ', '_']) {
+            "rhel" | "el" => Rhel(number),
+            "f" | "fc" | "fedora" => Fedora(number),
+            _ => return None,
+        };
+        Version::ALL.contains(&version).then_some(version)
+    }
+
+    /// The version that a release's installer reads.
+    pub fn of(release: Release) -> Option<Version> {
+        Version::from_name(&release.pykickstart_version())
+    }
+
+    /// The place in [`Version::ALL`].
+    pub fn index(self) -> usize {
+        let first_fedora = 6;
+        match self {
+            Rhel(number) => usize::from(number) - 6,
+            Fedora(number) => usize::from(number) - 29 + first_fedora,
+        }
+    }
+
+    /// Whether it is this RHEL or a later one, or this Fedora or a later one.
+    pub fn since(self, rhel: u8, fedora: u8) -> bool {
+        match self {
+            Rhel(number) => number >= rhel,
+            Fedora(number) => number >= fedora,
+        }
+    }
+
+    /// Whether it is a RHEL.
+    pub fn is_rhel(self) -> bool {
+        matches!(self, Rhel(_))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rhel(number) => write!(f, "RHEL{number}"),
+            Fedora(number) => write!(f, "F{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_people_write_them() {
+        for (name, version) in [
+            ("RHEL9", Some(Rhel(9))),
+            ("rhel-10", Some(Rhel(10))),
+            ("el7", Some(Rhel(7))),
+            ("F43", Some(Fedora(43))),
+            ("fedora 29", Some(Fedora(29))),
+            ("RHEL5", None),
+            ("F28", None),
+            ("F47", None),
+            ("F999", None),
+            ("DEVEL", None),
+            ("9", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::from_name(name), version, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_version_knows_its_place_and_name() {
+        for (place, version) in Version::ALL.into_iter().enumerate() {
+            assert_eq!(version.index(), place);
+            assert_eq!(Version::from_name(&version.to_string()), Some(version));
+        }
+    }
+}
