@@ -4,19 +4,21 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → build → {mirror, serve, host, watch, image}
-//!                               → {tdl, kickstart, distro, options, machine, upstream, process, hex, ui::event, diagnostic, error}
+//! main → cli → commands → {build, check} → {mirror, serve, host, watch, image}
+//!                               → {tdl, language, kickstart, distro, options, machine, upstream, process, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
 //! * [`commands`]: one file per verb; from options to a build and its report.
 //! * [`build`]: one install from plan to finished image.
+//! * [`check`]: what is wrong with a template or kickstart, before a guest boots.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
 //! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
 //! * [`watch`]: what the guest says, and what it means.
 //! * [`image`]: disks, and what lies beside a finished one.
-//! * [`tdl`]: the template language. [`kickstart`]: the kickstart language.
+//! * [`tdl`]: the template language. [`kickstart`]: the text of kickstarts.
+//! * [`language`]: what the installer of each release accepts in a kickstart.
 //! * [`distro`]: what is known of each release.
 //! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
@@ -27,6 +29,7 @@
 //! * [`ui`]: events, and the only place that prints.
 
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod diagnostic;
@@ -36,6 +39,7 @@ pub mod hex;
 pub mod host;
 pub mod image;
 pub mod kickstart;
+pub mod language;
 pub mod machine;
 pub mod mirror;
 pub mod options;

@@ -1,0 +1,1 @@
+//! What is wrong with a kickstart, found before a guest boots.
