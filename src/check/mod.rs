@@ -1,1 +1,3 @@
 //! What is wrong with a kickstart, found before a guest boots.
+
+pub mod online;
