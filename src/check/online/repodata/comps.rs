@@ -98,7 +98,10 @@ mod tests {
         let [core] = &comps.groups[..] else {
             panic!("{comps:?}")
         };
-        assert_eq!((core.id.as_str(), core.name.as_str()), ("core", "Core & more"));
+        assert_eq!(
+            (core.id.as_str(), core.name.as_str()),
+            ("core", "Core & more")
+        );
         let [minimal] = &comps.environments[..] else {
             panic!("{comps:?}")
         };

@@ -11,7 +11,7 @@ mod comps;
 mod primary;
 mod repomd;
 mod unpack;
-mod xml;
+pub(super) mod xml;
 
 use std::sync::Arc;
 

@@ -39,7 +39,11 @@ impl Query {
     pub fn new<'a>(specs: impl IntoIterator<Item = &'a str>) -> Query {
         let mut query = Query::default();
         for spec in specs {
-            match spec.contains(['*', '?', '[']).then(|| pattern(spec)).flatten() {
+            match spec
+                .contains(['*', '?', '['])
+                .then(|| pattern(spec))
+                .flatten()
+            {
                 Some(pattern) => query.patterns.push((spec.to_string(), pattern)),
                 None => {
                     query.exact.insert(spec.to_string());
@@ -287,7 +291,11 @@ mod tests {
         }
         assert_eq!(packages.count, 3);
         assert_eq!(
-            packages.names.iter().map(String::as_str).collect::<Vec<_>>(),
+            packages
+                .names
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
             ["bash", "rocky-release"]
         );
         assert_eq!(packages.arches.iter().collect::<Vec<_>>(), ["x86_64"]);

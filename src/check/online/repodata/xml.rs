@@ -9,24 +9,24 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 /// Longest name that is taken, in bytes: file systems end at 255.
-pub(super) const MAX_NAME: usize = 512;
+pub(in crate::check::online) const MAX_NAME: usize = 512;
 
 /// A reader of XML from a stream.
-pub(super) fn reader<R: BufRead>(input: R) -> Reader<R> {
+pub(in crate::check::online) fn reader<R: BufRead>(input: R) -> Reader<R> {
     let mut reader = Reader::from_reader(input);
     reader.config_mut().expand_empty_elements = true;
     reader
 }
 
 /// The attribute of that name, references resolved.
-pub(super) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(in crate::check::online) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = tag.attributes().flatten().find(|a| a.key.0 == name)?;
     let value = found.normalized_value(XmlVersion::Implicit1_0).ok()?;
     Some(value.into_owned())
 }
 
 /// Adds the character data of an event to `text`, up to [`MAX_NAME`] bytes.
-pub(super) fn gather(text: &mut String, event: &Event<'_>) {
+pub(in crate::check::online) fn gather(text: &mut String, event: &Event<'_>) {
     match event {
         Event::Text(data) => text.push_str(data),
         Event::CData(data) => text.push_str(data),
