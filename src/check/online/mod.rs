@@ -149,12 +149,13 @@ pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
 }
 
 fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
+    let patience = &request.mirror.patience;
     let options = MirrorOptions {
         patience: Patience {
-            tries: TRIES,
-            first_pause: FIRST_PAUSE,
-            longest_pause: LONGEST_PAUSE,
-            ..request.mirror.patience.clone()
+            tries: patience.tries.min(TRIES),
+            first_pause: patience.first_pause.min(FIRST_PAUSE),
+            longest_pause: patience.longest_pause.min(LONGEST_PAUSE),
+            ..patience.clone()
         },
         ..request.mirror.clone()
     };
@@ -206,8 +207,9 @@ async fn look_up(
     let mut hidden: Option<(Place, String)> = references.hidden.first().cloned();
     for ((target, at), seen) in references.targets.iter().zip(seen) {
         let has_packages = matches!(target.role, Role::Source | Role::Repository);
-        let is_missing = has_packages && seen.repositories.is_empty() || seen.has_error();
         let is_source = has_packages || target.role == Role::InstallTree;
+        // A tree that is only booted has no repository, and hides none.
+        let is_missing = seen.repositories.is_empty() && (has_packages || seen.is_unread());
         if is_source && is_missing && hidden.is_none() {
             let why = format!("{} could not be read", name(target));
             hidden = at.first().map(|place| (place.clone(), why));

@@ -49,6 +49,11 @@ impl Seen {
         }
     }
 
+    /// Whether it could not be looked at.
+    pub fn is_unread(&self) -> bool {
+        self.has_error() || self.verdicts.iter().any(|verdict| verdict.id == "KS209")
+    }
+
     /// Whether something in it stops the install.
     pub fn has_error(&self) -> bool {
         self.verdicts.iter().any(Verdict::is_error)

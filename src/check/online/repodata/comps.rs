@@ -45,6 +45,7 @@ pub fn parse(input: impl BufRead) -> Result<Comps, String> {
     let mut at = Named::default();
     let mut text = String::new();
     let mut translated = false;
+    let mut is_whole = false;
     loop {
         buffer.clear();
         let event = reader
@@ -68,10 +69,13 @@ pub fn parse(input: impl BufRead) -> Result<Comps, String> {
                     (2, Some("environment"), _) => {
                         comps.environments.push(std::mem::take(&mut at));
                     }
+                    (1, None, Some("comps")) => is_whole = true,
                     _ => {}
                 }
                 path.pop();
             }
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof if !is_whole => return Err("it does not end with </comps>".to_string()),
             Event::Eof => return Ok(comps),
             other => gather(&mut text, other),
         }
@@ -109,6 +113,8 @@ mod tests {
             assert!(minimal.is_meant_by(spec), "{spec}");
         }
         assert!(!minimal.is_meant_by("minimal"));
-        assert!(parse(&b"<comps><group></comps>"[..]).is_err());
+        for text in ["<comps><group></comps>", "<comps>", "", "<html></html>"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
     }
 }

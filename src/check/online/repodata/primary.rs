@@ -136,7 +136,7 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
     let mut packages = Packages::default();
     let mut package: Option<Package> = None;
     let mut text = String::new();
-    let mut is_metadata = false;
+    let mut is_whole = false;
     let mut provides = false;
     // Depth below <package>: `name` and `arch` count only directly in it.
     let mut depth = 0_usize;
@@ -154,7 +154,7 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
                         package = Some(Package::default());
                         depth = 0;
                     }
-                    None => is_metadata |= name == "metadata",
+                    None => {}
                     Some(package) => {
                         depth += 1;
                         match name {
@@ -170,10 +170,11 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
                 }
             }
             Event::End(tag) => {
+                let name = tag.local_name();
                 let Some(current) = &mut package else {
+                    is_whole |= name.as_ref() == "metadata";
                     continue;
                 };
-                let name = tag.local_name();
                 match name.as_ref() {
                     "name" if depth == 1 => current.name = text.trim().to_string(),
                     "arch" if depth == 1 => current.arch = text.trim().to_string(),
@@ -190,7 +191,8 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
                 }
                 depth = depth.saturating_sub(1);
             }
-            Event::Eof if !is_metadata => return Err("it has no <metadata>".to_string()),
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof if !is_whole => return Err("it does not end with </metadata>".to_string()),
             Event::Eof => return Ok(packages),
             other if depth == 1 => gather(&mut text, other),
             _ => {}

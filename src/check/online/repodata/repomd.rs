@@ -72,7 +72,7 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
     let mut buffer = Vec::new();
     let mut repomd = RepoMd::default();
     let mut entry: Option<Entry> = None;
-    let mut is_repomd = false;
+    let mut is_whole = false;
     let mut algorithm = String::new();
     let mut text = String::new();
     loop {
@@ -84,7 +84,6 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
             Event::Start(tag) => {
                 text.clear();
                 match tag.local_name().as_ref() {
-                    "repomd" => is_repomd = true,
                     "data" => {
                         entry = attribute(tag, "type").map(|kind| Entry {
                             kind,
@@ -110,6 +109,7 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
                         hex: text.trim().to_ascii_lowercase(),
                     });
                 }
+                ("repomd", _) => is_whole = true,
                 ("open-size", Some(entry)) => entry.open_size = text.trim().parse().ok(),
                 ("data", _) => {
                     let done = entry.take().filter(|entry| !entry.href.is_empty());
@@ -117,7 +117,8 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
                 }
                 _ => {}
             },
-            Event::Eof if !is_repomd => return Err("it has no <repomd>".to_string()),
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof if !is_whole => return Err("it does not end with </repomd>".to_string()),
             Event::Eof => return Ok(repomd),
             other => gather(&mut text, other),
         }
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "<html></html>", "<repomd><data", "<a></b>"] {
+        for text in ["", "<html></html>", "<repomd><data", "<repomd>", "<a></b>"] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
         let many = format!(
