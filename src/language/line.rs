@@ -119,7 +119,7 @@ fn judge(version: Version, syntax: &Syntax, words: &[Word], declared: &Declared)
             declared,
         };
         problems.extend(rules::of(syntax.name).iter().filter_map(|rule| rule(&call)));
-        if syntax.leftovers && !refused(&problems) {
+        if syntax.leftovers && !rules::takes_anything(syntax.name) && !refused(&problems) {
             let leftovers = arguments.leftovers.iter();
             // What does not begin with a dash is the business of the command's own rules.
             let options = leftovers.filter(|word| word.text.starts_with('-'));

@@ -9,15 +9,16 @@ mod bootloader;
 mod btrfs;
 mod disks;
 mod display;
+mod filesystem;
 mod localization;
 mod logvol;
 mod mount;
 mod network;
 mod partition;
-mod raid;
-mod san;
+pub(super) mod raid;
+pub(super) mod san;
 mod sections;
-mod snapshot;
+pub(super) mod snapshot;
 mod sources;
 mod stratis;
 mod system;
@@ -25,7 +26,7 @@ mod users;
 mod volgroup;
 
 use super::Version;
-use super::arguments::Arguments;
+use super::arguments::{self, Arguments};
 use super::declared::Declared;
 use super::problem::Problem;
 use super::table::Syntax;
@@ -54,6 +55,19 @@ pub type Rule = fn(&Call<'_>) -> Option<Problem>;
 /// The rules of a command or section, in the order in which the installer would find a line wrong.
 pub fn of(command: &str) -> &'static [Rule] {
     GROUPS.iter().find_map(|of| of(command)).unwrap_or_default()
+}
+
+/// Whether a command takes whatever is left over, even what looks like an option, for its members.
+pub fn takes_anything(command: &str) -> bool {
+    matches!(command, "volgroup" | "stratispool")
+}
+
+/// A command that judges what is left over, and has no use for it. (What looks like an option is
+/// refused anyway.)
+fn unexpected(call: &Call<'_>) -> Option<Problem> {
+    let mut words = call.arguments.leftovers.iter();
+    let word = words.find(|word| !word.text.starts_with('-'))?;
+    Some(arguments::leftover(call.syntax, word))
 }
 
 /// The groups: each gives the rules of the commands that it knows.
