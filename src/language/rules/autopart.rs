@@ -2,6 +2,7 @@
 
 use super::{Call, Rule, filesystem};
 use crate::language::Version;
+use crate::language::arguments::Arguments;
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -33,16 +34,28 @@ fn type_of(version: Version, value: &str) -> Option<&'static str> {
     TYPES.into_iter().find(|known| *known == value)
 }
 
-/// The type that counts: `--nolvm` stands for `--type=plain`, and the last of both wins. One of
-/// an earlier line stays until another is given.
-fn chosen(call: &Call<'_>) -> Option<&'static str> {
-    let options = call.arguments.options.iter().rev();
+/// The type that a line chooses: `--nolvm` stands for `--type=plain`, and the last of both wins.
+pub fn chosen(version: Version, arguments: &Arguments) -> Option<&'static str> {
+    let options = arguments.options.iter().rev();
     let mut types = options.filter_map(|given| match given.name {
         "--nolvm" => Some("plain"),
-        "--type" => type_of(call.version, given.value.as_deref()?),
+        "--type" => type_of(version, given.value.as_deref()?),
         _ => None,
     });
     types.next()
+}
+
+/// Whether the type is this one, chosen by the line or an earlier one.
+fn is(call: &Call<'_>, kind: &str) -> bool {
+    let here = chosen(call.version, call.arguments);
+    here.or_else(|| call.declared.kept(call.name, "--type")) == Some(kind)
+}
+
+/// Whether an option has a value that is not empty, in the line or an earlier one.
+fn filled(call: &Call<'_>, option: &'static str) -> bool {
+    let here = call.arguments.value(option);
+    let value = here.or_else(|| call.declared.kept(call.name, option));
+    value.is_some_and(|value| !value.is_empty())
 }
 
 /// `--type` names a partitioning scheme, in any case.
@@ -80,15 +93,14 @@ fn btrfs_as_file_system(call: &Call<'_>) -> Option<Problem> {
 
 /// With the type btrfs there is no file system to choose. Since RHEL 7.
 fn file_system_on_btrfs(call: &Call<'_>) -> Option<Problem> {
-    call.arguments.filled("--fstype")?;
-    let problem = filesystem::both(call, "--type=btrfs", "--fstype");
-    (chosen(call) == Some("btrfs")).then_some(problem.at(call.arguments.span("--fstype")))
+    let both = is(call, "btrfs") && filled(call, "--fstype");
+    both.then(|| filesystem::both(call, "--type=btrfs", "--fstype"))
 }
 
 /// RHEL 8, 9 and 10 have no btrfs; in RHEL 11 pykickstart does not say so.
 fn unsupported_btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = matches!(call.version, Version::Rhel(8..=10));
-    if !without || chosen(call) != Some("btrfs") {
+    if !without || !is(call, "btrfs") {
         return None;
     }
     let problem = Problem::error(
@@ -112,26 +124,21 @@ fn hibernation_without_swap(call: &Call<'_>) -> Option<Problem> {
 /// What is for LUKS or for a file system has no use for Stratis. Since RHEL 11 and Fedora 45,
 /// which have the type.
 fn options_on_stratis(call: &Call<'_>) -> Option<Problem> {
-    if chosen(call) != Some("stratis") {
+    if !is(call, "stratis") {
         return None;
     }
-    let texts = [
-        "--luks-version",
-        "--pbkdf",
-        "--hw-passphrase",
-        "--escrowcert",
-        "--cipher",
-        "--fstype",
-    ];
+    let texts = ["--luks-version", "--pbkdf", "--hw-passphrase"];
+    let kept = ["--escrowcert", "--cipher", "--fstype"];
     let numbers = ["--pbkdf-memory", "--pbkdf-time", "--pbkdf-iterations"];
     let texts = texts
         .into_iter()
         .filter(|name| call.arguments.filled(name).is_some());
+    let kept = kept.into_iter().filter(|name| filled(call, name));
     let numbers = numbers
         .into_iter()
         .filter(|name| filesystem::number(call, name).is_some());
     let flag = Some("--backuppassphrase").filter(|name| call.arguments.has(name));
-    let wrong = texts.chain(numbers).chain(flag).next()?;
+    let wrong = texts.chain(kept).chain(numbers).chain(flag).next()?;
     let problem = filesystem::both(call, "--type=stratis", wrong);
     Some(problem.help(format!("remove `{wrong}`, or choose another type")))
 }

@@ -1,8 +1,10 @@
 //! Which disks are used: `ignoredisk`. (`clearpart` and `zerombr` have no rules.)
 
 use super::{Call, Rule};
-use crate::language::arguments::in_words;
+use crate::language::Version;
+use crate::language::arguments::{Arguments, in_words};
 use crate::language::problem::{Problem, id};
+use crate::language::values;
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
@@ -12,15 +14,23 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
     }
 }
 
-/// Disks are left out, or are the only ones, or (before RHEL 8) are asked for: one of them.
+/// Whether the installer is to ask for the disks: before RHEL 8.
+pub fn asks(version: Version, arguments: &Arguments) -> bool {
+    !version.since(8, 0) && arguments.has("--interactive")
+}
+
+/// Disks are left out, or are the only ones, or are asked for: one of them. Lists of an earlier
+/// line count as long as the line does not change them.
 fn one_choice(call: &Call<'_>) -> Option<Problem> {
-    let lists = ["--drives", "--only-use"];
+    let lists = ["--drives", "--only-use"].into_iter();
     let mut given: Vec<&str> = lists
-        .into_iter()
-        .filter(|name| !call.arguments.list(name).is_empty())
+        .filter(|name| {
+            let here = call.arguments.value(name);
+            let list = here.or_else(|| call.declared.kept(call.name, name));
+            list.is_some_and(|list| !values::list(list).is_empty())
+        })
         .collect();
-    let asks = !call.version.since(8, 0);
-    if asks && call.arguments.has("--interactive") {
+    if asks(call.version, call.arguments) {
         given.push("--interactive");
     }
     match given.as_slice() {

@@ -4,10 +4,10 @@
 //! line that argparse has accepted, and at what earlier lines declared. Where pykickstart's class
 //! of a version has a rule, the rule says since which version.
 
-mod autopart;
+pub(super) mod autopart;
 mod bootloader;
 mod btrfs;
-mod disks;
+pub(super) mod disks;
 mod display;
 mod filesystem;
 mod localization;

@@ -41,7 +41,7 @@ fn members<'a>(call: &Call<'a>) -> &'a [Word] {
 }
 
 /// The device's name as the version keeps it: up to Fedora 42 and RHEL 9 without `md` before it.
-pub(in crate::language) fn device(version: Version, name: &str) -> &str {
+pub fn device(version: Version, name: &str) -> &str {
     match name.strip_prefix("md") {
         Some(short) if !version.since(10, 43) => short,
         _ => name,

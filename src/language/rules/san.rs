@@ -23,7 +23,7 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
 }
 
 /// What a path of a multipath device is noted as.
-pub(in crate::language) const PATH: &str = "path of a multipath device";
+pub const PATH: &str = "path of a multipath device";
 
 /// A LUN is named by all three, or found by the adapter alone. Since RHEL 9 and Fedora 37; before
 /// that all three are required.

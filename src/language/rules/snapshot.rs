@@ -12,7 +12,7 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
 }
 
 /// What a snapshot's name is noted as.
-pub(in crate::language) const KIND: &str = "snapshot";
+pub const KIND: &str = "snapshot";
 
 /// `--when` says when it is made, in any case.
 fn time(call: &Call<'_>) -> Option<Problem> {
