@@ -10,8 +10,6 @@ pub struct Declared {
     commands: BTreeMap<&'static str, usize>,
     /// Things by kind and name: `("mount point", "/boot")`.
     things: BTreeSet<(&'static str, String)>,
-    /// Values that stay until another line of the command changes them, by command and option.
-    kept: BTreeMap<(&'static str, &'static str), String>,
 }
 
 impl Declared {
@@ -33,15 +31,5 @@ impl Declared {
     /// Notes a thing.
     pub fn thing(&mut self, kind: &'static str, name: &str) {
         self.things.insert((kind, name.to_string()));
-    }
-
-    /// The value of an option in an earlier line of the command.
-    pub fn kept(&self, command: &'static str, option: &'static str) -> Option<&str> {
-        self.kept.get(&(command, option)).map(String::as_str)
-    }
-
-    /// Notes a value that stays.
-    pub fn keep(&mut self, command: &'static str, option: &'static str, value: &str) {
-        self.kept.insert((command, option), value.to_string());
     }
 }
