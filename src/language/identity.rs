@@ -4,7 +4,7 @@ use super::Version;
 use super::arguments::Arguments;
 use super::declared::Declared;
 use super::problem::{Problem, id};
-use super::rules::{autopart, disks, raid, san, snapshot};
+use super::rules::{raid, san, snapshot};
 use super::values::integer;
 
 /// Something that a line declares.
@@ -95,7 +95,6 @@ pub fn note(
     arguments: &Arguments,
     declared: &mut Declared,
 ) -> Option<Problem> {
-    keep(version, command, arguments, declared);
     let Thing { kind, name } = of(version, command, arguments)?;
     if !declared.has(kind, &name) {
         declared.thing(kind, &name);
@@ -109,35 +108,6 @@ pub fn note(
     let message = format!("the {kind} `{name}` is declared twice");
     let problem = Problem::warning(id::DUPLICATE, message);
     Some(problem.help("remove one of the lines, or name them differently"))
-}
-
-/// Notes what the installer keeps of a line when a later line of the same command does not
-/// mention it, as far as a rule looks at it.
-fn keep(version: Version, command: &'static str, arguments: &Arguments, declared: &mut Declared) {
-    let options: &[&str] = match command {
-        "autopart" => {
-            if let Some(kind) = autopart::chosen(version, arguments) {
-                declared.keep(command, "--type", kind);
-            }
-            &["--escrowcert", "--cipher", "--fstype"]
-        }
-        "ignoredisk" => {
-            if disks::asks(version, arguments) {
-                declared.keep(command, "--drives", "");
-            }
-            &["--drives", "--only-use"]
-        }
-        _ => &[],
-    };
-    for given in &arguments.options {
-        if options.contains(&given.name) {
-            declared.keep(
-                command,
-                given.name,
-                given.value.as_deref().unwrap_or_default(),
-            );
-        }
-    }
 }
 
 /// A mount point without doubled slashes, `.` and `..`, as Python's `os.path.normpath` leaves it:

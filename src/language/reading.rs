@@ -327,6 +327,7 @@ impl Reader<'_> {
         } = line::command(
             self.made.version,
             &command.words,
+            &self.made.texts[text].text[command.span.clone()],
             command.line,
             &mut self.declared,
         );

@@ -2,7 +2,6 @@
 
 use super::{Call, Rule, filesystem};
 use crate::language::Version;
-use crate::language::arguments::Arguments;
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -34,28 +33,35 @@ fn type_of(version: Version, value: &str) -> Option<&'static str> {
     TYPES.into_iter().find(|known| *known == value)
 }
 
-/// The type that a line chooses: `--nolvm` stands for `--type=plain`, and the last of both wins.
-pub fn chosen(version: Version, arguments: &Arguments) -> Option<&'static str> {
-    let options = arguments.options.iter().rev();
+/// The type that the line chooses: `--nolvm` stands for `--type=plain`, and the last of both wins.
+fn chosen(call: &Call<'_>) -> Option<&'static str> {
+    let options = call.arguments.options.iter().rev();
     let mut types = options.filter_map(|given| match given.name {
         "--nolvm" => Some("plain"),
-        "--type" => type_of(version, given.value.as_deref()?),
+        "--type" => type_of(call.version, given.value.as_deref()?),
         _ => None,
     });
     types.next()
 }
 
-/// Whether the type is this one, chosen by the line or an earlier one.
-fn is(call: &Call<'_>, kind: &str) -> bool {
-    let here = chosen(call.version, call.arguments);
-    here.or_else(|| call.declared.kept(call.name, "--type")) == Some(kind)
+/// The types that rules ask for, as they are kept for later lines.
+const BTRFS: &str = "--type=btrfs";
+const STRATIS: &str = "--type=stratis";
+
+/// Whether the type is this one, chosen here or in an earlier line.
+fn is(call: &Call<'_>, kind: &'static str) -> bool {
+    match chosen(call) {
+        Some(chosen) => kind.ends_with(chosen),
+        None => call.declared.kept(call.name, kind).unwrap_or(false),
+    }
 }
 
-/// Whether an option has a value that is not empty, in the line or an earlier one.
-fn filled(call: &Call<'_>, option: &'static str) -> bool {
-    let here = call.arguments.value(option);
-    let value = here.or_else(|| call.declared.kept(call.name, option));
-    value.is_some_and(|value| !value.is_empty())
+/// What outlasts the line beside values: the type.
+pub(super) fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
+    match chosen(call) {
+        Some(_) => vec![(BTRFS, is(call, BTRFS)), (STRATIS, is(call, STRATIS))],
+        None => Vec::new(),
+    }
 }
 
 /// `--type` names a partitioning scheme, in any case.
@@ -93,14 +99,14 @@ fn btrfs_as_file_system(call: &Call<'_>) -> Option<Problem> {
 
 /// With the type btrfs there is no file system to choose. Since RHEL 7.
 fn file_system_on_btrfs(call: &Call<'_>) -> Option<Problem> {
-    let both = is(call, "btrfs") && filled(call, "--fstype");
-    both.then(|| filesystem::both(call, "--type=btrfs", "--fstype"))
+    let both = is(call, BTRFS) && call.keeps("--fstype");
+    both.then(|| filesystem::both(call, BTRFS, "--fstype"))
 }
 
 /// RHEL 8, 9 and 10 have no btrfs; in RHEL 11 pykickstart does not say so.
 fn unsupported_btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = matches!(call.version, Version::Rhel(8..=10));
-    if !without || !is(call, "btrfs") {
+    if !without || !is(call, BTRFS) {
         return None;
     }
     let problem = Problem::error(
@@ -124,7 +130,7 @@ fn hibernation_without_swap(call: &Call<'_>) -> Option<Problem> {
 /// What is for LUKS or for a file system has no use for Stratis. Since RHEL 11 and Fedora 45,
 /// which have the type.
 fn options_on_stratis(call: &Call<'_>) -> Option<Problem> {
-    if !is(call, "stratis") {
+    if !is(call, STRATIS) {
         return None;
     }
     let texts = ["--luks-version", "--pbkdf", "--hw-passphrase"];
@@ -133,12 +139,12 @@ fn options_on_stratis(call: &Call<'_>) -> Option<Problem> {
     let texts = texts
         .into_iter()
         .filter(|name| call.arguments.filled(name).is_some());
-    let kept = kept.into_iter().filter(|name| filled(call, name));
+    let kept = kept.into_iter().filter(|name| call.keeps(name));
     let numbers = numbers
         .into_iter()
         .filter(|name| filesystem::number(call, name).is_some());
     let flag = Some("--backuppassphrase").filter(|name| call.arguments.has(name));
     let wrong = texts.chain(kept).chain(numbers).chain(flag).next()?;
-    let problem = filesystem::both(call, "--type=stratis", wrong);
+    let problem = filesystem::both(call, STRATIS, wrong);
     Some(problem.help(format!("remove `{wrong}`, or choose another type")))
 }

@@ -1,10 +1,8 @@
 //! Which disks are used: `ignoredisk`. (`clearpart` and `zerombr` have no rules.)
 
 use super::{Call, Rule};
-use crate::language::Version;
-use crate::language::arguments::{Arguments, in_words};
+use crate::language::arguments::in_words;
 use crate::language::problem::{Problem, id};
-use crate::language::values;
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
@@ -15,22 +13,21 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
 }
 
 /// Whether the installer is to ask for the disks: before RHEL 8.
-pub fn asks(version: Version, arguments: &Arguments) -> bool {
-    !version.since(8, 0) && arguments.has("--interactive")
+fn asks(call: &Call<'_>) -> bool {
+    !call.version.since(8, 0) && call.arguments.has("--interactive")
+}
+
+/// What outlasts the line beside values: asking forgets the disks to leave out.
+pub(super) fn kept(call: &Call<'_>) -> Option<(&'static str, bool)> {
+    asks(call).then_some(("--drives", false))
 }
 
 /// Disks are left out, or are the only ones, or are asked for: one of them. Lists of an earlier
 /// line count as long as the line does not change them.
 fn one_choice(call: &Call<'_>) -> Option<Problem> {
     let lists = ["--drives", "--only-use"].into_iter();
-    let mut given: Vec<&str> = lists
-        .filter(|name| {
-            let here = call.arguments.value(name);
-            let list = here.or_else(|| call.declared.kept(call.name, name));
-            list.is_some_and(|list| !values::list(list).is_empty())
-        })
-        .collect();
-    if asks(call.version, call.arguments) {
+    let mut given: Vec<&str> = lists.filter(|name| call.keeps(name)).collect();
+    if asks(call) {
         given.push("--interactive");
     }
     match given.as_slice() {
