@@ -9,15 +9,16 @@ mod bootloader;
 mod btrfs;
 mod disks;
 mod display;
+mod filesystem;
 mod localization;
 mod logvol;
 mod mount;
 mod network;
 mod partition;
-mod raid;
-mod san;
+pub(super) mod raid;
+pub(super) mod san;
 mod sections;
-mod snapshot;
+pub(super) mod snapshot;
 mod sources;
 mod stratis;
 mod system;
@@ -78,6 +79,8 @@ fn filled(argument: &Argument, value: &str) -> bool {
 /// out: the installer sets what a line says, and resets nothing.
 pub fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
     let options: &[&str] = match call.name {
+        "autopart" => &["--cipher", "--escrowcert", "--fstype"],
+        "ignoredisk" => &["--drives", "--only-use"],
         "harddrive" => &["--biospart", "--partition"],
         "keyboard" => &["--xlayouts"],
         "logging" => &["--host", "--port"],
@@ -88,17 +91,22 @@ pub fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
     let known = options
         .iter()
         .filter_map(|name| Some((*name, call.syntax.option(name)?)));
-    known
-        .filter_map(|(name, argument)| {
-            let value = call.arguments.value(name)?;
-            Some((name, filled(argument, value)))
-        })
-        .collect()
+    let values = known.filter_map(|(name, argument)| {
+        let value = call.arguments.value(name)?;
+        Some((name, filled(argument, value)))
+    });
+    let others = match call.name {
+        "autopart" => autopart::kept(call),
+        "ignoredisk" => disks::kept(call).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    values.chain(others).collect()
 }
 
 /// Whether the command accepts words that it has no use for.
 pub fn takes_leftovers(call: &Call<'_>) -> bool {
-    system::key_is_skipped(call)
+    // The last two take everything for their members.
+    system::key_is_skipped(call) || matches!(call.name, "volgroup" | "stratispool")
 }
 
 /// A word that the command has no use for; of options [`super::line`] says so itself.
