@@ -10,9 +10,13 @@
 // The scores are this target's product.
 #![allow(clippy::print_stdout)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+
+use ozr::diagnostic::{Diagnostic, Severity};
+use ozr::kickstart::scan;
+use ozr::language::{NoIncludes, Reading, Version};
 
 /// Agreement of one set.
 struct Score {
@@ -23,7 +27,7 @@ struct Score {
 }
 
 impl Score {
-    /// Most disagreements that are printed.
+    /// Most disagreements that are printed, unless `OZR_CORPUS_SHOWN` says how many.
     const SHOWN: usize = 20;
 
     fn new(set: &'static str) -> Self {
@@ -40,7 +44,7 @@ impl Score {
         self.total += 1;
         if agrees {
             self.agreed += 1;
-        } else if self.disagreements.len() < Self::SHOWN {
+        } else {
             self.disagreements.push(why());
         }
     }
@@ -48,7 +52,10 @@ impl Score {
     /// Prints the score and fails if it is below `floor`, a share of all cases.
     fn finish(self, floor: f64) {
         println!("{}: agree {} of {}", self.set, self.agreed, self.total);
-        for disagreement in &self.disagreements {
+        let shown = std::env::var("OZR_CORPUS_SHOWN").ok();
+        let shown = shown.and_then(|shown| shown.parse().ok());
+        let shown = shown.unwrap_or(Self::SHOWN);
+        for disagreement in self.disagreements.iter().take(shown) {
             println!("  {disagreement}");
         }
         assert!(self.total > 0, "{}: the set is empty", self.set);
@@ -185,3 +192,119 @@ fn treeinfo() {
 
 // The other sets, each as one test like those above:
 // kickstart_lines and kickstarts (ozr::kickstart), console (ozr::watch).
+
+/// What the reference tool says of one line or file, and what ozr says.
+///
+/// It stops at the first thing that it finds in a line, a warning included; ozr goes on, so its
+/// first finding is the one to compare.
+fn letter(reading: &Reading) -> char {
+    match reading.findings.first().map(|finding| finding.severity) {
+        Some(Severity::Error) => 'R',
+        Some(_) => 'D',
+        None => 'A',
+    }
+}
+
+/// Cells in which ozr differs on purpose: `tests/differences.tsv`, with the reason for each.
+fn deliberate() -> BTreeSet<(String, String)> {
+    include_str!("differences.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| {
+            let mut fields = line.split('\t');
+            let (Some(what), Some(version), Some(reason)) =
+                (fields.next(), fields.next(), fields.next())
+            else {
+                panic!("differences.tsv: {line}");
+            };
+            assert!(!reason.is_empty(), "differences.tsv: {line}");
+            (what.to_string(), version.to_string())
+        })
+        .collect()
+}
+
+/// Single lines under every version: the same letter for each.
+#[test]
+fn kickstart_lines() {
+    const FLOOR: f64 = 0.0;
+    let Some(file) = corpus("kickstart_lines", "kickstart-lines.tsv") else {
+        return;
+    };
+    let deliberate = deliberate();
+    let text = fs::read_to_string(file).expect("kickstart-lines.tsv");
+    let mut rows = text.lines();
+    let versions: Vec<&str> = rows.next().expect("a head").split('\t').skip(2).collect();
+    let versions: Vec<Version> = versions
+        .iter()
+        .map_while(|name| Version::from_name(name))
+        .collect();
+    let mut score = Score::new("kickstart_lines");
+    let mut refused = Vec::new();
+    for row in rows {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let line = fields[1];
+        for (version, theirs) in versions.iter().zip(&fields[2..]) {
+            let theirs = match *theirs {
+                "W" | "D" => 'D',
+                "C" | "R" => 'R',
+                _ => 'A',
+            };
+            let reading = Reading::new(&format!("{line}\n"), "line", *version, &NoIncludes);
+            let ours = letter(&reading);
+            let on_purpose = deliberate.contains(&(line.to_string(), version.to_string()));
+            let agrees = ours == theirs || on_purpose;
+            score.count(agrees, || format!("{version} {theirs} not {ours}: {line}"));
+            let current = matches!(version, Version::Rhel(8..=10));
+            if current && theirs != 'R' && ours == 'R' && !on_purpose {
+                refused.push(format!("{version}: {line}"));
+            }
+        }
+    }
+    score.finish(FLOOR);
+    assert_eq!(refused, [""; 0], "accepted by RHEL 8, 9 or 10 and refused");
+}
+
+/// Whole kickstarts: the same verdict for each file and version.
+#[test]
+fn kickstarts() {
+    const FLOOR: f64 = 0.0;
+    let Some(folder) = corpus("kickstarts", "kickstarts") else {
+        return;
+    };
+    let deliberate = deliberate();
+    let mut score = Score::new("kickstarts");
+    let mut texts = BTreeMap::new();
+    let verdicts = fs::read_to_string(folder.join("VERDICTS.tsv")).expect("VERDICTS.tsv");
+    for row in verdicts.lines().skip(1) {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let (file, name, theirs, at, why) = (fields[0], fields[1], fields[2], fields[3], fields[4]);
+        // Versions that ozr does not install are not known to it.
+        let Some(version) = Version::from_name(name) else {
+            continue;
+        };
+        let text: &mut Result<String, Box<Diagnostic>> =
+            texts.entry(file.to_string()).or_insert_with(|| {
+                let bytes = fs::read(folder.join(file)).expect(file);
+                scan::decode(bytes, file)
+            });
+        let findings = match text {
+            Ok(text) => Reading::new(text, file, version, &NoIncludes).findings,
+            Err(finding) => vec![(**finding).clone()],
+        };
+        let worst = findings.iter().max_by_key(|finding| finding.severity);
+        let ours = match worst.map(|finding| finding.severity) {
+            Some(Severity::Error) => "error",
+            Some(_) => "warn",
+            None => "ok",
+        };
+        let on_purpose = deliberate.contains(&(file.to_string(), name.to_string()));
+        score.count(ours == theirs || on_purpose, || {
+            let theirs = format!("{file} {name}: {theirs} (line {at}: {why}), not {ours}");
+            match worst {
+                Some(finding) => format!("{theirs}\n{finding}"),
+                None => theirs,
+            }
+        });
+    }
+    score.finish(FLOOR);
+}

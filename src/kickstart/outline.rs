@@ -138,6 +138,8 @@ pub struct Section {
     pub includes: Vec<Include>,
     /// Everything from the header to the end of the `%end` line.
     pub span: Range<usize>,
+    /// Whether there is an `%end` line.
+    pub closed: bool,
 }
 
 /// A line that brings in another text.

@@ -188,6 +188,7 @@ impl Scanner<'_> {
             body: start..start,
             includes: Vec::new(),
             span: header_line.span.clone(),
+            closed: false,
         };
         loop {
             let (offset, number) = (self.lines.offset, self.lines.number);
@@ -204,6 +205,7 @@ impl Scanner<'_> {
                     self.words(&line, Comments::Literal);
                     section.body.end = line.span.start;
                     section.span.end = line.span.end;
+                    section.closed = true;
                     return Item::Section(section);
                 }
                 "%include" | "%ksappend" => {

@@ -1,0 +1,445 @@
+//! A kickstart with its includes, as the installer of one version reads it.
+
+use std::ops::Range;
+
+use super::Version;
+use super::arguments::Arguments;
+use super::declared::Declared;
+use super::line::{self, Judged};
+use super::packages;
+use super::problem::{Problem, id};
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
+use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
+
+/// Most texts that a kickstart is made of. More are a circle of includes.
+const MAX_TEXTS: usize = 200;
+
+/// Deepest chain of includes; real ones are two or three deep.
+const MAX_DEPTH: usize = 16;
+
+/// What an `%include` or `%ksappend` brings in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Included {
+    /// A text and the name to call it by.
+    Text {
+        /// For messages.
+        name: String,
+        /// All of it.
+        text: String,
+    },
+    /// There is nothing to be read, for this reason.
+    Missing(String),
+    /// It is not to be looked at.
+    NotFollowed,
+}
+
+/// Finds the texts that a kickstart includes.
+pub trait Includes {
+    /// What `target` brings in, named in the text `from`.
+    fn find(&self, target: &str, from: &str) -> Included;
+}
+
+/// Follows no include.
+#[derive(Debug, Clone, Copy)]
+pub struct NoIncludes;
+
+impl Includes for NoIncludes {
+    fn find(&self, _target: &str, _from: &str) -> Included {
+        Included::NotFollowed
+    }
+}
+
+/// One text of a kickstart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// For messages.
+    pub name: String,
+    /// All of it.
+    pub text: String,
+    /// What it consists of.
+    pub outline: Outline,
+    /// The text that includes it, and the place there.
+    pub included_at: Option<(usize, Range<usize>)>,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Which text.
+    pub text: usize,
+    /// The line.
+    pub command: Command,
+    /// The command's name; of `part` and `partition` always `part`. Empty if the version does
+    /// not know it.
+    pub name: &'static str,
+    /// What its words say, if the version runs the command and accepts the line.
+    pub arguments: Option<Arguments>,
+}
+
+impl Entry {
+    /// What its words say; nothing where the line was refused.
+    pub fn arguments(&self) -> &Arguments {
+        static NOTHING: Arguments = Arguments {
+            options: Vec::new(),
+            positionals: Vec::new(),
+            leftovers: Vec::new(),
+        };
+        self.arguments.as_ref().unwrap_or(&NOTHING)
+    }
+}
+
+/// A section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectionEntry {
+    /// Which text.
+    pub text: usize,
+    /// The section.
+    pub section: Section,
+    /// What the header says, if it is one that is looked at and accepted.
+    pub arguments: Option<Arguments>,
+    /// The lines of `%packages`, with those of its includes.
+    pub packages: Vec<PackageLine>,
+}
+
+/// A line of `%packages`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageLine {
+    /// Which text.
+    pub text: usize,
+    /// The line.
+    pub line: packages::Line,
+}
+
+/// An include that brought nothing in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingInclude {
+    /// Which text.
+    pub text: usize,
+    /// The line.
+    pub include: Include,
+    /// Why.
+    pub reason: String,
+}
+
+/// A kickstart as one version reads it.
+#[derive(Debug)]
+pub struct Reading {
+    /// Whose language.
+    pub version: Version,
+    /// The kickstart and what it includes, in the order in which they are read.
+    pub texts: Vec<Text>,
+    /// Commands in the order in which they are read.
+    pub commands: Vec<Entry>,
+    /// Sections in the order in which they are read.
+    pub sections: Vec<SectionEntry>,
+    /// Includes that brought nothing in.
+    pub missing: Vec<MissingInclude>,
+    /// Whether everything that is included was looked at.
+    pub complete: bool,
+    /// What the language says.
+    pub findings: Vec<Diagnostic>,
+}
+
+impl Reading {
+    /// Reads a kickstart.
+    pub fn new(text: &str, name: &str, version: Version, includes: &dyn Includes) -> Reading {
+        let mut reader = Reader {
+            made: Reading {
+                version,
+                texts: Vec::new(),
+                commands: Vec::new(),
+                sections: Vec::new(),
+                missing: Vec::new(),
+                complete: true,
+                findings: Vec::new(),
+            },
+            declared: Declared::default(),
+            includes,
+        };
+        let text = Text::new(name, text, None, &mut reader.made);
+        reader.text(text, 0);
+        reader.made
+    }
+
+    /// The commands of this name (of `partition`: `part`).
+    pub fn commands_named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.commands.iter().filter(move |entry| entry.name == name)
+    }
+
+    /// The command that counts where the last one does.
+    pub fn last(&self, name: &str) -> Option<&Entry> {
+        self.commands_named(name).next_back()
+    }
+
+    /// A text for diagnostics.
+    pub fn source(&self, text: usize) -> Source<'_> {
+        let text = &self.texts[text];
+        Source {
+            name: &text.name,
+            text: &text.text,
+        }
+    }
+
+    /// A finding at the bytes `span` of a text, with the chain of its includes.
+    pub fn finding(
+        &self,
+        severity: Severity,
+        text: usize,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        let mut finding = Diagnostic::of(severity, self.source(text), span, message);
+        finding.notes = self.chain(text);
+        finding
+    }
+
+    /// How a text came to be read, the nearest include first.
+    fn chain(&self, text: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut at = &self.texts[text].included_at;
+        while let Some((includer, span)) = at {
+            let includer = &self.texts[*includer];
+            let line = includer.text[..span.start].matches('\n').count() + 1;
+            notes.push(format!("included at {}:{line}", includer.name));
+            at = &includer.included_at;
+        }
+        notes
+    }
+
+    fn structure(
+        &mut self,
+        severity: Severity,
+        text: usize,
+        span: Range<usize>,
+        message: &str,
+        help: &str,
+    ) {
+        let finding = self.finding(severity, text, span, message);
+        self.findings.push(finding.id(id::STRUCTURE).help(help));
+    }
+
+    fn problems(&mut self, text: usize, place: &Range<usize>, problems: Vec<Problem>) {
+        for problem in problems {
+            let span = problem.span.unwrap_or_else(|| place.clone());
+            let mut finding = self
+                .finding(problem.severity, text, span, problem.message)
+                .id(problem.id);
+            finding.help = problem.help;
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Text {
+    /// Scans a text, adds it, and returns its number.
+    fn new(
+        name: &str,
+        text: &str,
+        included_at: Option<(usize, Range<usize>)>,
+        reading: &mut Reading,
+    ) -> usize {
+        let (outline, findings) = scan::scan_all(text, name);
+        let number = reading.texts.len();
+        let left_open = matches!(
+            outline.items.last(),
+            Some(Item::Section(section)) if !section.closed
+        );
+        let included = included_at.is_some();
+        reading.texts.push(Text {
+            name: name.to_string(),
+            text: text.to_string(),
+            outline,
+            included_at,
+        });
+        let chain = reading.chain(number);
+        let count = findings.len();
+        for (place, mut finding) in findings.into_iter().enumerate() {
+            // A section that an included text opens may be closed by the text that includes it.
+            if included
+                && left_open
+                && place + 1 == count
+                && finding.message.ends_with("not closed")
+            {
+                continue;
+            }
+            finding.id = Some(id::STRUCTURE);
+            finding.notes.clone_from(&chain);
+            reading.findings.push(finding);
+        }
+        number
+    }
+}
+
+struct Reader<'a> {
+    made: Reading,
+    declared: Declared,
+    includes: &'a dyn Includes,
+}
+
+impl Reader<'_> {
+    /// Reads a text in the command section; returns whether it ends there, too.
+    fn text(&mut self, number: usize, depth: usize) -> bool {
+        let text = &self.made.texts[number];
+        let outline = text.outline.clone();
+        if outline.byte_order_mark {
+            let help = "save the file as UTF-8 without a byte order mark";
+            let message = "the file begins with a byte order mark, which the installer takes for part of the first line";
+            let finding = self
+                .made
+                .finding(Severity::Error, number, 0..BYTE_ORDER_MARK.len(), message)
+                .id(id::STRUCTURE)
+                .help(help)
+                .fix(0..BYTE_ORDER_MARK.len(), "");
+            self.made.findings.push(finding);
+        } else if depth == 0 && text.text.trim().is_empty() {
+            let (message, help) = ("the kickstart is empty", "write one, or name another file");
+            self.made
+                .structure(Severity::Error, number, 0..0, message, help);
+        }
+        for item in outline.items {
+            match item {
+                Item::Nothing(_) | Item::Broken(_) => {}
+                Item::Command(command) => self.command(number, command),
+                Item::Include(include) => {
+                    if !self.include(number, &include, depth) {
+                        return false;
+                    }
+                }
+                Item::Section(section) => {
+                    let open = !section.closed;
+                    let end = section.span.end;
+                    self.section(number, section, depth);
+                    if open && depth > 0 && end == self.made.texts[number].text.len() {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn command(&mut self, text: usize, command: Command) {
+        let Judged {
+            name,
+            arguments,
+            problems,
+        } = line::command(
+            self.made.version,
+            &command.words,
+            command.line,
+            &mut self.declared,
+        );
+        let refused = problems.iter().any(|p| p.severity == Severity::Error);
+        let place = command.words[0].span.clone();
+        self.made.problems(text, &place, problems);
+        self.made.commands.push(Entry {
+            text,
+            command,
+            name: name.unwrap_or_default(),
+            arguments: arguments.filter(|_| !refused),
+        });
+    }
+
+    /// Follows an include in the command section; returns whether the command section goes on.
+    fn include(&mut self, text: usize, include: &Include, depth: usize) -> bool {
+        let Some(number) = self.follow(text, include, depth) else {
+            return true;
+        };
+        if self.text(number, depth + 1) {
+            return true;
+        }
+        let message = "the included file leaves a section open, so the installer ignores everything after this line";
+        let help = "close the section with `%end` in the included file";
+        self.made
+            .structure(Severity::Warning, text, include.span.clone(), message, help);
+        false
+    }
+
+    /// Reads what an include names.
+    fn follow(&mut self, text: usize, include: &Include, depth: usize) -> Option<usize> {
+        let from = self.made.texts[text].name.clone();
+        if depth >= MAX_DEPTH || self.made.texts.len() >= MAX_TEXTS {
+            let message = "includes go in circles, or are nested too deep to be meant";
+            let help = "make sure that no file includes itself";
+            self.made
+                .structure(Severity::Error, text, include.span.clone(), message, help);
+            return None;
+        }
+        match self.includes.find(&include.target, &from) {
+            Included::Text { name, text: found } => {
+                let place = Some((text, include.span.clone()));
+                Some(Text::new(&name, &found, place, &mut self.made))
+            }
+            Included::NotFollowed if !include.ksappend => {
+                self.made.complete = false;
+                None
+            }
+            Included::NotFollowed | Included::Missing(_) if include.ksappend => {
+                self.made.complete = false;
+                let message = "`%ksappend` names a file that is not there";
+                let help = "name a file that can be read from here, or use `%include`";
+                self.made
+                    .structure(Severity::Error, text, include.span.clone(), message, help);
+                None
+            }
+            Included::NotFollowed => None,
+            Included::Missing(reason) => {
+                self.made.complete = false;
+                self.made.missing.push(MissingInclude {
+                    text,
+                    include: include.clone(),
+                    reason,
+                });
+                None
+            }
+        }
+    }
+
+    fn section(&mut self, text: usize, section: Section, depth: usize) {
+        let Judged {
+            arguments,
+            problems,
+            ..
+        } = line::header(self.made.version, &section.header);
+        let refused = problems.iter().any(|p| p.severity == Severity::Error);
+        let place = section.header[0].span.clone();
+        self.made.problems(text, &place, problems);
+        let mut lines = Vec::new();
+        if section.kind == SectionKind::Packages {
+            self.packages(text, section.body.clone(), &mut lines);
+        }
+        for include in &section.includes {
+            if let Some(number) = self.follow(text, include, depth)
+                && section.kind == SectionKind::Packages
+            {
+                let all = 0..self.made.texts[number].text.len();
+                self.packages(number, all, &mut lines);
+            }
+        }
+        if section.kind == SectionKind::Certificate && section.closed {
+            let body = &self.made.texts[text].text[section.body.clone()];
+            if body.trim().is_empty() {
+                let (message, help) = (
+                    "`%certificate` is empty",
+                    "put the certificate between it and `%end`",
+                );
+                self.made
+                    .structure(Severity::Error, text, place, message, help);
+            }
+        }
+        self.made.sections.push(SectionEntry {
+            text,
+            section,
+            arguments: arguments.filter(|_| !refused),
+            packages: lines,
+        });
+    }
+
+    fn packages(&mut self, text: usize, body: Range<usize>, lines: &mut Vec<PackageLine>) {
+        let (found, problems) =
+            packages::read(&self.made.texts[text].text[body.clone()], body.start);
+        self.made.problems(text, &body, problems);
+        lines.extend(found.into_iter().map(|line| PackageLine { text, line }));
+    }
+}

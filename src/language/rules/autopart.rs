@@ -1,0 +1,8 @@
+//! Storage laid out by the installer: `autopart`, `reqpart`.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}

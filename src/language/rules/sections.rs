@@ -1,0 +1,8 @@
+//! Headers of sections.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}

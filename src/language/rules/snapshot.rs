@@ -1,0 +1,8 @@
+//! Snapshots of logical volumes: `snapshot`.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}

@@ -1,0 +1,8 @@
+//! Stratis: `stratispool`, `stratisfs`.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}

@@ -1,0 +1,8 @@
+//! Accounts: `rootpw`, `user`, `group`, `sshpw`, `sshkey`.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}

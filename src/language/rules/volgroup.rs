@@ -1,0 +1,8 @@
+//! Volume groups: `volgroup`.
+
+use super::Rule;
+
+/// The rules of the commands here.
+pub fn of(_command: &str) -> Option<&'static [Rule]> {
+    None
+}
