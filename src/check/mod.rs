@@ -1,8 +1,12 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
 //! * [`catalogue`]: every rule, with its explanation.
+//! * [`mod@kickstart`]: one kickstart, with what it includes.
 //! * [`report`]: findings as text, in every format.
+//! * [`subject`]: what a file is, and which release it names.
 
 pub mod catalogue;
+pub mod kickstart;
 mod language_rules;
 pub mod report;
+pub mod subject;

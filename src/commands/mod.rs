@@ -2,8 +2,13 @@
 
 pub mod cache;
 pub mod check;
+mod checked;
 pub mod completions;
 pub mod doctor;
+pub mod explain;
+mod includes;
 mod input;
 pub mod install;
 pub mod man;
+mod template;
+mod walk;
