@@ -1,11 +1,13 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
 //! * [`catalogue`]: every rule, with its explanation.
+//! * [`includes`]: the files that a kickstart includes.
 //! * [`mod@kickstart`]: one kickstart, with what it includes.
 //! * [`report`]: findings as text, in every format.
 //! * [`subject`]: what a file is, and which release it names.
 
 pub mod catalogue;
+pub mod includes;
 pub mod kickstart;
 mod language_rules;
 pub mod report;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::includes::FromDisk;
 use super::input;
 use super::walk::Found;
+use crate::check::includes::Files;
 use crate::check::kickstart;
 use crate::check::report::Checked;
 use crate::check::subject::{self, VersionLine};
@@ -63,7 +63,7 @@ pub fn open(found: &Found) -> Input {
     let bytes = match input::read(path, "file") {
         Ok(bytes) => bytes,
         Err(error) => {
-            let message = format!("it cannot be read: {}", error.root_cause());
+            let message = format!("{error:#}");
             return Input::Unreadable(Diagnostic::of_file(Severity::Error, &name, message));
         }
     };
@@ -135,7 +135,7 @@ impl Reader<'_> {
     pub fn kickstart(&self, path: &Path, text: &str) -> Checked {
         let name = input::display_name(path);
         match self.version(&name, text) {
-            Ok(version) => kickstart::check(text, &name, version, &FromDisk::of(path), self.allow),
+            Ok(version) => kickstart::check(text, &name, version, &Files::near(path), self.allow),
             Err(finding) => of_findings(&name, vec![*finding]),
         }
     }

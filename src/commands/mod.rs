@@ -6,7 +6,6 @@ mod checked;
 pub mod completions;
 pub mod doctor;
 pub mod explain;
-mod includes;
 mod input;
 pub mod install;
 pub mod man;

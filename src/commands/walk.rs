@@ -53,10 +53,12 @@ fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
         .filter_entry(visible);
     for entry in entries {
         match entry {
-            Ok(entry) if is_meant(&entry) => found.push(Ok(Found {
-                path: entry.into_path(),
-                walked: true,
-            })),
+            Ok(entry) if is_meant(&entry) => {
+                let path = entry.into_path();
+                // `a.ks` rather than `./a.ks`.
+                let path = path.strip_prefix(".").map(PathBuf::from).unwrap_or(path);
+                found.push(Ok(Found { path, walked: true }));
+            }
             Ok(_) => {}
             Err(error) => found.push(Err(Unreadable {
                 path: error.path().unwrap_or(folder).to_path_buf(),
