@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{cache, check, completions, doctor, explain, install, man};
+use crate::commands::{
+    cache, check, completions, diff_releases, doctor, explain, install, man, releases,
+};
 use crate::host;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Color, Printer, Verbosity};
@@ -98,8 +100,12 @@ enum Command {
     /// Says what the installer of a release would refuse, ignore or stop at. Findings go to
     /// standard error; those in the formats for programs to standard output.
     Check(check::Args),
-    /// Explain a rule of `ozr check`
+    /// Explain a rule of `ozr check`, or list all rules
     Explain(explain::Args),
+    /// List the releases whose kickstarts `ozr check` knows
+    Releases(releases::Args),
+    /// Say what changes for kickstarts from one release to another
+    DiffReleases(diff_releases::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
     /// Show what this host has and lacks for building images
@@ -132,6 +138,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Install(args) => install::run(*args, config, &reporter),
         Command::Check(args) => check::run(args, config, verbosity, color),
         Command::Explain(args) => explain::run(&args),
+        Command::Releases(args) => releases::run(&args),
+        Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),
