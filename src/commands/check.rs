@@ -139,21 +139,38 @@ pub fn run(
     }
 }
 
-/// Checks everything. What was found in a folder and is included by another kickstart is part of
-/// that one, and no kickstart of its own.
+/// Checks everything. A file that another one includes is part of that one, and no kickstart of
+/// its own.
 fn all(inputs: &[Input], reader: &Reader<'_>) -> Vec<Checked> {
-    let mut files: Vec<Checked> = inputs.iter().map(|input| reader.check(input)).collect();
-    let included: HashSet<PathBuf> = files
+    let files: Vec<Checked> = inputs.iter().map(|input| reader.check(input)).collect();
+    let real = |name: &str| Path::new(name).canonicalize().ok();
+    let own: Vec<Option<PathBuf>> = files.iter().map(|file| real(&file.name)).collect();
+    // With what is included by what is included.
+    let included: Vec<HashSet<PathBuf>> = files
         .iter()
-        .flat_map(|file| file.texts.iter().skip(1))
-        .filter_map(|text| Path::new(&text.name).canonicalize().ok())
+        .map(|file| {
+            file.texts
+                .iter()
+                .skip(1)
+                .filter_map(|text| real(&text.name))
+                .collect()
+        })
         .collect();
-    let mut walked = inputs.iter().map(Input::walked_path);
-    files.retain(|_| {
-        let path = walked.next().flatten();
-        let path = path.and_then(|path| path.canonicalize().ok());
-        path.is_none_or(|path| !included.contains(&path))
-    });
+    let includes = |one: usize, other: usize| {
+        one != other
+            && own[other]
+                .as_ref()
+                .is_some_and(|path| included[one].contains(path))
+    };
+    let is_part = |file: usize| {
+        // Of files that include each other, the first is kept.
+        (0..own.len())
+            .any(|other| includes(other, file) && (!includes(file, other) || other < file))
+    };
+    let parts: Vec<bool> = (0..own.len()).map(is_part).collect();
+    let mut parts = parts.into_iter();
+    let mut files = files;
+    files.retain(|_| parts.next() != Some(true));
     files
 }
 

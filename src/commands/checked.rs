@@ -30,8 +30,6 @@ pub enum Input {
     Kickstart {
         /// The file, or `-`.
         path: PathBuf,
-        /// It was found in a folder, not named.
-        walked: bool,
         /// All of it.
         text: String,
     },
@@ -40,16 +38,6 @@ pub enum Input {
 }
 
 impl Input {
-    /// The path of a file that was found in a folder.
-    pub fn walked_path(&self) -> Option<&Path> {
-        match self {
-            Input::Kickstart {
-                path, walked: true, ..
-            } => Some(path),
-            _ => None,
-        }
-    }
-
     /// Whether it is a kickstart from standard input.
     pub fn is_stdin(&self) -> bool {
         matches!(self, Input::Kickstart { path, .. } if input::is_stdin(path))
@@ -78,7 +66,6 @@ pub fn open(found: &Found) -> Input {
     match scan::decode(bytes, &name) {
         Ok(text) => Input::Kickstart {
             path: path.clone(),
-            walked,
             text,
         },
         Err(finding) => Input::Unreadable(finding.id("KS009")),

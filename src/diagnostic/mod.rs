@@ -186,7 +186,21 @@ impl Diagnostic {
         let (end_line, end_column) = source.position(end);
         let width = text[start..end.min(line_end)].chars().count().max(1);
 
-        let (excerpt, caret_start, caret_width) = window(line_text, column - 1, width);
+        // Show a window around the caret when the line is too long to show whole.
+        let skipped = column.saturating_sub(MAX_SHOWN / 2);
+        let skipped = if line_text.chars().count() > MAX_SHOWN {
+            skipped
+        } else {
+            0
+        };
+        let excerpt: String = line_text
+            .chars()
+            .skip(skipped)
+            .take(MAX_SHOWN)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let caret_start = column - 1 - skipped;
+        let shown = excerpt.chars().count();
         Diagnostic {
             severity,
             id: None,
@@ -201,67 +215,10 @@ impl Diagnostic {
             fix: Vec::new(),
             whole_file: false,
             caret_start,
-            caret_width,
+            caret_width: width.min(shown.saturating_sub(caret_start)).max(1),
             excerpt,
         }
     }
-
-    /// Hides the secrets of its line: `masked` is shown in place of `line`, and what the message
-    /// quotes of one and not of the other is not quoted.
-    pub fn conceal(&mut self, line: &str, masked: &str) {
-        if line == masked {
-            return;
-        }
-        let (line_length, masked_length) = (line.chars().count(), masked.chars().count());
-        let (start, width) = (self.column - 1, self.caret_width);
-        let same_before = line
-            .chars()
-            .zip(masked.chars())
-            .take_while(|(a, b)| a == b)
-            .count();
-        let pairs = line.chars().rev().zip(masked.chars().rev());
-        let same_behind = pairs.take_while(|(a, b)| a == b).count();
-        let (start, width) = if start + width <= same_before {
-            (start, width)
-        } else if start >= line_length.saturating_sub(same_behind) {
-            ((start + masked_length).saturating_sub(line_length), width)
-        } else {
-            // Something of what is hidden: from there on.
-            let start = start.min(same_before);
-            (start, masked_length - start)
-        };
-        (self.excerpt, self.caret_start, self.caret_width) = window(masked, start, width);
-        let shown = |text: &str| {
-            let mut quoted = String::new();
-            for (place, part) in text.split('`').enumerate() {
-                let hidden = place % 2 == 1 && line.contains(part) && !masked.contains(part);
-                quoted.push_str(if place > 0 { "`" } else { "" });
-                quoted.push_str(if hidden { "***" } else { part });
-            }
-            quoted
-        };
-        let (message, help) = (shown(&self.message), self.help.as_deref().map(shown));
-        (self.message, self.help) = (message, help);
-    }
-}
-
-/// The part of a line that is shown, and place and width of the carets under it: all of the line,
-/// or a window around the carets when it is too long.
-fn window(line: &str, start: usize, width: usize) -> (String, usize, usize) {
-    let skipped = if line.chars().count() > MAX_SHOWN {
-        (start + 1).saturating_sub(MAX_SHOWN / 2)
-    } else {
-        0
-    };
-    let excerpt: String = line
-        .chars()
-        .skip(skipped)
-        .take(MAX_SHOWN)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let start = start - skipped;
-    let room = excerpt.chars().count().saturating_sub(start);
-    (excerpt, start, width.min(room).max(1))
 }
 
 /// `str::floor_char_boundary`, which is newer than our oldest Rust.
@@ -297,32 +254,6 @@ mod tests {
             finding.to_string(),
             "error: disk size `10E` has no known unit\n --> a.tdl:2:9\n  |\n2 |   <size>10E</size>\n  |         ^^^\n  = help: write a number and a unit such as `10G`"
         );
-    }
-
-    #[test]
-    fn secrets_of_the_line_are_hidden() {
-        let text = "user --name=a --password=hunter2 --frob";
-        let masked = "user --name=a *** --frob";
-        let source = Source { name: "x", text };
-        for (quoted, carets) in [
-            ("--name=a", "--name=a"),
-            ("--frob", "--frob"),
-            ("--password=hunter2", "*** --frob"),
-            ("hunter2", "*** --frob"),
-        ] {
-            let at = text.find(quoted).unwrap();
-            let message = format!("`{quoted}` of `user` is wrong");
-            let mut finding = Diagnostic::error(source, at..at + quoted.len(), message)
-                .help(format!("no `{quoted}`"));
-            finding.conceal(text, masked);
-            let (excerpt, range) = finding.excerpt();
-            assert_eq!(excerpt, masked);
-            assert_eq!(&excerpt[range], carets);
-            let shown = finding.to_string();
-            assert!(!shown.contains("hunter2"), "{shown}");
-            assert!(shown.contains("`user`"), "{shown}");
-            assert_eq!(finding.column, at + 1);
-        }
     }
 
     #[test]
