@@ -61,6 +61,26 @@ pub fn failure(kind: Kind, message: impl Into<String>) -> anyhow::Error {
     })
 }
 
+/// The error of a command that has reported everything itself: only the exit status is left.
+#[derive(Debug, thiserror::Error)]
+#[error("errors were found")]
+struct Reported;
+
+/// Makes an error of a kind of which nothing more is to be said.
+pub fn reported(kind: Kind) -> anyhow::Error {
+    anyhow::Error::new(Failure {
+        kind,
+        error: anyhow::Error::new(Reported),
+    })
+}
+
+/// Whether the error was made by [`reported`].
+pub fn is_reported(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|failure| failure.error.is::<Reported>())
+}
+
 /// Gives errors a [`Kind`].
 pub trait Classify<T> {
     /// Marks the error as being of `kind`, unless something below has decided already.

@@ -8,10 +8,12 @@ use ozr::error::{Kind, kind_of};
 use ozr::ui::printer;
 
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    let cli = Cli::parse();
+    let color = cli.color();
+    match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            printer::print_error(&error);
+            printer::print_error(&error, color);
             ExitCode::from(kind_of(&error).unwrap_or(Kind::Build).exit_status())
         }
     }

@@ -22,6 +22,32 @@ pub type Fetch<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 pub struct Files<'a> {
     /// Fetches URLs; without it they are not followed.
     pub fetch: Option<Fetch<'a>>,
+    /// Real paths of directories; files elsewhere are not read. Empty: all are.
+    within: Vec<PathBuf>,
+}
+
+impl Files<'_> {
+    /// The files that the kickstart at `path` may include when anybody may have written it: those
+    /// below the working directory and below its own. What is included is shown in findings, so
+    /// `%include /proc/self/environ` would show secrets to whoever reads a CI's log.
+    pub fn near(path: &Path) -> Files<'static> {
+        let own = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let real = |directory: &Path| directory.canonicalize().ok();
+        Files {
+            fetch: None,
+            within: [Path::new("."), own].into_iter().filter_map(real).collect(),
+        }
+    }
+
+    fn may_read(&self, path: &Path) -> bool {
+        self.within.is_empty()
+            || path
+                .canonicalize()
+                .is_ok_and(|real| self.within.iter().any(|within| real.starts_with(within)))
+    }
 }
 
 impl std::fmt::Debug for Files<'_> {
@@ -49,6 +75,10 @@ impl Includes for Files<'_> {
         let Some(path) = places.iter().find(|place| place.exists()) else {
             return Included::Missing("there is no such file".to_string());
         };
+        if !self.may_read(path) {
+            let message = "it is neither below the working directory nor below the kickstart's own";
+            return Included::Missing(message.to_string());
+        }
         found(path.display().to_string(), read(path))
     }
 }
@@ -121,6 +151,27 @@ mod tests {
             .collect();
         assert_eq!(missing, ["nowhere.ks", "/tmp/x"]);
         assert!(!reading.complete);
+    }
+
+    #[test]
+    fn files_elsewhere_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("ks");
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join("part.ks"), "text\n").unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "s3cret\n").unwrap();
+        std::os::unix::fs::symlink("../secret", own.join("link")).unwrap();
+        let main = own.join("main.ks");
+        let files = Files::near(&main);
+        let find = |target: &str| files.find(target, &main.display().to_string());
+        assert!(matches!(find("part.ks"), Included::Text { .. }));
+        let secret = secret.display().to_string();
+        for target in ["../secret", "link", "/proc/self/environ", &secret] {
+            assert!(matches!(find(target), Included::Missing(_)), "{target}");
+        }
+        let anywhere = Files::default().find("../secret", &main.display().to_string());
+        assert!(matches!(anywhere, Included::Text { .. }));
     }
 
     #[test]

@@ -7,9 +7,13 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use anstream::{AutoStream, ColorChoice};
+use clap::ValueEnum;
+
 use super::event::{Event, Sink};
-use crate::diagnostic::Severity;
-use crate::error::finding_of;
+use crate::diagnostic::layout::{self, Colours};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::error::{finding_of, is_reported};
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +31,15 @@ pub enum Verbosity {
 }
 
 impl Verbosity {
+    /// The least severity of findings that is shown.
+    pub fn least_severity(self) -> Severity {
+        match self {
+            Verbosity::Quiet => Severity::Error,
+            Verbosity::Warnings => Severity::Warning,
+            Verbosity::Normal | Verbosity::Verbose | Verbosity::Console => Severity::Note,
+        }
+    }
+
     /// The verbosity of Oz's `-d LEVEL`; what is above the highest level is the highest.
     pub fn of_level(level: u8) -> Self {
         const ALL: [Verbosity; 5] = [
@@ -40,10 +53,43 @@ impl Verbosity {
     }
 }
 
+/// When findings are coloured: `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set; elsewhere if CLICOLOR_FORCE is
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// The colours for stderr.
+    pub fn for_stderr(self) -> Colours {
+        self.of(AutoStream::choice(&std::io::stderr()))
+    }
+
+    /// The colours for stdout.
+    pub fn for_stdout(self) -> Colours {
+        self.of(AutoStream::choice(&std::io::stdout()))
+    }
+
+    fn of(self, choice: ColorChoice) -> Colours {
+        Colours::of(match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => choice != ColorChoice::Never,
+        })
+    }
+}
+
 /// Prints events to stderr, each step with the time since the start.
 #[derive(Debug)]
 pub struct Printer {
     verbosity: Verbosity,
+    colours: Colours,
     started: Instant,
     // One event is one write: lines of several threads never mix.
     out: Mutex<std::io::Stderr>,
@@ -51,9 +97,10 @@ pub struct Printer {
 
 impl Printer {
     /// A printer that shows what `verbosity` asks for.
-    pub fn new(verbosity: Verbosity) -> Self {
+    pub fn new(verbosity: Verbosity, color: Color) -> Self {
         Printer {
             verbosity,
+            colours: color.for_stderr(),
             started: Instant::now(),
             out: Mutex::new(std::io::stderr()),
         }
@@ -84,12 +131,9 @@ impl Sink for Printer {
             Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
             Event::Error(text) => self.line(Verbosity::Quiet, &format!("error: {text}")),
             Event::Finding(finding) => {
-                let least = match finding.severity {
-                    Severity::Error => Verbosity::Quiet,
-                    Severity::Warning => Verbosity::Warnings,
-                    Severity::Note => Verbosity::Normal,
-                };
-                self.line(least, &finding.to_string());
+                if finding.severity >= self.verbosity.least_severity() {
+                    self.line(Verbosity::Quiet, &laid_out(&finding, &self.colours));
+                }
             }
             Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
@@ -97,12 +141,26 @@ impl Sink for Printer {
     }
 }
 
-/// Prints the one sentence of a failed command, or the finding that ended it.
-pub fn print_error(error: &anyhow::Error) {
+/// Prints the one sentence of a failed command, or the finding that ended it; nothing if the
+/// command has said it all.
+pub fn print_error(error: &anyhow::Error, color: Color) {
     match finding_of(error) {
-        Some(finding) => eprintln!("{finding}"),
+        _ if is_reported(error) => {}
+        Some(finding) => eprintln!("{}", laid_out(finding, &color.for_stderr())),
         None => eprintln!("error: {error:#}"),
     }
+}
+
+fn laid_out(finding: &Diagnostic, colours: &Colours) -> String {
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = layout::write(finding, colours, &mut text);
+    text
+}
+
+/// Prints a report of several lines to stderr as it is.
+pub fn print_report(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints a result for scripts: one line on stdout. A reader that went away is no error.

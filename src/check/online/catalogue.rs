@@ -1,15 +1,6 @@
 //! The rules of the checks that ask the network, each with what `ozr explain` says.
 
-/// A rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// Its id.
-    pub id: &'static str,
-    /// What it finds, in a few words.
-    pub title: &'static str,
-    /// What, why it matters, what to do.
-    pub explanation: &'static str,
-}
+use crate::check::catalogue::Rule;
 
 /// The rules, in the order of their ids.
 pub const RULES: &[Rule] = &[

@@ -1,10 +1,14 @@
 //! Findings about a text that a person wrote: where, what, and what to do.
 //!
 //! Parsers make [`Diagnostic`]s from byte offsets into a [`Source`]; the layout with the caret is
-//! made here once, so that templates, kickstarts and configuration files all read alike.
+//! made in [`layout`] once, so that templates, kickstarts and configuration files all read alike.
+
+pub mod layout;
 
 use std::fmt;
 use std::ops::Range;
+
+use layout::Colours;
 
 /// Longest part of an offending line that is shown, in characters: a line of a megabyte
 /// (base64 in one piece) must not flood a terminal.
@@ -17,6 +21,20 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// The whole text.
     pub text: &'a str,
+}
+
+impl Source<'_> {
+    /// Line and column of a byte, both from 1, the column in characters. An offset past the end
+    /// means the end.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let offset = floor_char_boundary(self.text, offset.min(self.text.len()));
+        let before = &self.text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
+    }
 }
 
 /// How bad a finding is.
@@ -74,6 +92,7 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// The certain remedy, if there is one: edits of the same text.
     pub fix: Vec<Edit>,
+    whole_file: bool,
     excerpt: String,
     caret_start: usize,
     caret_width: usize,
@@ -103,6 +122,20 @@ impl Diagnostic {
         message: impl Into<String>,
     ) -> Self {
         Self::new(severity, source, span, message)
+    }
+
+    /// A finding about a text as a whole, which no line of it shows: it cannot be read, say.
+    pub fn of_file(severity: Severity, name: &str, message: impl Into<String>) -> Self {
+        let source = Source { name, text: "" };
+        Diagnostic {
+            whole_file: true,
+            ..Self::new(severity, source, 0..0, message)
+        }
+    }
+
+    /// Whether it is about the text as a whole; line and column are 1 then.
+    pub fn is_about_whole_file(&self) -> bool {
+        self.whole_file
     }
 
     /// Names the rule that found it.
@@ -149,7 +182,8 @@ impl Diagnostic {
             .find('\n')
             .map_or(text.len(), |newline| start + newline);
         let line_text = text[line_start..line_end].trim_end_matches('\r');
-        let column = text[line_start..start].chars().count() + 1;
+        let (line, column) = source.position(start);
+        let (end_line, end_column) = source.position(end);
         let width = text[start..end.min(line_end)].chars().count().max(1);
 
         // Show a window around the caret when the line is too long to show whole.
@@ -167,20 +201,19 @@ impl Diagnostic {
             .collect();
         let caret_start = column - 1 - skipped;
         let shown = excerpt.chars().count();
-        let line = text[..start].matches('\n').count() + 1;
-        let end_line_start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
         Diagnostic {
             severity,
             id: None,
             file: source.name.to_string(),
             line,
             column,
-            end_line: line + text[start..end].matches('\n').count(),
-            end_column: text[end_line_start..end].chars().count() + 1,
+            end_line,
+            end_column,
             message: message.into(),
             help: None,
             notes: Vec::new(),
             fix: Vec::new(),
+            whole_file: false,
             caret_start,
             caret_width: width.min(shown.saturating_sub(caret_start)).max(1),
             excerpt,
@@ -198,28 +231,7 @@ fn floor_char_boundary(text: &str, mut index: usize) -> usize {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.line.to_string();
-        let margin = " ".repeat(number.len());
-        match self.id {
-            Some(id) => writeln!(f, "{}[{id}]: {}", self.severity, self.message)?,
-            None => writeln!(f, "{}: {}", self.severity, self.message)?,
-        }
-        writeln!(f, "{margin}--> {}:{}:{}", self.file, self.line, self.column)?;
-        writeln!(f, "{margin} |")?;
-        writeln!(f, "{number} | {}", self.excerpt)?;
-        write!(
-            f,
-            "{margin} | {}{}",
-            " ".repeat(self.caret_start),
-            "^".repeat(self.caret_width)
-        )?;
-        for note in &self.notes {
-            write!(f, "\n{margin} = note: {note}")?;
-        }
-        if let Some(help) = &self.help {
-            write!(f, "\n{margin} = help: {help}")?;
-        }
-        Ok(())
+        layout::write(self, &Colours::OFF, f)
     }
 }
 
