@@ -124,7 +124,7 @@ pub fn run(
         named_release,
         template: checked::only_template(&inputs),
         default_release,
-        allow: &options.allow,
+        options: &options,
     };
     if args.fix {
         refuse_fix(&args.format, args.in_place, &inputs)?;

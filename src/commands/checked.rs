@@ -11,7 +11,7 @@ use crate::check::subject::{self, VersionLine};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::scan;
 use crate::language::Version;
-use crate::options::ReleaseName;
+use crate::options::{CheckOptions, ReleaseName};
 use crate::tdl::{self, Template};
 
 /// A file that is to be checked.
@@ -94,8 +94,8 @@ pub struct Reader<'a> {
     pub template: Option<&'a Template>,
     /// The configuration's release, for kickstarts that name none.
     pub default_release: Option<ReleaseName>,
-    /// Rules whose findings are not wanted.
-    pub allow: &'a [String],
+    /// What else the check was told.
+    pub options: &'a CheckOptions,
 }
 
 impl Reader<'_> {
@@ -121,21 +121,31 @@ impl Reader<'_> {
     /// Checks a kickstart.
     pub fn kickstart(&self, path: &Path, text: &str) -> Checked {
         let name = input::display_name(path);
-        match self.version(&name, text) {
-            Ok(version) => kickstart::check(text, &name, version, &Files::near(path), self.allow),
+        match self.version(path, &name, text) {
+            Ok(version) => kickstart::check(
+                text,
+                &name,
+                version,
+                &Files::near(path),
+                &self.options.allow,
+            ),
             Err(finding) => of_findings(&name, vec![*finding]),
         }
     }
 
     /// The version whose installer reads the kickstart: `--release`, or that of the template that
-    /// it is checked with, or what the file says itself, or the configuration.
-    fn version(&self, name: &str, text: &str) -> Result<Version, Box<Diagnostic>> {
+    /// it is checked with, or the configuration's for such files, or what the file says itself, or
+    /// the configuration's.
+    fn version(&self, path: &Path, name: &str, text: &str) -> Result<Version, Box<Diagnostic>> {
         let of_template = self.template.and_then(|template| template.release().ok());
         if let Some(named) = &self.named_release {
             return Ok(named.version);
         }
         if let Some(version) = of_template.and_then(|release| Version::of(*release)) {
             return Ok(version);
+        }
+        if let Some(named) = self.options.release_of(path) {
+            return Ok(named.version);
         }
         let default = self.default_release.as_ref().map(|named| named.version);
         let help = "say it with --release RHEL9 (or Rocky-9, Fedora-43, ...), in a first line \
