@@ -1,6 +1,7 @@
 //! A kickstart with its includes, as the installer of one version reads it.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::Version;
 use super::arguments::Arguments;
@@ -9,6 +10,7 @@ use super::line::{self, Judged};
 use super::packages;
 use super::problem::{Problem, id};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::kickstart::mask;
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
 
@@ -61,6 +63,7 @@ pub struct Text {
     pub outline: Outline,
     /// The text that includes it, and the place there.
     pub included_at: Option<(usize, Range<usize>)>,
+    secrets: OnceLock<Vec<Range<usize>>>,
 }
 
 /// A command.
@@ -191,6 +194,7 @@ impl Reading {
     ) -> Diagnostic {
         let mut finding = Diagnostic::of(severity, self.source(text), span, message);
         finding.notes = self.chain(text);
+        self.texts[text].hide_secrets(&mut finding);
         finding
     }
 
@@ -225,13 +229,24 @@ impl Reading {
             let mut finding = self
                 .finding(problem.severity, text, span, problem.message)
                 .id(problem.id);
-            finding.help = problem.help;
+            if problem.help.is_some() {
+                finding.help = problem.help;
+                self.texts[text].hide_secrets(&mut finding);
+            }
             self.findings.push(finding);
         }
     }
 }
 
 impl Text {
+    /// Hides what must not be shown, such as passwords, in a finding about the text.
+    fn hide_secrets(&self, finding: &mut Diagnostic) {
+        let places = self
+            .secrets
+            .get_or_init(|| mask::secret_places(&self.text, &self.outline));
+        mask::hide(finding, &self.text, places);
+    }
+
     /// Scans a text, adds it, and returns its number.
     fn new(
         name: &str,
@@ -251,6 +266,7 @@ impl Text {
             text: text.to_string(),
             outline,
             included_at,
+            secrets: OnceLock::new(),
         });
         let chain = reading.chain(number);
         let count = findings.len();
