@@ -1,8 +1,37 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
 //! * [`catalogue`]: every rule, with its explanation.
+//! * [`hazards`]: what makes an install wait or end as a bad image, in a [`setting`].
+//! * [`silence`]: findings that somebody allows; [`fix`]: remedies that are certain.
 //! * [`report`]: findings as text, in every format.
 
 pub mod catalogue;
+pub mod fix;
+pub mod hazards;
 mod language_rules;
 pub mod report;
+pub mod setting;
+pub mod silence;
+
+use crate::diagnostic::Diagnostic;
+use crate::language::Reading;
+use setting::Setting;
+
+/// Everything that is wrong with a kickstart: what its language says, and what is a hazard in its
+/// setting, without what comments in it or `allow` (ids) allow. In the order of its texts and
+/// their lines, what is about the kickstart as a whole first.
+pub fn kickstart(reading: &Reading, setting: &Setting, allow: &[String]) -> Vec<Diagnostic> {
+    let mut findings = reading.findings.clone();
+    findings.extend(hazards::find(reading, setting));
+    let mut findings = silence::apply(reading, findings, allow);
+    let place = |finding: &Diagnostic| {
+        let text = reading
+            .texts
+            .iter()
+            .position(|text| text.name == finding.file);
+        let line = (!finding.is_about_whole_file()).then_some((finding.line, finding.column));
+        (text, line)
+    };
+    findings.sort_by_cached_key(place);
+    findings
+}

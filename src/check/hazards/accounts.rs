@@ -1,6 +1,8 @@
 //! Whether anybody can log in to what was installed.
 
-use super::{Check, IMAGE_SOURCES, at_command, at_option, body, has_any, missing, passwords, running};
+use super::{
+    Check, IMAGE_SOURCES, at_command, at_option, body, has_any, missing, passwords, running,
+};
 use crate::check::catalogue::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -86,7 +88,8 @@ fn nobody(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>)
     } else {
         Severity::Error
     };
-    let message = "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask";
+    let message =
+        "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask";
     findings.push(
         missing(reading, severity, message)
             .id("KS130")
@@ -133,7 +136,9 @@ fn root_is_locked(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diag
     findings.push(
         at_option(reading, severity, entry, "--lock", message)
             .id("KS131")
-            .help("add `user --name=… --groups=wheel`, or `sshkey`, unless an agent makes accounts"),
+            .help(
+                "add `user --name=… --groups=wheel`, or `sshkey`, unless an agent makes accounts",
+            ),
     );
 }
 
@@ -141,8 +146,8 @@ fn no_password(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnos
     for entry in running(reading, "user") {
         let arguments = entry.arguments();
         let name = arguments.value("--name").unwrap_or_default();
-        let has_key = running(reading, "sshkey")
-            .any(|key| key.arguments().value("--username") == Some(name));
+        let has_key =
+            running(reading, "sshkey").any(|key| key.arguments().value("--username") == Some(name));
         if arguments.has("--password")
             || arguments.has("--lock")
             || has_key

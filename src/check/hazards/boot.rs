@@ -258,7 +258,12 @@ fn no_bootloader(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagn
 }
 
 fn no_console(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let serial = ["console=ttyS", "console=ttyAMA", "console=hvc", "console=ttysclp"];
+    let serial = [
+        "console=ttyS",
+        "console=ttyAMA",
+        "console=hvc",
+        "console=ttysclp",
+    ];
     let Some(entry) = running(reading, "bootloader").next_back() else {
         return;
     };
@@ -298,7 +303,10 @@ mod tests {
         let text = "part / --size=9\n";
         let expected = [(Severity::Error, "part".to_string())];
         assert_eq!(found(text, &uefi, "KS120"), expected);
-        assert_eq!(severity(text, &with(Rhel(9), Firmware::Bios), "KS120"), None);
+        assert_eq!(
+            severity(text, &with(Rhel(9), Firmware::Bios), "KS120"),
+            None
+        );
         assert_eq!(alone(text, Rhel(9), "KS120"), None);
         for text in [
             "part / --size=9\nreqpart\n",

@@ -70,13 +70,7 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[
-    named,
-    none_chosen,
-    no_clearpart,
-    no_zerombr,
-    interactive,
-];
+pub const CHECKS: &[Check] = &[named, none_chosen, no_clearpart, no_zerombr, interactive];
 
 /// Commands and options that name disks.
 const NAMING: [(&str, &[&str]); 9] = [
@@ -136,7 +130,11 @@ fn names(entry: &Entry) -> Vec<(&'static str, &str)> {
     let mut found = Vec::new();
     for option in *options {
         let value = entry.arguments().value(option).unwrap_or_default();
-        found.extend(values::list(value).into_iter().map(|disk| (*option, disk.trim())));
+        found.extend(
+            values::list(value)
+                .into_iter()
+                .map(|disk| (*option, disk.trim())),
+        );
     }
     found
 }
@@ -167,7 +165,10 @@ fn named(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
                 ),
                 None => (
                     Severity::Note,
-                    format!("`{}` names the disk `{disk}`, which exists on one kind of bus only", entry.name),
+                    format!(
+                        "`{}` names the disk `{disk}`, which exists on one kind of bus only",
+                        entry.name
+                    ),
                 ),
             };
             said.push(option);
@@ -222,17 +223,24 @@ fn no_clearpart(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
     match reading.last("clearpart") {
         Some(entry) => {
             let arguments = entry.arguments();
-            let clears = ["--all", "--linux", "--list", "--drives", "--cdl", "--initlabel"];
+            let clears = [
+                "--all",
+                "--linux",
+                "--list",
+                "--drives",
+                "--cdl",
+                "--initlabel",
+            ];
             if entry.arguments.is_none() || clears.iter().any(|option| arguments.has(option)) {
                 return;
             }
-            let message = "`clearpart` removes no partition here, so a disk that was used before has no room";
+            let message =
+                "`clearpart` removes no partition here, so a disk that was used before has no room";
             let finding = at_command(reading, Severity::Warning, entry, message);
             findings.push(finding.id("KS112").help(help));
         }
         None if reading.complete => {
-            let message =
-                "there is no `clearpart`, so a disk that was used before has no room for the system";
+            let message = "there is no `clearpart`, so a disk that was used before has no room for the system";
             findings.push(
                 missing(reading, Severity::Warning, message)
                     .id("KS112")
@@ -248,10 +256,12 @@ fn no_zerombr(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnosti
         return;
     }
     let (severity, message) = if setting.version == Version::Rhel(6) {
-        let message = "there is no `zerombr`, so the installer asks whether to initialise a blank disk";
+        let message =
+            "there is no `zerombr`, so the installer asks whether to initialise a blank disk";
         (Severity::Error, message)
     } else if reading.complete {
-        let message = "there is no `zerombr`, so a disk without a partition table may be left alone";
+        let message =
+            "there is no `zerombr`, so a disk without a partition table may be left alone";
         (Severity::Warning, message)
     } else {
         return;
@@ -292,11 +302,31 @@ mod tests {
             ..Setting::alone(Rhel(9))
         };
         let cases = [
-            ("ignoredisk --only-use=sda\n", "--only-use=sda", Some(DiskBus::Virtio)),
-            ("part / --size=1 --ondisk=hda\n", "--ondisk=hda", Some(DiskBus::Ide)),
-            ("bootloader --boot-drive vda\n", "--boot-drive vda", Some(DiskBus::Sata)),
-            ("clearpart --all --drives=vda,sda\n", "--drives=vda,sda", Some(DiskBus::Virtio)),
-            ("part / --size=1 --ondisk /dev/nvme0n1\n", "--ondisk /dev/nvme0n1", Some(DiskBus::Scsi)),
+            (
+                "ignoredisk --only-use=sda\n",
+                "--only-use=sda",
+                Some(DiskBus::Virtio),
+            ),
+            (
+                "part / --size=1 --ondisk=hda\n",
+                "--ondisk=hda",
+                Some(DiskBus::Ide),
+            ),
+            (
+                "bootloader --boot-drive vda\n",
+                "--boot-drive vda",
+                Some(DiskBus::Sata),
+            ),
+            (
+                "clearpart --all --drives=vda,sda\n",
+                "--drives=vda,sda",
+                Some(DiskBus::Virtio),
+            ),
+            (
+                "part / --size=1 --ondisk /dev/nvme0n1\n",
+                "--ondisk /dev/nvme0n1",
+                Some(DiskBus::Scsi),
+            ),
         ];
         for (text, pointed, bus) in cases {
             let expected = [(Severity::Error, pointed.to_string())];
@@ -330,7 +360,10 @@ mod tests {
 
     #[test]
     fn the_disk_is_cleared() {
-        assert_eq!(alone("autopart\n", Rhel(9), "KS112"), Some(Severity::Warning));
+        assert_eq!(
+            alone("autopart\n", Rhel(9), "KS112"),
+            Some(Severity::Warning)
+        );
         assert_eq!(alone("clearpart --all\n", Rhel(9), "KS112"), None);
         assert_eq!(alone("mount /dev/vda1 /\n", Rhel(9), "KS112"), None);
         assert_eq!(alone("%include /tmp/x\n", Rhel(9), "KS112"), None);

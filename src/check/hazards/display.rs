@@ -81,15 +81,24 @@ fn graphical(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic
     }
     let message = "the graphical installer shows errors as dialogs that wait for a click";
     let finding = at_command(reading, severity(setting), entry, message);
-    findings.push(finding.id("KS166").help("write `cmdline` or `text` instead"));
+    findings.push(
+        finding
+            .id("KS166")
+            .help("write `cmdline` or `text` instead"),
+    );
 }
 
 fn remote(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
     for name in ["vnc", "rdp"] {
         if let Some(entry) = running(reading, name).next_back() {
-            let message = format!("`{name}` opens the installer for a viewer, and errors wait for one");
+            let message =
+                format!("`{name}` opens the installer for a viewer, and errors wait for one");
             let finding = at_command(reading, severity(setting), entry, message);
-            findings.push(finding.id("KS167").help("write `cmdline` or `text` instead"));
+            findings.push(
+                finding
+                    .id("KS167")
+                    .help("write `cmdline` or `text` instead"),
+            );
         }
     }
 }
@@ -111,10 +120,20 @@ mod tests {
             ("text\n", "KS165", None, None),
             ("vnc\n", "KS165", None, None),
             ("%include /tmp/x\n", "KS165", None, None),
-            ("graphical\n", "KS166", Some(Severity::Warning), Some(Severity::Note)),
+            (
+                "graphical\n",
+                "KS166",
+                Some(Severity::Warning),
+                Some(Severity::Note),
+            ),
             ("graphical\ntext\n", "KS166", None, None),
             ("graphical --non-interactive\n", "KS166", None, None),
-            ("vnc\n", "KS167", Some(Severity::Warning), Some(Severity::Note)),
+            (
+                "vnc\n",
+                "KS167",
+                Some(Severity::Warning),
+                Some(Severity::Note),
+            ),
         ] {
             assert_eq!(alone(text, Rhel(9), id), by_itself, "{text}");
             assert_eq!(severity_of(text, &served, id), under_ozr, "{text}");

@@ -135,7 +135,8 @@ fn halts(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
         return;
     };
     let (severity, message) = if setting.adds_ending {
-        let message = "`halt` would leave the installer waiting: ozr appends `poweroff`, which overrides it";
+        let message =
+            "`halt` would leave the installer waiting: ozr appends `poweroff`, which overrides it";
         (Severity::Note, message)
     } else {
         let message = "`halt` leaves the installer waiting and the machine switched on";
@@ -225,7 +226,13 @@ mod tests {
         assert_eq!(severity("text\n", &served(), "KS160"), Some(Severity::Note));
         let text = "text\n%include /tmp/x\n";
         assert_eq!(alone(text, Rhel(9), "KS160"), Some(Severity::Note));
-        for text in ["poweroff\n", "shutdown\n", "reboot\n", "halt\n", "reboot --bogus\n"] {
+        for text in [
+            "poweroff\n",
+            "shutdown\n",
+            "reboot\n",
+            "halt\n",
+            "reboot --bogus\n",
+        ] {
             assert_eq!(alone(text, Rhel(9), "KS160"), None, "{text}");
         }
     }
@@ -233,8 +240,14 @@ mod tests {
     #[test]
     fn the_ending_is_added_where_commands_are() {
         for (text, expected) in [
-            ("text\n\n# x\n%post\n%end\nlang C\n", "text\npoweroff\n\n# x\n%post\n%end\nlang C\n"),
-            ("text\r\n%post\r\n%end\r\n", "text\r\npoweroff\r\n%post\r\n%end\r\n"),
+            (
+                "text\n\n# x\n%post\n%end\nlang C\n",
+                "text\npoweroff\n\n# x\n%post\n%end\nlang C\n",
+            ),
+            (
+                "text\r\n%post\r\n%end\r\n",
+                "text\r\npoweroff\r\n%post\r\n%end\r\n",
+            ),
             ("text", "text\npoweroff"),
             ("%post\n%end\n", "poweroff\n%post\n%end\n"),
             ("# only\n", "# only\npoweroff\n"),
@@ -257,7 +270,10 @@ mod tests {
         assert_eq!(found("halt\n", &Setting::alone(Rhel(9)), "KS161"), expected);
         assert_eq!(severity("halt\n", &served(), "KS161"), Some(Severity::Note));
         assert_eq!(alone("halt\npoweroff\n", Rhel(9), "KS161"), None);
-        assert_eq!(alone("poweroff\nhalt\n", Rhel(9), "KS161"), Some(Severity::Error));
+        assert_eq!(
+            alone("poweroff\nhalt\n", Rhel(9), "KS161"),
+            Some(Severity::Error)
+        );
     }
 
     #[test]

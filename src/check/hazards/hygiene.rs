@@ -70,12 +70,24 @@ fn identity(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>
 }
 
 fn selinux(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    switched_off(reading, "selinux", "SELinux", ("KS193", "write `selinux --enforcing`"), findings);
+    switched_off(
+        reading,
+        "selinux",
+        "SELinux",
+        ("KS193", "write `selinux --enforcing`"),
+        findings,
+    );
 }
 
 fn firewall(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     let help = "write `firewall --enabled --service=ssh`";
-    switched_off(reading, "firewall", "the firewall", ("KS194", help), findings);
+    switched_off(
+        reading,
+        "firewall",
+        "the firewall",
+        ("KS194", help),
+        findings,
+    );
 }
 
 fn switched_off(

@@ -74,7 +74,9 @@ fn judge(reading: &Reading, text: usize, include: &Include) -> Option<Diagnostic
     } else {
         (
             Severity::Warning,
-            format!("the installer will not find `{target}`, unless the kickstart is flattened first"),
+            format!(
+                "the installer will not find `{target}`, unless the kickstart is flattened first"
+            ),
             "put its lines here, or flatten the kickstart with `ksflatten`",
         )
     };
@@ -86,9 +88,10 @@ fn judge(reading: &Reading, text: usize, include: &Include) -> Option<Diagnostic
 /// folder may be in a variable, by its name.
 fn is_mentioned(reading: &Reading, target: &str) -> bool {
     let name = target.rsplit('/').next().unwrap_or(target);
-    reading.sections.iter().any(|entry| {
-        entry.section.kind == SectionKind::Pre && body(reading, entry).contains(name)
-    })
+    reading
+        .sections
+        .iter()
+        .any(|entry| entry.section.kind == SectionKind::Pre && body(reading, entry).contains(name))
 }
 
 #[cfg(test)]

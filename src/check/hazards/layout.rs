@@ -112,12 +112,7 @@ fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
     }
     let mut unknown = |entry: &Entry, word: &Word, message: String| {
         let help = "declare it with a line of its own, or correct the name";
-        let finding = reading.finding(
-            Severity::Error,
-            entry.text,
-            word.span.clone(),
-            message,
-        );
+        let finding = reading.finding(Severity::Error, entry.text, word.span.clone(), message);
         findings.push(finding.id("KS102").help(help));
     };
     for name in ["volgroup", "raid", "btrfs"] {
@@ -281,7 +276,10 @@ mod tests {
         for (text, pointed) in [
             ("volgroup vg pv.01\n", "pv.01"),
             ("logvol / --vgname=vg --name=r --size=1\n", "--vgname=vg"),
-            ("part raid.1 --size=1\nraid / --level=1 --device=md0 raid.1 raid.3\n", "raid.3"),
+            (
+                "part raid.1 --size=1\nraid / --level=1 --device=md0 raid.1 raid.3\n",
+                "raid.3",
+            ),
         ] {
             let expected = [(Severity::Error, pointed.to_string())];
             assert_eq!(found(text, &setting, "KS102"), expected, "{text}");
@@ -304,7 +302,10 @@ mod tests {
         let text = "part /boot --size=1024\npart pv.1 --size=100 --grow\nvolgroup vg pv.1\n\
                     logvol / --vgname=vg --name=r --size=8192\n";
         assert_eq!(severity(text, &setting(9216), "KS103"), None);
-        assert_eq!(severity(text, &setting(9215), "KS103"), Some(Severity::Error));
+        assert_eq!(
+            severity(text, &setting(9215), "KS103"),
+            Some(Severity::Error)
+        );
         assert_eq!(alone(text, Rhel(9), "KS103"), None);
         let partial = "part / --size=99999 --onpart=vda1\n";
         assert_eq!(severity(partial, &setting(9), "KS103"), None);

@@ -135,15 +135,21 @@ fn is_language(text: &str) -> bool {
     if !modifier.bytes().all(|b| b.is_ascii_alphanumeric()) || modifier.is_empty() {
         return false;
     }
-    if !charset.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || charset.is_empty() {
+    if !charset
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        || charset.is_empty()
+    {
         return false;
     }
     let (language, country) = match name.split_once('_') {
         Some((language, country)) => (language, Some(country)),
         None => (name, None),
     };
-    let lower = (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_lowercase());
-    let upper = |country: &str| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let lower =
+        (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_lowercase());
+    let upper =
+        |country: &str| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
     matches!(name, "C" | "POSIX") || lower && country.is_none_or(upper)
 }
 
@@ -189,9 +195,16 @@ mod tests {
     fn names_are_written_as_they_are() {
         let setting = Setting::alone(Rhel(9));
         let expected = [(Severity::Warning, "Nowhere/Nope".to_string())];
-        assert_eq!(found("timezone Nowhere/Nope --utc\n", &setting, "KS197"), expected);
+        assert_eq!(
+            found("timezone Nowhere/Nope --utc\n", &setting, "KS197"),
+            expected
+        );
         for name in ["Europe/Berlin", "UTC", "America/Argentina/Salta", "EST5EDT"] {
-            assert_eq!(found(&format!("timezone {name}\n"), &setting, "KS197"), [], "{name}");
+            assert_eq!(
+                found(&format!("timezone {name}\n"), &setting, "KS197"),
+                [],
+                "{name}"
+            );
         }
         for (name, odd) in [
             ("en_US.UTF-8", false),

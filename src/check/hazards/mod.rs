@@ -232,7 +232,13 @@ mod tests {
 
     #[test]
     fn places_to_be_filled_in() {
-        for text in ["$default_password", "@KSTEST_X@", "{{ x }}", "${X}", "@@X@@"] {
+        for text in [
+            "$default_password",
+            "@KSTEST_X@",
+            "{{ x }}",
+            "${X}",
+            "@@X@@",
+        ] {
             assert!(is_template(text), "{text}");
         }
         for text in ["$6$ab$cd", "a@b", "", "@", "x"] {

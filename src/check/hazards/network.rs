@@ -40,7 +40,9 @@ fn is_remote(entry: &Entry) -> bool {
     let arguments = entry.arguments();
     let remote = |option: &str| {
         let value = arguments.value(option).unwrap_or_default();
-        ["http:", "https:", "ftp:"].iter().any(|scheme| value.starts_with(scheme))
+        ["http:", "https:", "ftp:"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme))
     };
     match entry.name {
         "nfs" => true,

@@ -61,7 +61,10 @@ fn useless(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>
         if entry.section.kind != SectionKind::Packages || entry.packages.is_empty() {
             continue;
         }
-        let message = format!("`{}` installs a ready image, so these packages are not installed", image.name);
+        let message = format!(
+            "`{}` installs a ready image, so these packages are not installed",
+            image.name
+        );
         let finding = at_section(reading, Severity::Warning, entry, message);
         findings.push(finding.id("KS191").help("delete the section"));
     }

@@ -173,9 +173,10 @@ fn kind(text: &str) -> Hash {
             return if whole { hash } else { Hash::Nonsense };
         }
     }
-    let bcrypt = text
-        .strip_prefix("$2")
-        .and_then(|rest| rest.trim_start_matches(['a', 'b', 'x', 'y']).strip_prefix('$'));
+    let bcrypt = text.strip_prefix("$2").and_then(|rest| {
+        rest.trim_start_matches(['a', 'b', 'x', 'y'])
+            .strip_prefix('$')
+    });
     if let Some((cost, rest)) = bcrypt.and_then(|rest| rest.split_once('$')) {
         let whole = cost.len() == 2 && rest.len() == BCRYPT && of_crypt(rest);
         return if whole { Hash::Bcrypt } else { Hash::Nonsense };
@@ -281,7 +282,9 @@ fn hashes(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) 
             (Hash::Des | Hash::Md5, _) => (
                 "KS143",
                 Severity::Warning,
-                format!("the password of `{name}` is hashed with an algorithm that is easily broken"),
+                format!(
+                    "the password of `{name}` is hashed with an algorithm that is easily broken"
+                ),
                 "make a hash with `openssl passwd -6`",
             ),
             (_, Err(library)) => (
@@ -413,10 +416,22 @@ mod tests {
         for (text, severity, pointed) in [
             ("rootpw a#b c\n", Severity::Error, "***"),
             ("rootpw --plaintext 'a b'#c\n", Severity::Error, "*******"),
-            ("user --name=x --password=a#b\n", Severity::Error, "--password=***"),
+            (
+                "user --name=x --password=a#b\n",
+                Severity::Error,
+                "--password=***",
+            ),
             ("user --name=x --password a#b\n", Severity::Error, "***"),
-            ("part / --size=1 --encrypted --passphrase=x#y", Severity::Error, "--passphrase=***"),
-            ("url --url=http://m/#x\n", Severity::Warning, "--url=http://m/#x"),
+            (
+                "part / --size=1 --encrypted --passphrase=x#y",
+                Severity::Error,
+                "--passphrase=***",
+            ),
+            (
+                "url --url=http://m/#x\n",
+                Severity::Warning,
+                "--url=http://m/#x",
+            ),
         ] {
             let expected = [(severity, pointed.to_string())];
             assert_eq!(found(text, &setting, "KS145"), expected, "{text}");

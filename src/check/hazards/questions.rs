@@ -60,10 +60,22 @@ pub const RULES: &[Rule] = &[
 pub const CHECKS: &[Check] = &[asks, media, firstboot, desktop, licence];
 
 const ASKING: [(&str, &str); 4] = [
-    ("interactive", "`interactive` shows every screen and waits for a person"),
-    ("autostep", "`autostep` walks through the screens and waits for a person"),
-    ("rescue", "`rescue` starts the rescue mode and installs nothing"),
-    ("upgrade", "`upgrade` looks for a system to upgrade and installs nothing"),
+    (
+        "interactive",
+        "`interactive` shows every screen and waits for a person",
+    ),
+    (
+        "autostep",
+        "`autostep` walks through the screens and waits for a person",
+    ),
+    (
+        "rescue",
+        "`rescue` starts the rescue mode and installs nothing",
+    ),
+    (
+        "upgrade",
+        "`upgrade` looks for a system to upgrade and installs nothing",
+    ),
 ];
 
 fn asks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
@@ -177,8 +189,14 @@ mod tests {
         ] {
             assert_eq!(alone(text, version, "KS170"), expected, "{text} {version}");
         }
-        assert_eq!(alone("mediacheck\n", Rhel(6), "KS171"), Some(Severity::Error));
-        assert_eq!(alone("mediacheck\n", Rhel(9), "KS171"), Some(Severity::Warning));
+        assert_eq!(
+            alone("mediacheck\n", Rhel(6), "KS171"),
+            Some(Severity::Error)
+        );
+        assert_eq!(
+            alone("mediacheck\n", Rhel(9), "KS171"),
+            Some(Severity::Warning)
+        );
     }
 
     #[test]
@@ -186,12 +204,18 @@ mod tests {
         let setting = Setting::alone(Rhel(9));
         for option in ["--enable", "--enabled", "--reconfig"] {
             let expected = [(Severity::Warning, option.to_string())];
-            assert_eq!(found(&format!("firstboot {option}\n"), &setting, "KS172"), expected);
+            assert_eq!(
+                found(&format!("firstboot {option}\n"), &setting, "KS172"),
+                expected
+            );
         }
         assert_eq!(found("firstboot --disabled\n", &setting, "KS172"), []);
 
         let desktop = "%packages\n@core\n@^graphical-server-environment\n%end\n";
-        let expected = [(Severity::Warning, "@^graphical-server-environment".to_string())];
+        let expected = [(
+            Severity::Warning,
+            "@^graphical-server-environment".to_string(),
+        )];
         assert_eq!(found(desktop, &setting, "KS173"), expected);
         assert_eq!(alone("%packages\n@core\n%end\n", Rhel(9), "KS173"), None);
         let text = format!("firstboot --disable\n{desktop}");

@@ -180,9 +180,10 @@ fn talks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) 
 
 fn leaves(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     for entry in &reading.sections {
-        let waits = body(reading, entry)
-            .lines()
-            .any(|line| line.split(';').any(|part| part.trim_start().starts_with("wait")));
+        let waits = body(reading, entry).lines().any(|line| {
+            line.split(';')
+                .any(|part| part.trim_start().starts_with("wait"))
+        });
         for (span, line) in shell_lines(reading, entry) {
             let background = line
                 .strip_suffix('&')
@@ -211,12 +212,21 @@ mod tests {
     fn failures_are_seen() {
         let setting = Setting::alone(Rhel(9));
         let expected = [(Severity::Warning, "%post".to_string())];
-        assert_eq!(found("%post --nochroot\nx\n%end\n", &setting, "KS180"), expected);
-        assert_eq!(found("%post --erroronfail\nx\n%end\n", &setting, "KS180"), []);
+        assert_eq!(
+            found("%post --nochroot\nx\n%end\n", &setting, "KS180"),
+            expected
+        );
+        assert_eq!(
+            found("%post --erroronfail\nx\n%end\n", &setting, "KS180"),
+            []
+        );
         assert_eq!(found("%post --err\nx\n%end\n", &setting, "KS180"), []);
         assert_eq!(found("%post\n\n%end\n", &setting, "KS180"), []);
         let expected = [(Severity::Warning, "--erroronfail".to_string())];
-        assert_eq!(found("%pre --erroronfail\nx\n%end\n", &setting, "KS181"), expected);
+        assert_eq!(
+            found("%pre --erroronfail\nx\n%end\n", &setting, "KS181"),
+            expected
+        );
         assert_eq!(found("%pre\nx\n%end\n", &setting, "KS181"), []);
     }
 
@@ -248,7 +258,10 @@ mod tests {
     fn scripts_leave_nothing_running() {
         let setting = Setting::alone(Rhel(9));
         let expected = [(Severity::Warning, "nohup daemon &".to_string())];
-        assert_eq!(found("%post\nnohup daemon &\n%end\n", &setting, "KS183"), expected);
+        assert_eq!(
+            found("%post\nnohup daemon &\n%end\n", &setting, "KS183"),
+            expected
+        );
         for text in [
             "%post\ndaemon >/dev/null 2>&1 &\n%end\n",
             "%post\na &&\nb\n%end\n",

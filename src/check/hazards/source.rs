@@ -64,7 +64,13 @@ const SOURCES: [&str; 6] = ["url", "nfs", "cdrom", "harddrive", "hmc", "method"]
 const SWITCHED_OFF: [&str; 2] = ["://mirror.centos.org/", "://mirrorlist.centos.org"];
 
 /// Options of `url`, `repo` and `liveimg` that hold URLs.
-const URL_OPTIONS: [&str; 5] = ["--url", "--baseurl", "--mirrorlist", "--metalink", "--proxy"];
+const URL_OPTIONS: [&str; 5] = [
+    "--url",
+    "--baseurl",
+    "--mirrorlist",
+    "--metalink",
+    "--proxy",
+];
 
 fn no_source(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
     if setting.adds_source
@@ -74,7 +80,8 @@ fn no_source(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic
     {
         return;
     }
-    let message = "the kickstart names no installation source, so the boot medium or `inst.repo=` must";
+    let message =
+        "the kickstart names no installation source, so the boot medium or `inst.repo=` must";
     findings.push(
         missing(reading, Severity::Warning, message)
             .id("KS150")
@@ -88,9 +95,9 @@ fn urls(reading: &Reading) -> impl Iterator<Item = (&Entry, &'static str, &str)>
         .into_iter()
         .flat_map(|name| running(reading, name))
         .flat_map(|entry| {
-            URL_OPTIONS.into_iter().filter_map(move |option| {
-                Some((entry, option, entry.arguments().filled(option)?))
-            })
+            URL_OPTIONS
+                .into_iter()
+                .filter_map(move |option| Some((entry, option, entry.arguments().filled(option)?)))
         })
 }
 
@@ -118,7 +125,8 @@ fn releases(url: &str, fedora: bool) -> Vec<u8> {
         let segment = segment.strip_suffix("-stream").unwrap_or(segment);
         let mut parts = segment.split('.');
         let first = parts.next().unwrap_or_default();
-        let numbers = parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let numbers =
+            parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
         let Ok(number) = first.parse::<u8>() else {
             continue;
         };
@@ -153,7 +161,10 @@ fn other_release(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagno
         let Some(first) = named.first().filter(|_| !named.contains(&own)) else {
             continue;
         };
-        let message = format!("the URL names release {first}, and {} is installed", setting.version);
+        let message = format!(
+            "the URL names release {first}, and {} is installed",
+            setting.version
+        );
         findings.push(
             at_option(reading, Severity::Warning, entry, option, message)
                 .id("KS152")
@@ -210,7 +221,10 @@ mod tests {
         let setting = Setting::alone(Rhel(7));
         let text = "url --url=http://mirror.centos.org/centos/7/os/x86_64/\n";
         let pointed = "--url=http://mirror.centos.org/centos/7/os/x86_64/".to_string();
-        assert_eq!(found(text, &setting, "KS151"), [(Severity::Warning, pointed)]);
+        assert_eq!(
+            found(text, &setting, "KS151"),
+            [(Severity::Warning, pointed)]
+        );
         let text = "repo --name=a --mirrorlist=http://mirrorlist.centos.org/?release=7\n";
         assert_eq!(severity(text, &setting, "KS151"), Some(Severity::Warning));
         for text in [
@@ -232,7 +246,11 @@ mod tests {
             ("centos/7/os/x86_64/", Rhel(7), false),
             ("tree-20240601/8x/", Rhel(9), false),
             ("pub/fedora/linux/releases/38/Everything/", Fedora(40), true),
-            ("pub/fedora/linux/releases/40/Everything/", Fedora(40), false),
+            (
+                "pub/fedora/linux/releases/40/Everything/",
+                Fedora(40),
+                false,
+            ),
             ("v8/fedora/", Fedora(40), false),
             ("rocky/$releasever/os", Rhel(9), false),
         ] {
