@@ -591,3 +591,36 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         })
         .collect()
 }
+
+/// The old kickstart of the product's original case: refused for RHEL 9, mended by `ozr check
+/// --fix`, and installed.
+#[test]
+fn the_original_kickstart_is_refused_mended_and_installed() {
+    let Some(site) = Site::new("original") else {
+        return;
+    };
+    let old = include_str!("../fixtures/original/rocky-9.ks")
+        .replace("http://mirror.example.com/os/", &site.guest_url("/os/"));
+    let outcome = run(site.install(&old));
+    outcome.assert_failed(2, &["`install` was removed", "delete the line"]);
+    site.assert_clean(&outcome, &[]);
+
+    let mended = Command::new(env!("CARGO_BIN_EXE_ozr"))
+        .args(["check", "--release", "RHEL9", "--fix"])
+        .arg(site.write("old.ks", &old))
+        .output()
+        .unwrap();
+    assert_eq!(mended.status.code(), Some(0), "{mended:?}");
+    let text = String::from_utf8(mended.stdout).unwrap();
+    assert!(
+        !text.contains("\ninstall\n") && text.contains("\npoweroff\n"),
+        "{text}"
+    );
+    let outcome = run(site.install(&text));
+    assert_finished(&site, &outcome, "qcow2");
+    let disk = Disk::open(&site.output("qcow2"));
+    assert_eq!(
+        disk.text("/etc/image-note"),
+        "built from the old kickstart\n"
+    );
+}

@@ -37,6 +37,10 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 
 /// Ids that are written like `id`, the nearest first.
 pub fn similar(id: &str) -> Vec<&'static str> {
+    let digits = id.trim_matches(|c: char| !c.is_ascii_digit());
+    if let Some(rule) = find(&format!("KS{digits:0>3}")) {
+        return vec![rule.id];
+    }
     let known: Vec<&str> = all().map(|rule| rule.id).collect();
     nearest::some(id.trim(), &known, MAX_SIMILAR)
 }
@@ -73,6 +77,7 @@ mod tests {
         assert_eq!(find("ks003").map(|rule| rule.id), Some("KS003"));
         assert_eq!(find("KS999"), None);
         assert!(similar("KS0033").contains(&"KS003"));
+        assert_eq!(similar("3"), ["KS003"]);
         assert!(similar("zzz").is_empty());
     }
 }

@@ -3,15 +3,21 @@
 //! * [`catalogue`]: every rule, with its explanation.
 //! * [`hazards`]: what makes an install wait or end as a bad image, in a [`setting`].
 //! * [`silence`]: findings that somebody allows; [`fix`]: remedies that are certain.
+//! * [`includes`]: the files that a kickstart includes.
+//! * [`mod@kickstart`]: one kickstart, with what it includes.
 //! * [`report`]: findings as text, in every format.
+//! * [`subject`]: what a file is, and which release it names.
 
 pub mod catalogue;
 pub mod fix;
 pub mod hazards;
+pub mod includes;
+pub mod kickstart;
 mod language_rules;
 pub mod report;
 pub mod setting;
 pub mod silence;
+pub mod subject;
 
 use crate::diagnostic::Diagnostic;
 use crate::language::Reading;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{cache, check, completions, doctor, install, man};
+use crate::commands::{
+    cache, check, completions, diff_releases, doctor, explain, install, man, releases,
+};
 use crate::host;
 use crate::ui::event::Reporter;
-use crate::ui::printer::{Printer, Verbosity};
+use crate::ui::printer::{Color, Printer, Verbosity};
 use crate::ui::trace;
 
 /// Build golden images with the distribution's own installer
@@ -59,6 +61,16 @@ struct OutputOptions {
     )]
     debug: Option<u8>,
 
+    /// Colour findings: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        global = true
+    )]
+    color: Color,
+
     /// Read FILE instead of /etc/ozr/ozr.toml and ~/.config/ozr/ozr.toml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -83,8 +95,17 @@ enum Command {
     /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
     /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
-    /// Check templates, without building anything
+    /// Check kickstarts and templates, without building anything
+    ///
+    /// Says what the installer of a release would refuse, ignore or stop at. Findings go to
+    /// standard error; those in the formats for programs to standard output.
     Check(check::Args),
+    /// Explain a rule of `ozr check`, or list all rules
+    Explain(explain::Args),
+    /// List the releases whose kickstarts `ozr check` knows
+    Releases(releases::Args),
+    /// Say what changes for kickstarts from one release to another
+    DiffReleases(diff_releases::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
     /// Show what this host has and lacks for building images
@@ -95,6 +116,13 @@ enum Command {
     Completions(completions::Args),
 }
 
+impl Cli {
+    /// When findings are coloured.
+    pub fn color(&self) -> Color {
+        self.output.color
+    }
+}
+
 /// Runs the command that the command line names.
 ///
 /// # Errors
@@ -103,11 +131,15 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     // Before any thread is started.
     host::quiet_libvirt();
     trace::start(cli.output.verbose);
-    let reporter = Reporter::new(Arc::new(Printer::new(cli.output.verbosity())));
+    let (verbosity, color) = (cli.output.verbosity(), cli.output.color);
+    let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));
     let config = cli.output.config.as_deref();
     match cli.command {
         Command::Install(args) => install::run(*args, config, &reporter),
-        Command::Check(args) => check::run(&args, &reporter),
+        Command::Check(args) => check::run(args, config, verbosity, color),
+        Command::Explain(args) => explain::run(&args),
+        Command::Releases(args) => releases::run(&args),
+        Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),

@@ -1,92 +1,220 @@
 //! `ozr check`
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::input;
-use crate::diagnostic::Diagnostic;
-use crate::error::{Classify, Kind, failure};
-use crate::hex;
-use crate::tdl::{self, Template};
-use crate::ui::event::{Event, Reporter};
+use clap::ValueEnum;
 
-/// `ozr check TEMPLATE…`
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The TDL templates (- for standard input)
-    #[arg(value_name = "TEMPLATE", required = true)]
-    templates: Vec<PathBuf>,
+use super::checked::{self, Input, Reader};
+use super::{explain, input, walk};
+use crate::check::catalogue;
+use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::error::{Kind, failure, reported};
+use crate::options::{CheckOptions, config};
+use crate::ui::printer::{self, Color, Verbosity};
+
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr check --release Rocky-9 web.ks",
+        "Say what the installer of Rocky Linux 9 would refuse, ignore or stop at.",
+    ),
+    (
+        "ozr check rocky-9.tdl web.ks",
+        "Check the template, and the kickstart for its release.",
+    ),
+    (
+        "ozr check --release RHEL9 --format sarif . > ozr.sarif",
+        "Check all kickstarts below the current directory for a code host.",
+    ),
+];
+
+fn examples() -> String {
+    let lines = EXAMPLES
+        .iter()
+        .map(|(command, _)| format!("  {command}\n"))
+        .collect::<String>();
+    format!(
+        "Examples:\n{lines}\n--release, --allow and --strict may also stand in [check] of the configuration file."
+    )
 }
 
-/// Checks templates.
+/// `ozr check PATH…`
+#[derive(Debug, clap::Args)]
+#[command(after_help = examples())]
+pub struct Args {
+    /// Kickstarts, templates, and folders of them (- for standard input)
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// What the configuration file can hold, too.
+    #[command(flatten)]
+    options: CheckOptions,
+
+    /// How findings are written
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+
+    /// Write the kickstart with all certain remedies to standard output
+    #[arg(long)]
+    fix: bool,
+
+    /// With --fix: replace the files themselves
+    #[arg(long, requires = "fix")]
+    in_place: bool,
+}
+
+/// `--format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With the line in question, for people; on standard error
+    Human,
+    /// One JSON object on a line for each finding
+    Json,
+    /// A SARIF 2.1.0 log, as code hosts load it
+    Sarif,
+    /// As pykickstart's ksvalidator writes it, for editors that parse that
+    Ksvalidator,
+}
+
+/// Checks kickstarts and templates.
 ///
 /// # Errors
-/// Input: a template is wrong or cannot be read.
-pub fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<()> {
-    let mut wrong = 0;
-    for path in &args.templates {
-        let checked = template(path, reporter).and_then(|read| {
-            let findings = read.template.release().err().map(<[Diagnostic]>::to_vec);
-            findings.map_or(Ok(()), |findings| Err(refuse(path, findings, reporter)))
-        });
-        match checked {
-            Ok(()) => reporter.note(format!("{}: no error", input::display_name(path))),
-            // One template's trouble does not hide the next one's.
-            Err(error) if args.templates.len() > 1 => {
-                reporter.event(Event::Error(format!("{error:#}")));
-                wrong += 1;
-            }
-            Err(error) => return Err(error),
-        }
+/// Input: something is wrong; it has been reported.
+pub fn run(
+    args: Args,
+    config: Option<&Path>,
+    verbosity: Verbosity,
+    color: Color,
+) -> anyhow::Result<()> {
+    let named_release = args.options.release.clone();
+    let below = config::load(config)?.check;
+    let default_release = below.release.clone();
+    let options = args.options.or(below);
+    if let Some(id) = options
+        .allow
+        .iter()
+        .find(|id| catalogue::find(id).is_none())
+    {
+        return Err(explain::unknown(id));
     }
-    if wrong > 0 {
-        let message = format!("{wrong} of {} templates are wrong", args.templates.len());
+    if args
+        .paths
+        .iter()
+        .filter(|path| input::is_stdin(path))
+        .count()
+        > 1
+    {
+        let message = "standard input can be read only once: name `-` once";
         return Err(failure(Kind::Input, message));
     }
-    Ok(())
-}
-
-/// A template that was read from a file.
-#[derive(Debug)]
-pub struct ReadTemplate {
-    /// What it says.
-    pub template: Template,
-    /// The digest of its bytes, in hexadecimal digits.
-    pub sha256: String,
-}
-
-/// Reads a template and reports what there is to say of it.
-///
-/// # Errors
-/// Input: it is wrong or cannot be read.
-pub fn template(path: &Path, reporter: &Reporter) -> anyhow::Result<ReadTemplate> {
-    let name = input::display_name(path);
-    let bytes = input::read(path, "template")?;
-    let text = match tdl::decode(&bytes, &name) {
-        Ok(text) => text,
-        Err(finding) => return Err(refuse(path, finding, reporter)),
+    let inputs: Vec<Input> = walk::files(&args.paths)
+        .into_iter()
+        .map(|found| match found {
+            Ok(found) => checked::open(&found),
+            Err(unreadable) => Input::Unreadable(Diagnostic::of_file(
+                Severity::Error,
+                &unreadable.path.display().to_string(),
+                format!("it cannot be read: {}", unreadable.message),
+            )),
+        })
+        .collect();
+    let reader = Reader {
+        named_release,
+        template: checked::only_template(&inputs),
+        default_release,
+        allow: &options.allow,
     };
-    let template = tdl::parse(&text, &name)
-        .map_err(|findings| refuse(path, findings, reporter))
-        .kind(Kind::Input)?;
-    for warning in &template.warnings {
-        reporter.event(Event::Finding(warning.clone()));
+    if args.fix {
+        refuse_fix(&args.format, args.in_place, &inputs)?;
+        // CALL SITE fix: `checked::fix(&inputs, &reader, args.in_place)`.
     }
-    Ok(ReadTemplate {
-        template,
-        sha256: hex::sha256(&bytes),
-    })
+    let files = all(&inputs, &reader);
+    show(&files, args.format, verbosity, color);
+    if Tally::of(&files).passes(options.strict) {
+        Ok(())
+    } else {
+        Err(reported(Kind::Input))
+    }
 }
 
-/// Reports findings and makes the one sentence that ends the command.
-pub fn refuse(path: &Path, findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Error {
-    let count = findings.len();
-    for finding in findings {
-        reporter.event(Event::Finding(finding));
+/// Checks everything. A file that another one includes is part of that one, and no kickstart of
+/// its own.
+fn all(inputs: &[Input], reader: &Reader<'_>) -> Vec<Checked> {
+    let files: Vec<Checked> = inputs.iter().map(|input| reader.check(input)).collect();
+    let real = |name: &str| Path::new(name).canonicalize().ok();
+    let own: Vec<Option<PathBuf>> = files.iter().map(|file| real(&file.name)).collect();
+    // With what is included by what is included.
+    let included: Vec<HashSet<PathBuf>> = files
+        .iter()
+        .map(|file| {
+            file.texts
+                .iter()
+                .skip(1)
+                .filter_map(|text| real(&text.name))
+                .collect()
+        })
+        .collect();
+    let includes = |one: usize, other: usize| {
+        one != other
+            && own[other]
+                .as_ref()
+                .is_some_and(|path| included[one].contains(path))
+    };
+    let is_part = |file: usize| {
+        // Of files that include each other, the first is kept.
+        (0..own.len())
+            .any(|other| includes(other, file) && (!includes(file, other) || other < file))
+    };
+    let parts: Vec<bool> = (0..own.len()).map(is_part).collect();
+    let mut parts = parts.into_iter();
+    let mut files = files;
+    files.retain(|_| parts.next() != Some(true));
+    files
+}
+
+/// Refuses what `--fix` cannot do.
+fn refuse_fix(format: &Format, in_place: bool, inputs: &[Input]) -> anyhow::Result<()> {
+    let message = if in_place {
+        inputs
+            .iter()
+            .any(Input::is_stdin)
+            .then_some("standard input cannot be replaced: leave --in-place out")
+    } else if *format != Format::Human {
+        Some(
+            "--fix writes the kickstart to standard output, where the findings would be, too: add --in-place",
+        )
+    } else if !matches!(inputs, [Input::Kickstart { .. }]) {
+        Some("--fix writes one kickstart to standard output: name one, or add --in-place")
+    } else {
+        None
+    };
+    message.map_or(Ok(()), |message| Err(failure(Kind::Input, message)))
+}
+
+fn show(files: &[Checked], format: Format, verbosity: Verbosity, color: Color) {
+    match format {
+        Format::Human => {
+            let least = verbosity.least_severity();
+            let mut text = human::findings(files, least, &color.for_stderr());
+            if verbosity >= Verbosity::Normal {
+                text.push_str(&human::summary(&Tally::of(files)));
+            }
+            printer::print_report(&text);
+        }
+        Format::Json => printer::print_text(&json::render(files)),
+        Format::Sarif => {
+            let root = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+            printer::print_text(&sarif::render(files, &root));
+        }
+        Format::Ksvalidator => {
+            for piece in ksvalidator::render(files) {
+                match piece {
+                    ksvalidator::Piece::Out(text) => printer::print_text(&text),
+                    ksvalidator::Piece::Err(text) => printer::print_report(&text),
+                }
+            }
+        }
     }
-    let errors = if count == 1 { "an error" } else { "errors" };
-    let name = input::display_name(path);
-    failure(
-        Kind::Input,
-        format!("{name} has {errors}: correct what is shown above"),
-    )
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{check, input};
+use super::{input, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::{self, Finished};
 use crate::error::{Classify, Kind, failure};
@@ -68,9 +68,13 @@ pub struct Args {
 /// Whatever ended the build; nothing unfinished is left.
 pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let options = args.options.or(config::load(config)?);
-    let read = check::template(&args.template, reporter)?;
+    let read = template::read(&args.template, reporter)?;
     if let Err(findings) = read.template.release() {
-        return Err(check::refuse(&args.template, findings.to_vec(), reporter));
+        return Err(template::refuse(
+            &args.template,
+            findings.to_vec(),
+            reporter,
+        ));
     }
     let kickstart = match &options.kickstart {
         Some(path) if input::is_stdin(path) && input::is_stdin(&args.template) => {
@@ -142,7 +146,7 @@ fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> 
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
     let sha256 = hex::sha256(&bytes);
-    let refuse = |findings| check::refuse(path, findings, reporter);
+    let refuse = |findings| template::refuse(path, findings, reporter);
     let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
     let outline = scan::scan(&text, &name).map_err(refuse)?;
     Ok(Kickstart {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::install;
+use super::{check, install};
 use crate::error::{Kind, failure};
 use crate::options::config;
 use crate::ui::{printer, trace};
@@ -23,7 +23,8 @@ type Entries = &'static [(&'static str, &'static str)];
 const FILES: Entries = &[
     (
         config::SYSTEM_FILE,
-        "The site's settings: TOML, whose keys are the long options of ozr install.",
+        "The site's settings: TOML, whose keys are the long options of ozr install, and in the table \
+         [check] those of ozr check: release, allow, strict.",
     ),
     (
         "~/.config/ozr/ozr.toml",
@@ -87,6 +88,10 @@ const ENVIRONMENT: Entries = &[
         "Where an ordinary user's configuration, cache and sockets are.",
     ),
     (
+        "NO_COLOR, CLICOLOR_FORCE",
+        "Switch colours off, or on where there is no terminal, unless --color says it.",
+    ),
+    (
         trace::VARIABLE,
         "A filter for ozr's own trace, such as ozr::host=debug.",
     ),
@@ -114,14 +119,14 @@ const OZ_OPTIONS: Entries = &[
 /// # Errors
 /// There is no such command.
 pub fn run(args: &Args, cli: clap::Command, exit_status: &str) -> anyhow::Result<()> {
-    let (command, is_install) = match &args.command {
-        None => (cli.disable_help_subcommand(true), false),
-        Some(name) => (subcommand(cli, name)?, name == "install"),
+    let name = args.command.as_deref();
+    let command = match name {
+        None => cli.disable_help_subcommand(true),
+        Some(name) => subcommand(cli, name)?,
     };
-    let all = args.command.is_none();
     // Exit statuses and examples, which `--help` has at its end, get sections of their own.
     let command = command.after_help("");
-    let page = render(command, all, is_install, exit_status).context("writing the manual page")?;
+    let page = render(command, name, exit_status).context("writing the manual page")?;
     printer::print_text(&String::from_utf8_lossy(&page));
     Ok(())
 }
@@ -145,12 +150,13 @@ fn subcommand(mut cli: clap::Command, name: &str) -> anyhow::Result<clap::Comman
     Ok(command.clone().display_name(format!("ozr-{name}")))
 }
 
+/// The page of the command `name`, or of all of `ozr`.
 fn render(
     command: clap::Command,
-    all: bool,
-    is_install: bool,
+    name: Option<&str>,
     exit_status: &str,
 ) -> std::io::Result<Vec<u8>> {
+    let (all, is_install) = (name.is_none(), name == Some("install"));
     let subcommands_of_page: Vec<_> = command.get_subcommands().cloned().collect();
     let source = format!("ozr {}", env!("CARGO_PKG_VERSION"));
     let man = clap_mangen::Man::new(command).source(source);
@@ -180,14 +186,20 @@ fn render(
             entry(&mut rest, file, meaning);
         }
         section(&mut rest, "ENVIRONMENT", ENVIRONMENT);
-        rest.control("SH", ["EXAMPLES"]);
-        for (example, meaning) in install::EXAMPLES {
-            entry(&mut rest, example, meaning);
-        }
+    }
+    let examples = match name {
+        None => [install::EXAMPLES, check::EXAMPLES].concat(),
+        Some("install") => install::EXAMPLES.to_vec(),
+        Some("check") => check::EXAMPLES.to_vec(),
+        Some(_) => Vec::new(),
+    };
+    if !examples.is_empty() {
+        section(&mut rest, "EXAMPLES", &examples);
     }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(if all {
-        "ozr-install(1), ozr-check(1), ozr-cache(1), ozr-doctor(1), virsh(1), qemu-img(1)"
+        "ozr-install(1), ozr-check(1), ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), \
+         ozr-cache(1), ozr-doctor(1), virsh(1), qemu-img(1)"
     } else {
         "ozr(1)"
     })]);
@@ -228,7 +240,7 @@ fn subcommands(page: &mut Roff, commands: &[clap::Command]) {
     }
 }
 
-fn section(page: &mut Roff, title: &str, entries: Entries) {
+fn section(page: &mut Roff, title: &str, entries: &[(&str, &str)]) {
     page.control("SH", [title]);
     for (name, meaning) in entries {
         entry(page, name, meaning);

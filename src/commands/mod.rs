@@ -2,8 +2,15 @@
 
 pub mod cache;
 pub mod check;
+mod checked;
 pub mod completions;
+pub mod diff_releases;
 pub mod doctor;
+pub mod explain;
 mod input;
 pub mod install;
+mod listing;
 pub mod man;
+pub mod releases;
+mod template;
+mod walk;

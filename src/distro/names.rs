@@ -127,6 +127,56 @@ impl Release {
             minor,
         })
     }
+
+    /// Reads a release that is named in one word or line: `Rocky-9`, `rocky linux 9.4`, `RHEL9`,
+    /// `Fedora 43`. A lone number is a Fedora's or a RHEL's, whichever has it.
+    ///
+    /// # Errors
+    /// As [`Release::from_names`].
+    pub fn from_label(label: &str) -> Result<Self, ReleaseError> {
+        let label = label.trim();
+        let start = label
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(label.len());
+        let (name, version) = label.split_at(start);
+        let name = name.trim_end_matches(SEPARATORS);
+        if name.is_empty() && !version.is_empty() {
+            let (first_fedora, _) = Product::Fedora.majors();
+            let major = version.split('.').next().and_then(number);
+            let fedora = major.is_some_and(|major| major >= first_fedora);
+            return Release::from_names(if fedora { FEDORA } else { NAMES[0].0 }, version);
+        }
+        let mut known = NAMES.iter().map(|(known, _)| *known).chain([FEDORA]);
+        let asked = folded(name);
+        match known.find(|known| folded(known) == asked) {
+            Some(name) if version.is_empty() => Err(version_error(
+                format!("`{}` names no version", shown(label)),
+                format!(
+                    "write it behind the name, such as {name}-{}",
+                    if name == FEDORA { 43 } else { 9 }
+                ),
+            )),
+            Some(name) => Release::from_names(name, version),
+            // With the number, so that what is suggested has it, too.
+            None => match version.split('.').next() {
+                Some(major) if !major.is_empty() => {
+                    Release::from_names(&format!("{name}-{major}"), major)
+                }
+                _ => Release::from_names(name, version),
+            },
+        }
+    }
+}
+
+/// What stands between the words of a release's name.
+const SEPARATORS: [char; 3] = ['-', ' ', '_'];
+
+/// A product's name without case and separators.
+fn folded(name: &str) -> String {
+    name.chars()
+        .filter(|c| !SEPARATORS.contains(c))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// CentOS 9 and later are CentOS Stream (`CentOS-9` is a name of Oz's).

@@ -66,6 +66,14 @@ impl Product {
         }
     }
 
+    /// The products with this major version of RHEL, RHEL first.
+    pub fn of_rhel(major: u32) -> impl Iterator<Item = Product> {
+        Product::ALL.into_iter().filter(move |product| {
+            let (first, last) = product.majors();
+            *product != Product::Fedora && (first..=last).contains(&major)
+        })
+    }
+
     /// First and last major version that exist and that ozr installs.
     pub(super) fn majors(self) -> (u32, u32) {
         match self {
@@ -100,6 +108,22 @@ pub enum Generation {
     El10,
     /// Fedora, with its number.
     Fedora(u32),
+}
+
+impl Generation {
+    /// The major version of its anaconda: the branches rhel6-branch (13.21), rhel7-branch (21.48),
+    /// rhel-8 (33.16), rhel-9 (34.25) and rhel-10 (40.22) of anaconda's repository; Fedora's has
+    /// the number of the release.
+    pub fn anaconda(self) -> u32 {
+        match self {
+            Generation::El6 => 13,
+            Generation::El7 => 21,
+            Generation::El8 => 33,
+            Generation::El9 => 34,
+            Generation::El10 => 40,
+            Generation::Fedora(number) => number,
+        }
+    }
 }
 
 /// One release of one product. Made by [`Release::from_names`].

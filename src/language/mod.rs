@@ -3,10 +3,11 @@
 //! [`table`] holds what is data: commands, options, values, and which release has them.
 //! [`arguments`] reads a line in the way of Python's argparse, [`rules`] judge what no table can
 //! hold, [`mod@line`] puts them together, and [`reading`] goes through a whole kickstart with its
-//! includes.
+//! includes. [`difference`] compares versions.
 
 pub mod arguments;
 mod declared;
+pub mod difference;
 mod identity;
 pub mod line;
 pub mod packages;

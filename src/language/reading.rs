@@ -159,6 +159,7 @@ impl Reading {
             },
             declared: Declared::default(),
             includes,
+            circled: false,
         };
         let text = Text::new(name, text, None, &mut reader.made);
         reader.text(text, 0);
@@ -291,6 +292,8 @@ struct Reader<'a> {
     made: Reading,
     declared: Declared,
     includes: &'a dyn Includes,
+    /// A circle of includes was reported.
+    circled: bool,
 }
 
 impl Reader<'_> {
@@ -376,6 +379,11 @@ impl Reader<'_> {
     fn follow(&mut self, text: usize, include: &Include, depth: usize) -> Option<usize> {
         let from = self.made.texts[text].name.clone();
         if depth >= MAX_DEPTH || self.made.texts.len() >= MAX_TEXTS {
+            self.made.complete = false;
+            // Once is enough: a circle has many ends.
+            if std::mem::replace(&mut self.circled, true) {
+                return None;
+            }
             let message = "includes go in circles, or are nested too deep to be meant";
             let help = "make sure that no file includes itself";
             self.made

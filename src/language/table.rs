@@ -239,6 +239,11 @@ impl Language {
         self.0.get(name)
     }
 
+    /// Every command and section, in no order; a command with two names twice.
+    pub fn all(&self) -> impl Iterator<Item = &Syntax> {
+        self.0.values()
+    }
+
     /// The names of commands, in order.
     pub fn commands(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = self.0.keys().copied().collect();

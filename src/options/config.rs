@@ -1,4 +1,5 @@
-//! The configuration file: TOML, its keys the long names of the options.
+//! The configuration file: TOML, its keys the long names of the options of `ozr install`, and in
+//! the table `[check]` those of `ozr check`.
 //!
 //! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml`
 //! (`~/.config/ozr/ozr.toml`); the command line stands above both.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::InstallOptions;
+use super::{InstallOptions, check};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
 use crate::error::{Classify, Kind};
@@ -65,7 +66,10 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
             error.span().unwrap_or(0..0),
             unknown_key(message).unwrap_or_else(|| in_words(message)),
         )
-        .help("keys are the long options of `ozr install` without the leading `--`")
+        .help(
+            "keys are the long options of `ozr install` without the leading `--`, \
+             those in [check] of `ozr check`",
+        )
     })
 }
 
@@ -75,6 +79,12 @@ fn unknown_key(message: &str) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    if known == check::KEYS {
+        return Some(format!(
+            "there is no option `{key}` in [check]; the keys there are {}",
+            known.join(", ")
+        ));
+    }
     Some(match nearest::one(key, &known) {
         Some(near) => format!("there is no option `{key}`; did you mean `{near}`?"),
         None => format!("there is no option `{key}`; `ozr install --help` lists them"),
@@ -93,6 +103,7 @@ fn in_words(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Version;
     use crate::machine::{AccelChoice, Network};
     use crate::options::Seconds;
     use std::time::Duration;
@@ -128,6 +139,35 @@ mod tests {
         assert_eq!(finding.line, 1);
         assert!(finding.message.contains("90m"), "{finding}");
         assert!(parse("accel = [", "ozr.toml").is_err());
+    }
+
+    #[test]
+    fn checks_have_a_table_of_their_own() {
+        let lower = parse(
+            "[check]\nrelease = \"Rocky-9.4\"\nallow = [\"KS101\"]\nstrict = true\n",
+            "l",
+        )
+        .unwrap();
+        let release = lower.check.release.clone().unwrap();
+        assert_eq!(release.version, Version::Rhel(9));
+        let upper = parse("check = { release = \"F43\", allow = [\"KS102\"] }", "u").unwrap();
+        let both = upper.or(lower).check;
+        assert_eq!(both.release.unwrap().version, Version::Fedora(43));
+        assert_eq!(both.allow, ["KS102", "KS101"]);
+        assert!(both.strict);
+
+        let finding = parse("[check]\nstrikt = true\n", "ozr.toml").unwrap_err();
+        assert_eq!((finding.line, finding.column), (2, 1));
+        assert!(
+            finding.message.contains("release, allow, strict"),
+            "{finding}"
+        );
+        let finding = parse("[check]\nrelease = \"Rocki-9\"\n", "ozr.toml").unwrap_err();
+        assert_eq!((finding.line, finding.column), (2, 11));
+        assert!(
+            finding.message.contains("did you mean `Rocky-9`"),
+            "{finding}"
+        );
     }
 
     #[test]

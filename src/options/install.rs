@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::CheckOptions;
 use super::values::{Compress, Deliver, Format, Relay, Seconds};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
@@ -163,6 +164,10 @@ pub struct InstallOptions {
     /// Key of the client certificate (PEM) [default: in the certificate's file]
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub client_key: Option<PathBuf>,
+
+    /// The table `[check]` of the configuration file.
+    #[arg(skip)]
+    pub check: CheckOptions,
 }
 
 impl InstallOptions {
@@ -210,6 +215,7 @@ impl InstallOptions {
             cacert: self.cacert.or(below.cacert),
             client_cert: self.client_cert.or(below.client_cert),
             client_key: self.client_key.or(below.client_key),
+            check: self.check.or(below.check),
         }
     }
 }

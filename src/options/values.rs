@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::distro::Release;
+use crate::language::Version;
+
 /// `--deliver`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,6 +122,47 @@ impl FromStr for Seconds {
     }
 }
 
+/// The release whose installer reads a kickstart: `--release`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ReleaseName {
+    /// The version of the kickstart language.
+    pub version: Version,
+    /// The release itself, unless only the version was named (`F43`, `RHEL11`).
+    pub release: Option<Release>,
+}
+
+impl FromStr for ReleaseName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let release = match Release::from_label(text) {
+            Ok(release) => release,
+            Err(error) => {
+                let version = Version::from_name(text).ok_or_else(|| error.to_string())?;
+                return Ok(ReleaseName {
+                    version,
+                    release: None,
+                });
+            }
+        };
+        let version = Version::of(release)
+            .ok_or_else(|| format!("the kickstart language of {release} is not known"))?;
+        Ok(ReleaseName {
+            version,
+            release: Some(release),
+        })
+    }
+}
+
+impl TryFrom<String> for ReleaseName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +173,39 @@ mod tests {
         assert_eq!("1h 30m".parse(), Ok(Seconds(Duration::from_secs(5400))));
         for wrong in ["", "0", "-1", "soon", "1e9", "99999999999999999999"] {
             assert!(wrong.parse::<Seconds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn releases_are_named_as_people_name_them() {
+        let version = |text: &str| text.parse::<ReleaseName>().map(|name| name.version);
+        for (text, expected) in [
+            ("RHEL9", Version::Rhel(9)),
+            ("rhel-9.4", Version::Rhel(9)),
+            ("9.4", Version::Rhel(9)),
+            ("el8", Version::Rhel(8)),
+            ("RHEL11", Version::Rhel(11)),
+            ("Rocky-9", Version::Rhel(9)),
+            ("Rocky Linux 9.4", Version::Rhel(9)),
+            ("almalinux10", Version::Rhel(10)),
+            ("CentOS-Stream-10", Version::Rhel(10)),
+            ("centos 7", Version::Rhel(7)),
+            ("Fedora-43", Version::Fedora(43)),
+            ("f43", Version::Fedora(43)),
+            ("43", Version::Fedora(43)),
+        ] {
+            assert_eq!(version(text), Ok(expected), "{text}");
+        }
+        for (text, says) in [
+            ("Rocki-9", "did you mean `Rocky-9`"),
+            ("RHEL12", "12"),
+            ("RHEL-7.99", "0 to 9"),
+            ("Debian-12", "does not install"),
+            ("", "such as Rocky-9"),
+            ("latest", "such as Rocky-9"),
+        ] {
+            let error = version(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
         }
     }
 }

@@ -68,12 +68,20 @@ pub enum Color {
 impl Color {
     /// The colours for stderr.
     pub fn for_stderr(self) -> Colours {
-        let coloured = match self {
+        self.of(AutoStream::choice(&std::io::stderr()))
+    }
+
+    /// The colours for stdout.
+    pub fn for_stdout(self) -> Colours {
+        self.of(AutoStream::choice(&std::io::stdout()))
+    }
+
+    fn of(self, choice: ColorChoice) -> Colours {
+        Colours::of(match self {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
-        };
-        Colours::of(coloured)
+            Color::Auto => choice != ColorChoice::Never,
+        })
     }
 }
 

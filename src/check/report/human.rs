@@ -42,7 +42,7 @@ pub fn summary(tally: &Tally) -> String {
 }
 
 /// `1 error`, `2 errors`
-fn counted(count: usize, what: &str) -> String {
+pub fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }
