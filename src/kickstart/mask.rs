@@ -529,7 +529,7 @@ mod tests {
             ),
             (
                 "user --name=a '--password=hunter 2' x",
-                "user --name=a ********************** x",
+                "user --name=a ********************* x",
             ),
             (
                 "bootloader --password hunter2 x",

@@ -9,10 +9,11 @@ use super::declared::Declared;
 use super::line::{self, Judged};
 use super::packages;
 use super::problem::{Problem, id};
+use super::remedy;
 use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::kickstart::mask;
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
+use crate::kickstart::{insert, mask};
 
 /// Most texts that a kickstart is made of. More are a circle of includes.
 const MAX_TEXTS: usize = 200;
@@ -228,8 +229,13 @@ impl Reading {
         for problem in problems {
             let span = problem.span.unwrap_or_else(|| place.clone());
             let mut finding = self
-                .finding(problem.severity, text, span, problem.message)
+                .finding(problem.severity, text, span.clone(), problem.message)
                 .id(problem.id);
+            let Text {
+                text: raw, outline, ..
+            } = &self.texts[text];
+            let remedy = remedy::of(self.version, &finding, raw, outline, &span);
+            finding.fix.extend(remedy);
             if problem.help.is_some() {
                 finding.help = problem.help;
                 self.texts[text].hide_secrets(&mut finding);
@@ -273,12 +279,12 @@ impl Text {
         let count = findings.len();
         for (place, mut finding) in findings.into_iter().enumerate() {
             // A section that an included text opens may be closed by the text that includes it.
-            if included
-                && left_open
-                && place + 1 == count
-                && finding.message.ends_with("not closed")
-            {
-                continue;
+            if left_open && place + 1 == count && finding.message.ends_with("not closed") {
+                if included {
+                    continue;
+                }
+                let end = text.len();
+                finding = finding.fix(end..end, insert::line_at(text, end, "%end"));
             }
             finding.id = Some(id::STRUCTURE);
             finding.notes.clone_from(&chain);

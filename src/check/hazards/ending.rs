@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::{Check, at_command, at_option, missing};
 use crate::check::catalogue::Rule;
-use crate::check::fix;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::kickstart::insert;
 use crate::kickstart::outline::Item;
 use crate::language::Reading;
 use crate::language::reading::Entry;
@@ -127,7 +127,7 @@ fn place_of_ending(reading: &Reading) -> (Range<usize>, String) {
         .find(|item| matches!(item, Item::Section(_)))
         .map(|item| item.span().start);
     let at = command.or(section).unwrap_or(text.len());
-    (at..at, fix::line_at(text, at, "poweroff"))
+    (at..at, insert::line_at(text, at, "poweroff"))
 }
 
 fn halts(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
@@ -208,6 +208,7 @@ fn several(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
+    use crate::check::fix;
     use crate::language::NoIncludes;
     use crate::language::Version::{Fedora, Rhel};
 

@@ -124,7 +124,8 @@ fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
             {
                 continue;
             }
-            for word in arguments.positionals().skip(1) {
+            // Argparse does not take all of them for arguments.
+            for word in &entry.command.words[1..] {
                 let reference = ["pv.", "raid.", "btrfs."]
                     .iter()
                     .any(|prefix| word.text.starts_with(prefix));
