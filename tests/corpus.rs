@@ -388,6 +388,16 @@ fn kickstart_hazards() {
             continue;
         }
         base += 1;
+        if std::env::var_os("OZR_DBG").is_some() {
+            for f in &findings {
+                println!(
+                    "DBG {} {} {}",
+                    f.id.unwrap_or_default(),
+                    f.is_about_whole_file(),
+                    file.name
+                );
+            }
+        }
         for ((_, _, counts_here), count) in SHARES.iter().zip(&mut counts) {
             if findings.iter().any(counts_here) {
                 *count += 1;

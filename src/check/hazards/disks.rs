@@ -45,7 +45,7 @@ pub const RULES: &[Rule] = &[
             there is not enough free space, the storage screen is not complete, and the installer \
             waits in text mode or gives up in cmdline mode.\n\n\
             Write `clearpart --all --initlabel`, unless partitions are meant to be kept \
-            (`--onpart`, `mount`), in which case nothing is said.",
+            (`--onpart`, `mount`), which makes this a note.",
     },
     Rule {
         id: "KS113",
@@ -56,7 +56,8 @@ pub const RULES: &[Rule] = &[
             storage/devicetree.py, questionInitializeDisk), and waits: an error there. Later \
             releases leave an unformatted disk alone unless `clearpart --initlabel` or `zerombr` \
             says otherwise: a warning.\n\n\
-            Add a line `zerombr`. It takes no argument from RHEL 6 on.",
+            Add a line `zerombr`. It takes no argument from RHEL 6 on. Where partitions are kept \
+            it is a note.",
     },
     Rule {
         id: "KS114",
@@ -216,11 +217,16 @@ fn keeps_partitions(reading: &Reading) -> bool {
 }
 
 fn no_clearpart(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if keeps_partitions(reading) {
-        return;
-    }
     let help = "write `clearpart --all --initlabel`";
     match reading.last("clearpart") {
+        None if reading.complete && keeps_partitions(reading) => {
+            let message = "there is no `clearpart`: the partitions that the kickstart names must be there already";
+            findings.push(
+                missing(reading, Severity::Note, message).id("KS112").help(
+                    "make them in a `%pre`, or write `clearpart` and let the installer do it",
+                ),
+            );
+        }
         Some(entry) => {
             let arguments = entry.arguments();
             let clears = [
@@ -231,7 +237,11 @@ fn no_clearpart(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
                 "--cdl",
                 "--initlabel",
             ];
-            if entry.arguments.is_none() || clears.iter().any(|option| arguments.has(option)) {
+            let kept = keeps_partitions(reading);
+            if kept
+                || entry.arguments.is_none()
+                || clears.iter().any(|option| arguments.has(option))
+            {
                 return;
             }
             let message =
@@ -252,10 +262,13 @@ fn no_clearpart(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
 }
 
 fn no_zerombr(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if has_any(reading, &["zerombr"]) || keeps_partitions(reading) {
+    if has_any(reading, &["zerombr"]) {
         return;
     }
-    let (severity, message) = if setting.version == Version::Rhel(6) {
+    let (severity, message) = if keeps_partitions(reading) {
+        let message = "there is no `zerombr`: the disk must have a partition table already";
+        (Severity::Note, message)
+    } else if setting.version == Version::Rhel(6) {
         let message =
             "there is no `zerombr`, so the installer asks whether to initialise a blank disk";
         (Severity::Error, message)
@@ -365,7 +378,12 @@ mod tests {
             Some(Severity::Warning)
         );
         assert_eq!(alone("clearpart --all\n", Rhel(9), "KS112"), None);
-        assert_eq!(alone("mount /dev/vda1 /\n", Rhel(9), "KS112"), None);
+        for id in ["KS112", "KS113"] {
+            assert_eq!(
+                alone("mount /dev/vda1 /\n", Rhel(9), id),
+                Some(Severity::Note)
+            );
+        }
         assert_eq!(alone("%include /tmp/x\n", Rhel(9), "KS112"), None);
         let expected = [(Severity::Warning, "clearpart".to_string())];
         let setting = Setting::alone(Rhel(9));

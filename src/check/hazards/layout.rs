@@ -116,11 +116,11 @@ fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
         findings.push(finding.id("KS102").help(help));
     };
     for name in ["volgroup", "raid", "btrfs"] {
-        for entry in running(reading, name) {
-            let arguments = entry.arguments();
+        for entry in reading.commands_named(name) {
+            let words = &entry.command.words;
             if ["--useexisting", "--noformat", "--subvol"]
                 .iter()
-                .any(|option| arguments.has(option))
+                .any(|option| words.iter().any(|word| word.text == *option))
             {
                 continue;
             }

@@ -142,6 +142,21 @@ enum Hash {
     Nonsense,
 }
 
+impl Hash {
+    fn name(self) -> &'static str {
+        match self {
+            Hash::Des => "DES",
+            Hash::Md5 => "MD5",
+            Hash::Sha => "SHA-2",
+            Hash::Bcrypt => "bcrypt",
+            Hash::Yescrypt => "yescrypt",
+            Hash::Gost => "gost-yescrypt",
+            Hash::Scrypt => "scrypt",
+            Hash::Locked | Hash::Template | Hash::Nonsense => "such",
+        }
+    }
+}
+
 /// Characters of a digest in crypt's base64 by kind: MD5, SHA-256, SHA-512.
 const DIGESTS: [(&str, Hash, usize); 3] = [
     ("$1$", Hash::Md5, 22),
@@ -214,13 +229,6 @@ fn reads(version: Version, hash: Hash) -> Result<(), &'static str> {
     if known { Ok(()) } else { Err(library) }
 }
 
-/// Whether the line's password is said to be a hash and is none, so that nobody can log in.
-pub fn is_no_hash(entry: &Entry) -> bool {
-    of(entry).is_some_and(|password| {
-        password.crypted && matches!(kind(password.text), Hash::Nonsense | Hash::Locked)
-    })
-}
-
 fn plain_text(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     for password in all(reading) {
         let entry = password.entry;
@@ -291,8 +299,9 @@ fn hashes(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) 
                 "KS142",
                 Severity::Error,
                 format!(
-                    "{} ({library}) cannot read this kind of hash ({hash:?}), so nobody could log in",
-                    setting.version
+                    "{} ({library}) cannot read {} hashes, so nobody could log in",
+                    setting.version,
+                    hash.name()
                 ),
                 "make a hash with `openssl passwd -6`, which every release reads",
             ),

@@ -16,7 +16,7 @@ pub const RULES: &[Rule] = &[
         explanation: "\
             Without `--erroronfail` the installer writes the exit status of a `%post` into its log \
             and goes on (anaconda, core/kickstart/scripts.py, every release): a broken image is \
-            reported as a good one.\n\n\
+            reported as a good one. An empty script cannot fail, and is only noted.\n\n\
             Write `%post --erroronfail`, and `set -e` at the start of a shell script so that its \
             first failure counts. In text mode a failure then waits for ENTER, in cmdline mode it \
             ends the installation; `ozr install` uses cmdline mode.",
@@ -71,8 +71,13 @@ fn is_checked(entry: &SectionEntry) -> bool {
 
 fn post_unseen(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     for entry in scripts(reading, SectionKind::Post) {
-        // An empty script is not run.
-        if is_checked(entry) || body(reading, entry).trim().is_empty() {
+        if is_checked(entry) {
+            continue;
+        }
+        if body(reading, entry).trim().is_empty() {
+            let message = "this script is empty, so the installer leaves it out";
+            let finding = at_section(reading, Severity::Note, entry, message);
+            findings.push(finding.id("KS180").help("delete the section"));
             continue;
         }
         let message = "if this script fails, nobody is told and the image counts as good";
@@ -221,7 +226,10 @@ mod tests {
             []
         );
         assert_eq!(found("%post --err\nx\n%end\n", &setting, "KS180"), []);
-        assert_eq!(found("%post\n\n%end\n", &setting, "KS180"), []);
+        assert_eq!(
+            alone("%post\n\n%end\n", Rhel(9), "KS180"),
+            Some(Severity::Note)
+        );
         let expected = [(Severity::Warning, "--erroronfail".to_string())];
         assert_eq!(
             found("%pre --erroronfail\nx\n%end\n", &setting, "KS181"),
