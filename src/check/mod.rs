@@ -5,6 +5,7 @@
 //! * [`silence`]: findings that somebody allows; [`fix`]: remedies that are certain.
 //! * [`includes`]: the files that a kickstart includes.
 //! * [`mod@kickstart`]: one kickstart, with what it includes.
+//! * [`online`]: addresses, packages and groups, asked of the network.
 //! * [`report`]: findings as text, in every format.
 //! * [`subject`]: what a file is, and which release it names.
 
@@ -14,6 +15,7 @@ pub mod hazards;
 pub mod includes;
 pub mod kickstart;
 mod language_rules;
+pub mod online;
 pub mod report;
 pub mod setting;
 pub mod silence;

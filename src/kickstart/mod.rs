@@ -17,6 +17,7 @@ pub mod insert;
 pub mod mask;
 pub mod outline;
 pub mod password;
+pub mod python;
 pub mod scan;
 pub mod script;
 pub mod words;
