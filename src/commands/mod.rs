@@ -11,6 +11,7 @@ mod input;
 pub mod install;
 mod listing;
 pub mod man;
+mod mend;
 pub mod releases;
 mod template;
 mod walk;
