@@ -7,9 +7,8 @@ use crate::host::DomainSpec;
 use crate::image::finalize;
 use crate::image::manifest::{
     Host, Image, Manifest, Phase, Release, SCHEMA, Source, Tree, TreeFile, timestamp,
-    without_credentials,
 };
-use crate::mirror::{CachedFile, InstallTree};
+use crate::mirror::{CachedFile, InstallTree, shown};
 
 use super::plan::Plan;
 use super::supervise::Supervised;
@@ -73,7 +72,7 @@ pub fn describe(facts: &Facts<'_>) -> anyhow::Result<String> {
                 .map(|(version, product)| format!("{version} for {product}")),
         },
         tree: Tree {
-            url: without_credentials(tree.url.as_str()),
+            url: shown(&tree.url),
             kernel: tree_file(
                 &tree.kernel,
                 info.and_then(|info| info.kernel.as_deref()),

@@ -3,7 +3,7 @@
 //! The rules of each part are listed beside the code that applies them; here they are put
 //! together.
 
-use super::language_rules;
+use super::{language_rules, online};
 use crate::distro::nearest;
 
 /// A rule: what its id means.
@@ -22,7 +22,7 @@ pub struct Rule {
 const MAX_SIMILAR: usize = 3;
 
 /// The tables of rules, in the order of their ids.
-const TABLES: &[&[Rule]] = &[language_rules::RULES];
+const TABLES: &[&[Rule]] = &[language_rules::RULES, online::catalogue::RULES];
 
 /// Every rule, in the order of the ids.
 pub fn all() -> impl Iterator<Item = &'static Rule> {

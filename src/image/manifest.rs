@@ -4,7 +4,6 @@
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::options::{Compress, Format};
 
@@ -151,23 +150,6 @@ pub fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// An address without user name, password, query and fragment: all of them may hold secrets
-/// (entitled CDNs put tokens into queries).
-pub fn without_credentials(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut url) if !url.cannot_be_a_base() => {
-            // They fail only for addresses that have no place for credentials.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.set_query(None);
-            url.set_fragment(None);
-            url.into()
-        }
-        // Not shown: it may be anything.
-        _ => "unknown".to_owned(),
-    }
-}
-
 impl Manifest {
     /// The manifest as a file has it.
     ///
@@ -212,7 +194,7 @@ mod tests {
                 installer: Some("34.25".to_owned()),
             },
             tree: Tree {
-                url: without_credentials("https://me:secret@example.org/os/?token=t#f"),
+                url: "https://example.org/os/".to_owned(),
                 kernel: file.clone(),
                 initrd: file,
             },
@@ -281,13 +263,5 @@ mod tests {
         );
         assert!(json.contains("\"seconds\": 1.234"), "{json}");
         assert!(json.contains("\"format\": \"qcow2\""), "{json}");
-    }
-
-    #[test]
-    fn addresses_lose_what_may_be_secret() {
-        assert_eq!(sample().tree.url, "https://example.org/os/");
-        assert_eq!(without_credentials("file:///srv/tree"), "file:///srv/tree");
-        assert_eq!(without_credentials("user:secret@nowhere"), "unknown");
-        assert_eq!(without_credentials("no address"), "unknown");
     }
 }

@@ -10,6 +10,8 @@ pub struct Declared {
     commands: BTreeMap<&'static str, usize>,
     /// Things by kind and name: `("mount point", "/boot")`.
     things: BTreeSet<(&'static str, String)>,
+    /// Values that outlast their line, by command and option: whether they are filled.
+    kept: BTreeMap<(&'static str, &'static str), bool>,
 }
 
 impl Declared {
@@ -31,5 +33,15 @@ impl Declared {
     /// Notes a thing.
     pub fn thing(&mut self, kind: &'static str, name: &str) {
         self.things.insert((kind, name.to_string()));
+    }
+
+    /// Whether an earlier line of the command set the option, and to more than nothing.
+    pub fn kept(&self, command: &'static str, option: &'static str) -> Option<bool> {
+        self.kept.get(&(command, option)).copied()
+    }
+
+    /// Notes a value that outlasts its line.
+    pub fn keep(&mut self, command: &'static str, option: &'static str, filled: bool) {
+        self.kept.insert((command, option), filled);
     }
 }

@@ -33,7 +33,15 @@ impl Judged {
 }
 
 /// Judges a command, and notes what it declares.
-pub fn command(version: Version, words: &[Word], line: usize, declared: &mut Declared) -> Judged {
+///
+/// `raw` is the line as it stands in the text, `line` its number.
+pub fn command(
+    version: Version,
+    words: &[Word],
+    raw: &str,
+    line: usize,
+    declared: &mut Declared,
+) -> Judged {
     let Some(first) = words.first() else {
         return Judged {
             name: None,
@@ -68,12 +76,15 @@ pub fn command(version: Version, words: &[Word], line: usize, declared: &mut Dec
             return Judged::refused(Some(syntax.name), problem.help(remedy(name)));
         }
     }
-    let mut judged = judge(version, syntax, words, declared);
+    let (mut judged, kept) = judge(version, syntax, words, raw, declared);
     if let Some(problem) = conflict(syntax, declared) {
         // The installer looks at conflicts before it looks at the line.
         judged.problems.insert(0, problem);
     }
     declared.command(syntax.name, line);
+    for (option, filled) in kept {
+        declared.keep(syntax.name, option, filled);
+    }
     let refused = judged
         .problems
         .iter()
@@ -93,7 +104,9 @@ pub fn header(version: Version, words: &[Word]) -> Judged {
         .first()
         .and_then(|tag| Language::of(version).get(&tag.text));
     match syntax {
-        Some(syntax) if !syntax.unchecked => judge(version, syntax, words, &Declared::default()),
+        Some(syntax) if !syntax.unchecked => {
+            judge(version, syntax, words, "", &Declared::default()).0
+        }
         other => Judged {
             name: other.map(|syntax| syntax.name),
             arguments: None,
@@ -102,7 +115,15 @@ pub fn header(version: Version, words: &[Word]) -> Judged {
     }
 }
 
-fn judge(version: Version, syntax: &Syntax, words: &[Word], declared: &Declared) -> Judged {
+/// The verdict, and the values that outlast the line.
+fn judge(
+    version: Version,
+    syntax: &Syntax,
+    words: &[Word],
+    raw: &str,
+    declared: &Declared,
+) -> (Judged, Vec<(&'static str, bool)>) {
+    let mut kept = Vec::new();
     let (arguments, mut problems) = if syntax.bare {
         (bare(words), Vec::new())
     } else {
@@ -115,22 +136,27 @@ fn judge(version: Version, syntax: &Syntax, words: &[Word], declared: &Declared)
             name: syntax.name,
             syntax,
             words,
+            raw,
             arguments: &arguments,
             declared,
         };
+        if problems.is_empty() {
+            kept = rules::kept(&call);
+        }
         problems.extend(rules::of(syntax.name).iter().filter_map(|rule| rule(&call)));
-        if syntax.leftovers && !refused(&problems) {
+        if syntax.leftovers && !refused(&problems) && !rules::takes_leftovers(&call) {
             let leftovers = arguments.leftovers.iter();
             // What does not begin with a dash is the business of the command's own rules.
             let options = leftovers.filter(|word| word.text.starts_with('-'));
             problems.extend(options.map(|word| arguments::leftover(syntax, word)));
         }
     }
-    Judged {
+    let judged = Judged {
         name: Some(syntax.name),
         arguments: Some(arguments),
         problems,
-    }
+    };
+    (judged, kept)
 }
 
 /// A line that has no options of the usual form: all its words are arguments.

@@ -16,7 +16,7 @@ use super::location::shown;
 use crate::error::{Classify, Kind};
 
 /// Redirects that are followed: curl's default is 50, browsers' 20; mirror networks need 2 or 3.
-const MAX_REDIRECTS: usize = 10;
+pub(super) const MAX_REDIRECTS: usize = 10;
 
 /// How long to wait, and how often to try again.
 #[derive(Debug, Clone)]
@@ -58,16 +58,28 @@ pub struct Credentials {
     pub client_key: Option<PathBuf>,
 }
 
-/// Makes the client. Proxies come from `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`.
+/// Makes the client for downloads, which follows redirects within one scheme.
+///
+/// # Errors
+/// As for [`build_with`].
+pub(super) fn build(credentials: &Credentials, patience: &Patience) -> anyhow::Result<Client> {
+    build_with(credentials, patience, redirect::Policy::custom(follow))
+}
+
+/// Makes a client. Proxies come from `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`.
 ///
 /// # Errors
 /// A certificate or key that cannot be read ([`Kind::Input`]).
-pub(super) fn build(credentials: &Credentials, patience: &Patience) -> anyhow::Result<Client> {
+pub(super) fn build_with(
+    credentials: &Credentials,
+    patience: &Patience,
+    redirects: redirect::Policy,
+) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
         .user_agent(concat!("ozr/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(patience.connect)
         .read_timeout(patience.idle)
-        .redirect(redirect::Policy::custom(follow));
+        .redirect(redirects);
     if let Some(path) = &credentials.cacert {
         let authorities = read_authorities(path).kind(Kind::Input)?;
         builder = builder.tls_certs_merge(authorities);

@@ -257,11 +257,11 @@ impl Fetcher {
         }
     }
 
-    /// Asks whether a file is there, without taking it.
+    /// Asks whether a file is there, without taking it; gives the address where redirects ended.
     ///
     /// # Errors
     /// As for a download; [`Fault::NotFound`] where it is not there.
-    pub(super) async fn probe(&self, url: &Url) -> Result<(), Fault> {
+    pub(super) async fn probe(&self, url: &Url) -> Result<Url, Fault> {
         let mut tries = Tries::new(&self.patience);
         let mut method = Method::HEAD;
         loop {
@@ -270,7 +270,9 @@ impl Fetcher {
                 put(&mut headers, RANGE, "bytes=0-0");
             }
             let fault = match self.request(method.clone(), url, headers).await {
-                Ok(response) if response.status().is_success() => return Ok(()),
+                Ok(response) if response.status().is_success() => {
+                    return Ok(response.url().clone());
+                }
                 Ok(response) => {
                     tries.answered = true;
                     with_retry_after(status_fault(url, response.status()), &response)

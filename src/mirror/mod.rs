@@ -7,6 +7,7 @@
 //! cache     where files lie                              lock   who may touch them
 //! upkeep    list, prune, clear                           relay  for the guest's own requests
 //! client    TLS, proxies, redirects, errors              fault  every failure and its message
+//! probe     is it there, and has it moved?
 //! location  addresses        verify  digests, magics     treeinfo, ini  the tree's description
 //! ```
 
@@ -21,6 +22,7 @@ mod location;
 mod lock;
 mod obtain;
 mod part;
+mod probe;
 mod relay;
 mod upkeep;
 mod verify;
@@ -33,9 +35,10 @@ use url::Url;
 pub use cache::Cache;
 pub use client::{Credentials, Patience};
 pub use fault::Fault;
-pub use location::{Location, shown};
+pub use location::{Location, join, shown};
 pub use lock::Lease;
 pub use obtain::{CachedFile, Origin};
+pub use probe::{Answer, Prober};
 pub use treeinfo::TreeInfo;
 pub use upkeep::{CacheEntry, PruneRules, Removal};
 
@@ -46,6 +49,9 @@ use fetch::Fetcher;
 use obtain::{Store, read_tree_info};
 use treeinfo::Checksum;
 use verify::Expect;
+
+/// Where a repository has the list of its metadata (createrepo_c, yum, dnf).
+pub const REPOMD: &str = "repodata/repomd.xml";
 
 /// How mirrors are reached and where downloads are kept.
 #[derive(Debug, Clone)]
@@ -148,7 +154,7 @@ impl Mirror {
     ) -> Result<InstallTree, Fault> {
         location::check_tree(tree)?;
         let reporter = &self.store.fetcher.reporter;
-        let info = self.tree_info(tree).await?;
+        let info = self.describe(tree).await?;
         if let Some(info) = &info {
             if !info.is_for(arch) {
                 return Err(Fault::Address {
@@ -217,7 +223,10 @@ impl Mirror {
     }
 
     /// Reads `.treeinfo` or `treeinfo`; none where the tree has neither.
-    async fn tree_info(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
+    ///
+    /// # Errors
+    /// The mirror cannot be used, or the text is no `.treeinfo`.
+    pub async fn describe(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
         let mut hidden = None;
         for name in [".treeinfo", "treeinfo"] {
             let url = location::join(tree, name);
@@ -278,7 +287,7 @@ impl Mirror {
         for path in candidates {
             let url = location::join(tree, &path);
             let result = match Location::of(&url)? {
-                Location::Web(_) => self.store.fetcher.probe(&url).await,
+                Location::Web(_) => self.store.fetcher.probe(&url).await.map(|_| ()),
                 Location::Local(file) => obtain::open_local(&url, &file).map(|_| ()),
             };
             match result {
@@ -304,6 +313,30 @@ impl Mirror {
             Err(fault) => Err(fault),
         };
         result.map_err(Fault::into_error)
+    }
+
+    /// Obtains `repodata/repomd.xml` of a repository: asked for anew each time, for it is what
+    /// tells whether the rest has changed.
+    ///
+    /// # Errors
+    /// What is wrong with the mirror; [`Fault::NotFound`] where this is no repository.
+    pub async fn repomd(&self, repository: &Url) -> Result<CachedFile, Fault> {
+        let url = location::join(repository, REPOMD);
+        self.store.obtain(&url, Expect::RepoMd, None).await
+    }
+
+    /// Obtains a file of repository metadata that `repomd.xml` names. With a checksum that can
+    /// be verified, a cached one is taken without asking.
+    ///
+    /// # Errors
+    /// What is wrong with the mirror; a file that has not the checksum.
+    pub async fn metadata(
+        &self,
+        url: &Url,
+        checksum: Option<&Checksum>,
+    ) -> Result<CachedFile, Fault> {
+        let checksum = checksum.filter(|checksum| verify::tells_damage(checksum));
+        self.store.obtain(url, Expect::Metadata, checksum).await
     }
 
     /// Reaches a tree or repository on behalf of a guest. To be called within the runtime, which

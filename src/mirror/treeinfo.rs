@@ -51,6 +51,10 @@ pub struct TreeInfo {
     pub initrd: Option<String>,
     /// The installer's main image, relative to the tree.
     pub stage2: Option<String>,
+    /// The repositories of the tree's variants, relative to the tree: `.`, and places beside it
+    /// such as `../../AppStream/x86_64/os`. Empty in trees before EL 8, whose repository is the
+    /// tree itself.
+    pub repositories: Vec<String>,
     /// Digests by path relative to the tree.
     pub checksums: BTreeMap<String, Checksum>,
 }
@@ -143,6 +147,7 @@ pub fn parse(text: &str, name: &str) -> Result<TreeInfo, Diagnostic> {
         kernel,
         initrd,
         stage2: reader.path("stage2", "mainimage")?,
+        repositories: reader.repositories(),
         checksums: reader.checksums()?,
         arch,
     })
@@ -223,6 +228,29 @@ impl Reader<'_> {
                 .help("paths are relative to the tree, such as `images/pxeboot/vmlinuz`"));
         }
         Ok(Some(path.to_string()))
+    }
+
+    /// The `repository` of each `[variant-*]`; add-ons (EL 7) are not installed from unless asked
+    /// for. What is no relative path is left out, as anaconda leaves out what it cannot use.
+    fn repositories(&self) -> Vec<String> {
+        let mut repositories: Vec<String> = self
+            .ini
+            .sections
+            .iter()
+            .filter(|section| section.starts_with("variant-"))
+            .filter(|section| {
+                let kind = self.ini.get(section, "type");
+                kind.is_none_or(|kind| kind.value == "variant")
+            })
+            .filter_map(|section| self.ini.get(section, "repository"))
+            .map(|entry| entry.value)
+            .filter(|path| path.len() <= MAX_PATH)
+            .filter(|path| !path.starts_with('/') && !path.contains("://"))
+            .map(|path| path.trim_end_matches('/').to_string())
+            .collect();
+        repositories.sort();
+        repositories.dedup();
+        repositories
     }
 
     fn checksums(&self) -> Result<BTreeMap<String, Checksum>, Diagnostic> {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use openssl::sha::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::treeinfo::Checksum;
@@ -15,6 +16,10 @@ pub(super) enum Expect {
     TreeInfo,
     Kernel,
     Initrd,
+    /// `repodata/repomd.xml`.
+    RepoMd,
+    /// What `repomd.xml` names: lists of packages and groups, mostly packed.
+    Metadata,
     Any,
 }
 
@@ -29,6 +34,10 @@ impl Expect {
             Expect::TreeInfo => super::treeinfo::MAX_BYTES as u64,
             Expect::Kernel => 256 << 20,
             Expect::Initrd => 2 << 30,
+            // A few KB; a list of more than 1 MiB is none.
+            Expect::RepoMd => 1 << 20,
+            // Fedora's list of 75,000 packages has 20 MB with zstd, 40 MB with gzip.
+            Expect::Metadata => 512 << 20,
             Expect::Any => u64::MAX,
         }
     }
@@ -39,6 +48,8 @@ impl Expect {
             Expect::TreeInfo => "a .treeinfo",
             Expect::Kernel => "a kernel",
             Expect::Initrd => "an initrd",
+            Expect::RepoMd => "a repomd.xml",
+            Expect::Metadata => "repository metadata",
             Expect::Any => "a file for a guest",
         }
     }
@@ -48,7 +59,8 @@ impl Expect {
         match self {
             Expect::Kernel => is_kernel(head),
             Expect::Initrd => is_initrd(head),
-            Expect::TreeInfo | Expect::Any => true,
+            Expect::RepoMd => head.trim_ascii_start().starts_with(b"<"),
+            Expect::TreeInfo | Expect::Metadata | Expect::Any => true,
         }
     }
 }
@@ -120,6 +132,7 @@ pub(super) struct Hasher {
 #[derive(Clone)]
 enum Other {
     None,
+    Sha1(Sha1),
     Sha384(Sha384),
     Sha512(Sha512),
 }
@@ -136,6 +149,8 @@ impl Hasher {
         Hasher {
             own: Sha256::new(),
             other: match checksum.map(|checksum| checksum.algorithm.as_str()) {
+                // createrepo wrote `sha` for SHA-1 until 2009, and old mirrors are still there.
+                Some("sha" | "sha1") => Other::Sha1(Sha1::new()),
                 Some("sha384") => Other::Sha384(Sha384::new()),
                 Some("sha512") => Other::Sha512(Sha512::new()),
                 _ => Other::None,
@@ -147,6 +162,7 @@ impl Hasher {
         self.own.update(bytes);
         match &mut self.other {
             Other::None => {}
+            Other::Sha1(hasher) => hasher.update(bytes),
             Other::Sha384(hasher) => hasher.update(bytes),
             Other::Sha512(hasher) => hasher.update(bytes),
         }
@@ -176,6 +192,7 @@ impl Hasher {
             sha256: hex::encode(self.own.finalize()),
             other: match self.other {
                 Other::None => None,
+                Other::Sha1(hasher) => Some(hex::encode(hasher.finish())),
                 Other::Sha384(hasher) => Some(hex::encode(hasher.finalize())),
                 Other::Sha512(hasher) => Some(hex::encode(hasher.finalize())),
             },
@@ -194,6 +211,12 @@ impl Digests {
 /// prove nothing against an attacker, so such a file is handled as one without a checksum.
 pub(super) fn is_known(checksum: &Checksum) -> bool {
     matches!(checksum.algorithm.as_str(), "sha256" | "sha384" | "sha512")
+}
+
+/// Whether a checksum of repository metadata tells a damaged or half-copied file, which SHA-1
+/// still does. Nothing that is verified so is run.
+pub(super) fn tells_damage(checksum: &Checksum) -> bool {
+    is_known(checksum) || matches!(checksum.algorithm.as_str(), "sha" | "sha1")
 }
 
 #[cfg(test)]
@@ -238,5 +261,13 @@ mod tests {
         let digests = hasher.finish();
         assert!(digests.sha256.starts_with("ba7816bf8f01cfea"));
         assert!(digests.against().starts_with("ddaf35a193617aba"));
+        let sha1 = Checksum {
+            algorithm: "sha".to_string(),
+            hex: String::new(),
+        };
+        let mut hasher = Hasher::new(Some(&sha1));
+        hasher.update(b"abc");
+        assert!(hasher.finish().against().starts_with("a9993e364706816a"));
+        assert!(tells_damage(&sha1) && !is_known(&sha1));
     }
 }

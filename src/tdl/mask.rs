@@ -10,7 +10,8 @@ use std::ops::Range;
 const SECRET_ELEMENTS: [&str; 2] = ["rootpw", "key"];
 
 /// `text` with its secrets replaced: the contents of `<rootpw>` and `<key>`, and the password in
-/// `scheme://user:password@host`. Lengths and line breaks stay.
+/// `scheme://user:password@host`; a user without a password is mostly a token. Lengths and line
+/// breaks stay.
 pub fn mask(text: &str) -> String {
     let mut secret: Vec<Range<usize>> = Vec::new();
     for element in SECRET_ELEMENTS {
@@ -84,10 +85,9 @@ fn url_passwords(text: &str, found: &mut Vec<Range<usize>>) {
             .find(|c: char| c.is_whitespace() || matches!(c, '/' | '<' | '>' | '"' | '\''))
             .map_or(text.len(), |at| start + at);
         let authority = &text[start..end];
-        if let (Some(colon), Some(at)) = (authority.find(':'), authority.rfind('@'))
-            && colon < at
-        {
-            found.push(start + colon + 1..start + at);
+        if let Some(at) = authority.rfind('@') {
+            let colon = authority[..at].find(':').map_or(0, |colon| colon + 1);
+            found.push(start + colon..start + at);
         }
         from = start;
     }
@@ -107,6 +107,7 @@ mod tests {
             ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
             ("ftp://u:p@ss@h/p:q@r", "ftp://u:****@h/p:q@r"),
             ("http://h:80/", "http://h:80/"),
+            ("https://t0ken@h:80/", "https://*****@h:80/"),
             (
                 "<rootpw>http://u:p@h</rootpw>",
                 "<rootpw>************</rootpw>",

@@ -23,6 +23,7 @@ mod url;
 mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
+pub use mask::mask;
 pub use model::{
     Checksum, ChecksumAlgorithm, Command, Extra, ExtraKind, File, Install, Iso, Os, Package,
     Payload, Repository, Secret, SourceUrl, Template,

@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod disk;
 pub mod guest;
 pub mod mirror;
+pub mod repository;
 pub mod site;
 pub mod small;
 pub mod tls;

@@ -1,8 +1,35 @@
-//! The boot loader: `bootloader`, `zipl`.
+//! The boot loader: `bootloader`. (`zipl` has no rules.)
 
-use super::Rule;
+use super::{Call, Rule, filesystem};
+use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
-pub fn of(_command: &str) -> Option<&'static [Rule]> {
-    None
+pub fn of(command: &str) -> Option<&'static [Rule]> {
+    match command {
+        "bootloader" => Some(&[one_boot_drive, one_boot_loader]),
+        _ => None,
+    }
+}
+
+/// The boot loader goes to one drive. Since RHEL 7, which has the option.
+fn one_boot_drive(call: &Call<'_>) -> Option<Problem> {
+    let drive = call.arguments.value("--boot-drive")?;
+    if !drive.contains(',') {
+        return None;
+    }
+    let problem = Problem::error(
+        id::BAD_VALUE,
+        format!("`--boot-drive` names one drive, and `{drive}` is several"),
+    );
+    Some(
+        problem
+            .at(call.arguments.span("--boot-drive"))
+            .help("name the drive that the firmware boots from"),
+    )
+}
+
+/// systemd-boot or extlinux. Since RHEL 10 and Fedora 39, which have `--sdboot`.
+fn one_boot_loader(call: &Call<'_>) -> Option<Problem> {
+    let both = call.arguments.has("--sdboot") && call.arguments.has("--extlinux");
+    both.then(|| filesystem::both(call, "--sdboot", "--extlinux"))
 }

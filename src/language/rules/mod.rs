@@ -9,26 +9,30 @@ mod bootloader;
 mod btrfs;
 mod disks;
 mod display;
+mod filesystem;
 mod localization;
 mod logvol;
 mod mount;
 mod network;
 mod partition;
-mod raid;
-mod san;
+pub(super) mod raid;
+pub(super) mod san;
 mod sections;
-mod snapshot;
+pub(super) mod snapshot;
 mod sources;
 mod stratis;
 mod system;
 mod users;
+#[cfg(test)]
+mod verdicts;
 mod volgroup;
 
 use super::Version;
-use super::arguments::Arguments;
+use super::arguments::{self, Arguments};
 use super::declared::Declared;
-use super::problem::Problem;
-use super::table::Syntax;
+use super::problem::{Problem, id};
+use super::table::{Argument, Syntax, Takes, ValueType};
+use super::values;
 use crate::kickstart::words::Word;
 
 /// One line, as a rule sees it.
@@ -42,10 +46,119 @@ pub struct Call<'a> {
     pub syntax: &'a Syntax,
     /// The words of the line, the command's name first.
     pub words: &'a [Word],
+    /// The line as it stands in the text, with indentation and comment; empty for a header.
+    pub raw: &'a str,
     /// What the words say.
     pub arguments: &'a Arguments,
     /// What the lines before declared.
     pub declared: &'a Declared,
+}
+
+impl Call<'_> {
+    /// Whether the option has a value that is not empty, here or in an earlier line of a command
+    /// that keeps it ([`Declared::kept`]).
+    fn keeps(&self, option: &'static str) -> bool {
+        let here = self.syntax.option(option).and_then(|argument| {
+            let value = self.arguments.value(option)?;
+            Some(filled(argument, value))
+        });
+        here.or_else(|| self.declared.kept(self.name, option))
+            .unwrap_or(false)
+    }
+}
+
+/// Whether Python takes the value for true.
+fn filled(argument: &Argument, value: &str) -> bool {
+    match argument.kind {
+        ValueType::List => !values::list(value).is_empty(),
+        _ => !value.is_empty(),
+    }
+}
+
+/// Options of commands of which one line counts, whose values stay when a later line leaves them
+/// out: the installer sets what a line says, and resets nothing.
+pub fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
+    let options: &[&str] = match call.name {
+        "autopart" => &["--cipher", "--escrowcert", "--fstype"],
+        "ignoredisk" => &["--drives", "--only-use"],
+        "harddrive" => &["--biospart", "--partition"],
+        "keyboard" => &["--xlayouts"],
+        "logging" => &["--host", "--port"],
+        "services" => &["--disabled", "--enabled"],
+        "timezone" => &["--ntpservers"],
+        _ => &[],
+    };
+    let known = options
+        .iter()
+        .filter_map(|name| Some((*name, call.syntax.option(name)?)));
+    let values = known.filter_map(|(name, argument)| {
+        let value = call.arguments.value(name)?;
+        Some((name, filled(argument, value)))
+    });
+    let others = match call.name {
+        "autopart" => autopart::kept(call),
+        "ignoredisk" => disks::kept(call).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    values.chain(others).collect()
+}
+
+/// Whether the command accepts words that it has no use for.
+pub fn takes_leftovers(call: &Call<'_>) -> bool {
+    // The last two take everything for their members.
+    system::key_is_skipped(call) || matches!(call.name, "volgroup" | "stratispool")
+}
+
+/// A word that the command has no use for; of options [`super::line`] says so itself.
+fn unexpected(call: &Call<'_>) -> Option<Problem> {
+    let mut words = call.arguments.leftovers.iter();
+    let word = words.find(|word| !word.text.starts_with('-'))?;
+    Some(arguments::leftover(call.syntax, word))
+}
+
+/// The options that are given and not empty, of those that the version has.
+fn used<'a>(call: &Call<'_>, options: &[&'a str]) -> Vec<&'a str> {
+    let known = options.iter().copied();
+    known
+        .filter(|option| match call.syntax.option(option) {
+            Some(argument) if argument.takes == Takes::Nothing => call.arguments.has(option),
+            Some(_) => call.arguments.filled(option).is_some(),
+            None => false,
+        })
+        .collect()
+}
+
+/// The line needs one of the options, with a value.
+fn one_is_needed(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
+    if !used(call, options).is_empty() {
+        return None;
+    }
+    let known: Vec<&str> = options
+        .iter()
+        .copied()
+        .filter(|option| call.syntax.option(option).is_some())
+        .collect();
+    let names = arguments::in_words(&known, "or");
+    Some(
+        Problem::error(id::MISSING, format!("`{}` needs {names}", call.name))
+            .help("add one of them, with a value that is not empty"),
+    )
+}
+
+/// The line can have only one of the options.
+fn only_one(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
+    let used = used(call, options);
+    let [first, second, ..] = used[..] else {
+        return None;
+    };
+    Some(
+        Problem::error(
+            id::CONTRADICTION,
+            format!("`{first}` and `{second}` cannot be used together"),
+        )
+        .at(call.arguments.span(second))
+        .help("keep one of them"),
+    )
 }
 
 /// A rule: what it finds wrong with a line.

@@ -1,8 +1,99 @@
-//! Partitions: `part`.
+//! Partitions: `part`, which is also called `partition`.
 
-use super::Rule;
+use super::{Call, Rule, filesystem, unexpected};
+use crate::language::problem::{Problem, id};
+use filesystem::number;
 
 /// The rules of the commands here.
-pub fn of(_command: &str) -> Option<&'static [Rule]> {
-    None
+pub fn of(command: &str) -> Option<&'static [Rule]> {
+    match command {
+        "part" => Some(&[
+            unexpected,
+            resize_of_new,
+            resize_to_size,
+            growing_tmpfs,
+            filesystem::options_without_format,
+            filesystem::options_and_profile,
+            filesystem::key_cost,
+            filesystem::drive_passphrase,
+            btrfs_member,
+            btrfs,
+        ]),
+        _ => None,
+    }
+}
+
+/// Only an existing partition can be resized. Since RHEL 7, which has the option.
+fn resize_of_new(call: &Call<'_>) -> Option<Problem> {
+    let existing = call.arguments.value("--onpart").unwrap_or_default();
+    let existing = existing.strip_prefix("/dev/").unwrap_or(existing);
+    if !call.arguments.has("--resize") || !existing.is_empty() {
+        return None;
+    }
+    let problem = Problem::error(
+        id::MISSING,
+        "`--resize` of `part` needs the partition that exists",
+    );
+    Some(
+        problem
+            .at(call.arguments.span("--resize"))
+            .help("add `--onpart=PARTITION`, or remove it"),
+    )
+}
+
+/// Resizing needs the new size. Since RHEL 7.
+fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
+    if !call.arguments.has("--resize") || number(call, "--size").is_some() {
+        return None;
+    }
+    let problem = Problem::error(id::MISSING, "`--resize` of `part` needs the new size");
+    Some(
+        problem
+            .at(call.arguments.span("--resize"))
+            .help("add `--size=MIB`"),
+    )
+}
+
+/// What lies in memory does not grow to fill a disk. Since RHEL 7.
+fn growing_tmpfs(call: &Call<'_>) -> Option<Problem> {
+    if call.arguments.value("--fstype") != Some("tmpfs") || !call.version.since(7, 0) {
+        return None;
+    }
+    let option = if call.arguments.has("--grow") {
+        "--grow"
+    } else {
+        number(call, "--maxsize")?;
+        "--maxsize"
+    };
+    let problem = filesystem::both(call, "--fstype=tmpfs", option);
+    Some(problem.help(format!(
+        "remove `{option}`; `--size` alone says how large it may become"
+    )))
+}
+
+/// RHEL has no btrfs since 8, so its members are none either.
+fn btrfs_member(call: &Call<'_>) -> Option<Problem> {
+    let without = call.version.is_rhel() && call.version.since(8, 0);
+    let name = call.arguments.positionals().next()?;
+    if !without || !name.text.starts_with("btrfs.") {
+        return None;
+    }
+    let problem = Problem::error(
+        id::BAD_VALUE,
+        format!(
+            "`{}` is for btrfs, which {} cannot make",
+            name.text, call.version
+        ),
+    );
+    Some(
+        problem
+            .at(Some(name.span.clone()))
+            .help("use a mount point, `pv.N` or `raid.N`"),
+    )
+}
+
+/// RHEL has no btrfs since 8.
+fn btrfs(call: &Call<'_>) -> Option<Problem> {
+    let without = call.version.is_rhel() && call.version.since(8, 0);
+    without.then(|| filesystem::btrfs(call)).flatten()
 }

@@ -1,0 +1,125 @@
+//! Reads every repository that was found, and says what of them is wrong.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::packages::{Wanted, fits};
+use super::probe::Kit;
+use super::references::{Role, Terms};
+use super::repodata::{self, Contents, Query, Unreadable};
+use super::verdict::{Verdict, no_answer, of_fault};
+use crate::mirror::shown;
+
+/// A repository that is there.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// Its address.
+    pub base: Url,
+    /// Under which conditions it is used.
+    pub terms: Terms,
+}
+
+/// What came of reading one.
+#[derive(Debug)]
+pub struct Read {
+    /// What it has, if it could be read.
+    pub contents: Option<Contents>,
+    /// What is wrong with it.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Reads repositories at once, until `deadline`, which is so many seconds away. The results are
+/// in the order of the repositories.
+pub async fn read_all(
+    kit: &Kit,
+    repositories: &[Repository],
+    wanted: &[Wanted],
+    deadline: Instant,
+    seconds: f64,
+) -> Vec<Read> {
+    let query = Arc::new(Query::new(wanted.iter().map(|wanted| wanted.name.as_str())));
+    let mut readers = JoinSet::new();
+    for (index, repository) in repositories.iter().enumerate() {
+        let (kit, repository, query) = (kit.clone(), repository.clone(), Arc::clone(&query));
+        readers.spawn(async move {
+            let reading = repodata::read(&kit.mirror, &repository.base, query);
+            let read = match timeout_at(deadline, reading).await {
+                Ok(Ok(contents)) => {
+                    let verdicts = judge(&kit, &repository.base, &contents);
+                    Read {
+                        contents: Some(contents),
+                        verdicts,
+                    }
+                }
+                Ok(Err(why)) => Read {
+                    contents: None,
+                    verdicts: unreadable(&why, repository.terms).into_iter().collect(),
+                },
+                Err(_) => Read {
+                    contents: None,
+                    verdicts: vec![no_answer(
+                        &format!("the metadata of {}", shown(&repository.base)),
+                        seconds,
+                    )],
+                },
+            };
+            (index, read)
+        });
+    }
+    let mut all = readers.join_all().await;
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, read)| read).collect()
+}
+
+fn unreadable(why: &Unreadable, terms: Terms) -> Option<Verdict> {
+    match why {
+        Unreadable::Mirror(fault) => of_fault(fault, Role::Repository, terms),
+        Unreadable::Content { .. } => Some(Verdict::error(
+            "KS204",
+            why.to_string(),
+            "try again later, or take another mirror",
+        )),
+    }
+}
+
+/// What a repository tells of itself by its packages.
+fn judge(kit: &Kit, base: &Url, contents: &Contents) -> Vec<Verdict> {
+    let mut wrong = Vec::new();
+    let arches = &contents.packages.arches;
+    if let Some(arch) = kit.known.arch
+        && !arches.is_empty()
+        && !arches.iter().any(|name| fits(arch, name))
+    {
+        let found: Vec<&str> = arches.iter().map(String::as_str).collect();
+        wrong.push(Verdict::error(
+            "KS206",
+            format!(
+                "the packages of {} are for {}, none for {arch}",
+                shown(base),
+                found.join(", ")
+            ),
+            "take the repository of the guest's architecture",
+        ));
+    }
+    let releases = &contents.packages.releases;
+    if let Some((major, _, _)) = kit.known.expected()
+        && !releases.is_empty()
+        && !releases.contains(&major)
+    {
+        let found: Vec<String> = releases.iter().map(u32::to_string).collect();
+        wrong.push(Verdict::error(
+            "KS205",
+            format!(
+                "{} is a repository of release {}, but {} is wanted",
+                shown(base),
+                found.join(", "),
+                kit.known.name()
+            ),
+            "take the repository of the release, or name the release that is meant",
+        ));
+    }
+    wrong
+}

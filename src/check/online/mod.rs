@@ -1,0 +1,341 @@
+//! `ozr check --online`: tries every address of a kickstart and a template, and looks up the
+//! packages that they name.
+//!
+//! ```text
+//! mod         the order of things; verdicts become findings
+//! references  which addresses there are (pure)     variables  $releasever and the like
+//! probe       what is at one address               lists      mirror lists, metalinks
+//! lookup      reads repositories                   repodata   their metadata
+//! packages    what is wanted, what is missing (pure)
+//! verdict     a failed request in words            catalogue  the rules
+//! ```
+
+pub mod catalogue;
+pub mod lists;
+pub mod references;
+pub mod repodata;
+
+mod lookup;
+mod packages;
+mod probe;
+mod variables;
+mod verdict;
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::distro::{Arch, Release};
+use crate::kickstart::outline::Outline;
+use crate::language::Version;
+use crate::mirror::{Mirror, MirrorOptions, Patience, Prober, shown};
+use crate::tdl::{self, Template};
+use crate::ui::event::Reporter;
+use lookup::Repository;
+use packages::Wanted;
+use probe::{Kit, Seen};
+use references::{Place, References, Role, Target};
+use variables::{Known, Untried};
+use verdict::{Verdict, no_answer};
+
+/// How long the check may take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// For all addresses together, which are tried at once. 5 s: a mirror that has not answered
+    /// by then is not worth waiting for in an editor.
+    pub answer: Duration,
+    /// For the metadata of all repositories together, of which only what has changed is fetched.
+    /// 30 s: Fedora's 20 MB with 8 Mbit/s.
+    pub metadata: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            answer: Duration::from_secs(5),
+            metadata: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Requests for one address that may fail for reasons that pass (503, a broken connection).
+/// Three with short pauses fit into the time.
+const TRIES: u32 = 3;
+/// The pause before the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One kickstart, or a text that it includes.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// The name in findings.
+    pub name: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// What it consists of.
+    pub outline: &'a Outline,
+    /// How it came to be read: notes of each finding in it.
+    pub chain: &'a [String],
+}
+
+/// A template and its text.
+#[derive(Debug, Clone, Copy)]
+pub struct TemplateText<'a> {
+    /// What it says.
+    pub template: &'a Template,
+    /// Its name and text, as it was decoded.
+    pub source: Source<'a>,
+}
+
+/// What is to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The kickstart and what it includes.
+    pub texts: &'a [Text<'a>],
+    /// Whether everything that is included is among the texts. If not, repositories may be
+    /// named elsewhere, and names are not looked up.
+    pub complete: bool,
+    /// The template.
+    pub template: Option<TemplateText<'a>>,
+    /// The version of the kickstart language, where there is no template.
+    pub version: Option<Version>,
+    /// The release that is installed.
+    pub release: Option<Release>,
+    /// The guest's architecture, if it is known.
+    pub arch: Option<Arch>,
+    /// How mirrors are reached, and the cache.
+    pub mirror: &'a MirrorOptions,
+    /// How long it may take.
+    pub limits: Limits,
+    /// What is told of downloads.
+    pub reporter: &'a Reporter,
+}
+
+/// Tries every address and looks up every name. Findings have the ids of [`catalogue::RULES`].
+/// To be called within a runtime with several threads; names that are still being resolved when
+/// time is up are left to a thread, so shut the runtime down without waiting for those.
+///
+/// # Errors
+/// A certificate or key that cannot be read, a cache that cannot be made: nothing was tried.
+pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
+    let known = Known {
+        release: request.release,
+        version: request.version,
+        arch: request.arch,
+    };
+    let template = request
+        .template
+        .map(|template| (template.template, template.source.text));
+    let references = references::collect(request.texts, template, &known);
+    let wanted = if references.is_image {
+        Vec::new()
+    } else {
+        packages::wanted(request.texts, template)
+    };
+    let mut findings = Findings::new(request);
+    findings.untried(&references);
+    let kit = kit(request, known)?;
+    let seen = try_all(&kit, &references, request.limits.answer).await;
+    for ((_, places), seen) in references.targets.iter().zip(&seen) {
+        for place in places {
+            findings.extend(place, &seen.verdicts);
+        }
+    }
+    look_up(&kit, request, &references, &seen, &wanted, &mut findings).await;
+    Ok(findings.finish())
+}
+
+fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
+    let patience = &request.mirror.patience;
+    let options = MirrorOptions {
+        patience: Patience {
+            tries: patience.tries.min(TRIES),
+            first_pause: patience.first_pause.min(FIRST_PAUSE),
+            longest_pause: patience.longest_pause.min(LONGEST_PAUSE),
+            ..patience.clone()
+        },
+        ..request.mirror.clone()
+    };
+    Ok(Kit {
+        prober: Prober::new(&options, request.reporter.clone())?,
+        mirror: Mirror::new(options, request.reporter.clone())?,
+        known,
+    })
+}
+
+/// Tries all targets at once; the results are in their order.
+async fn try_all(kit: &Kit, references: &References, limit: Duration) -> Vec<Seen> {
+    let deadline = Instant::now() + limit;
+    let mut tries = JoinSet::new();
+    for (index, (target, _)) in references.targets.iter().enumerate() {
+        let (kit, target) = (kit.clone(), target.clone());
+        tries.spawn(async move {
+            let seen = timeout_at(deadline, kit.examine(&target)).await;
+            let seen = seen.unwrap_or_else(|_| Seen {
+                verdicts: vec![no_answer(&name(&target), limit.as_secs_f64())],
+                ..Seen::default()
+            });
+            (index, seen)
+        });
+    }
+    let mut all = tries.join_all().await;
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, seen)| seen).collect()
+}
+
+fn name(target: &Target) -> String {
+    target.urls.first().map(shown).unwrap_or_default()
+}
+
+/// Reads the repositories and compares what is wanted with what they have.
+async fn look_up(
+    kit: &Kit,
+    request: &Request<'_>,
+    references: &References,
+    seen: &[Seen],
+    wanted: &[Wanted],
+    findings: &mut Findings<'_>,
+) {
+    if wanted.is_empty() {
+        return;
+    }
+    let mut repositories: Vec<Repository> = Vec::new();
+    let mut places: Vec<Vec<Place>> = Vec::new();
+    let mut hidden: Option<(Place, String)> = references.hidden.first().cloned();
+    for ((target, at), seen) in references.targets.iter().zip(seen) {
+        let has_packages = matches!(target.role, Role::Source | Role::Repository);
+        let is_source = has_packages || target.role == Role::InstallTree;
+        // A tree that is only booted has no repository, and hides none.
+        let is_missing = seen.repositories.is_empty() && (has_packages || seen.is_unread());
+        if is_source && is_missing && hidden.is_none() {
+            let why = format!("{} could not be read", name(target));
+            hidden = at.first().map(|place| (place.clone(), why));
+        }
+        for base in &seen.repositories {
+            match repositories.iter().position(|known| known.base == *base) {
+                Some(index) => places[index].extend(at.iter().cloned()),
+                None => {
+                    repositories.push(Repository {
+                        base: base.clone(),
+                        terms: target.terms,
+                    });
+                    places.push(at.clone());
+                }
+            }
+        }
+    }
+    let limit = request.limits.metadata;
+    let deadline = Instant::now() + limit;
+    let reads = lookup::read_all(kit, &repositories, wanted, deadline, limit.as_secs_f64()).await;
+    let mut contents = Vec::new();
+    for ((read, places), repository) in reads.into_iter().zip(&places).zip(&repositories) {
+        for place in places {
+            findings.extend(place, &read.verdicts);
+        }
+        match read.contents {
+            Some(read) => contents.push(read),
+            None if hidden.is_none() => {
+                let why = format!("{} could not be read", shown(&repository.base));
+                hidden = places.first().map(|place| (place.clone(), why));
+            }
+            None => {}
+        }
+    }
+    let first = &wanted[0].place;
+    if !request.complete && hidden.is_none() {
+        let why = "an included text that was not read may name more repositories";
+        hidden = Some((first.clone(), why.to_string()));
+    }
+    if contents.is_empty() && hidden.is_none() {
+        hidden = Some((first.clone(), "no repository is named".to_string()));
+    }
+    match hidden {
+        Some((place, why)) => {
+            let message = format!("packages and groups were not looked up: {why}");
+            let verdict = Verdict::of(Severity::Note, "KS212", message, "");
+            findings.extend(&place, &[verdict]);
+        }
+        None => {
+            for (place, verdict) in packages::missing(wanted, &contents) {
+                findings.extend(&place, &[verdict]);
+            }
+        }
+    }
+}
+
+/// Verdicts with their places.
+struct Findings<'a> {
+    /// Names and texts without secrets: findings quote them.
+    texts: Vec<(&'a str, String, &'a [String])>,
+    all: Vec<(usize, Diagnostic)>,
+}
+
+impl<'a> Findings<'a> {
+    fn new(request: &Request<'a>) -> Findings<'a> {
+        let mut texts: Vec<(&str, String, &[String])> = request
+            .texts
+            .iter()
+            .map(|text| (text.name, tdl::mask(text.text), text.chain))
+            .collect();
+        if let Some(template) = &request.template {
+            let source = template.source;
+            texts.push((source.name, tdl::mask(source.text), &[]));
+        }
+        Findings {
+            texts,
+            all: Vec::new(),
+        }
+    }
+
+    fn untried(&mut self, references: &References) {
+        for (place, why) in &references.untried {
+            let verdict = match why {
+                Untried::GuestOnly => continue,
+                Untried::Unknown(why) => Verdict::of(
+                    Severity::Note,
+                    "KS214",
+                    format!("this address was not tried: {why}"),
+                    "",
+                ),
+                Untried::Wrong(why) => Verdict::error(
+                    "KS201",
+                    format!("this is no address: {why}"),
+                    "write it whole, such as `https://host/path/`",
+                ),
+            };
+            self.extend(place, &[verdict]);
+        }
+    }
+
+    fn extend(&mut self, place: &Place, verdicts: &[Verdict]) {
+        let Some((name, text, chain)) = self.texts.get(place.text) else {
+            return;
+        };
+        let source = Source { name, text };
+        for verdict in verdicts {
+            let mut finding = Diagnostic::of(
+                verdict.severity,
+                source,
+                place.span.clone(),
+                verdict.message.clone(),
+            )
+            .id(verdict.id);
+            finding.help.clone_from(&verdict.help);
+            finding.notes = chain.to_vec();
+            // One address can be a tree and a repository, with the same to say of both.
+            if !self.all.iter().any(|(_, known)| *known == finding) {
+                self.all.push((place.text, finding));
+            }
+        }
+    }
+
+    /// In the order of the texts.
+    fn finish(mut self) -> Vec<Diagnostic> {
+        self.all
+            .sort_by_key(|(text, finding)| (*text, finding.line, finding.column, finding.id));
+        self.all.into_iter().map(|(_, finding)| finding).collect()
+    }
+}

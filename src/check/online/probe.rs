@@ -1,0 +1,554 @@
+//! Tries what a kickstart or template points at: is it there, and is it what it must be?
+
+use url::Url;
+
+use super::lists;
+use super::references::{Role, Target, Terms, Via};
+use super::variables::{Known, resolve};
+use super::verdict::{Verdict, of_fault};
+use crate::distro::TreeLayout;
+use crate::mirror::{Answer, Fault, Mirror, Prober, REPOMD, TreeInfo, join, shown};
+
+/// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
+/// three that cannot be used say that the list is for another release.
+const MIRRORS_TRIED: usize = 3;
+
+/// Where trees of most releases keep their installer, for a tree that does not say and a release
+/// that is not known.
+const USUAL: TreeLayout = TreeLayout {
+    kernel: "images/pxeboot/vmlinuz",
+    initrd: "images/pxeboot/initrd.img",
+    stage2: &["images/install.img", "LiveOS/squashfs.img"],
+};
+
+/// What it takes to try addresses; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Kit {
+    /// Asks.
+    pub prober: Prober,
+    /// Fetches what is read.
+    pub mirror: Mirror,
+    /// What is known of the guest.
+    pub known: Known,
+}
+
+/// What was seen at an address.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What is wrong with it.
+    pub verdicts: Vec<Verdict>,
+    /// The repositories that are there.
+    pub repositories: Vec<Url>,
+}
+
+impl Seen {
+    fn with(verdict: Verdict) -> Seen {
+        Seen {
+            verdicts: vec![verdict],
+            ..Seen::default()
+        }
+    }
+
+    /// Whether it could not be looked at.
+    pub fn is_unread(&self) -> bool {
+        self.has_error() || self.verdicts.iter().any(|verdict| verdict.id == "KS209")
+    }
+
+    /// Whether something in it stops the install.
+    pub fn has_error(&self) -> bool {
+        self.verdicts.iter().any(Verdict::is_error)
+    }
+}
+
+impl Kit {
+    /// Tries a target.
+    pub async fn examine(&self, target: &Target) -> Seen {
+        match target.via {
+            Via::Direct => {
+                self.first_good(target.role, target.terms, &target.urls)
+                    .await
+            }
+            Via::MirrorList | Via::MetaLink => self.list(target).await,
+        }
+    }
+
+    /// The first address that is right, or what is wrong with the first of all.
+    async fn first_good(&self, role: Role, terms: Terms, urls: &[Url]) -> Seen {
+        let mut first = None;
+        for url in urls {
+            let seen = self.at(role, terms, url).await;
+            if !seen.has_error() {
+                return seen;
+            }
+            first.get_or_insert(seen);
+        }
+        first.unwrap_or_default()
+    }
+
+    async fn list(&self, target: &Target) -> Seen {
+        let mut last = Seen::default();
+        for url in &target.urls {
+            last = match self.listed(target, url).await {
+                Ok(seen) => seen,
+                Err(fault) => Seen {
+                    verdicts: of_fault(&fault, target.role, target.terms)
+                        .into_iter()
+                        .collect(),
+                    ..Seen::default()
+                },
+            };
+            if !last.has_error() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Tries mirrors of one list.
+    async fn listed(&self, target: &Target, url: &Url) -> Result<Seen, Fault> {
+        let bytes = self.prober.fetch(url, lists::MAX_BYTES).await?;
+        let text = String::from_utf8_lossy(&bytes);
+        let (what, listed) = match target.via {
+            Via::MetaLink => ("metalink", lists::metalink(&text)),
+            _ => ("mirror list", lists::mirror_list(&text)),
+        };
+        let place = shown(url);
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(why) => {
+                return Ok(Seen::with(Verdict::error(
+                    "KS213",
+                    format!("the {what} {place} names no mirror: {why}"),
+                    "check the release, repository and architecture in the address",
+                )));
+            }
+        };
+        let usable: Vec<Url> = listed
+            .iter()
+            .filter_map(|mirror| resolve(mirror, &self.known, false).ok()?.into_iter().next())
+            .collect();
+        let mut why = "none of them has an http or https address".to_string();
+        for mirror in usable.iter().take(MIRRORS_TRIED) {
+            let mut seen = self.at(target.role, target.terms, mirror).await;
+            let error = seen.verdicts.iter().find(|verdict| verdict.is_error());
+            match error {
+                // Where one mirror has moved to is for the list's keeper.
+                None => {
+                    seen.verdicts.retain(|verdict| verdict.id != "KS208");
+                    return Ok(seen);
+                }
+                Some(verdict) if matches!(verdict.id, "KS205" | "KS206") => return Ok(seen),
+                Some(verdict) => why.clone_from(&verdict.message),
+            }
+        }
+        let tried = usable.len().min(MIRRORS_TRIED);
+        let message = format!(
+            "of {} mirrors in the {what} {place}, {tried} were tried and none can be used: {why}",
+            listed.len()
+        );
+        let help = "check the release, repository and architecture in the address";
+        Ok(Seen::with(if tried == listed.len() {
+            Verdict::error("KS213", message, help)
+        } else {
+            Verdict::warning("KS213", message, help)
+        }))
+    }
+
+    async fn at(&self, role: Role, terms: Terms, url: &Url) -> Seen {
+        let seen = match role {
+            Role::InstallTree => self.tree(url, terms, true).await,
+            Role::Source => self.tree(url, terms, false).await,
+            Role::Repository => self.repository(url, terms).await,
+            Role::OsTree => self.ostree(url, terms).await,
+            Role::File(_) => self.file(url, terms).await,
+        };
+        seen.unwrap_or_else(|fault| Seen {
+            verdicts: of_fault(&fault, role, terms).into_iter().collect(),
+            ..Seen::default()
+        })
+    }
+
+    async fn file(&self, url: &Url, terms: Terms) -> Result<Seen, Fault> {
+        let answer = self.prober.ask(url).await?;
+        let mut seen = Seen::default();
+        seen.verdicts.extend(moved(url, "", &answer, terms));
+        Ok(seen)
+    }
+
+    async fn ostree(&self, base: &Url, terms: Terms) -> Result<Seen, Fault> {
+        match self.first_of(base, &["config", "summary"]).await? {
+            Found::Yes(name, answer) => {
+                let mut seen = Seen::default();
+                seen.verdicts.extend(moved(base, name, &answer, terms));
+                Ok(seen)
+            }
+            Found::No(hidden) => {
+                self.nothing(base, hidden, || {
+                    Verdict::error(
+                        "KS204",
+                        format!(
+                            "{} is no OSTree repository: it has no `config`",
+                            shown(base)
+                        ),
+                        "the address must be the directory in which `config` lies",
+                    )
+                })
+                .await
+            }
+        }
+    }
+
+    async fn repository(&self, base: &Url, terms: Terms) -> Result<Seen, Fault> {
+        match self.first_of(base, &[REPOMD]).await? {
+            Found::Yes(name, answer) => {
+                let mut seen = Seen::default();
+                seen.verdicts.extend(moved(base, name, &answer, terms));
+                let base = effective(base, name, &answer);
+                self.mirror.repomd(&base).await?;
+                seen.repositories.push(base);
+                Ok(seen)
+            }
+            Found::No(hidden) => self.nothing(base, hidden, || {
+                Verdict::error(
+                    "KS204",
+                    format!("{} is no repository: it has no `{REPOMD}`", shown(base)),
+                    "the address must be the directory in which `repodata` lies, such as `…/AppStream/x86_64/os/`",
+                )
+            })
+            .await,
+        }
+    }
+
+    /// A tree; with `boots` one that has an installer, else one that has packages.
+    async fn tree(&self, base: &Url, terms: Terms, boots: bool) -> Result<Seen, Fault> {
+        let (name, answer) = match self.first_of(base, &[".treeinfo", "treeinfo"]).await? {
+            Found::Yes(name, answer) => (name, answer),
+            Found::No(hidden) => return self.bare_tree(base, hidden, boots).await,
+        };
+        let mut seen = Seen::default();
+        seen.verdicts.extend(moved(base, name, &answer, terms));
+        let base = effective(base, name, &answer);
+        let Some(info) = self.mirror.describe(&base).await? else {
+            return self.bare_tree(&base, None, boots).await;
+        };
+        let wrong = self.mismatches(&base, &info);
+        seen.verdicts.extend(wrong);
+        if seen.has_error() {
+            return Ok(seen);
+        }
+        if boots {
+            let missing = self.missing_image(&base, Some(&info)).await?;
+            seen.verdicts
+                .extend(missing.map(|path| no_installer(&base, &path)));
+        }
+        seen.repositories = self.repositories(&base, &info).await?;
+        if seen.repositories.is_empty() && !boots {
+            seen.verdicts.push(Verdict::error(
+                "KS204",
+                format!("the tree {} has no repository of packages", shown(&base)),
+                "it is for booting only: name the repositories with `url` and `repo`",
+            ));
+        }
+        Ok(seen)
+    }
+
+    /// A tree that says nothing of itself.
+    async fn bare_tree(
+        &self,
+        base: &Url,
+        hidden: Option<Fault>,
+        boots: bool,
+    ) -> Result<Seen, Fault> {
+        let repodata = self.is_there(base, REPOMD).await?;
+        let missing = self.missing_image(base, None).await?;
+        if boots && missing.is_some() || missing.is_some() && !repodata {
+            let have = if boots {
+                "`.treeinfo` nor `images/pxeboot`"
+            } else {
+                "`.treeinfo`, `images/pxeboot` nor `repodata`"
+            };
+            return self
+                .nothing(base, hidden, || {
+                    Verdict::error(
+                        "KS203",
+                        format!(
+                            "{} is no install tree: it has neither {have}",
+                            shown(base)
+                        ),
+                        "the address must be the directory in which `images` lies, such as `…/BaseOS/x86_64/os/`",
+                    )
+                })
+                .await;
+        }
+        Ok(Seen {
+            verdicts: Vec::new(),
+            repositories: repodata.then(|| base.clone()).into_iter().collect(),
+        })
+    }
+
+    /// What to say of a directory in which nothing was found: perhaps there is none.
+    async fn nothing(
+        &self,
+        base: &Url,
+        hidden: Option<Fault>,
+        verdict: impl FnOnce() -> Verdict,
+    ) -> Result<Seen, Fault> {
+        match self.prober.ask(&with_slash(base)).await {
+            Err(fault @ Fault::NotFound { .. }) => Err(fault),
+            // The whole place is forbidden.
+            Err(Fault::Forbidden { .. }) if hidden.is_some() => {
+                Err(hidden.unwrap_or(Fault::NotFound { url: shown(base) }))
+            }
+            _ => Ok(Seen::with(verdict())),
+        }
+    }
+
+    /// What in a tree is for something else.
+    fn mismatches(&self, base: &Url, info: &TreeInfo) -> Vec<Verdict> {
+        let mut wrong = Vec::new();
+        let place = shown(base);
+        if let Some(arch) = self.known.arch
+            && !info.is_for(arch)
+        {
+            let found = info.arch.as_deref().unwrap_or("something else");
+            wrong.push(Verdict::error(
+                "KS206",
+                format!("{place} is a tree for {found}, not for {arch}"),
+                "take the tree of the guest's architecture",
+            ));
+        }
+        let (Some((major, minor, fedora)), Some(version)) = (self.known.expected(), &info.version)
+        else {
+            return wrong;
+        };
+        // `Rawhide`, `eln`: nothing to compare.
+        let Some((found, found_minor)) = numbers(version) else {
+            return wrong;
+        };
+        let family = info.family.as_deref().unwrap_or_default();
+        let is_other_family = !family.is_empty() && family.contains("Fedora") != fedora;
+        let named = format!("{family} {version}");
+        let named = named.trim();
+        if found != major || is_other_family {
+            wrong.push(Verdict::error(
+                "KS205",
+                format!(
+                    "{place} is a tree of {named}, but {} is wanted",
+                    self.known.name()
+                ),
+                "take the tree of the release, or name the release that is meant",
+            ));
+        } else if let (Some(minor), Some(other)) = (minor, found_minor)
+            && minor != other
+        {
+            wrong.push(Verdict::warning(
+                "KS205",
+                format!(
+                    "{place} is a tree of {named}, and {} is named",
+                    self.known.name()
+                ),
+                "trees of a major release move on to the next minor one: name the release without it, or take its own tree",
+            ));
+        }
+        wrong
+    }
+
+    /// The first of the installer's files that is not in the tree.
+    async fn missing_image(
+        &self,
+        base: &Url,
+        info: Option<&TreeInfo>,
+    ) -> Result<Option<String>, Fault> {
+        let layout = match (self.known.release, self.known.arch) {
+            (Some(release), Some(arch)) => release.tree_layout(arch),
+            _ => USUAL,
+        };
+        let named = |path: Option<&String>, usual: &str| {
+            path.map_or_else(|| usual.to_string(), Clone::clone)
+        };
+        let kernel = named(info.and_then(|info| info.kernel.as_ref()), layout.kernel);
+        let initrd = named(info.and_then(|info| info.initrd.as_ref()), layout.initrd);
+        let stage2: Vec<&str> = match info.and_then(|info| info.stage2.as_deref()) {
+            Some(path) => vec![path],
+            None => layout.stage2.to_vec(),
+        };
+        let (has_kernel, has_initrd, has_stage2) = tokio::try_join!(
+            self.is_there(base, &kernel),
+            self.is_there(base, &initrd),
+            async {
+                for path in &stage2 {
+                    if self.is_there(base, path).await? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        )?;
+        Ok(if !has_kernel {
+            Some(kernel)
+        } else if !has_initrd {
+            Some(initrd)
+        } else if !has_stage2 {
+            stage2.first().map(|path| (*path).to_string())
+        } else {
+            None
+        })
+    }
+
+    /// The repositories that a tree has: those of its variants that are there, as anaconda takes
+    /// them, or the tree itself.
+    async fn repositories(&self, base: &Url, info: &TreeInfo) -> Result<Vec<Url>, Fault> {
+        let mut named: Vec<Url> = info
+            .repositories
+            .iter()
+            .filter_map(|path| beside(base, path))
+            .collect();
+        if named.is_empty() {
+            named.push(base.clone());
+        }
+        let mut there = Vec::new();
+        for repository in named {
+            if self.is_there(&repository, REPOMD).await? && !there.contains(&repository) {
+                there.push(repository);
+            }
+        }
+        Ok(there)
+    }
+
+    async fn is_there(&self, base: &Url, path: &str) -> Result<bool, Fault> {
+        match self.prober.ask(&join(base, path)).await {
+            Ok(_) => Ok(true),
+            Err(Fault::NotFound { .. } | Fault::Forbidden { .. }) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The first of several files that is there.
+    async fn first_of<'n>(&self, base: &Url, names: &[&'n str]) -> Result<Found<'n>, Fault> {
+        let mut hidden = None;
+        for name in names {
+            match self.prober.ask(&join(base, name)).await {
+                Ok(answer) => return Ok(Found::Yes(name, Box::new(answer))),
+                Err(Fault::NotFound { .. }) => {}
+                // Some servers forbid all names that begin with a dot.
+                Err(fault @ Fault::Forbidden { .. }) => hidden = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(Found::No(hidden))
+    }
+}
+
+enum Found<'n> {
+    Yes(&'n str, Box<Answer>),
+    /// None; the refusal, where the server did not say whether there is one.
+    No(Option<Fault>),
+}
+
+fn no_installer(base: &Url, path: &str) -> Verdict {
+    Verdict::error(
+        "KS203",
+        format!(
+            "the tree {} cannot be booted: it has no `{path}`",
+            shown(base)
+        ),
+        "trees such as AppStream have packages but no installer: take the one with `images/pxeboot`, such as `…/BaseOS/x86_64/os/`",
+    )
+}
+
+/// What to say of an address that redirects: nothing if the server may send elsewhere next time.
+fn moved(base: &Url, name: &str, answer: &Answer, terms: Terms) -> Option<Verdict> {
+    let asked_scheme = base.scheme();
+    if terms.ours && answer.url.scheme() != asked_scheme {
+        return Some(Verdict::error(
+            "KS208",
+            format!(
+                "{} redirects to another scheme, {}, where ozr does not follow",
+                shown(base),
+                shown(&without(&answer.url, name))
+            ),
+            "write the second address if you trust it",
+        ));
+    }
+    let to = without(answer.moved.as_ref()?, name);
+    (shown(&to) != shown(base) && shown(&to) != shown(&with_slash(base))).then(|| {
+        Verdict::warning(
+            "KS208",
+            format!("{} has moved for good to {}", shown(base), shown(&to)),
+            "write the new address: the old one may end any day",
+        )
+    })
+}
+
+/// The base where files can be fetched: the one that was asked, or where it redirects if that
+/// is another scheme.
+fn effective(base: &Url, name: &str, answer: &Answer) -> Url {
+    if answer.url.scheme() == base.scheme() {
+        base.clone()
+    } else {
+        without(&answer.url, name)
+    }
+}
+
+/// The base of an address that ends with `name`.
+fn without(url: &Url, name: &str) -> Url {
+    let mut base = url.clone();
+    if let Some(path) = url.path().strip_suffix(name)
+        && !name.is_empty()
+    {
+        base.set_path(path);
+    }
+    base
+}
+
+fn with_slash(base: &Url) -> Url {
+    let mut url = base.clone();
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", base.path()));
+    }
+    url
+}
+
+/// A place given relative to a tree, perhaps beside it, on the same server.
+fn beside(base: &Url, path: &str) -> Option<Url> {
+    let url = with_slash(base).join(&format!("{path}/")).ok()?;
+    (url.origin() == base.origin() && url.scheme() == base.scheme()).then_some(url)
+}
+
+/// Major and minor number of a version.
+fn numbers(version: &str) -> Option<(u32, Option<u32>)> {
+    let mut parts = version.split(['.', '-', ' ']);
+    let major = parts.next()?.parse().ok()?;
+    Some((major, parts.next().and_then(|minor| minor.parse().ok())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_beside_a_tree() {
+        let base = Url::parse("http://u:p@m/9/BaseOS/x86_64/os").unwrap();
+        for (path, expected) in [
+            (".", Some("http://u:p@m/9/BaseOS/x86_64/os/")),
+            (
+                "../../../AppStream/x86_64/os",
+                Some("http://u:p@m/9/AppStream/x86_64/os/"),
+            ),
+            ("Server", Some("http://u:p@m/9/BaseOS/x86_64/os/Server/")),
+            ("//other/x", None),
+        ] {
+            let found = beside(&base, path).map(String::from);
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn versions_that_can_be_compared() {
+        assert_eq!(numbers("9.4"), Some((9, Some(4))));
+        assert_eq!(numbers("43"), Some((43, None)));
+        assert_eq!(numbers("8-stream"), Some((8, None)));
+        assert_eq!(numbers("Rawhide"), None);
+        assert_eq!(numbers(""), None);
+    }
+}

@@ -1,0 +1,315 @@
+//! `primary.xml`: every package of a repository, read as a stream.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::BufRead;
+
+use glob::{MatchOptions, Pattern};
+use quick_xml::events::{BytesStart, Event};
+
+use super::xml::{attribute, gather, reader};
+
+/// Most packages that are taken; Fedora has 75,000.
+const MAX_PACKAGES: usize = 2_000_000;
+
+/// What is looked for in lists of packages.
+#[derive(Debug, Default)]
+pub struct Query {
+    exact: HashSet<String>,
+    patterns: Vec<(String, Pattern)>,
+}
+
+/// What a list of packages says.
+#[derive(Debug, Default)]
+pub struct Packages {
+    /// Every name once, in order.
+    pub names: BTreeSet<String>,
+    /// What was looked for and is there.
+    pub found: HashSet<String>,
+    /// The architectures of the packages, `noarch` and `src` left out.
+    pub arches: BTreeSet<String>,
+    /// The major versions of the release packages (what provides `system-release`).
+    pub releases: BTreeSet<u32>,
+    /// How many packages there are.
+    pub count: usize,
+}
+
+impl Query {
+    /// A query for what stands in kickstarts: names, `name.arch`, with version and release in
+    /// dnf's forms, globs, and what packages provide.
+    pub fn new<'a>(specs: impl IntoIterator<Item = &'a str>) -> Query {
+        let mut query = Query::default();
+        for spec in specs {
+            match spec
+                .contains(['*', '?', '['])
+                .then(|| pattern(spec))
+                .flatten()
+            {
+                Some(pattern) => query.patterns.push((spec.to_string(), pattern)),
+                None => {
+                    query.exact.insert(spec.to_string());
+                }
+            }
+        }
+        query
+    }
+
+    /// Notes which of the specs mean a thing of this name.
+    fn note(&self, name: &str, found: &mut HashSet<String>) {
+        if self.exact.contains(name) && !found.contains(name) {
+            found.insert(name.to_string());
+        }
+        for (spec, pattern) in &self.patterns {
+            if !found.contains(spec) && pattern.matches_with(name, MATCH) {
+                found.insert(spec.clone());
+            }
+        }
+    }
+
+    /// Whether any spec goes on where `name` ends, as `name.arch` does.
+    fn goes_on(&self, name: &str) -> bool {
+        !self.patterns.is_empty()
+            || self
+                .exact
+                .iter()
+                .any(|spec| spec.len() > name.len() && spec.starts_with(name))
+    }
+}
+
+/// fnmatch(3) as dnf uses it: nothing is special about `/` and leading dots.
+const MATCH: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: false,
+};
+
+/// `**` means to fnmatch what `*` means, and to the library something else.
+fn pattern(spec: &str) -> Option<Pattern> {
+    let mut single = spec.to_string();
+    while single.contains("**") {
+        single = single.replace("**", "*");
+    }
+    Pattern::new(&single).ok()
+}
+
+#[derive(Default)]
+struct Package {
+    name: String,
+    arch: String,
+    epoch: String,
+    version: String,
+    release: String,
+    is_release: bool,
+}
+
+impl Package {
+    /// The forms in which dnf takes a package (hawkey's NEVRA, NA, N, NEV, NEVR and the same
+    /// with an architecture).
+    fn forms(&self) -> [String; 8] {
+        let Package {
+            name,
+            arch,
+            epoch,
+            version,
+            release,
+            ..
+        } = self;
+        [
+            format!("{name}.{arch}"),
+            format!("{name}-{version}"),
+            format!("{name}-{version}.{arch}"),
+            format!("{name}-{version}-{release}"),
+            format!("{name}-{version}-{release}.{arch}"),
+            format!("{name}-{epoch}:{version}"),
+            format!("{name}-{epoch}:{version}-{release}"),
+            format!("{name}-{epoch}:{version}-{release}.{arch}"),
+        ]
+    }
+}
+
+/// Reads a list of packages.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
+    let mut reader = reader(input);
+    let mut buffer = Vec::new();
+    let mut packages = Packages::default();
+    let mut package: Option<Package> = None;
+    let mut text = String::new();
+    let mut is_whole = false;
+    let mut provides = false;
+    // Depth below <package>: `name` and `arch` count only directly in it.
+    let mut depth = 0_usize;
+    loop {
+        buffer.clear();
+        let event = reader
+            .read_event_into(&mut buffer)
+            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        match &event {
+            Event::Start(tag) => {
+                let name = tag.local_name();
+                let name = name.as_ref();
+                match &mut package {
+                    None if name == "package" => {
+                        package = Some(Package::default());
+                        depth = 0;
+                    }
+                    None => {}
+                    Some(package) => {
+                        depth += 1;
+                        match name {
+                            "name" | "arch" if depth == 1 => text.clear(),
+                            "version" if depth == 1 => version(package, tag),
+                            "provides" => provides = true,
+                            "entry" if provides => {
+                                provide(tag, query, package, &mut packages.found);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            Event::End(tag) => {
+                let name = tag.local_name();
+                let Some(current) = &mut package else {
+                    is_whole |= name.as_ref() == "metadata";
+                    continue;
+                };
+                match name.as_ref() {
+                    "name" if depth == 1 => current.name = text.trim().to_string(),
+                    "arch" if depth == 1 => current.arch = text.trim().to_string(),
+                    "provides" => provides = false,
+                    "package" if depth == 0 => {
+                        if let Some(package) = package.take() {
+                            take(package, query, &mut packages);
+                        }
+                        if packages.count > MAX_PACKAGES {
+                            return Err(format!("it lists more than {MAX_PACKAGES} packages"));
+                        }
+                    }
+                    _ => {}
+                }
+                depth = depth.saturating_sub(1);
+            }
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof if !is_whole => return Err("it does not end with </metadata>".to_string()),
+            Event::Eof => return Ok(packages),
+            other if depth == 1 => gather(&mut text, other),
+            _ => {}
+        }
+    }
+}
+
+fn version(package: &mut Package, tag: &BytesStart<'_>) {
+    let of = |name| attribute(tag, name).unwrap_or_default();
+    package.epoch = of("epoch");
+    package.version = of("ver");
+    package.release = of("rel");
+}
+
+fn provide(
+    tag: &BytesStart<'_>,
+    query: &Query,
+    package: &mut Package,
+    found: &mut HashSet<String>,
+) {
+    // The name stands first in what createrepo_c writes, and holds no references.
+    let Some(name) = tag.attributes().flatten().find(|a| a.key.0 == "name") else {
+        return;
+    };
+    package.is_release |= *name.value == *"system-release";
+    query.note(&name.value, found);
+}
+
+fn take(package: Package, query: &Query, packages: &mut Packages) {
+    packages.count += 1;
+    if matches!(package.arch.as_str(), "src" | "nosrc") {
+        return;
+    }
+    query.note(&package.name, &mut packages.found);
+    if query.goes_on(&package.name) {
+        for form in package.forms() {
+            query.note(&form, &mut packages.found);
+        }
+    }
+    if package.is_release {
+        let major = package.version.split('.').next().unwrap_or_default();
+        packages.releases.extend(major.parse::<u32>());
+    }
+    if package.arch != "noarch" && !packages.arches.contains(&package.arch) {
+        packages.arches.insert(package.arch);
+    }
+    packages.names.insert(package.name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="3">
+<package type="rpm"><name>bash</name><arch>x86_64</arch><version epoch="0" ver="5.1.8" rel="9.el9"/>
+ <summary>name</summary><format><rpm:license>GPL</rpm:license>
+ <rpm:provides><rpm:entry name="/bin/sh"/><rpm:entry name="bash(x86-64)" flags="EQ" epoch="0" ver="5"/></rpm:provides>
+ <rpm:requires><rpm:entry name="glibc"/></rpm:requires><file>/bin/bash</file></format></package>
+<package type="rpm"><name>rocky-release</name><arch>noarch</arch><version epoch="0" ver="9.4" rel="1"/>
+ <format><rpm:provides><rpm:entry name="system-release"/></rpm:provides></format></package>
+<package type="rpm"><name>bash-src</name><arch>src</arch><version epoch="0" ver="5" rel="1"/></package>
+</metadata>"#;
+
+    #[test]
+    fn finds_what_dnf_would() {
+        let there = [
+            "bash",
+            "bash.x86_64",
+            "bash-5.1.8",
+            "bash-5.1.8-9.el9",
+            "bash-5.1.8-9.el9.x86_64",
+            "bash-0:5.1.8-9.el9.x86_64",
+            "ba*",
+            "b?sh",
+            "[a-c]a**",
+            "*.x86_64",
+            "bash(x86-64)",
+            "system-release",
+        ];
+        let absent = [
+            "Bash",
+            "bash.aarch64",
+            "bash-5.1.9",
+            "glibc",
+            "bash-src",
+            "z*",
+            "[",
+            "name",
+        ];
+        let query = Query::new(there.into_iter().chain(absent));
+        let packages = parse(TEXT.as_bytes(), &query).unwrap();
+        for spec in there {
+            assert!(packages.found.contains(spec), "{spec}");
+        }
+        for spec in absent {
+            assert!(!packages.found.contains(spec), "{spec}");
+        }
+        assert_eq!(packages.count, 3);
+        assert_eq!(
+            packages
+                .names
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+            ["bash", "rocky-release"]
+        );
+        assert_eq!(packages.arches.iter().collect::<Vec<_>>(), ["x86_64"]);
+        assert_eq!(packages.releases.iter().collect::<Vec<_>>(), [&9]);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "<html></html>", &TEXT[..400], "<metadata><package>"] {
+            assert!(parse(text.as_bytes(), &Query::default()).is_err(), "{text}");
+        }
+        let empty = parse(&b"<metadata packages='0'/>"[..], &Query::default()).unwrap();
+        assert_eq!(empty.count, 0);
+    }
+}

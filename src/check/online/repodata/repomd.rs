@@ -1,0 +1,185 @@
+//! `repodata/repomd.xml`: which metadata a repository has, where, and with which checksums
+//! (written by createrepo_c; read by yum and dnf through librepo).
+
+use quick_xml::events::Event;
+use url::Url;
+
+use super::xml::{attribute, gather, reader};
+use crate::mirror::join;
+use crate::mirror::treeinfo::Checksum;
+
+/// Most entries that are taken; repositories of every kind of metadata have about 25.
+const MAX_ENTRIES: usize = 200;
+
+/// What a repository has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RepoMd {
+    entries: Vec<Entry>,
+}
+
+/// One file of metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// `primary`, `group_gz` and so on.
+    pub kind: String,
+    /// Its place, relative to the repository.
+    pub href: String,
+    /// Another base for it (`xml:base`), which almost no repository has.
+    pub base: Option<String>,
+    /// The digest of the file as it is served.
+    pub checksum: Option<Checksum>,
+    /// Bytes of the file when it is unpacked.
+    pub open_size: Option<u64>,
+}
+
+impl RepoMd {
+    /// The list of packages.
+    pub fn primary(&self) -> Option<&Entry> {
+        self.of("primary")
+    }
+
+    /// The list of groups, packed if there is a choice.
+    pub fn groups(&self) -> Option<&Entry> {
+        ["group_zst", "group_xz", "group_gz", "group"]
+            .into_iter()
+            .find_map(|kind| self.of(kind))
+    }
+
+    /// Whether the repository has modules, whose names may stand where groups do (EL 8, 9).
+    pub fn has_modules(&self) -> bool {
+        self.of("modules").is_some()
+    }
+
+    fn of(&self, kind: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.kind == kind)
+    }
+}
+
+impl Entry {
+    /// The address of the file in the repository at `base`.
+    pub fn url(&self, base: &Url) -> Url {
+        let given = self.base.as_deref().and_then(|base| Url::parse(base).ok());
+        join(given.as_ref().unwrap_or(base), &self.href)
+    }
+}
+
+/// Reads a `repomd.xml`.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
+    let mut reader = reader(text);
+    let mut buffer = Vec::new();
+    let mut repomd = RepoMd::default();
+    let mut entry: Option<Entry> = None;
+    let mut is_whole = false;
+    let mut algorithm = String::new();
+    let mut text = String::new();
+    loop {
+        buffer.clear();
+        let event = reader
+            .read_event_into(&mut buffer)
+            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        match &event {
+            Event::Start(tag) => {
+                text.clear();
+                match tag.local_name().as_ref() {
+                    "data" => {
+                        entry = attribute(tag, "type").map(|kind| Entry {
+                            kind,
+                            ..Entry::default()
+                        });
+                    }
+                    "location" => {
+                        if let Some(entry) = &mut entry {
+                            entry.href = attribute(tag, "href").unwrap_or_default();
+                            entry.base = attribute(tag, "xml:base");
+                        }
+                    }
+                    "checksum" => {
+                        algorithm = attribute(tag, "type").unwrap_or_default();
+                    }
+                    _ => {}
+                }
+            }
+            Event::End(tag) => match (tag.local_name().as_ref(), &mut entry) {
+                ("checksum", Some(entry)) => {
+                    entry.checksum = Some(Checksum {
+                        algorithm: algorithm.to_ascii_lowercase(),
+                        hex: text.trim().to_ascii_lowercase(),
+                    });
+                }
+                ("repomd", _) => is_whole = true,
+                ("open-size", Some(entry)) => entry.open_size = text.trim().parse().ok(),
+                ("data", _) => {
+                    let done = entry.take().filter(|entry| !entry.href.is_empty());
+                    repomd.entries.extend(done);
+                }
+                _ => {}
+            },
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof if !is_whole => return Err("it does not end with </repomd>".to_string()),
+            Event::Eof => return Ok(repomd),
+            other => gather(&mut text, other),
+        }
+        if repomd.entries.len() > MAX_ENTRIES {
+            return Err(format!("it lists more than {MAX_ENTRIES} files"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_createrepo_c_writes() {
+        let text = r#"<?xml version="1.0" encoding="UTF-8"?>
+<repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">
+  <revision>1714000000</revision>
+  <data type="primary">
+    <checksum type="sha256">AB</checksum>
+    <open-checksum type="sha256">cd</open-checksum>
+    <location href="repodata/ab-primary.xml.zst"/>
+    <size>10</size>
+    <open-size>100</open-size>
+  </data>
+  <data type="group"><checksum type="sha">ef</checksum><location href="repodata/comps.xml"/></data>
+  <data type="group_gz"><location xml:base="http://other/r" href="repodata/comps.xml.gz"/></data>
+  <data type="modules"><location href="repodata/m.yaml.gz"/></data>
+</repomd>"#;
+        let repomd = parse(text.as_bytes()).unwrap();
+        let primary = repomd.primary().unwrap();
+        assert_eq!(
+            primary.checksum.as_ref().unwrap().to_string(),
+            "sha256:ab",
+            "the checksum of the packed file, not of the unpacked one"
+        );
+        assert_eq!(primary.open_size, Some(100));
+        let base = Url::parse("http://m/r/").unwrap();
+        assert_eq!(
+            primary.url(&base).as_str(),
+            "http://m/r/repodata/ab-primary.xml.zst"
+        );
+        let groups = repomd.groups().unwrap();
+        assert_eq!(groups.kind, "group_gz");
+        assert_eq!(
+            groups.url(&base).as_str(),
+            "http://other/r/repodata/comps.xml.gz"
+        );
+        assert!(repomd.has_modules());
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "<html></html>", "<repomd><data", "<repomd>", "<a></b>"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let many = format!(
+            "<repomd>{}</repomd>",
+            "<data type='x'><location href='y'/></data>".repeat(MAX_ENTRIES + 1)
+        );
+        assert!(parse(many.as_bytes()).unwrap_err().contains("more than"));
+        assert_eq!(parse(b"<repomd/>").unwrap().primary(), None);
+    }
+}
