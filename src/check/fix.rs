@@ -44,26 +44,6 @@ fn overlap(one: &Edit, other: &Edit) -> bool {
         || (other.span.start > one.span.start && other.span.end < one.span.end)
 }
 
-/// The line end that a text uses: that of its first line.
-pub fn line_end(text: &str) -> &'static str {
-    match text.find(['\n', '\r']) {
-        Some(at) if text[at..].starts_with("\r\n") => "\r\n",
-        _ => "\n",
-    }
-}
-
-/// A line to be inserted at byte `at` of a text, where a line begins or the text ends.
-pub fn line_at(text: &str, at: usize, line: &str) -> String {
-    let end = line_end(text);
-    let starts_line = at == 0 || text[..at].ends_with(['\n', '\r', '\u{feff}']);
-    if starts_line {
-        format!("{line}{end}")
-    } else {
-        // The text has no line end at its end, and gets none.
-        format!("{end}{line}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +89,5 @@ mod tests {
         assert_eq!(apply(text, &findings), ("a12b".to_string(), 2));
         let findings = [finding(text).fix(1..2, ""), finding(text).fix(1..1, "2")];
         assert_eq!(apply(text, &findings), ("a2".to_string(), 2));
-    }
-
-    #[test]
-    fn lines_end_as_the_text_does() {
-        assert_eq!(line_at("a\r\nb\r\n", 3, "x"), "x\r\n");
-        assert_eq!(line_at("a\nb", 3, "x"), "\nx");
-        assert_eq!(line_at("", 0, "x"), "x\n");
-        assert_eq!(line_at("\u{feff}", 3, "x"), "x\n");
     }
 }
