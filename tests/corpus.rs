@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use ozr::check::setting::Setting;
 use ozr::diagnostic::{Diagnostic, Severity};
 use ozr::kickstart::scan;
 use ozr::language::{NoIncludes, Reading, Version};
@@ -308,4 +309,98 @@ fn kickstarts() {
         });
     }
     score.finish(FLOOR);
+}
+
+/// A file of the set, the release that it is for as far as anybody said, and whether it brings in
+/// others.
+struct KickstartFile {
+    name: String,
+    text: String,
+    version: Version,
+    includes: bool,
+}
+
+/// Every kickstart of the set; those of unknown or other releases count as RHEL 9's.
+fn kickstart_files(folder: &std::path::Path) -> Vec<KickstartFile> {
+    let sources = fs::read_to_string(folder.join("SOURCES.tsv")).expect("SOURCES.tsv");
+    let mut files = Vec::new();
+    for row in sources.lines().skip(1) {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let (name, declared, likely) = (fields[0], fields[4], fields[5]);
+        let bytes = fs::read(folder.join(name)).expect(name);
+        let Ok(text) = scan::decode(bytes, name) else {
+            continue;
+        };
+        let (outline, _) = scan::scan_all(&text, name);
+        // `F46` is what a file says that was written on a development tree.
+        let declared = Version::from_name(declared).filter(|_| declared != "F46");
+        let version = Version::from_name(likely).or(declared);
+        files.push(KickstartFile {
+            name: name.to_string(),
+            version: version.unwrap_or(Version::Rhel(9)),
+            includes: outline.has_includes(),
+            text,
+        });
+    }
+    files
+}
+
+/// What makes installs wait or fail: how many files of the set have each hazard, against a count
+/// by hand, and no error for a file from which its project makes images.
+#[test]
+fn kickstart_hazards() {
+    /// Shares of self-contained files that were counted with regular expressions over a larger
+    /// set of which this is a part, in percent, and the rules that find the same.
+    type Share = (&'static str, f64, fn(&Diagnostic) -> bool);
+    const SHARES: [Share; 13] = [
+        ("no ending", 7.0, |f| f.id == Some("KS160")),
+        ("no clearpart", 10.0, |f| {
+            f.id == Some("KS112") && f.is_about_whole_file()
+        }),
+        ("no zerombr", 25.0, |f| f.id == Some("KS113")),
+        ("no display mode", 40.0, |f| f.id == Some("KS165")),
+        ("no source", 27.0, |f| f.id == Some("KS150")),
+        ("root locked, nobody else", 13.0, |f| f.id == Some("KS131")),
+        ("plain root password", 58.0, |f| f.id == Some("KS140")),
+        ("%post fails unseen", 60.0, |f| f.id == Some("KS180")),
+        ("no time zone", 2.0, |f| f.id == Some("KS195")),
+        ("no administrator", 1.0, |f| f.id == Some("KS130")),
+        ("disk named", 16.0, |f| f.id == Some("KS110")),
+        ("firstboot enabled", 6.0, |f| f.id == Some("KS172")),
+        ("remote source, no network", 8.0, |f| f.id == Some("KS155")),
+    ];
+    let Some(folder) = corpus("kickstart_hazards", "kickstarts") else {
+        return;
+    };
+    let files = kickstart_files(&folder);
+    let mut counts = [0; SHARES.len()];
+    let mut base = 0;
+    for file in &files {
+        let reading = Reading::new(&file.text, &file.name, file.version, &NoIncludes);
+        let setting = Setting::alone(file.version);
+        let findings = ozr::check::kickstart(&reading, &setting, Vec::new(), &[]);
+        for finding in &findings {
+            let id = finding.id.unwrap_or_default();
+            if finding.severity == Severity::Error && id > "KS1" {
+                println!("ERR {} {} {}", file.version, file.name, finding);
+            }
+        }
+        if file.includes {
+            continue;
+        }
+        base += 1;
+        for ((_, _, counts_here), count) in SHARES.iter().zip(&mut counts) {
+            if findings.iter().any(counts_here) {
+                *count += 1;
+            }
+        }
+    }
+    println!(
+        "kickstart_hazards: {base} self-contained of {} files",
+        files.len()
+    );
+    for ((name, expected, _), count) in SHARES.iter().zip(counts) {
+        let share = 100.0 * f64::from(count) / f64::from(base);
+        println!("{name}: {share:.1} %, expected {expected:.0} %");
+    }
 }

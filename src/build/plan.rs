@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use url::Url;
 
+use crate::check::setting::Setting;
 use crate::distro::{Arch, Release, VirtioModel};
 use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
@@ -19,7 +20,7 @@ use crate::tdl::{self, Install, Template};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 /// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
-const DEFAULT_DISK: u64 = 10 << 30;
+pub const DEFAULT_DISK: u64 = 10 << 30;
 
 /// Bounds of the default number of CPUs. Package scripts and the initramfs are compressed by
 /// several; more than four gain nothing that was seen in installs.
@@ -209,6 +210,23 @@ impl Plan {
 }
 
 impl Plan {
+    /// What the kickstart will find around it, for its check; nothing if ozr does not know the
+    /// release's language.
+    pub fn setting(&self) -> Option<Setting> {
+        let request = &self.request;
+        let kernelparam = request.template.os.kernelparam.as_deref();
+        Some(Setting {
+            arch: Some(self.arch),
+            firmware: Some(self.guest.firmware),
+            disk_bus: Some(self.guest.disk_bus),
+            disk_bytes: Some(self.guest.disk_bytes),
+            disks: Some(1),
+            deliver: Some(self.deliver),
+            adds_ending: !request.options.verbatim,
+            ..Setting::of_boot(self.release, &request.kickstart.outline, kernelparam)?
+        })
+    }
+
     /// The template's repositories that the build uses.
     pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
         let all = &self.request.template.repositories;

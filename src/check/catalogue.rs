@@ -3,7 +3,7 @@
 //! The rules of each part are listed beside the code that applies them; here they are put
 //! together.
 
-use super::{language_rules, online};
+use super::{hazards, language_rules, online, silence};
 use crate::distro::nearest;
 
 /// A rule: what its id means.
@@ -21,12 +21,13 @@ pub struct Rule {
 /// Most ids that are suggested for one that does not exist.
 const MAX_SIMILAR: usize = 3;
 
-/// The tables of rules, in the order of their ids.
-const TABLES: &[&[Rule]] = &[language_rules::RULES, online::catalogue::RULES];
-
 /// Every rule, in the order of the ids.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    TABLES.iter().copied().flatten()
+    [language_rules::RULES]
+        .into_iter()
+        .chain(hazards::TABLES)
+        .chain([silence::RULES, online::catalogue::RULES])
+        .flatten()
 }
 
 /// The rule of that id, in any case.

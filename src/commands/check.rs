@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::checked::{self, Input, Reader};
+use super::online::Online;
 use super::{explain, input, mend, walk};
 use crate::check::catalogue;
 use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Kind, failure, reported};
 use crate::options::{CheckOptions, config};
+use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
@@ -56,6 +58,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 
+    /// Try every address, and look up packages and groups in the repositories
+    #[arg(long)]
+    online: bool,
+
     /// Write the kickstart with all certain remedies to standard output
     #[arg(long)]
     fix: bool,
@@ -81,17 +87,18 @@ enum Format {
 /// Checks kickstarts and templates.
 ///
 /// # Errors
-/// Input: something is wrong; it has been reported.
+/// Input: something is wrong; it has been reported. With `--online` also those of
+/// [`Online::check`].
 pub fn run(
     args: Args,
     config: Option<&Path>,
+    reporter: &Reporter,
     verbosity: Verbosity,
     color: Color,
 ) -> anyhow::Result<()> {
     let named_release = args.options.release.clone();
-    let below = config::load(config)?.check;
-    let default_release = below.release.clone();
-    let options = args.options.or(below);
+    let install = config::load(config)?;
+    let options = args.options.or(install.check.clone());
     if let Some(id) = options
         .allow
         .iter()
@@ -126,10 +133,19 @@ pub fn run(
     let reader = Reader {
         named_release,
         template: checked::only_template(&inputs),
-        default_release,
+        first_kickstart: inputs.iter().find_map(|input| match input {
+            Input::Kickstart { path, .. } => Some(path.as_path()),
+            _ => None,
+        }),
+        install: &install,
         allow: &options.allow,
+        online: match args.online {
+            true => Some(Online::new(&install, reporter)?),
+            false => None,
+        },
     };
-    let mut files: Vec<Checked> = inputs.iter().map(|input| reader.check(input)).collect();
+    let checked = inputs.iter().map(|input| reader.check(input));
+    let mut files: Vec<Checked> = checked.collect::<anyhow::Result<_>>()?;
     let parts = parts(&files);
     let mut mended = 0;
     if args.fix {

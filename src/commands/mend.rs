@@ -38,7 +38,7 @@ pub struct Mended {
 /// Mends the kickstart at `path`, which holds `text` and in which `found` was found.
 ///
 /// # Errors
-/// Input: a file cannot be replaced; it is as it was then.
+/// Input: a file cannot be replaced; it is as it was then. And those of [`Reader::kickstart`].
 pub fn mend(
     path: &Path,
     text: &str,
@@ -84,7 +84,7 @@ pub fn mend(
             break;
         }
         mended += changed;
-        left = reader.kickstart(path, &text);
+        left = reader.kickstart(path, &text)?;
     }
     if target == Target::Stdout {
         printer::print_text(&text);

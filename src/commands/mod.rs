@@ -12,6 +12,7 @@ pub mod install;
 mod listing;
 pub mod man;
 mod mend;
+mod online;
 pub mod releases;
 mod template;
 mod walk;

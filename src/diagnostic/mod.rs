@@ -161,6 +161,13 @@ impl Diagnostic {
         (&self.excerpt, carets)
     }
 
+    /// Shows `line` in place of the line that it stands in: the same line with its secrets
+    /// hidden, character by character.
+    pub fn show_line(&mut self, line: &str) {
+        let skipped = (self.column - 1).saturating_sub(self.caret_start);
+        self.excerpt = window(line.trim_end_matches('\r'), skipped);
+    }
+
     /// Adds what is allowed, or what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -193,12 +200,7 @@ impl Diagnostic {
         } else {
             0
         };
-        let excerpt: String = line_text
-            .chars()
-            .skip(skipped)
-            .take(MAX_SHOWN)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let excerpt = window(line_text, skipped);
         let caret_start = column - 1 - skipped;
         let shown = excerpt.chars().count();
         Diagnostic {
@@ -219,6 +221,15 @@ impl Diagnostic {
             excerpt,
         }
     }
+}
+
+/// What is shown of a line, from its character `skipped` on.
+fn window(line: &str, skipped: usize) -> String {
+    line.chars()
+        .skip(skipped)
+        .take(MAX_SHOWN)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// `str::floor_char_boundary`, which is newer than our oldest Rust.

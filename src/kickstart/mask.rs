@@ -4,15 +4,21 @@
 //! so there a line that so much as speaks of passwords is masked whole: too much rather than
 //! too little. What cannot be recognised is a secret in a script that is not called one.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use super::outline::{Item, SectionKind};
+use super::outline::{Item, Outline, SectionKind};
 use super::scan::scan_all;
 use super::script::{EMBEDDED_END, SECTION_MARK};
 use super::words::{Comments, Word, split};
+use crate::diagnostic::Diagnostic;
 
 const MASK: &str = "***";
+
+/// Stands for each character of a secret where columns must stay what they are.
+const HIDDEN: char = '*';
+
+/// Shortest secret that is looked for outside of backticks in a message, in bytes.
+const MIN_LITERAL: usize = 5;
 
 /// Commands whose plain arguments are secret.
 const SECRET_COMMANDS: [&str; 3] = ["rootpw", "sshpw", "key"];
@@ -54,33 +60,13 @@ const MIN_HASH: usize = 22;
 pub fn mask(text: &str, secrets: &[&str]) -> String {
     let (outline, _) = scan_all(text, "");
     let mut masked = String::with_capacity(text.len());
-    for item in &outline.items {
-        let raw = &text[item.span()];
-        match item {
-            Item::Nothing(_) => mask_comment(&mut masked, raw),
-            Item::Command(_) | Item::Include(_) | Item::Broken(_) => {
-                masked.push_str(&mask_command(raw));
-            }
-            Item::Section(section) => {
-                let body = &text[section.body.clone()];
-                masked.push_str(&text[section.span.start..section.body.start]);
-                match section.kind {
-                    kind if kind.is_script() || kind == SectionKind::Unknown => {
-                        mask_script(&mut masked, body);
-                    }
-                    SectionKind::Certificate | SectionKind::Packages => masked.push_str(body),
-                    // Add-ons have lines like commands.
-                    _ => {
-                        for line in body.split_inclusive('\n') {
-                            masked.push_str(&mask_command(line));
-                        }
-                    }
-                }
-                masked.push_str(&text[section.body.end..section.span.end]);
-            }
-        }
+    let mut at = 0;
+    for span in secret_places(text, &outline) {
+        masked.push_str(&text[at..span.start]);
+        masked.push_str(MASK);
+        at = span.end;
     }
-    let mut masked = mask_hashes(&mask_urls(&masked));
+    masked.push_str(&text[at..]);
     for secret in secrets {
         masked = mask_literal(masked, secret);
         // The mark stands in the script in two halves.
@@ -93,6 +79,135 @@ pub fn mask(text: &str, secrets: &[&str]) -> String {
     masked
 }
 
+/// Hides the secrets of a text in a finding about it: in the line that is shown, where the columns
+/// stay what they are, and in what is said.
+pub fn hide(finding: &mut Diagnostic, text: &str, places: &[Range<usize>]) {
+    let Some(line) = line_span(text, finding.line) else {
+        return;
+    };
+    let first = places.partition_point(|place| place.end <= line.start);
+    let here: Vec<Range<usize>> = places[first..]
+        .iter()
+        .take_while(|place| place.start < line.end)
+        .map(|place| place.start.max(line.start)..place.end.min(line.end))
+        .map(|place| value_of(text, place))
+        .collect();
+    if here.is_empty() {
+        return;
+    }
+    let secret = |at: usize| here.iter().any(|place| place.contains(&at));
+    let shown: String = text[line.clone()]
+        .char_indices()
+        .map(|(at, c)| if secret(line.start + at) { HIDDEN } else { c })
+        .collect();
+    finding.show_line(&shown);
+    for place in here {
+        let raw = &text[place];
+        let words = split(raw, 0, Comments::Literal).unwrap_or_default();
+        let mut texts = vec![raw.to_string()];
+        for word in words {
+            texts.extend(
+                word.text
+                    .split_once('=')
+                    .map(|(_, value)| value.to_string()),
+            );
+            texts.push(word.text);
+        }
+        for secret in texts {
+            finding.message = hide_literal(&finding.message, &secret);
+            let help = finding.help.as_ref();
+            finding.help = help.map(|help| hide_literal(help, &secret));
+        }
+    }
+}
+
+/// The value of `--option=value`, where no quote stands before it; else the place as it is.
+fn value_of(text: &str, place: Range<usize>) -> Range<usize> {
+    let raw = &text[place.clone()];
+    match raw.split_once('=') {
+        Some((name, _)) if name.starts_with("--") && !name.contains(['"', '\'', '\\']) => {
+            place.start + name.len() + 1..place.end
+        }
+        _ => place,
+    }
+}
+
+/// Whether the last word of a line is a secret.
+pub fn is_secret(words: &[Word]) -> bool {
+    let last = words.last().map(|word| word.span.clone());
+    last.is_some_and(|last| secret_spans(words).contains(&last))
+}
+
+/// Messages quote words in backticks; without them, a short secret may be part of any word.
+fn hide_literal(text: &str, secret: &str) -> String {
+    let text = text.replace(&format!("`{secret}`"), &format!("`{MASK}`"));
+    if secret.len() < MIN_LITERAL || secret.starts_with("--") {
+        return text;
+    }
+    text.replace(secret, MASK)
+}
+
+/// The bytes of a line, counted from 1, without its line feed.
+fn line_span(text: &str, number: usize) -> Option<Range<usize>> {
+    let mut start = 0;
+    for (index, line) in text.split('\n').enumerate() {
+        if index + 1 == number {
+            return Some(start..start + line.len());
+        }
+        start += line.len() + 1;
+    }
+    None
+}
+
+/// The secrets of a kickstart, as far as they can be recognised: bytes in order, no two places
+/// overlapping.
+pub fn secret_places(text: &str, outline: &Outline) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for item in &outline.items {
+        let span = item.span();
+        match item {
+            Item::Nothing(_) => in_comment(&mut found, text, &span),
+            Item::Command(_) | Item::Include(_) | Item::Broken(_) => {
+                in_command(&mut found, text, &span);
+            }
+            Item::Section(section) => match section.kind {
+                kind if kind.is_script() || kind == SectionKind::Unknown => {
+                    in_script(&mut found, text, &section.body);
+                }
+                SectionKind::Certificate | SectionKind::Packages => {}
+                // Add-ons have lines like commands.
+                _ => {
+                    for line in lines(text, &section.body) {
+                        in_command(&mut found, text, &line);
+                    }
+                }
+            },
+        }
+    }
+    in_urls(&mut found, text);
+    hashes(&mut found, text);
+    found.retain(|span| !span.is_empty());
+    found.sort_by_key(|span| (span.start, span.end));
+    let mut places: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for span in found {
+        match places.last_mut() {
+            Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+            _ => places.push(span),
+        }
+    }
+    places
+}
+
+/// The lines of a part of the text, each with its line feed.
+fn lines(text: &str, span: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = span.start;
+    text[span.clone()].split_inclusive('\n').map(move |line| {
+        let at = start;
+        start += line.len();
+        at..start
+    })
+}
+
 fn mask_literal(text: String, secret: &str) -> String {
     if secret.is_empty() || !text.contains(secret) {
         return text;
@@ -102,14 +217,14 @@ fn mask_literal(text: String, secret: &str) -> String {
 
 /// A comment may be a command that somebody disabled, or tell the password that is hashed in the
 /// next line.
-fn mask_comment(masked: &mut String, raw: &str) {
+fn in_comment(found: &mut Vec<Range<usize>>, text: &str, span: &Range<usize>) {
+    let raw = &text[span.clone()];
     let content = raw.trim_end().len();
     let start = raw.find(|c: char| c != '#' && !c.is_whitespace());
     let start = start.unwrap_or(raw.len());
-    masked.push_str(&raw[..start]);
     let first = raw[start..].split_whitespace().next().unwrap_or_default();
     if SECRET_COMMANDS.contains(&first) || raw.contains("--pass") {
-        masked.push_str(&mask_command(&raw[start..]));
+        in_command(found, text, &(span.start + start..span.end));
         return;
     }
     // Letters keep their length in ASCII lower case, so offsets stay the same.
@@ -120,47 +235,41 @@ fn mask_comment(masked: &mut String, raw: &str) {
         .min()
         .unwrap_or(content);
     if told < content {
-        masked.push_str(&raw[start..told]);
-        masked.push(' ');
-        masked.push_str(MASK);
-        masked.push_str(&raw[content..]);
-    } else {
-        masked.push_str(&raw[start..]);
+        let told = content - raw[told..content].trim_start().len();
+        found.push(span.start + told..span.start + content);
     }
 }
 
 /// One line of the command section, or one like it.
-fn mask_command(raw: &str) -> Cow<'_, str> {
+fn in_command(found: &mut Vec<Range<usize>>, text: &str, span: &Range<usize>) {
+    let raw = &text[span.clone()];
     let content = raw.trim_end().len();
-    let Ok(words) = split(raw, 0, Comments::Allowed) else {
+    let Ok(words) = split(raw, span.start, Comments::Allowed) else {
         // It cannot be read, so nothing behind its first word is shown.
         let start = raw.len() - raw.trim_start().len();
         let first = raw[start..]
             .find(char::is_whitespace)
             .map_or(content, |end| start + end);
-        return Cow::Owned(format!("{} {MASK}{}", &raw[..first], &raw[content..]));
+        let rest = content - raw[first..content].trim_start().len();
+        found.push(span.start + rest..span.start + content);
+        return;
     };
-    let mut edits = secret_spans(&words);
+    let mut spans = secret_spans(&words);
     let is_secret = words
         .first()
         .is_some_and(|name| SECRET_COMMANDS.contains(&name.text.as_str()));
-    if edits.is_empty() && !is_secret {
-        return Cow::Borrowed(raw);
+    if spans.is_empty() && !is_secret {
+        return;
     }
     // `rootpw a#b` leaves half of what the author meant in a comment.
-    let end = words.last().map_or(0, |word| word.span.end.min(content));
-    if !raw[end..content].trim().is_empty() {
-        edits.push(end..content);
+    let content = span.start + content;
+    let end = words
+        .last()
+        .map_or(span.start, |word| word.span.end.min(content));
+    if !text[end..content].trim().is_empty() {
+        spans.push(end..content);
     }
-    let mut masked = String::with_capacity(raw.len());
-    let mut at = 0;
-    for edit in edits {
-        masked.push_str(&raw[at..edit.start]);
-        masked.push_str(MASK);
-        at = edit.end;
-    }
-    masked.push_str(&raw[at..]);
-    Cow::Owned(masked)
+    found.append(&mut spans);
 }
 
 /// What to replace in a line of these words, in order.
@@ -193,42 +302,37 @@ fn is_secret_option(name: &str) -> bool {
     name.len() >= 2 && SECRET_OPTIONS.iter().any(|secret| secret.starts_with(name))
 }
 
-fn mask_script(masked: &mut String, body: &str) {
-    let ours = body.starts_with(SECTION_MARK);
+fn in_script(found: &mut Vec<Range<usize>>, text: &str, body: &Range<usize>) {
+    let ours = text[body.clone()].starts_with(SECTION_MARK);
     let mut until: Option<String> = None;
-    for line in body.split_inclusive('\n') {
+    for span in lines(text, body) {
+        let line = &text[span.clone()];
         let content = line.trim_end();
+        let content_end = span.start + content.len();
         if let Some(end) = &until {
             if content.trim_start() == end || (end == "-----END" && content.contains(end)) {
                 until = None;
-                masked.push_str(line);
             } else {
-                masked.push_str(MASK);
-                masked.push_str(&line[content.len()..]);
+                found.push(span.start..content_end);
             }
             continue;
         }
         if ours {
-            masked.push_str(line);
             if content.starts_with("decode ") && content.contains(EMBEDDED_END) {
                 until = Some(EMBEDDED_END.to_string());
             }
             continue;
         }
         if content.contains("-----BEGIN") && content.contains("PRIVATE KEY") {
-            masked.push_str(line);
             until = Some("-----END".to_string());
             continue;
         }
         let lower = content.to_ascii_lowercase();
         if !SECRET_WORDS.iter().any(|word| lower.contains(word)) {
-            masked.push_str(line);
             continue;
         }
-        let indent = line.len() - line.trim_start().len();
-        masked.push_str(&line[..indent.min(content.len())]);
-        masked.push_str(MASK);
-        masked.push_str(&line[content.len()..]);
+        let indent = content.len() - content.trim_start().len();
+        found.push(span.start + indent..content_end);
         until = here_document_end(content);
     }
 }
@@ -245,48 +349,32 @@ fn here_document_end(line: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Masks `user:password@` of every URL.
-fn mask_urls(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let start = at + "://".len();
-        let end = rest[start..]
+/// `user:password` of every URL.
+fn in_urls(found: &mut Vec<Range<usize>>, text: &str) {
+    let mut at = 0;
+    while let Some(start) = text[at..].find("://") {
+        let start = at + start + "://".len();
+        let end = text[start..]
             .find(|c: char| {
                 c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>')
             })
-            .map_or(rest.len(), |end| start + end);
-        masked.push_str(&rest[..start]);
-        match rest[start..end].rfind('@') {
-            Some(at) => {
-                masked.push_str(MASK);
-                masked.push_str(&rest[start + at..end]);
-            }
-            None => masked.push_str(&rest[start..end]),
+            .map_or(text.len(), |end| start + end);
+        if let Some(length) = text[start..end].rfind('@') {
+            found.push(start..start + length);
         }
-        rest = &rest[end..];
+        at = end;
     }
-    masked.push_str(rest);
-    masked
 }
 
-/// Masks crypt(5) hashes and GRUB's, wherever they stand.
-fn mask_hashes(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(['$', 'g']) {
-        let length = hash_length(&rest[at..]);
-        masked.push_str(&rest[..at]);
-        if length > 0 {
-            masked.push_str(MASK);
-            rest = &rest[at + length..];
-        } else {
-            masked.push_str(&rest[at..=at]);
-            rest = &rest[at + 1..];
-        }
+/// Hashes of crypt(5) and of GRUB, wherever they stand.
+fn hashes(found: &mut Vec<Range<usize>>, text: &str) {
+    let mut at = 0;
+    while let Some(start) = text[at..].find(['$', 'g']) {
+        let start = at + start;
+        let length = hash_length(&text[start..]);
+        found.push(start..start + length);
+        at = start + length.max(1);
     }
-    masked.push_str(rest);
-    masked
 }
 
 fn hash_length(text: &str) -> usize {
@@ -429,6 +517,71 @@ mod tests {
         assert!(!masked.contains(&mark[..16]) && !masked.contains(&mark[16..]));
         assert_eq!(masked.lines().count(), text.lines().count());
         assert!(masked.contains("install_file body-0 '/a'"), "{masked}");
+    }
+
+    #[test]
+    fn findings_show_no_secret_and_keep_their_columns() {
+        let table = [
+            ("rootpw hünter2 more", "rootpw ******* ****"),
+            (
+                "user --name=a --password=hunter2 --bogus",
+                "user --name=a --password=******* --bogus",
+            ),
+            (
+                "user --name=a '--password=hunter 2' x",
+                "user --name=a ********************* x",
+            ),
+            (
+                "bootloader --password hunter2 x",
+                "bootloader --password ******* x",
+            ),
+            (
+                "sshpw --username=root hunter2 x",
+                "sshpw --username=root ******* *",
+            ),
+            (
+                "autopart --encrypted --passphrase=hunter2 x",
+                "autopart --encrypted --passphrase=******* x",
+            ),
+            (
+                "part / --passphrase=hunter2 x",
+                "part / --passphrase=******* x",
+            ),
+            (
+                "rhsm --activation-key=hunter2 x",
+                "rhsm --activation-key=******* x",
+            ),
+            ("network --wepkey=hunter2 x", "network --wepkey=******* x"),
+            (
+                "url --url=https://u:hunter2@m/os x",
+                "url --url=https://*********@m/os x",
+            ),
+            ("rootpw 'hunter2", "rootpw ********"),
+            ("timezone UTC", "timezone UTC"),
+        ];
+        for (line, expected) in table {
+            let text = format!("text\n{line}\nreboot\n");
+            let (outline, _) = scan_all(&text, "t.ks");
+            let places = secret_places(&text, &outline);
+            let last = text.find("\nreboot").unwrap();
+            let source = crate::diagnostic::Source {
+                name: "t.ks",
+                text: &text,
+            };
+            let message = "no use for `hunter2`, nor for https://u:hunter2@m/os";
+            let mut finding = Diagnostic::error(source, last - 1..last, message);
+            let carets = finding.excerpt().1;
+            hide(&mut finding, &text, &places);
+            assert_eq!(finding.excerpt(), (expected, carets), "{line}");
+        }
+        let text = "rootpw hunter2 abc\n";
+        let (outline, _) = scan_all(text, "t.ks");
+        let source = crate::diagnostic::Source { name: "t.ks", text };
+        let mut finding = Diagnostic::error(source, 0..1, "no use for `abc`, abc, hunter2")
+            .help("quote `hunter2`");
+        hide(&mut finding, text, &secret_places(text, &outline));
+        assert_eq!(finding.message, "no use for `***`, abc, ***");
+        assert_eq!(finding.help.as_deref(), Some("quote `***`"));
     }
 
     #[test]

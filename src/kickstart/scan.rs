@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::mask;
 use super::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use super::python;
 use super::words::{Comments, SplitError, Word, split};
@@ -71,7 +72,14 @@ pub fn scan_all(text: &str, name: &str) -> (Outline, Vec<Diagnostic>) {
         items: scanner.items,
         byte_order_mark,
     };
-    (outline, scanner.findings)
+    let mut findings = scanner.findings;
+    if !findings.is_empty() {
+        let places = mask::secret_places(text, &outline);
+        for finding in &mut findings {
+            mask::hide(finding, text, &places);
+        }
+    }
+    (outline, findings)
 }
 
 /// One line, with its line end.

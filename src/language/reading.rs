@@ -1,6 +1,7 @@
 //! A kickstart with its includes, as the installer of one version reads it.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::Version;
 use super::arguments::Arguments;
@@ -8,10 +9,12 @@ use super::declared::Declared;
 use super::line::{self, Judged};
 use super::packages;
 use super::problem::{Problem, id};
+use super::remedy;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::python;
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
+use crate::kickstart::{insert, mask};
 
 /// Most texts that a kickstart is made of. More are a circle of includes.
 const MAX_TEXTS: usize = 200;
@@ -65,6 +68,7 @@ pub struct Text {
     pub outline: Outline,
     /// The text that includes it, and the place there.
     pub included_at: Option<(usize, Range<usize>)>,
+    secrets: OnceLock<Vec<Range<usize>>>,
 }
 
 /// A command.
@@ -196,11 +200,12 @@ impl Reading {
     ) -> Diagnostic {
         let mut finding = Diagnostic::of(severity, self.source(text), span, message);
         finding.notes = self.chain(text);
+        self.texts[text].hide_secrets(&mut finding);
         finding
     }
 
     /// How a text came to be read, the nearest include first.
-    fn chain(&self, text: usize) -> Vec<String> {
+    pub fn chain(&self, text: usize) -> Vec<String> {
         let mut notes = Vec::new();
         let mut at = &self.texts[text].included_at;
         while let Some((includer, span)) = at {
@@ -228,15 +233,31 @@ impl Reading {
         for problem in problems {
             let span = problem.span.unwrap_or_else(|| place.clone());
             let mut finding = self
-                .finding(problem.severity, text, span, problem.message)
+                .finding(problem.severity, text, span.clone(), problem.message)
                 .id(problem.id);
-            finding.help = problem.help;
+            let Text {
+                text: raw, outline, ..
+            } = &self.texts[text];
+            let remedy = remedy::of(self.version, &finding, raw, outline, &span);
+            finding.fix.extend(remedy);
+            if problem.help.is_some() {
+                finding.help = problem.help;
+                self.texts[text].hide_secrets(&mut finding);
+            }
             self.findings.push(finding);
         }
     }
 }
 
 impl Text {
+    /// Hides what must not be shown, such as passwords, in a finding about the text.
+    fn hide_secrets(&self, finding: &mut Diagnostic) {
+        let places = self
+            .secrets
+            .get_or_init(|| mask::secret_places(&self.text, &self.outline));
+        mask::hide(finding, &self.text, places);
+    }
+
     /// Scans a text, adds it, and returns its number.
     fn new(
         name: &str,
@@ -256,17 +277,18 @@ impl Text {
             text: text.to_string(),
             outline,
             included_at,
+            secrets: OnceLock::new(),
         });
         let chain = reading.chain(number);
         let count = findings.len();
         for (place, mut finding) in findings.into_iter().enumerate() {
             // A section that an included text opens may be closed by the text that includes it.
-            if included
-                && left_open
-                && place + 1 == count
-                && finding.message.ends_with("not closed")
-            {
-                continue;
+            if left_open && place + 1 == count && finding.message.ends_with("not closed") {
+                if included {
+                    continue;
+                }
+                let end = text.len();
+                finding = finding.fix(end..end, insert::line_at(text, end, "%end"));
             }
             finding.id = Some(id::STRUCTURE);
             finding.notes.clone_from(&chain);
