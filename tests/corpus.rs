@@ -378,7 +378,7 @@ fn kickstart_hazards() {
     for file in &files {
         let reading = Reading::new(&file.text, &file.name, file.version, &NoIncludes);
         let setting = Setting::alone(file.version);
-        let findings = ozr::check::kickstart(&reading, &setting, &[]);
+        let findings = ozr::check::kickstart(&reading, &setting, Vec::new(), &[]);
         for finding in &findings {
             let id = finding.id.unwrap_or_default();
             if finding.severity == Severity::Error && id > "KS1" {

@@ -205,7 +205,7 @@ impl Reading {
     }
 
     /// How a text came to be read, the nearest include first.
-    fn chain(&self, text: usize) -> Vec<String> {
+    pub fn chain(&self, text: usize) -> Vec<String> {
         let mut notes = Vec::new();
         let mut at = &self.texts[text].included_at;
         while let Some((includer, span)) = at {
