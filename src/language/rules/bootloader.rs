@@ -33,3 +33,27 @@ fn one_boot_loader(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--sdboot") && call.arguments.has("--extlinux");
     both.then(|| filesystem::both(call, "--sdboot", "--extlinux"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn boot_loader() {
+        hold(&[
+            ("bootloader --boot-drive=sda", "A RHEL7+ F29+, R RHEL6"),
+            ("bootloader --boot-drive=sda,sdb", "R all"),
+            ("bootloader --boot-drive=", "A RHEL7+ F29+, R RHEL6"),
+            (
+                "bootloader --boot-drive=a,b --boot-drive=a",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "bootloader --sdboot",
+                "A RHEL10+ F39+, R RHEL6-RHEL9 F29-F38",
+            ),
+            ("bootloader --extlinux", "A RHEL7+ F29+, R RHEL6"),
+            ("bootloader --sdboot --extlinux", "R all"),
+        ]);
+    }
+}

@@ -222,3 +222,165 @@ fn btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = call.version.is_rhel() && call.version.since(8, 0);
     without.then(|| filesystem::btrfs(call)).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn volumes() {
+        hold(&[
+            ("logvol / --name=a --vgname=b --size=1", "A all"),
+            ("logvol / --name=a --vgname=b --size=1 c", "R all"),
+            ("logvol / --name=a --vgname=b", "A RHEL6, R RHEL7+ F29+"),
+            (
+                "logvol / --name=a --vgname=b --size=0",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            ("logvol / --name=a --vgname=b --recommended", "A all"),
+            ("logvol swap --name=a --vgname=b --hibernation", "A all"),
+            ("logvol / --name=a --vgname=b --useexisting", "A all"),
+            ("logvol / --name=a --vgname=b --noformat", "A all"),
+            ("logvol / --name=a --vgname=b --percent=100", "A all"),
+            (
+                "logvol / --name=a --vgname=b --percent=101",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --percent=-1",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --percent=1",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            ("logvol / --name=a --vgname=b --size=1 --percent=0", "A all"),
+            ("logvol / --name=a --vgname=b --resize --size=1", "R all"),
+            (
+                "logvol / --name=a --vgname=b --resize --useexisting --size=1",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --resize --noformat --size=1",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --resize --useexisting",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --useexisting --mkfsoptions=a",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --noformat --mkfsoptions=a",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fsprofile=a --mkfsoptions=a",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --pbkdf-time=1 --pbkdf-iterations=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fstype=btrfs",
+                "A RHEL6-RHEL7 F29+, R RHEL8+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fstype=BTRFS",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --bytes-per-inode=1",
+                "D RHEL6, R RHEL7+ F29+",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn thin_volumes() {
+        hold(&[
+            (
+                "logvol none --name=a --vgname=b --thinpool --size=1",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --thin --poolname=c --size=1",
+                "A all",
+            ),
+            ("logvol / --name=a --vgname=b --thin --size=1", "R all"),
+            (
+                "logvol / --name=a --vgname=b --thin --poolname= --size=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --thin --thinpool --poolname=c --size=1",
+                "R all",
+            ),
+            (
+                "logvol none --name=a --vgname=b --thinpool --size=1 --chunksize=1 --metadatasize=1",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --chunksize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --metadatasize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --metadatasize=0",
+                "A all",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn caches() {
+        hold(&[
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=writeback",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=none",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=,",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachepvs=c",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachemode=writeback",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=0 --cachepvs=, --cachemode=",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --useexisting --cachesize=1 --cachepvs=c",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --thin --poolname=d --cachesize=1 --cachepvs=c",
+                "R all",
+            ),
+        ]);
+    }
+}
