@@ -15,6 +15,7 @@ pub mod compose;
 pub mod mask;
 pub mod outline;
 pub mod password;
+pub mod python;
 pub mod scan;
 pub mod script;
 pub mod words;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::outline::{Command, Include, Item, Outline, Section, SectionKind};
+use super::python;
 use super::words::{Comments, SplitError, Word, split};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 
@@ -83,15 +84,19 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn is_blank_or_comment(&self) -> bool {
-        let start = self.text.trim_start();
+        let start = python::trim_start(self.text);
         start.is_empty() || start.starts_with('#')
     }
 
     /// The span of the first word of the line, as white space delimits it.
     fn first_word(&self) -> Range<usize> {
-        let start = self.span.start + self.text.len() - self.text.trim_start().len();
-        let word = self.text.split_whitespace().next().unwrap_or_default();
-        start..start + word.len()
+        let start = self.span.start + self.text.len() - python::trim_start(self.text).len();
+        start..start + python::first_word(self.text).len()
+    }
+
+    /// Whether the text of a file stands in place of this line before anything else is looked at.
+    fn is_ksappend(&self) -> bool {
+        python::trim_start(self.text).starts_with("%ksappend")
     }
 }
 
@@ -101,24 +106,12 @@ struct Lines<'a> {
     number: usize,
 }
 
-/// Where Python's `str.splitlines()` ends a line, beside `\r\n`.
-const LINE_ENDS: [char; 10] = [
-    '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
-];
-
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
         let rest = &self.text[self.offset..];
-        if rest.is_empty() {
-            return None;
-        }
-        let length = match rest.find(LINE_ENDS) {
-            None => rest.len(),
-            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
-            Some(at) => at + rest[at..].chars().next().map_or(0, char::len_utf8),
-        };
+        let length = python::first_line(rest)?;
         let span = self.offset..self.offset + length;
         self.offset = span.end;
         self.number += 1;
@@ -143,6 +136,12 @@ impl Scanner<'_> {
         if line.is_blank_or_comment() {
             return Item::Nothing(line.span.clone());
         }
+        if line.is_ksappend() {
+            return match self.ksappend(line) {
+                Some(include) => Item::Include(include),
+                None => Item::Broken(line.span.clone()),
+            };
+        }
         let Some(words) = self.words(line, Comments::Allowed) else {
             return Item::Broken(line.span.clone());
         };
@@ -155,7 +154,9 @@ impl Scanner<'_> {
             }
         };
         match tag.as_str() {
-            "%include" | "%ksappend" => match self.include(line, &words) {
+            // Quoted, and so not replaced by a file.
+            "%ksappend" => Item::Nothing(line.span.clone()),
+            "%include" => match self.include(line, &words) {
                 Some(include) => Item::Include(include),
                 None => Item::Broken(line.span.clone()),
             },
@@ -195,31 +196,43 @@ impl Scanner<'_> {
             let Some(line) = self.lines.next() else {
                 break;
             };
+            if line.is_ksappend() {
+                let include = self.ksappend(&line);
+                section.includes.extend(include);
+            }
             // Comments count as lines of a script; elsewhere a tag in a comment means nothing
             // either, because it does not stand at the start of the line.
-            let first = line.text.split_whitespace().next().unwrap_or_default();
-            match first {
-                "%end" => {
-                    // The words after %end are ignored, but they are split without comments: an
-                    // apostrophe there stops the installer.
-                    self.words(&line, Comments::Literal);
-                    section.body.end = line.span.start;
-                    section.span.end = line.span.end;
-                    section.closed = true;
-                    return Item::Section(section);
+            let first = python::first_word(line.text);
+            let is_tag = |word: &str| SectionKind::from_tag(word) != SectionKind::Unknown;
+            if matches!(first, "%end" | "%include") || is_tag(first) {
+                // The line is split without comments: an apostrophe behind `%end` stops the
+                // installer. A word that ends in white space of which the splitter knows nothing
+                // is none of those below, and the line is lost.
+                let words = if is_tag(first) {
+                    split(line.text, line.span.start, Comments::Literal).ok()
+                } else {
+                    self.words(&line, Comments::Literal)
+                };
+                let word = words.as_ref().map_or(first, |words| &words[0].text);
+                match word {
+                    "%end" => {
+                        section.body.end = line.span.start;
+                        section.span.end = line.span.end;
+                        section.closed = true;
+                        return Item::Section(section);
+                    }
+                    "%include" => {
+                        let include = words.and_then(|words| self.include(&line, &words));
+                        section.includes.extend(include);
+                    }
+                    other if is_tag(other) => {
+                        // The next section starts here: go back, and read it as one.
+                        self.lines.offset = offset;
+                        self.lines.number = number;
+                        break;
+                    }
+                    _ => {}
                 }
-                "%include" | "%ksappend" => {
-                    let words = self.words(&line, Comments::Literal);
-                    let include = words.and_then(|words| self.include(&line, &words));
-                    section.includes.extend(include);
-                }
-                other if SectionKind::from_tag(other) != SectionKind::Unknown => {
-                    // The next section starts here: go back, and read it as one.
-                    self.lines.offset = offset;
-                    self.lines.number = number;
-                    break;
-                }
-                _ => {}
             }
             section.body.end = line.span.end;
             section.span.end = line.span.end;
@@ -234,15 +247,31 @@ impl Scanner<'_> {
 
     fn include(&mut self, line: &Line<'_>, words: &[Word]) -> Option<Include> {
         let target = words.get(1).map(|word| word.text.clone());
+        self.including(line, target, false)
+    }
+
+    /// `%ksappend` is looked for with other means than the words of a line: the file's name is
+    /// what stands between the first two spaces.
+    fn ksappend(&mut self, line: &Line<'_>) -> Option<Include> {
+        let target = python::trim(line.text).split(' ').nth(1);
+        self.including(line, target.map(str::to_string), true)
+    }
+
+    fn including(
+        &mut self,
+        line: &Line<'_>,
+        target: Option<String>,
+        ksappend: bool,
+    ) -> Option<Include> {
         let Some(target) = target.filter(|target| !target.is_empty()) else {
-            let tag = &words[0].text;
+            let tag = if ksappend { "%ksappend" } else { "%include" };
             self.error(line.first_word(), format!("`{tag}` names no file"))
-                .help("write the path or the URL after it");
+                .help("write the path or the URL after it, behind one space");
             return None;
         };
         Some(Include {
             target,
-            ksappend: words[0].text == "%ksappend",
+            ksappend,
             span: line.span.clone(),
         })
     }
@@ -353,6 +382,36 @@ mod tests {
             assert!(outline(text).has_includes(), "{text}");
         }
         assert!(!outline("%post\necho %include x\n%end\n").has_includes());
+    }
+
+    // What pykickstart's own state machine made of each.
+    #[test]
+    fn white_space_is_that_of_python() {
+        for text in [
+            "%post\n\u{a0}\n%end\u{2028}text\n",
+            "\u{1f}# comment\n\u{a0}\n",
+            "%post\n%end\u{a0}x\n%end\n",
+            "%packages\n%post\u{a0}x\n%end\n",
+            "%post\n%end\"x\"\n%foo\n%end\n",
+            "\"%ksappend\"\n",
+        ] {
+            outline(text);
+        }
+        // The splitter of commands does not know this white space, so that the tag is none.
+        let text = "\u{1f}%post\n\u{2003}%end\n%end\n";
+        assert_eq!(refusals(text)[0].2, "`%end` closes nothing here");
+    }
+
+    #[test]
+    fn ksappend_is_read_before_all_else() {
+        let text = "%ksappend a'b c\n%post\n  %ksappend  x\n%end\n%ksappend\tx\n";
+        let (outline, findings) = scan_all(text, "t.ks");
+        let Item::Include(include) = &outline.items[0] else {
+            panic!("{outline:?}");
+        };
+        assert_eq!((include.target.as_str(), include.ksappend), ("a'b", true));
+        let lines: Vec<usize> = findings.iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [3, 5], "{findings:?}");
     }
 
     #[test]

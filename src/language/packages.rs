@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use super::arguments;
 use super::problem::{Problem, id};
 use super::table::{Argument, Status, Syntax, Takes, ValueType};
+use crate::kickstart::python;
 use crate::kickstart::words::Word;
 
 /// What a line of the body asks for.
@@ -63,18 +64,18 @@ pub fn read(body: &str, offset: usize) -> (Vec<Line>, Vec<Problem>) {
     let mut lines = Vec::new();
     let mut problems = Vec::new();
     let mut start = offset;
-    for whole in body.split_inclusive(['\n', '\r']) {
+    for whole in python::lines(body) {
         let line_start = start;
         start += whole.len();
         let text = whole.split('#').next().unwrap_or_default();
-        let trimmed = text.trim();
+        let trimmed = python::trim(text);
         if trimmed.is_empty()
-            || first_word(trimmed) == "%include"
-            || first_word(trimmed) == "%ksappend"
+            || python::first_word(trimmed) == "%include"
+            || trimmed.starts_with("%ksappend")
         {
             continue;
         }
-        let begin = line_start + (text.len() - text.trim_start().len());
+        let begin = line_start + (text.len() - python::trim_start(text).len());
         let span = begin..begin + trimmed.len();
         match line(trimmed, &span) {
             Ok(wanted) => lines.push(Line { wanted, span }),
@@ -82,10 +83,6 @@ pub fn read(body: &str, offset: usize) -> (Vec<Line>, Vec<Problem>) {
         }
     }
     (lines, problems)
-}
-
-fn first_word(text: &str) -> &str {
-    text.split_whitespace().next().unwrap_or_default()
 }
 
 fn line(text: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
@@ -108,8 +105,7 @@ fn line(text: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
 }
 
 fn group(rest: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
-    let words: Vec<Word> = rest
-        .split_whitespace()
+    let words: Vec<Word> = python::words(rest)
         .map(|text| Word {
             text: text.to_string(),
             span: span.clone(),

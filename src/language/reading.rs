@@ -10,6 +10,7 @@ use super::packages;
 use super::problem::{Problem, id};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
+use crate::kickstart::python;
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
 
 /// Most texts that a kickstart is made of. More are a circle of includes.
@@ -17,6 +18,9 @@ const MAX_TEXTS: usize = 200;
 
 /// Deepest chain of includes; real ones are two or three deep.
 const MAX_DEPTH: usize = 16;
+
+/// What the installer strips from a file to see whether it is empty; it looks at bytes there.
+const ASCII_SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
 
 /// What an `%include` or `%ksappend` brings in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,7 +296,7 @@ impl Reader<'_> {
                 .help(help)
                 .fix(0..BYTE_ORDER_MARK.len(), "");
             self.made.findings.push(finding);
-        } else if depth == 0 && text.text.trim().is_empty() {
+        } else if depth == 0 && text.text.trim_matches(ASCII_SPACE).is_empty() {
             let (message, help) = ("the kickstart is empty", "write one, or name another file");
             self.made
                 .structure(Severity::Error, number, 0..0, message, help);
@@ -410,17 +414,19 @@ impl Reader<'_> {
         if section.kind == SectionKind::Packages {
             self.packages(text, section.body.clone(), &mut lines);
         }
+        let mut filled = false;
         for include in &section.includes {
-            if let Some(number) = self.follow(text, include, depth)
-                && section.kind == SectionKind::Packages
-            {
+            let Some(number) = self.follow(text, include, depth) else {
+                continue;
+            };
+            filled |= !is_blank(&self.made.texts[number].text);
+            if section.kind == SectionKind::Packages {
                 let all = 0..self.made.texts[number].text.len();
                 self.packages(number, all, &mut lines);
             }
         }
         if section.kind == SectionKind::Certificate && section.closed {
-            let body = &self.made.texts[text].text[section.body.clone()];
-            if body.trim().is_empty() {
+            if !filled && is_blank(&self.made.texts[text].text[section.body.clone()]) {
                 let (message, help) = (
                     "`%certificate` is empty",
                     "put the certificate between it and `%end`",
@@ -443,4 +449,9 @@ impl Reader<'_> {
         self.made.problems(text, &body, problems);
         lines.extend(found.into_iter().map(|line| PackageLine { text, line }));
     }
+}
+
+/// Whether there is nothing in a body but includes.
+fn is_blank(body: &str) -> bool {
+    python::lines(body).all(|line| matches!(python::first_word(line), "" | "%include"))
 }

@@ -4,6 +4,7 @@
 
 use super::super::problem::{Problem, id};
 use super::{Call, Rule, unexpected};
+use crate::kickstart::python;
 use crate::kickstart::words::{Comments, Word, split};
 
 /// The rules of the commands here.
@@ -113,7 +114,7 @@ fn realm(call: &Call<'_>) -> Option<Problem> {
     let help = "write `realm join [options] REALM`, without indentation and comment";
     let refuse = |id, message: &str| Some(Problem::error(id, message).help(help));
     let behind = call.raw.char_indices().nth(call.name.len());
-    let rest = behind.map_or("", |(at, _)| &call.raw[at..]).trim();
+    let rest = python::trim(behind.map_or("", |(at, _)| &call.raw[at..]));
     let Ok(words) = split(rest, 0, Comments::Literal) else {
         let message = "a quote in the comment of this line counts, and is not closed";
         return refuse(id::STRUCTURE, message);
