@@ -1,8 +1,7 @@
 //! Partitions: `part`, which is also called `partition`.
 
-use super::{Call, Rule, filesystem, unexpected};
+use super::{Call, Rule, both, filesystem, number, unexpected};
 use crate::language::problem::{Problem, id};
-use filesystem::number;
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
@@ -65,7 +64,7 @@ fn growing_tmpfs(call: &Call<'_>) -> Option<Problem> {
         number(call, "--maxsize")?;
         "--maxsize"
     };
-    let problem = filesystem::both(call, "--fstype=tmpfs", option);
+    let problem = both(call, "--fstype=tmpfs", option);
     Some(problem.help(format!(
         "remove `{option}`; `--size` alone says how large it may become"
     )))

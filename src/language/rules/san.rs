@@ -1,7 +1,7 @@
 //! Disks elsewhere and of other kinds: `iscsiname`, `zfcp`, `nvdimm`, `device`, `multipath`.
 //! (`iscsi`, `fcoe` and `dmraid` have no rules.)
 
-use super::{Call, Rule, filesystem, unexpected};
+use super::{Call, Rule, both, number, unexpected};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -55,7 +55,7 @@ fn has_devices(call: &Call<'_>) -> bool {
 /// Devices are named in one of two ways.
 fn namespace_and_devices(call: &Call<'_>) -> Option<Problem> {
     let both = has_namespace(call) && has_devices(call);
-    both.then(|| filesystem::both(call, "--namespace", "--blockdevs"))
+    both.then(|| both(call, "--namespace", "--blockdevs"))
 }
 
 /// What is reconfigured is a namespace.
@@ -73,7 +73,7 @@ fn needs_sector_size(call: &Call<'_>) -> Option<Problem> {
         .arguments
         .value("--mode")
         .is_none_or(|mode| mode == "sector");
-    let sized = filesystem::number(call, "--sectorsize").is_some();
+    let sized = number(call, "--sectorsize").is_some();
     if action(call) != "reconfigure" || !sectors || sized {
         return None;
     }

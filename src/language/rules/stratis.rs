@@ -1,6 +1,6 @@
 //! Stratis: `stratispool`, `stratisfs`. Both since RHEL 11 and Fedora 45.
 
-use super::{Call, Rule, filesystem, unexpected, volgroup};
+use super::{Call, Rule, number, unexpected, volgroup};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -37,7 +37,7 @@ fn passphrase(call: &Call<'_>) -> Option<Problem> {
 
 /// A limit is for what grows.
 fn limit_without_growth(call: &Call<'_>) -> Option<Problem> {
-    filesystem::number(call, "--maxsize")?;
+    number(call, "--maxsize")?;
     if call.arguments.has("--grow") {
         return None;
     }
