@@ -1,6 +1,6 @@
 //! Automatic partitioning: `autopart`. (`reqpart` has no rules.)
 
-use super::{Call, Rule, both, filesystem, number};
+use super::{Call, Rule, contradiction, filesystem, number};
 use crate::language::Version;
 use crate::language::problem::{Problem, id};
 
@@ -100,7 +100,7 @@ fn btrfs_as_file_system(call: &Call<'_>) -> Option<Problem> {
 /// With the type btrfs there is no file system to choose. Since RHEL 7.
 fn file_system_on_btrfs(call: &Call<'_>) -> Option<Problem> {
     let both = is(call, BTRFS) && call.keeps("--fstype");
-    both.then(|| both(call, BTRFS, "--fstype"))
+    both.then(|| contradiction(call, BTRFS, "--fstype"))
 }
 
 /// RHEL 8, 9 and 10 have no btrfs; in RHEL 11 pykickstart does not say so.
@@ -124,7 +124,7 @@ fn unsupported_btrfs(call: &Call<'_>) -> Option<Problem> {
 /// the option.
 fn hibernation_without_swap(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--hibernation") && call.arguments.has("--noswap");
-    both.then(|| both(call, "--noswap", "--hibernation"))
+    both.then(|| contradiction(call, "--noswap", "--hibernation"))
 }
 
 /// What is for LUKS or for a file system has no use for Stratis. Since RHEL 11 and Fedora 45,
@@ -145,7 +145,7 @@ fn options_on_stratis(call: &Call<'_>) -> Option<Problem> {
         .filter(|name| number(call, name).is_some());
     let flag = Some("--backuppassphrase").filter(|name| call.arguments.has(name));
     let wrong = texts.chain(kept).chain(numbers).chain(flag).next()?;
-    let problem = both(call, STRATIS, wrong);
+    let problem = contradiction(call, STRATIS, wrong);
     Some(problem.help(format!("remove `{wrong}`, or choose another type")))
 }
 

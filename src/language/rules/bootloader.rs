@@ -1,6 +1,6 @@
 //! The boot loader: `bootloader`. (`zipl` has no rules.)
 
-use super::{Call, Rule, both};
+use super::{Call, Rule, contradiction};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -31,7 +31,7 @@ fn one_boot_drive(call: &Call<'_>) -> Option<Problem> {
 /// systemd-boot or extlinux. Since RHEL 10 and Fedora 39, which have `--sdboot`.
 fn one_boot_loader(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--sdboot") && call.arguments.has("--extlinux");
-    both.then(|| both(call, "--sdboot", "--extlinux"))
+    both.then(|| contradiction(call, "--sdboot", "--extlinux"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Btrfs volumes and subvolumes: `btrfs`.
 
-use super::{Call, Rule, both};
+use super::{Call, Rule, contradiction};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -86,7 +86,7 @@ fn options_without_format(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
     let mut flags = ["--noformat", "--useexisting"].into_iter();
     let flag = flags.find(|flag| call.arguments.has(flag))?;
-    Some(both(call, flag, "--mkfsoptions"))
+    Some(contradiction(call, flag, "--mkfsoptions"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Rules that the commands share which make file systems: `autopart`, `part`, `logvol`, `raid`.
 
-use super::{Call, both, number};
+use super::{Call, contradiction, number};
 use crate::language::problem::{Problem, id};
 
 /// Whether the line is about something that exists: `--noformat` implies `--useexisting`.
@@ -13,13 +13,13 @@ pub(super) fn exists(call: &Call<'_>) -> bool {
 pub(super) fn key_cost(call: &Call<'_>) -> Option<Problem> {
     number(call, "--pbkdf-time")?;
     number(call, "--pbkdf-iterations")?;
-    Some(both(call, "--pbkdf-time", "--pbkdf-iterations"))
+    Some(contradiction(call, "--pbkdf-time", "--pbkdf-iterations"))
 }
 
 /// Options for making a file system have no use where none is made. Since the option came: RHEL 7.
 pub(super) fn options_without_format(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
-    let problem = both(call, "--noformat", "--mkfsoptions");
+    let problem = contradiction(call, "--noformat", "--mkfsoptions");
     call.arguments.has("--noformat").then_some(problem)
 }
 
@@ -27,7 +27,7 @@ pub(super) fn options_without_format(call: &Call<'_>) -> Option<Problem> {
 pub(super) fn options_and_profile(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
     call.arguments.filled("--fsprofile")?;
-    Some(both(call, "--fsprofile", "--mkfsoptions"))
+    Some(contradiction(call, "--fsprofile", "--mkfsoptions"))
 }
 
 /// A passphrase for the drive's own encryption (OPAL) needs a LUKS 2 version that uses it. Since

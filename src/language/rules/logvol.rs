@@ -1,6 +1,6 @@
 //! LVM logical volumes: `logvol`.
 
-use super::{Call, Rule, both, filesystem, number, unexpected};
+use super::{Call, Rule, contradiction, filesystem, number, unexpected};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -62,7 +62,7 @@ fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
 /// A volume is thin, or the pool of thin ones.
 fn thin_and_pool(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--thin") && call.arguments.has("--thinpool");
-    both.then(|| both(call, "--thinpool", "--thin"))
+    both.then(|| contradiction(call, "--thinpool", "--thin"))
 }
 
 /// A thin volume lies in a pool.
@@ -135,7 +135,7 @@ fn size_and_percentage(call: &Call<'_>) -> Option<Problem> {
     number(call, "--size")?;
     number(call, "--percent")?;
     let since = call.version.since(7, 0);
-    since.then(|| both(call, "--size", "--percent"))
+    since.then(|| contradiction(call, "--size", "--percent"))
 }
 
 /// The option that asks for a cache, if one does. Since RHEL 8, which has them.
@@ -167,7 +167,7 @@ fn cache_on_existing(call: &Call<'_>) -> Option<Problem> {
 /// A thin volume gets no cache.
 fn cache_on_thin(call: &Call<'_>) -> Option<Problem> {
     let option = cache(call)?;
-    let problem = both(call, "--thin", option);
+    let problem = contradiction(call, "--thin", option);
     call.arguments.has("--thin").then_some(problem)
 }
 

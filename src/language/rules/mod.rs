@@ -151,11 +151,11 @@ fn only_one(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
     let [first, second, ..] = used[..] else {
         return None;
     };
-    Some(both(call, first, second))
+    Some(contradiction(call, first, second))
 }
 
 /// Two options that are both given, and cannot be.
-fn both(call: &Call<'_>, first: &str, second: &str) -> Problem {
+fn contradiction(call: &Call<'_>, first: &str, second: &str) -> Problem {
     Problem::error(
         id::CONTRADICTION,
         format!(

@@ -1,6 +1,6 @@
 //! Partitions: `part`, which is also called `partition`.
 
-use super::{Call, Rule, both, filesystem, number, unexpected};
+use super::{Call, Rule, contradiction, filesystem, number, unexpected};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -64,7 +64,7 @@ fn growing_tmpfs(call: &Call<'_>) -> Option<Problem> {
         number(call, "--maxsize")?;
         "--maxsize"
     };
-    let problem = both(call, "--fstype=tmpfs", option);
+    let problem = contradiction(call, "--fstype=tmpfs", option);
     Some(problem.help(format!(
         "remove `{option}`; `--size` alone says how large it may become"
     )))

@@ -1,7 +1,7 @@
 //! Disks elsewhere and of other kinds: `iscsiname`, `zfcp`, `nvdimm`, `device`, `multipath`.
 //! (`iscsi`, `fcoe` and `dmraid` have no rules.)
 
-use super::{Call, Rule, both, number, unexpected};
+use super::{Call, Rule, contradiction, number, unexpected};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -55,7 +55,7 @@ fn has_devices(call: &Call<'_>) -> bool {
 /// Devices are named in one of two ways.
 fn namespace_and_devices(call: &Call<'_>) -> Option<Problem> {
     let both = has_namespace(call) && has_devices(call);
-    both.then(|| both(call, "--namespace", "--blockdevs"))
+    both.then(|| contradiction(call, "--namespace", "--blockdevs"))
 }
 
 /// What is reconfigured is a namespace.
