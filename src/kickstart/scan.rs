@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn white_space_is_that_of_python() {
         for text in [
-            "%post\n\u{a0}\n%end\u{2028}text\n",
+            "%post\n\u{a0}\n%end\rtext\n",
             "\u{1f}# comment\n\u{a0}\n",
             "%post\n%end\u{a0}x\n%end\n",
             "%packages\n%post\u{a0}x\n%end\n",
@@ -400,6 +400,8 @@ mod tests {
         // The splitter of commands does not know this white space, so that the tag is none.
         let text = "\u{1f}%post\n\u{2003}%end\n%end\n";
         assert_eq!(refusals(text)[0].2, "`%end` closes nothing here");
+        let text = "%post\n%end\u{2028}";
+        assert_eq!(refusals(text)[0].2, "section `%post` is not closed");
     }
 
     #[test]

@@ -461,10 +461,9 @@ pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
 
 /// Whether the words of a line may be passwords, or parts of one, so that no message names them.
 fn has_secrets(syntax: &Syntax) -> bool {
-    let secret = |name: &&str| name.contains("passw") || name.contains("passphrase");
-    let options = syntax.options.iter().flat_map(|option| &option.names);
-    matches!(syntax.name, "rootpw" | "sshpw" | "sshkey" | "key")
-        || options.into_iter().any(|name| secret(&name))
+    let secret = |name: &str| name.contains("passw") || name.contains("passphrase");
+    let mut options = syntax.options.iter().flat_map(|option| &option.names);
+    matches!(syntax.name, "rootpw" | "sshpw" | "sshkey" | "key") || options.any(|name| secret(name))
 }
 
 /// `a`, `b` and `c`

@@ -181,8 +181,11 @@ pub fn of(command: &str) -> &'static [Rule] {
     GROUPS.iter().find_map(|of| of(command)).unwrap_or_default()
 }
 
+/// The rules of a command, if it is of a group.
+type Group = fn(&str) -> Option<&'static [Rule]>;
+
 /// The groups: each gives the rules of the commands that it knows.
-const GROUPS: [fn(&str) -> Option<&'static [Rule]>; 19] = [
+const GROUPS: [Group; 19] = [
     autopart::of,
     bootloader::of,
     btrfs::of,
