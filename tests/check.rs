@@ -320,10 +320,8 @@ fn sarif_has_what_code_hosts_ask_for() {
     for uri in ["ks/a%20b.ks", "bom.ks", "t.tdl"] {
         assert!(uris.contains(&uri), "{uris:?}");
     }
-    let fixed = results
-        .iter()
-        .find(|result| result["fixes"].is_array())
-        .unwrap();
+    let is_mark = |result: &&Value| result["ruleId"] == "KS009" && result["fixes"].is_array();
+    let fixed = results.iter().find(is_mark).unwrap();
     let change = &fixed["fixes"][0]["artifactChanges"][0];
     assert_eq!(change["artifactLocation"]["uri"], "bom.ks");
     assert_eq!(change["replacements"][0]["deletedRegion"]["endColumn"], 2);
