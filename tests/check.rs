@@ -320,8 +320,15 @@ fn sarif_has_what_code_hosts_ask_for() {
     for uri in ["ks/a%20b.ks", "bom.ks", "t.tdl"] {
         assert!(uris.contains(&uri), "{uris:?}");
     }
-    let is_mark = |result: &&Value| result["ruleId"] == "KS009" && result["fixes"].is_array();
-    let fixed = results.iter().find(is_mark).unwrap();
+    let of_mark = |result: &&Value| {
+        let place = &result["locations"][0]["physicalLocation"];
+        place["artifactLocation"]["uri"] == "bom.ks" && place["region"]["startLine"] == 1
+    };
+    let fixed = results
+        .iter()
+        .filter(of_mark)
+        .find(|result| result["ruleId"] == "KS009")
+        .unwrap();
     let change = &fixed["fixes"][0]["artifactChanges"][0];
     assert_eq!(change["artifactLocation"]["uri"], "bom.ks");
     assert_eq!(change["replacements"][0]["deletedRegion"]["endColumn"], 2);
