@@ -152,9 +152,16 @@ const WARNING: Severity = Severity::Warning;
 const NOTE: Severity = Severity::Note;
 const ROCKY: &str = "<name>Rocky-9</name><version>9.4</version>";
 
-/// A tree for a guest of its own, with packages.
+/// A tree whose makers are known.
+fn serve_bare_tree(mirror: &Mirror) {
+    let mut tree = Tree::new(1000);
+    tree.tree_info = tree.tree_info.replace("Test Linux", "Rocky Linux");
+    tree.serve(mirror);
+}
+
+/// The same with packages.
 fn serve_tree(mirror: &Mirror, packages: &[&str]) {
-    Tree::new(1000).serve(mirror);
+    serve_bare_tree(mirror);
     Repository::of(packages)
         .group("core", "Core")
         .environment("minimal-environment", "Minimal Install")
@@ -428,7 +435,7 @@ async fn other_releases_and_architectures() {
         ),
     ] {
         let setting = Setting::new("").template(os, "");
-        Tree::new(1000).serve(&setting.mirror);
+        serve_bare_tree(&setting.mirror);
         let expected: Vec<_> = expected
             .into_iter()
             .map(|(severity, id)| (severity, id, "MIRROR/tree/"))
@@ -438,7 +445,6 @@ async fn other_releases_and_architectures() {
     let mut setting = Setting::new(
         "url --url=MIRROR/tree\nrepo --name=a --baseurl=MIRROR/r\n%packages\na\n%end\n",
     );
-    Tree::new(1000).serve(&setting.mirror);
     Repository::of(&["a"])
         .package("other-release", "noarch", "8.10", &["system-release"])
         .serve(&setting.mirror, "/r/");
@@ -509,14 +515,15 @@ async fn redirects_to_https_are_followed_for_kickstarts_and_refused_for_template
     let cacert = setting.cache.path().join("ca.pem");
     std::fs::write(&cacert, &authority.pem).unwrap();
     setting.options.credentials.cacert = Some(cacert);
-    let redirect = |path: &str| {
-        let to = secure.url(&format!("/tree/{path}")).to_string();
-        setting.mirror.put(&format!("/tree/{path}"), "");
-        setting.mirror.change(&format!("/tree/{path}"), |file| {
+    let mut paths: Vec<String> = secure.paths();
+    paths.retain(|path| path.starts_with("/tree/"));
+    for path in paths {
+        let to = secure.url(&path).to_string();
+        setting.mirror.put(&path, "");
+        setting.mirror.change(&path, |file| {
             file.always = Some(Fault::Status(302, vec![("Location", to)]));
         });
-    };
-    redirect(".treeinfo");
+    }
     setting.finds(&[]).await;
     let setting = setting.template(ROCKY, "");
     let findings = setting.check().await;
@@ -745,7 +752,7 @@ fn real_repository(directory: &Path) -> Option<()> {
         .arg("--define")
         .arg(format!("_rpmdir {}", packages.display()))
         .arg(&spec));
-    Some(run(Command::new("createrepo_c")
+    run(Command::new("createrepo_c")
         .args([
             "--quiet",
             "--no-database",
@@ -753,7 +760,8 @@ fn real_repository(directory: &Path) -> Option<()> {
             "-g",
         ])
         .arg(&comps)
-        .arg(&packages)))
+        .arg(&packages));
+    Some(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ use crate::tdl::{self, Install, Template};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 /// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
-const DEFAULT_DISK: u64 = 10 << 30;
+pub const DEFAULT_DISK: u64 = 10 << 30;
 
 /// Bounds of the default number of CPUs. Package scripts and the initramfs are compressed by
 /// several; more than four gain nothing that was seen in installs.

@@ -1,31 +1,18 @@
-//! One kickstart, with what it includes, as one release reads it.
+//! One kickstart, with what it includes, as it is reported.
 
 use super::report::{Checked, Named};
 use super::setting::Setting;
-use crate::language::{Includes, Reading, Version};
+use crate::diagnostic::Diagnostic;
+use crate::language::Reading;
 
-/// Checks a kickstart of which nothing else is known, and that its author knows as `name`. `allow`
-/// are ids of rules whose findings are not wanted.
-pub fn check(
-    text: &str,
-    name: &str,
-    version: Version,
-    includes: &dyn Includes,
-    allow: &[String],
-) -> Checked {
-    check_in(text, name, &Setting::alone(version), includes, allow)
-}
-
-/// Checks a kickstart in its setting.
-pub fn check_in(
-    text: &str,
-    name: &str,
+/// Everything that is wrong with a kickstart, as [`super::kickstart`] finds it, with its texts.
+pub fn checked(
+    reading: Reading,
     setting: &Setting,
-    includes: &dyn Includes,
+    more: Vec<Diagnostic>,
     allow: &[String],
 ) -> Checked {
-    let reading = Reading::new(text, name, setting.version, includes);
-    let findings = super::kickstart(&reading, setting, allow);
+    let findings = super::kickstart(&reading, setting, more, allow);
     let texts: Vec<Named> = reading
         .texts
         .into_iter()
@@ -35,7 +22,10 @@ pub fn check_in(
         })
         .collect();
     Checked {
-        name: name.to_string(),
+        name: texts
+            .first()
+            .map(|text| text.name.clone())
+            .unwrap_or_default(),
         texts,
         findings,
     }
@@ -44,8 +34,7 @@ pub fn check_in(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Diagnostic;
-    use crate::language::Included;
+    use crate::language::{Included, Includes, Version};
 
     #[test]
     fn findings_come_in_the_order_of_their_places() {
@@ -58,29 +47,36 @@ mod tests {
                 }
             }
         }
+        let version = Version::Rhel(9);
         let text = "install\n%include part.ks\nnosuch\n%post\n";
-        let file = check(text, "a.ks", Version::Rhel(9), &Part, &[]);
-        let places: Vec<(&str, usize, Option<&str>)> = file
+        let check = |allow: &[String]| {
+            let reading = Reading::new(text, "a.ks", version, &Part);
+            checked(reading, &Setting::alone(version), Vec::new(), allow)
+        };
+        let file = check(&[]);
+        let places: Vec<(&str, usize, &str)> = file
             .findings
             .iter()
-            .filter(|finding| finding.id < Some("KS1"))
-            .map(|finding| (finding.file.as_str(), finding.line, finding.id))
+            .filter_map(|finding| Some((finding.file.as_str(), finding.line, finding.id?)))
+            .filter(|(_, _, id)| id.starts_with("KS0"))
             .collect();
         assert_eq!(
             places,
             [
-                ("a.ks", 1, Some("KS002")),
-                ("a.ks", 3, Some("KS001")),
-                ("a.ks", 4, Some("KS009")),
-                ("part.ks", 1, Some("KS001")),
+                ("a.ks", 1, "KS002"),
+                ("a.ks", 3, "KS001"),
+                ("a.ks", 4, "KS009"),
+                ("part.ks", 1, "KS001"),
             ]
         );
-        assert_eq!(file.texts.len(), 2);
-        // What the installer refuses cannot be allowed.
-        let allow = ["ks001".to_string(), "KS195".to_string()];
-        let allowed = check(text, "a.ks", Version::Rhel(9), &Part, &allow).findings;
-        let has = |findings: &[Diagnostic], id| findings.iter().any(|f| f.id == Some(id));
-        assert!(has(&file.findings, "KS195") && !has(&allowed, "KS195"));
-        assert!(has(&allowed, "KS001"));
+        assert_eq!((file.name.as_str(), file.texts.len()), ("a.ks", 2));
+        let hazards: Vec<String> = file
+            .findings
+            .iter()
+            .filter_map(|finding| finding.id.filter(|id| !id.starts_with("KS0")))
+            .map(str::to_string)
+            .collect();
+        assert!(!hazards.is_empty());
+        assert_eq!(check(&hazards).findings.len(), places.len());
     }
 }

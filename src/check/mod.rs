@@ -25,18 +25,23 @@ use crate::diagnostic::Diagnostic;
 use crate::language::Reading;
 use setting::Setting;
 
-/// Everything that is wrong with a kickstart: what its language says, and what is a hazard in its
-/// setting, without what comments in it or `allow` (ids) allow. In the order of its texts and
-/// their lines, what is about the kickstart as a whole first.
-pub fn kickstart(reading: &Reading, setting: &Setting, allow: &[String]) -> Vec<Diagnostic> {
+/// Everything that is wrong with a kickstart: what its language says, what is a hazard in its
+/// setting, and what was found elsewhere (`more`: [`online`]); without what comments in it or
+/// `allow` (ids) allow. In the order of its texts and their lines, what is about the kickstart as
+/// a whole first.
+pub fn kickstart(
+    reading: &Reading,
+    setting: &Setting,
+    more: Vec<Diagnostic>,
+    allow: &[String],
+) -> Vec<Diagnostic> {
     let mut findings = reading.findings.clone();
     findings.extend(hazards::find(reading, setting));
+    findings.extend(more);
     let mut findings = silence::apply(reading, findings, allow);
     let place = |finding: &Diagnostic| {
-        let text = reading
-            .texts
-            .iter()
-            .position(|text| text.name == finding.file);
+        let mut texts = reading.texts.iter();
+        let text = texts.position(|text| text.name == finding.file);
         let line = (!finding.is_about_whole_file()).then_some((finding.line, finding.column));
         (text, line)
     };

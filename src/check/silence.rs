@@ -156,7 +156,7 @@ mod tests {
         let version = Version::Rhel(9);
         let reading = Reading::new(text, "t.ks", version, &NoIncludes);
         let allow: Vec<String> = allow.iter().map(ToString::to_string).collect();
-        crate::check::kickstart(&reading, &Setting::alone(version), &allow)
+        crate::check::kickstart(&reading, &Setting::alone(version), Vec::new(), &allow)
             .into_iter()
             .filter(|finding| finding.severity > Severity::Note)
             .map(|finding| (finding.id.unwrap_or("-"), finding.line))

@@ -136,7 +136,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let config = cli.output.config.as_deref();
     match cli.command {
         Command::Install(args) => install::run(*args, config, &reporter),
-        Command::Check(args) => check::run(args, config, verbosity, color),
+        Command::Check(args) => check::run(args, config, &reporter, verbosity, color),
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),

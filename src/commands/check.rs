@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::checked::{self, Input, Reader};
-use super::{explain, input, walk};
+use super::online::Online;
+use super::{explain, input, mend, walk};
 use crate::check::catalogue;
 use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Kind, failure, reported};
 use crate::options::{CheckOptions, config};
+use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
@@ -56,6 +58,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 
+    /// Try every address, and look up packages and groups in the repositories
+    #[arg(long)]
+    online: bool,
+
     /// Write the kickstart with all certain remedies to standard output
     #[arg(long)]
     fix: bool,
@@ -81,17 +87,18 @@ enum Format {
 /// Checks kickstarts and templates.
 ///
 /// # Errors
-/// Input: something is wrong; it has been reported.
+/// Input: something is wrong; it has been reported. With `--online` also those of
+/// [`Online::check`].
 pub fn run(
     args: Args,
     config: Option<&Path>,
+    reporter: &Reporter,
     verbosity: Verbosity,
     color: Color,
 ) -> anyhow::Result<()> {
     let named_release = args.options.release.clone();
-    let below = config::load(config)?.check;
-    let default_release = below.release.clone();
-    let options = args.options.or(below);
+    let install = config::load(config)?;
+    let options = args.options.or(install.check.clone());
     if let Some(id) = options
         .allow
         .iter()
@@ -120,18 +127,44 @@ pub fn run(
             )),
         })
         .collect();
+    if args.fix {
+        refuse_fix(args.format, args.in_place, &inputs)?;
+    }
     let reader = Reader {
         named_release,
         template: checked::only_template(&inputs),
-        default_release,
+        first_kickstart: inputs.iter().find_map(|input| match input {
+            Input::Kickstart { path, .. } => Some(path.as_path()),
+            _ => None,
+        }),
+        install: &install,
         allow: &options.allow,
+        online: match args.online {
+            true => Some(Online::new(&install, reporter)?),
+            false => None,
+        },
     };
+    let checked = inputs.iter().map(|input| reader.check(input));
+    let mut files: Vec<Checked> = checked.collect::<anyhow::Result<_>>()?;
+    let parts = parts(&files);
+    let mut mended = 0;
     if args.fix {
-        refuse_fix(&args.format, args.in_place, &inputs)?;
-        // CALL SITE fix: `checked::fix(&inputs, &reader, args.in_place)`.
+        for (place, input) in inputs.iter().enumerate() {
+            if let (Input::Kickstart { path, text }, false) = (input, parts[place]) {
+                let target = if args.in_place {
+                    mend::Target::InPlace
+                } else {
+                    mend::Target::Stdout
+                };
+                let done = mend::mend(path, text, &files[place], &reader, target)?;
+                mended += done.mended;
+                files[place] = done.left;
+            }
+        }
     }
-    let files = all(&inputs, &reader);
-    show(&files, args.format, verbosity, color);
+    let mut parts = parts.into_iter();
+    files.retain(|_| parts.next() != Some(true));
+    show(&files, mended, args.format, verbosity, color);
     if Tally::of(&files).passes(options.strict) {
         Ok(())
     } else {
@@ -139,49 +172,42 @@ pub fn run(
     }
 }
 
-/// Checks everything. A file that another one includes is part of that one, and no kickstart of
-/// its own.
-fn all(inputs: &[Input], reader: &Reader<'_>) -> Vec<Checked> {
-    let files: Vec<Checked> = inputs.iter().map(|input| reader.check(input)).collect();
+/// Which files are parts of others, which include them: those are no kickstarts of their own.
+fn parts(files: &[Checked]) -> Vec<bool> {
     let real = |name: &str| Path::new(name).canonicalize().ok();
-    let own: Vec<Option<PathBuf>> = files.iter().map(|file| real(&file.name)).collect();
     // With what is included by what is included.
     let included: Vec<HashSet<PathBuf>> = files
         .iter()
         .map(|file| {
-            file.texts
-                .iter()
-                .skip(1)
-                .filter_map(|text| real(&text.name))
-                .collect()
+            let others = file.texts.iter().skip(1);
+            others.filter_map(|text| real(&text.name)).collect()
         })
         .collect();
+    if included.iter().all(HashSet::is_empty) {
+        return vec![false; files.len()];
+    }
+    let own: Vec<Option<PathBuf>> = files.iter().map(|file| real(&file.name)).collect();
     let includes = |one: usize, other: usize| {
-        one != other
-            && own[other]
-                .as_ref()
-                .is_some_and(|path| included[one].contains(path))
+        let path = own[other].as_ref();
+        own[one] != own[other] && path.is_some_and(|path| included[one].contains(path))
     };
+    let all = 0..files.len();
     let is_part = |file: usize| {
         // Of files that include each other, the first is kept.
-        (0..own.len())
+        all.clone()
             .any(|other| includes(other, file) && (!includes(file, other) || other < file))
     };
-    let parts: Vec<bool> = (0..own.len()).map(is_part).collect();
-    let mut parts = parts.into_iter();
-    let mut files = files;
-    files.retain(|_| parts.next() != Some(true));
-    files
+    all.clone().map(is_part).collect()
 }
 
 /// Refuses what `--fix` cannot do.
-fn refuse_fix(format: &Format, in_place: bool, inputs: &[Input]) -> anyhow::Result<()> {
+fn refuse_fix(format: Format, in_place: bool, inputs: &[Input]) -> anyhow::Result<()> {
     let message = if in_place {
         inputs
             .iter()
             .any(Input::is_stdin)
             .then_some("standard input cannot be replaced: leave --in-place out")
-    } else if *format != Format::Human {
+    } else if format != Format::Human {
         Some(
             "--fix writes the kickstart to standard output, where the findings would be, too: add --in-place",
         )
@@ -193,12 +219,15 @@ fn refuse_fix(format: &Format, in_place: bool, inputs: &[Input]) -> anyhow::Resu
     message.map_or(Ok(()), |message| Err(failure(Kind::Input, message)))
 }
 
-fn show(files: &[Checked], format: Format, verbosity: Verbosity, color: Color) {
+fn show(files: &[Checked], mended: usize, format: Format, verbosity: Verbosity, color: Color) {
     match format {
         Format::Human => {
             let least = verbosity.least_severity();
             let mut text = human::findings(files, least, &color.for_stderr());
             if verbosity >= Verbosity::Normal {
+                if mended > 0 {
+                    text.push_str(&format!("{} mended; ", human::counted(mended, "finding")));
+                }
                 text.push_str(&human::summary(&Tally::of(files)));
             }
             printer::print_report(&text);

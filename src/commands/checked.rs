@@ -3,28 +3,47 @@
 use std::path::{Path, PathBuf};
 
 use super::input;
+use super::online::{Online, Subject};
 use super::walk::Found;
+use crate::build::plan;
 use crate::check::includes::Files;
 use crate::check::kickstart;
 use crate::check::report::Checked;
+use crate::check::setting::Setting;
 use crate::check::subject::{self, VersionLine};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::scan;
-use crate::language::Version;
-use crate::options::ReleaseName;
+use crate::language::{Reading, Version};
+use crate::options::{InstallOptions, ReleaseName};
 use crate::tdl::{self, Template};
+
+/// A template that was read.
+#[derive(Debug)]
+pub struct ReadTemplate {
+    /// The name that messages use.
+    pub name: String,
+    /// Its text, decoded.
+    pub text: String,
+    /// What it says.
+    pub template: Template,
+}
 
 /// A file that is to be checked.
 #[derive(Debug)]
 pub enum Input {
-    /// A template: what it says, or what is wrong with it.
+    /// A template.
     Template {
-        /// The name that messages use.
-        name: String,
         /// It was found in a folder, not named.
         walked: bool,
         /// The template.
-        template: Result<Box<Template>, Vec<Diagnostic>>,
+        read: Box<ReadTemplate>,
+    },
+    /// A template that is wrong, and what is wrong with it.
+    BadTemplate {
+        /// The name that messages use.
+        name: String,
+        /// At least one error.
+        findings: Vec<Diagnostic>,
     },
     /// A kickstart.
     Kickstart {
@@ -56,11 +75,18 @@ pub fn open(found: &Found) -> Input {
         }
     };
     if subject::is_template(&bytes) {
-        let template = tdl::read(&bytes, &name).map(Box::new);
-        return Input::Template {
-            name,
-            walked,
-            template,
+        let read = tdl::decode(&bytes, &name)
+            .and_then(|text| tdl::parse(&text, &name).map(|template| (text, template)));
+        return match read {
+            Ok((text, template)) => Input::Template {
+                walked,
+                read: Box::new(ReadTemplate {
+                    name,
+                    text,
+                    template,
+                }),
+            },
+            Err(findings) => Input::BadTemplate { name, findings },
         };
     }
     match scan::decode(bytes, &name) {
@@ -73,13 +99,12 @@ pub fn open(found: &Found) -> Input {
 }
 
 /// The template that was named, if it is one: kickstarts beside it are read for its release.
-pub fn only_template(inputs: &[Input]) -> Option<&Template> {
+pub fn only_template(inputs: &[Input]) -> Option<&ReadTemplate> {
     let mut named = inputs.iter().filter_map(|input| match input {
         Input::Template {
             walked: false,
-            template: Ok(template),
-            ..
-        } => Some(template.as_ref()),
+            read,
+        } => Some(read.as_ref()),
         _ => None,
     });
     named.next().filter(|_| named.next().is_none())
@@ -91,53 +116,136 @@ pub struct Reader<'a> {
     /// `--release`, which stands above all.
     pub named_release: Option<ReleaseName>,
     /// A template that kickstarts are to be installed with.
-    pub template: Option<&'a Template>,
-    /// The configuration's release, for kickstarts that name none.
-    pub default_release: Option<ReleaseName>,
+    pub template: Option<&'a ReadTemplate>,
+    /// The first of the kickstarts.
+    pub first_kickstart: Option<&'a Path>,
+    /// The configuration's options of an install.
+    pub install: &'a InstallOptions,
     /// Rules whose findings are not wanted.
     pub allow: &'a [String],
+    /// The network, if it is to be asked.
+    pub online: Option<Online>,
 }
 
 impl Reader<'_> {
     /// Checks one input.
-    pub fn check(&self, input: &Input) -> Checked {
-        match input {
+    ///
+    /// # Errors
+    /// Those of [`Online::check`].
+    pub fn check(&self, input: &Input) -> anyhow::Result<Checked> {
+        Ok(match input {
             Input::Unreadable(finding) => of_findings(&finding.file, vec![finding.clone()]),
-            Input::Template { name, template, .. } => {
-                let findings = match template {
-                    Ok(template) => {
-                        let mut findings = template.warnings.clone();
-                        findings.extend(template.release().err().into_iter().flatten().cloned());
-                        findings
-                    }
-                    Err(findings) => findings.clone(),
-                };
-                of_findings(name, findings)
+            Input::BadTemplate { name, findings } => of_findings(name, findings.clone()),
+            Input::Template { read, .. } => self.template(read)?,
+            Input::Kickstart { path, text, .. } => self.kickstart(path, text)?,
+        })
+    }
+
+    fn template(&self, read: &ReadTemplate) -> anyhow::Result<Checked> {
+        let template = &read.template;
+        let mut findings = template.warnings.clone();
+        match template.release() {
+            Err(wrong) => findings.extend(wrong.iter().cloned()),
+            Ok(release) => {
+                // With a kickstart beside it, that may name more repositories, and is asked about both.
+                let beside = self.first_kickstart.is_some()
+                    && self.template.is_some_and(|only| only.name == read.name);
+                if let Some(online) = self.online.as_ref().filter(|_| !beside) {
+                    findings.extend(online.check(&Subject {
+                        reading: None,
+                        template: Some(read),
+                        release: Some(*release),
+                        version: Version::of(*release),
+                        arch: Some(template.os.arch),
+                    })?);
+                }
             }
-            Input::Kickstart { path, text, .. } => self.kickstart(path, text),
         }
+        Ok(of_findings(&read.name, findings))
     }
 
     /// Checks a kickstart.
-    pub fn kickstart(&self, path: &Path, text: &str) -> Checked {
+    ///
+    /// # Errors
+    /// Those of [`Online::check`].
+    pub fn kickstart(&self, path: &Path, text: &str) -> anyhow::Result<Checked> {
         let name = input::display_name(path);
-        match self.version(&name, text) {
-            Ok(version) => kickstart::check(text, &name, version, &Files::near(path), self.allow),
-            Err(finding) => of_findings(&name, vec![*finding]),
-        }
+        let version = match self.version(path, &name, text) {
+            Ok(version) => version,
+            Err(finding) => return Ok(of_findings(&name, vec![*finding])),
+        };
+        let reading = Reading::new(text, &name, version, &Files::near(path));
+        let setting = self.setting(&reading);
+        let more = match &self.online {
+            None => Vec::new(),
+            Some(online) => {
+                let mut more = online.check(&Subject {
+                    reading: Some(&reading),
+                    template: self.template,
+                    release: setting.release,
+                    version: Some(version),
+                    arch: setting.arch,
+                })?;
+                // What is wrong with the template is said once, when it is checked itself.
+                more.retain(|finding| self.template.is_none_or(|read| read.name != finding.file));
+                more
+            }
+        };
+        Ok(kickstart::checked(reading, &setting, more, self.allow))
+    }
+
+    /// What is known of what is around a kickstart: with a template what `ozr install` would do,
+    /// else nothing but the release.
+    fn setting(&self, reading: &Reading) -> Setting {
+        let named = self.named_release.as_ref();
+        let alone = Setting {
+            release: named.and_then(|named| named.release),
+            ..Setting::alone(reading.version)
+        };
+        let Some(template) = self
+            .template
+            .map(|read| &read.template)
+            .filter(|_| named.is_none())
+        else {
+            return alone;
+        };
+        let (Ok(release), arch) = (template.release(), template.os.arch) else {
+            return alone;
+        };
+        let kernelparam = template.os.kernelparam.as_deref();
+        let booted = Setting::of_boot(*release, &reading.texts[0].outline, kernelparam);
+        booted.map_or(alone, |booted| Setting {
+            arch: Some(arch),
+            firmware: Some(
+                self.install
+                    .firmware
+                    .unwrap_or_else(|| release.default_firmware(arch)),
+            ),
+            disk_bus: Some(self.install.disk_bus.unwrap_or_default()),
+            disk_bytes: Some(template.disk_size.unwrap_or(plan::DEFAULT_DISK)),
+            disks: Some(1),
+            deliver: Some(self.install.deliver.unwrap_or_default()),
+            adds_ending: !self.install.verbatim,
+            ..booted
+        })
     }
 
     /// The version whose installer reads the kickstart: `--release`, or that of the template that
-    /// it is checked with, or what the file says itself, or the configuration.
-    fn version(&self, name: &str, text: &str) -> Result<Version, Box<Diagnostic>> {
-        let of_template = self.template.and_then(|template| template.release().ok());
+    /// it is checked with, or the configuration's for such files, or what the file says itself, or
+    /// the configuration's for all.
+    fn version(&self, path: &Path, name: &str, text: &str) -> Result<Version, Box<Diagnostic>> {
+        let of_template = self.template.and_then(|read| read.template.release().ok());
         if let Some(named) = &self.named_release {
             return Ok(named.version);
         }
         if let Some(version) = of_template.and_then(|release| Version::of(*release)) {
             return Ok(version);
         }
-        let default = self.default_release.as_ref().map(|named| named.version);
+        if let Some(named) = self.install.check.release_of(path) {
+            return Ok(named.version);
+        }
+        let default = self.install.check.release.as_ref();
+        let default = default.map(|named| named.version);
         let help = "say it with --release RHEL9 (or Rocky-9, Fedora-43, ...), in a first line \
                     `#version=RHEL9`, or as `release` in [check] of the configuration file";
         match (subject::version_line(text), default) {

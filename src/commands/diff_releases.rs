@@ -9,11 +9,12 @@ use super::listing::{self, ListFormat};
 use crate::check::includes::Files;
 use crate::check::kickstart;
 use crate::check::report::{Checked, Tally, human, json};
+use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Classify, Kind};
 use crate::kickstart::scan;
-use crate::language::Version;
 use crate::language::difference::{self, Change, Difference};
+use crate::language::{Reading, Version};
 use crate::options::ReleaseName;
 use crate::ui::printer::{self, Color};
 
@@ -121,7 +122,10 @@ fn for_kickstart(
         .map_err(|finding| *finding)
         .kind(Kind::Input)?;
     let includes = Files::near(path);
-    let of = |version| kickstart::check(&text, &name, version, &includes, &[]);
+    let of = |version| {
+        let reading = Reading::new(&text, &name, version, &includes);
+        kickstart::checked(reading, &Setting::alone(version), Vec::new(), &[])
+    };
     let (old, new) = (of(from), of(to));
     let gone = without(&old, &new);
     let come = Checked {

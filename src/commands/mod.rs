@@ -11,6 +11,8 @@ mod input;
 pub mod install;
 mod listing;
 pub mod man;
+mod mend;
+mod online;
 pub mod releases;
 mod template;
 mod walk;

@@ -392,6 +392,38 @@ mod tests {
         assert!(!outline("%post\necho %include x\n%end\n").has_includes());
     }
 
+    // What pykickstart's own state machine made of each.
+    #[test]
+    fn white_space_is_that_of_python() {
+        for text in [
+            "%post\n\u{a0}\n%end\rtext\n",
+            "\u{1f}# comment\n\u{a0}\n",
+            "%post\n%end\u{a0}x\n%end\n",
+            "%packages\n%post\u{a0}x\n%end\n",
+            "%post\n%end\"x\"\n%foo\n%end\n",
+            "\"%ksappend\"\n",
+        ] {
+            outline(text);
+        }
+        // The splitter of commands does not know this white space, so that the tag is none.
+        let text = "\u{1f}%post\n\u{2003}%end\n%end\n";
+        assert_eq!(refusals(text)[0].2, "`%end` closes nothing here");
+        let text = "%post\n%end\u{2028}";
+        assert_eq!(refusals(text)[0].2, "section `%post` is not closed");
+    }
+
+    #[test]
+    fn ksappend_is_read_before_all_else() {
+        let text = "%ksappend a'b c\n%post\n  %ksappend  x\n%end\n%ksappend\tx\n";
+        let (outline, findings) = scan_all(text, "t.ks");
+        let Item::Include(include) = &outline.items[0] else {
+            panic!("{outline:?}");
+        };
+        assert_eq!((include.target.as_str(), include.ksappend), ("a'b", true));
+        let lines: Vec<usize> = findings.iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [3, 5], "{findings:?}");
+    }
+
     #[test]
     fn line_ends_and_marks_do_not_matter() {
         let outline = outline("\u{feff}text\r\nreboot");

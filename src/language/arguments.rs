@@ -293,11 +293,11 @@ impl Reader<'_> {
         let mut end = at + 1;
         let value = match (option.takes, value) {
             (Takes::Nothing, None) => None,
-            (Takes::Nothing, Some(value)) => {
+            (Takes::Nothing, Some(_)) => {
                 self.problems.push(
                     Problem::error(
                         id::BAD_VALUE,
-                        format!("`{}` takes no value, and has `{value}`", option.name()),
+                        format!("`{}` takes no value, and has one", option.name()),
                     )
                     .at(Some(span))
                     .help(format!("write only `{}`", option.name())),
@@ -446,12 +446,24 @@ pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
         .at(Some(word.span.clone()))
         .help(help);
     }
+    let what = if has_secrets(syntax) {
+        "this word".to_string()
+    } else {
+        format!("`{}`", word.text)
+    };
     Problem::error(
         id::UNEXPECTED,
-        format!("`{}` has no use for `{}`", syntax.name, word.text),
+        format!("`{}` has no use for {what}", syntax.name),
     )
     .at(Some(word.span.clone()))
     .help("remove it, or quote a value that has spaces")
+}
+
+/// Whether the words of a line may be passwords, or parts of one, so that no message names them.
+fn has_secrets(syntax: &Syntax) -> bool {
+    let secret = |name: &str| name.contains("passw") || name.contains("passphrase");
+    let mut options = syntax.options.iter().flat_map(|option| &option.names);
+    matches!(syntax.name, "rootpw" | "sshpw" | "sshkey" | "key") || options.any(|name| secret(name))
 }
 
 /// `a`, `b` and `c`

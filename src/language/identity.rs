@@ -55,12 +55,14 @@ pub fn of(version: Version, command: &str, arguments: &Arguments) -> Option<Thin
         "multipath" => (san::PATH, option("--device")),
         "network" => (NETWORK, option("--device")),
         "nvdimm" => {
-            let devices = arguments.list("--blockdevs").join(",");
-            let name = option("--namespace");
-            if name.is_empty() && devices.is_empty() {
-                return None;
+            // A rule asks for one of the two.
+            match arguments.filled("--namespace") {
+                Some(name) => ("action", format!("{first} {name}")),
+                None => {
+                    let devices = arguments.list("--blockdevs").join(",");
+                    ("action on devices", format!("{first} {devices}"))
+                }
             }
-            ("action", format!("{first} {name}{devices}"))
         }
         "repo" => ("repository", option("--name")),
         // A rule refuses the second.

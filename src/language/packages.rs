@@ -180,6 +180,14 @@ mod tests {
             assert!(lines.is_empty(), "{body}");
             assert_eq!(problems.len(), 1, "{body}");
         }
+        // White space and line ends are Python's.
+        for body in [
+            "@core --nodefaults\u{1f}--optional",
+            "-\u{a0}\n",
+            "vim\u{2028}-",
+        ] {
+            assert_eq!(read(body, 0).1.len(), 1, "{body:?}");
+        }
         // What it does not look at, ozr cannot judge either.
         for body in ["@core --bogus", "@", "two words", "%unknown"] {
             assert_eq!(read(body, 0).1, [], "{body}");

@@ -166,7 +166,7 @@ impl Reading {
             includes,
             circled: false,
         };
-        let text = Text::new(name, text, None, &mut reader.made);
+        let text = Text::add(name, text, None, &mut reader.made);
         reader.text(text, 0);
         reader.made
     }
@@ -205,7 +205,7 @@ impl Reading {
     }
 
     /// How a text came to be read, the nearest include first.
-    fn chain(&self, text: usize) -> Vec<String> {
+    pub fn chain(&self, text: usize) -> Vec<String> {
         let mut notes = Vec::new();
         let mut at = &self.texts[text].included_at;
         while let Some((includer, span)) = at {
@@ -259,7 +259,7 @@ impl Text {
     }
 
     /// Scans a text, adds it, and returns its number.
-    fn new(
+    fn add(
         name: &str,
         text: &str,
         included_at: Option<(usize, Range<usize>)>,
@@ -404,7 +404,7 @@ impl Reader<'_> {
         match self.includes.find(&include.target, &from) {
             Included::Text { name, text: found } => {
                 let place = Some((text, include.span.clone()));
-                Some(Text::new(&name, &found, place, &mut self.made))
+                Some(Text::add(&name, &found, place, &mut self.made))
             }
             Included::NotFollowed if !include.ksappend => {
                 self.made.complete = false;
@@ -455,15 +455,15 @@ impl Reader<'_> {
                 self.packages(number, all, &mut lines);
             }
         }
-        if section.kind == SectionKind::Certificate && section.closed {
-            if !filled && is_blank(&self.made.texts[text].text[section.body.clone()]) {
-                let (message, help) = (
-                    "`%certificate` is empty",
-                    "put the certificate between it and `%end`",
-                );
-                self.made
-                    .structure(Severity::Error, text, place, message, help);
-            }
+        if section.kind == SectionKind::Certificate
+            && section.closed
+            && !filled
+            && is_blank(&self.made.texts[text].text[section.body.clone()])
+        {
+            let message = "`%certificate` is empty";
+            let help = "put the certificate between it and `%end`";
+            self.made
+                .structure(Severity::Error, text, place, message, help);
         }
         self.made.sections.push(SectionEntry {
             text,

@@ -386,7 +386,8 @@ fn includes(range: Option<&str>, version: Version) -> bool {
     range.is_some_and(|range| range.split(' ').any(|run| in_run(run, version)))
 }
 
-fn in_run(run: &str, version: Version) -> bool {
+/// Whether one run of versions, such as `RHEL7-RHEL9` or `F29+`, includes this one.
+pub(super) fn in_run(run: &str, version: Version) -> bool {
     if run == "all" {
         return true;
     }

@@ -35,7 +35,7 @@ use url::Url;
 pub use cache::Cache;
 pub use client::{Credentials, Patience};
 pub use fault::Fault;
-pub use location::{Location, join, shown};
+pub use location::{Location, check_tree, join, shown};
 pub use lock::Lease;
 pub use obtain::{CachedFile, Origin};
 pub use probe::{Answer, Prober};
@@ -108,6 +108,30 @@ impl Mirror {
     /// A certificate or key that cannot be read, or a cache directory that cannot be made.
     pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
         let client = client::build(&options.credentials, &options.patience)?;
+        Mirror::with_client(client, options, reporter)
+    }
+
+    /// As [`Mirror::new`], for looking at what an installer will fetch: redirects to another
+    /// scheme are followed, as it does, and the [`Prober`] tells of them.
+    ///
+    /// # Errors
+    /// As for [`Mirror::new`].
+    pub fn with_prober(
+        options: MirrorOptions,
+        reporter: Reporter,
+    ) -> anyhow::Result<(Mirror, Prober)> {
+        // One client for both: each reads all certificates that the host trusts.
+        let (client, hops) = probe::client(&options)?;
+        let mirror = Mirror::with_client(client, options, reporter)?;
+        let prober = Prober::new(mirror.store.fetcher.clone(), hops);
+        Ok((mirror, prober))
+    }
+
+    fn with_client(
+        client: reqwest::Client,
+        options: MirrorOptions,
+        reporter: Reporter,
+    ) -> anyhow::Result<Mirror> {
         let cache = Cache::open(&options.cache_dir)?;
         cache.reap();
         Ok(Mirror {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::{StatusCode, redirect};
+use reqwest::{Client, StatusCode, redirect};
 use url::Url;
 
 use super::MirrorOptions;
@@ -13,13 +13,11 @@ use super::fault::Fault;
 use super::fetch::Fetcher;
 use super::location::{Location, shown};
 use super::obtain::open_local;
-use crate::ui::event::Reporter;
 
 /// Where each address was redirected to, and whether for good.
-type Hops = Arc<Mutex<HashMap<Url, (Url, bool)>>>;
+pub(super) type Hops = Arc<Mutex<HashMap<Url, (Url, bool)>>>;
 
-/// Asks for addresses. Unlike downloads it follows redirects to another scheme too, as the
-/// installer does.
+/// Asks for addresses. Made by [`Mirror::with_prober`](super::Mirror::with_prober).
 #[derive(Debug, Clone)]
 pub struct Prober {
     fetcher: Fetcher,
@@ -35,38 +33,35 @@ pub struct Answer {
     pub moved: Option<Url>,
 }
 
+/// Makes a client that follows every redirect and notes it.
+///
+/// # Errors
+/// A certificate or key that cannot be read.
+pub(super) fn client(options: &MirrorOptions) -> anyhow::Result<(Client, Hops)> {
+    let hops = Hops::default();
+    let noted = Arc::clone(&hops);
+    let policy = redirect::Policy::custom(move |attempt| {
+        if attempt.previous().len() > MAX_REDIRECTS {
+            return attempt.error("too many redirects");
+        }
+        let for_good = matches!(
+            attempt.status(),
+            StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT
+        );
+        if let Some(from) = attempt.previous().last() {
+            let hop = (attempt.url().clone(), for_good);
+            let mut hops = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            hops.insert(from.clone(), hop);
+        }
+        attempt.follow()
+    });
+    let client = client::build_with(&options.credentials, &options.patience, policy)?;
+    Ok((client, hops))
+}
+
 impl Prober {
-    /// Prepares the HTTP client.
-    ///
-    /// # Errors
-    /// A certificate or key that cannot be read.
-    pub fn new(options: &MirrorOptions, reporter: Reporter) -> anyhow::Result<Prober> {
-        let hops = Hops::default();
-        let noted = Arc::clone(&hops);
-        let policy = redirect::Policy::custom(move |attempt| {
-            if attempt.previous().len() > MAX_REDIRECTS {
-                return attempt.error("too many redirects");
-            }
-            let for_good = matches!(
-                attempt.status(),
-                StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT
-            );
-            if let Some(from) = attempt.previous().last() {
-                let hop = (attempt.url().clone(), for_good);
-                let mut hops = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                hops.insert(from.clone(), hop);
-            }
-            attempt.follow()
-        });
-        let client = client::build_with(&options.credentials, &options.patience, policy)?;
-        Ok(Prober {
-            fetcher: Fetcher {
-                client,
-                patience: options.patience.clone(),
-                reporter,
-            },
-            hops,
-        })
+    pub(super) fn new(fetcher: Fetcher, hops: Hops) -> Prober {
+        Prober { fetcher, hops }
     }
 
     /// Asks whether there is anything at `url`. Of a `file:` address it must be a file, or a

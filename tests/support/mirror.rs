@@ -198,6 +198,11 @@ impl Mirror {
         }
     }
 
+    /// The paths of all files that are served.
+    pub fn paths(&self) -> Vec<String> {
+        self.shared.lock().files.keys().cloned().collect()
+    }
+
     /// Serves a file no more.
     pub fn remove(&self, path: &str) {
         self.shared.lock().files.remove(path);

@@ -30,7 +30,7 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::{Arch, Release};
 use crate::kickstart::outline::Outline;
 use crate::language::Version;
-use crate::mirror::{Mirror, MirrorOptions, Patience, Prober, shown};
+use crate::mirror::{Mirror, MirrorOptions, Patience, shown};
 use crate::tdl::{self, Template};
 use crate::ui::event::Reporter;
 use lookup::Repository;
@@ -137,6 +137,10 @@ pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
     };
     let mut findings = Findings::new(request);
     findings.untried(&references);
+    if references.targets.is_empty() {
+        look_up(None, request, &references, &[], &wanted, &mut findings).await;
+        return Ok(findings.finish());
+    }
     let kit = kit(request, known)?;
     let seen = try_all(&kit, &references, request.limits.answer).await;
     for ((_, places), seen) in references.targets.iter().zip(&seen) {
@@ -144,7 +148,8 @@ pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
             findings.extend(place, &seen.verdicts);
         }
     }
-    look_up(&kit, request, &references, &seen, &wanted, &mut findings).await;
+    let kit = Some(&kit);
+    look_up(kit, request, &references, &seen, &wanted, &mut findings).await;
     Ok(findings.finish())
 }
 
@@ -159,9 +164,10 @@ fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
         },
         ..request.mirror.clone()
     };
+    let (mirror, prober) = Mirror::with_prober(options, request.reporter.clone())?;
     Ok(Kit {
-        prober: Prober::new(&options, request.reporter.clone())?,
-        mirror: Mirror::new(options, request.reporter.clone())?,
+        prober,
+        mirror,
         known,
     })
 }
@@ -190,9 +196,10 @@ fn name(target: &Target) -> String {
     target.urls.first().map(shown).unwrap_or_default()
 }
 
-/// Reads the repositories and compares what is wanted with what they have.
+/// Reads the repositories and compares what is wanted with what they have. Without a kit there
+/// is nothing to read.
 async fn look_up(
-    kit: &Kit,
+    kit: Option<&Kit>,
     request: &Request<'_>,
     references: &References,
     seen: &[Seen],
@@ -229,7 +236,12 @@ async fn look_up(
     }
     let limit = request.limits.metadata;
     let deadline = Instant::now() + limit;
-    let reads = lookup::read_all(kit, &repositories, wanted, deadline, limit.as_secs_f64()).await;
+    let reads = match kit {
+        Some(kit) => {
+            lookup::read_all(kit, &repositories, wanted, deadline, limit.as_secs_f64()).await
+        }
+        None => Vec::new(),
+    };
     let mut contents = Vec::new();
     for ((read, places), repository) in reads.into_iter().zip(&places).zip(&repositories) {
         for place in places {

@@ -6,8 +6,9 @@ use super::lists;
 use super::references::{Role, Target, Terms, Via};
 use super::variables::{Known, resolve};
 use super::verdict::{Verdict, of_fault};
+use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
-use crate::mirror::{Answer, Fault, Mirror, Prober, REPOMD, TreeInfo, join, shown};
+use crate::mirror::{Answer, Fault, Mirror, Prober, REPOMD, TreeInfo, check_tree, join, shown};
 
 /// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
 /// three that cannot be used say that the list is for another release.
@@ -20,6 +21,17 @@ const USUAL: TreeLayout = TreeLayout {
     initrd: "images/pxeboot/initrd.img",
     stage2: &["images/install.img", "LiveOS/squashfs.img"],
 };
+
+/// How `.treeinfo` calls the families whose versions are those of EL (`[release] name`, and
+/// `[general] family` of old trees).
+const EL_FAMILIES: [&str; 6] = [
+    "Red Hat Enterprise Linux",
+    "CentOS",
+    "Rocky Linux",
+    "AlmaLinux",
+    "Oracle Linux",
+    "Scientific",
+];
 
 /// What it takes to try addresses; cheap to clone.
 #[derive(Debug, Clone)]
@@ -203,9 +215,8 @@ impl Kit {
             Found::Yes(name, answer) => {
                 let mut seen = Seen::default();
                 seen.verdicts.extend(moved(base, name, &answer, terms));
-                let base = effective(base, name, &answer);
-                self.mirror.repomd(&base).await?;
-                seen.repositories.push(base);
+                self.mirror.repomd(base).await?;
+                seen.repositories.push(base.clone());
                 Ok(seen)
             }
             Found::No(hidden) => self.nothing(base, hidden, || {
@@ -221,31 +232,33 @@ impl Kit {
 
     /// A tree; with `boots` one that has an installer, else one that has packages.
     async fn tree(&self, base: &Url, terms: Terms, boots: bool) -> Result<Seen, Fault> {
+        if terms.ours {
+            check_tree(base)?;
+        }
         let (name, answer) = match self.first_of(base, &[".treeinfo", "treeinfo"]).await? {
             Found::Yes(name, answer) => (name, answer),
             Found::No(hidden) => return self.bare_tree(base, hidden, boots).await,
         };
         let mut seen = Seen::default();
         seen.verdicts.extend(moved(base, name, &answer, terms));
-        let base = effective(base, name, &answer);
-        let Some(info) = self.mirror.describe(&base).await? else {
-            return self.bare_tree(&base, None, boots).await;
+        let Some(info) = self.mirror.describe(base).await? else {
+            return self.bare_tree(base, None, boots).await;
         };
-        let wrong = self.mismatches(&base, &info);
+        let wrong = self.mismatches(base, &info);
         seen.verdicts.extend(wrong);
         if seen.has_error() {
             return Ok(seen);
         }
         if boots {
-            let missing = self.missing_image(&base, Some(&info)).await?;
+            let missing = self.missing_image(base, Some(&info)).await?;
             seen.verdicts
-                .extend(missing.map(|path| no_installer(&base, &path)));
+                .extend(missing.map(|path| no_installer(base, &path)));
         }
-        seen.repositories = self.repositories(&base, &info).await?;
+        seen.repositories = self.repositories(base, &info).await?;
         if seen.repositories.is_empty() && !boots {
             seen.verdicts.push(Verdict::error(
                 "KS204",
-                format!("the tree {} has no repository of packages", shown(&base)),
+                format!("the tree {} has no repository of packages", shown(base)),
                 "it is for booting only: name the repositories with `url` and `repo`",
             ));
         }
@@ -326,11 +339,20 @@ impl Kit {
             return wrong;
         };
         let family = info.family.as_deref().unwrap_or_default();
-        let is_other_family = !family.is_empty() && family.contains("Fedora") != fedora;
+        let is_known = EL_FAMILIES.iter().any(|known| family.starts_with(known));
+        let is_fedora = family.starts_with("Fedora");
+        let is_other_family = is_fedora && !fedora || is_known && fedora;
         let named = format!("{family} {version}");
         let named = named.trim();
         if found != major || is_other_family {
-            wrong.push(Verdict::error(
+            // Products that are made of a release count their own versions.
+            let severity = if is_known || is_fedora {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            wrong.push(Verdict::of(
+                severity,
                 "KS205",
                 format!(
                     "{place} is a tree of {named}, but {} is wanted",
@@ -478,16 +500,6 @@ fn moved(base: &Url, name: &str, answer: &Answer, terms: Terms) -> Option<Verdic
             "write the new address: the old one may end any day",
         )
     })
-}
-
-/// The base where files can be fetched: the one that was asked, or where it redirects if that
-/// is another scheme.
-fn effective(base: &Url, name: &str, answer: &Answer) -> Url {
-    if answer.url.scheme() == base.scheme() {
-        base.clone()
-    } else {
-        without(&answer.url, name)
-    }
 }
 
 /// The base of an address that ends with `name`.

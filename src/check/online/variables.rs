@@ -144,7 +144,12 @@ fn parse(text: &str, local: bool) -> Result<Url, Untried> {
         return Err(match text.split_once(':') {
             Some(_) => Untried::GuestOnly,
             None if text.starts_with('/') => Untried::GuestOnly,
-            None => Untried::Wrong("it names no scheme such as `https://`".to_string()),
+            None => match placeholder(text) {
+                Some(word) => Untried::Unknown(format!(
+                    "it holds `{word}`, which something else is to replace first"
+                )),
+                None => Untried::Wrong("it names no scheme such as `https://`".to_string()),
+            },
         });
     };
     match scheme.to_ascii_lowercase().as_str() {
@@ -197,6 +202,16 @@ fn substitute(text: &str, known: &Known, version: Option<&str>) -> Result<String
     }
     filled.push_str(rest);
     Ok(filled)
+}
+
+/// A part of a path in capitals (`REPLACE_ME`, `DATESTAMP`), as build systems mark what they fill
+/// in. Only for texts that are no addresses as they are: `BOOT` and `EFI` stand in good ones.
+fn placeholder(text: &str) -> Option<&str> {
+    text.split('/').find(|part| {
+        let capitals = part.chars().filter(char::is_ascii_uppercase).count();
+        let is_mark = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "_-".contains(c);
+        capitals >= 3 && part.chars().all(is_mark)
+    })
 }
 
 /// A mark of a template language: `{{ x }}` and `{% x %}` (Jinja), `@X@` (autoconf,
@@ -287,6 +302,8 @@ mod tests {
             "http://m/$(uname -m)/",
             "http://10.0.2.2:8000/ks.cfg",
             "ftp://m/x",
+            "REPLACE_ME",
+            "mirror.example/DATESTAMP/os",
         ] {
             assert!(
                 matches!(resolve(text, &nothing, false), Err(Untried::Unknown(_))),

@@ -1,6 +1,6 @@
 //! Automatic partitioning: `autopart`. (`reqpart` has no rules.)
 
-use super::{Call, Rule, filesystem};
+use super::{Call, Rule, contradiction, filesystem, number};
 use crate::language::Version;
 use crate::language::problem::{Problem, id};
 
@@ -100,7 +100,7 @@ fn btrfs_as_file_system(call: &Call<'_>) -> Option<Problem> {
 /// With the type btrfs there is no file system to choose. Since RHEL 7.
 fn file_system_on_btrfs(call: &Call<'_>) -> Option<Problem> {
     let both = is(call, BTRFS) && call.keeps("--fstype");
-    both.then(|| filesystem::both(call, BTRFS, "--fstype"))
+    both.then(|| contradiction(call, BTRFS, "--fstype"))
 }
 
 /// RHEL 8, 9 and 10 have no btrfs; in RHEL 11 pykickstart does not say so.
@@ -124,7 +124,7 @@ fn unsupported_btrfs(call: &Call<'_>) -> Option<Problem> {
 /// the option.
 fn hibernation_without_swap(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--hibernation") && call.arguments.has("--noswap");
-    both.then(|| filesystem::both(call, "--noswap", "--hibernation"))
+    both.then(|| contradiction(call, "--noswap", "--hibernation"))
 }
 
 /// What is for LUKS or for a file system has no use for Stratis. Since RHEL 11 and Fedora 45,
@@ -142,9 +142,97 @@ fn options_on_stratis(call: &Call<'_>) -> Option<Problem> {
     let kept = kept.into_iter().filter(|name| call.keeps(name));
     let numbers = numbers
         .into_iter()
-        .filter(|name| filesystem::number(call, name).is_some());
+        .filter(|name| number(call, name).is_some());
     let flag = Some("--backuppassphrase").filter(|name| call.arguments.has(name));
     let wrong = texts.chain(kept).chain(numbers).chain(flag).next()?;
-    let problem = filesystem::both(call, STRATIS, wrong);
+    let problem = contradiction(call, STRATIS, wrong);
     Some(problem.help(format!("remove `{wrong}`, or choose another type")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn autopart() {
+        hold(&[
+            ("autopart", "A all"),
+            ("autopart --type=lvm", "A RHEL7+ F29+, R RHEL6"),
+            ("autopart --type=Thinp", "A RHEL7+ F29+, R RHEL6"),
+            ("autopart --type=partition", "A RHEL7+ F29+, R RHEL6"),
+            ("autopart --type=raid", "R all"),
+            (
+                "autopart --type=stratis",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("autopart --type=raid --type=lvm", "R all"),
+            ("autopart --fstype=xfs", "A RHEL7+ F29+, R RHEL6"),
+            ("autopart --fstype=btrfs", "R all"),
+            (
+                "autopart --type=btrfs",
+                "A RHEL7 RHEL11 F29+, R RHEL6 RHEL8-RHEL10",
+            ),
+            ("autopart --type=btrfs --fstype=xfs", "R all"),
+            (
+                "autopart --type=btrfs --fstype=",
+                "A RHEL7 RHEL11 F29+, R RHEL6 RHEL8-RHEL10",
+            ),
+            ("autopart --type=btrfs --nolvm", "A RHEL7+ F29+, R RHEL6"),
+            (
+                "autopart --nolvm --type=btrfs",
+                "A RHEL7 RHEL11 F29+, R RHEL6 RHEL8-RHEL10",
+            ),
+            ("autopart --type=btrfs\nautopart --fstype=xfs", "R all"),
+            ("autopart --fstype=xfs\nautopart --type=btrfs", "R all"),
+            (
+                "autopart --type=btrfs\nautopart --type=lvm --fstype=xfs",
+                "A RHEL7 RHEL11 F29+, R RHEL6 RHEL8-RHEL10",
+            ),
+            ("autopart --pbkdf-time=1 --pbkdf-iterations=2", "R all"),
+            (
+                "autopart --pbkdf-time=1 --pbkdf-iterations=0",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "autopart --hibernation",
+                "A RHEL10+ F38+, R RHEL6-RHEL9 F29-F37",
+            ),
+            ("autopart --noswap", "A RHEL8+ F29+, R RHEL6-RHEL7"),
+            ("autopart --hibernation --noswap", "R all"),
+            (
+                "autopart --encrypted --hw-passphrase=a --luks-version=luks2-hw-opal",
+                "A RHEL11 F41+, R RHEL6-RHEL10 F29-F40",
+            ),
+            (
+                "autopart --encrypted --hw-passphrase=a --luks-version=luks2",
+                "R all",
+            ),
+            (
+                "autopart --hw-passphrase=a --luks-version=luks2-hw-opal",
+                "R all",
+            ),
+            (
+                "autopart --hw-passphrase=",
+                "A RHEL11 F41+, R RHEL6-RHEL10 F29-F40",
+            ),
+            (
+                "autopart --type=stratis --encrypted --passphrase=a",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("autopart --type=stratis --pbkdf=a", "R all"),
+            ("autopart --type=stratis --cipher=a", "R all"),
+            (
+                "autopart --type=stratis --cipher=",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("autopart --type=stratis --backuppassphrase", "R all"),
+            ("autopart --type=stratis --pbkdf-memory=1", "R all"),
+            (
+                "autopart --type=stratis --pbkdf-memory=0",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("autopart --cipher=a\nautopart --type=stratis", "R all"),
+            ("autopart now", "R all"),
+        ]);
+    }
 }

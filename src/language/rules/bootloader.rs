@@ -1,6 +1,6 @@
 //! The boot loader: `bootloader`. (`zipl` has no rules.)
 
-use super::{Call, Rule, filesystem};
+use super::{Call, Rule, contradiction};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -31,5 +31,29 @@ fn one_boot_drive(call: &Call<'_>) -> Option<Problem> {
 /// systemd-boot or extlinux. Since RHEL 10 and Fedora 39, which have `--sdboot`.
 fn one_boot_loader(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--sdboot") && call.arguments.has("--extlinux");
-    both.then(|| filesystem::both(call, "--sdboot", "--extlinux"))
+    both.then(|| contradiction(call, "--sdboot", "--extlinux"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn boot_loader() {
+        hold(&[
+            ("bootloader --boot-drive=sda", "A RHEL7+ F29+, R RHEL6"),
+            ("bootloader --boot-drive=sda,sdb", "R all"),
+            ("bootloader --boot-drive=", "A RHEL7+ F29+, R RHEL6"),
+            (
+                "bootloader --boot-drive=a,b --boot-drive=a",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "bootloader --sdboot",
+                "A RHEL10+ F39+, R RHEL6-RHEL9 F29-F38",
+            ),
+            ("bootloader --extlinux", "A RHEL7+ F29+, R RHEL6"),
+            ("bootloader --sdboot --extlinux", "R all"),
+        ]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Btrfs volumes and subvolumes: `btrfs`.
 
-use super::{Call, Rule, filesystem};
+use super::{Call, Rule, contradiction};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -86,5 +86,86 @@ fn options_without_format(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
     let mut flags = ["--noformat", "--useexisting"].into_iter();
     let flag = flags.find(|flag| call.arguments.has(flag))?;
-    Some(filesystem::both(call, flag, "--mkfsoptions"))
+    Some(contradiction(call, flag, "--mkfsoptions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn btrfs() {
+        hold(&[
+            (
+                "btrfs / btrfs.01",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            (
+                "btrfs none btrfs.01 btrfs.02",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            ("btrfs", "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+"),
+            ("btrfs /", "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+"),
+            (
+                "btrfs --label=a",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --subvol --name=a LABEL=b",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            (
+                "btrfs / --subvol --name=a",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --subvol LABEL=b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --subvol --name= LABEL=b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --data=RAID1 --metadata=single a b",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            (
+                "btrfs / --data=raid5 a b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --metadata=2 a b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --data=5 --data=0 a b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --mkfsoptions=a b",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            (
+                "btrfs / --noformat --mkfsoptions=a b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --useexisting --mkfsoptions=a b",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs / --useexisting --mkfsoptions= b",
+                "A RHEL7 F29+, D RHEL8-RHEL9, R RHEL6 RHEL10+",
+            ),
+            (
+                "btrfs / a --bogus",
+                "D RHEL8-RHEL9, R RHEL6-RHEL7 RHEL10+ F29+",
+            ),
+            (
+                "btrfs /a a\nbtrfs /a/ b",
+                "D RHEL7-RHEL9 F29+, R RHEL6 RHEL10+",
+            ),
+        ]);
+    }
 }

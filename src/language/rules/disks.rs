@@ -49,3 +49,50 @@ fn one_choice(call: &Call<'_>) -> Option<Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn disks() {
+        hold(&[
+            ("ignoredisk --drives=sda", "A all"),
+            ("ignoredisk --only-use=sda", "A all"),
+            ("ignoredisk", "R all"),
+            ("ignoredisk --drives=", "R all"),
+            ("ignoredisk --drives=,", "R all"),
+            ("ignoredisk --drives=sda --only-use=sdb", "R all"),
+            ("ignoredisk --drives=sda --only-use=,", "A all"),
+            ("ignoredisk sda", "R all"),
+            (
+                "ignoredisk --interactive",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "ignoredisk --interactive --drives=sda",
+                "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+",
+            ),
+            (
+                "ignoredisk --drives=sda\nignoredisk --only-use=sdb",
+                "R all",
+            ),
+            (
+                "ignoredisk --drives=sda\nignoredisk --drives= --only-use=sdb",
+                "A all",
+            ),
+            (
+                "ignoredisk --interactive\nignoredisk --drives=sda",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "ignoredisk --drives=sda\nignoredisk --interactive",
+                "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+",
+            ),
+            ("clearpart --all --drives=sda", "A all"),
+            ("clearpart sda", "R all"),
+            ("zerombr", "A all"),
+            ("zerombr yes", "R all"),
+        ]);
+    }
+}

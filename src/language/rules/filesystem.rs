@@ -1,30 +1,11 @@
 //! Rules that the commands share which make file systems: `autopart`, `part`, `logvol`, `raid`.
 
-use super::Call;
+use super::{Call, contradiction, number};
 use crate::language::problem::{Problem, id};
-
-/// The number of an option, if it is given and not 0: what Python takes for true.
-pub(super) fn number(call: &Call<'_>, option: &str) -> Option<i64> {
-    let number = call.arguments.integer(option);
-    number.filter(|number| *number != 0)
-}
 
 /// Whether the line is about something that exists: `--noformat` implies `--useexisting`.
 pub(super) fn exists(call: &Call<'_>) -> bool {
     call.arguments.has("--useexisting") || call.arguments.has("--noformat")
-}
-
-/// Two options that are both given: the problem is at the second.
-pub(super) fn both(call: &Call<'_>, first: &str, second: &str) -> Problem {
-    Problem::error(
-        id::CONTRADICTION,
-        format!(
-            "`{first}` and `{second}` of `{}` cannot be used together",
-            call.name
-        ),
-    )
-    .at(call.arguments.span(second))
-    .help("keep one of them")
 }
 
 /// The cost of a LUKS key is given as a time or as a count, not both. Since RHEL 8 and Fedora 29,
@@ -32,13 +13,13 @@ pub(super) fn both(call: &Call<'_>, first: &str, second: &str) -> Problem {
 pub(super) fn key_cost(call: &Call<'_>) -> Option<Problem> {
     number(call, "--pbkdf-time")?;
     number(call, "--pbkdf-iterations")?;
-    Some(both(call, "--pbkdf-time", "--pbkdf-iterations"))
+    Some(contradiction(call, "--pbkdf-time", "--pbkdf-iterations"))
 }
 
 /// Options for making a file system have no use where none is made. Since the option came: RHEL 7.
 pub(super) fn options_without_format(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
-    let problem = both(call, "--noformat", "--mkfsoptions");
+    let problem = contradiction(call, "--noformat", "--mkfsoptions");
     call.arguments.has("--noformat").then_some(problem)
 }
 
@@ -46,7 +27,7 @@ pub(super) fn options_without_format(call: &Call<'_>) -> Option<Problem> {
 pub(super) fn options_and_profile(call: &Call<'_>) -> Option<Problem> {
     call.arguments.filled("--mkfsoptions")?;
     call.arguments.filled("--fsprofile")?;
-    Some(both(call, "--fsprofile", "--mkfsoptions"))
+    Some(contradiction(call, "--fsprofile", "--mkfsoptions"))
 }
 
 /// A passphrase for the drive's own encryption (OPAL) needs a LUKS 2 version that uses it. Since

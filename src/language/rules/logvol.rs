@@ -1,8 +1,7 @@
 //! LVM logical volumes: `logvol`.
 
-use super::{Call, Rule, filesystem, unexpected};
+use super::{Call, Rule, contradiction, filesystem, number, unexpected};
 use crate::language::problem::{Problem, id};
-use filesystem::number;
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
@@ -63,7 +62,7 @@ fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
 /// A volume is thin, or the pool of thin ones.
 fn thin_and_pool(call: &Call<'_>) -> Option<Problem> {
     let both = call.arguments.has("--thin") && call.arguments.has("--thinpool");
-    both.then(|| filesystem::both(call, "--thinpool", "--thin"))
+    both.then(|| contradiction(call, "--thinpool", "--thin"))
 }
 
 /// A thin volume lies in a pool.
@@ -136,7 +135,7 @@ fn size_and_percentage(call: &Call<'_>) -> Option<Problem> {
     number(call, "--size")?;
     number(call, "--percent")?;
     let since = call.version.since(7, 0);
-    since.then(|| filesystem::both(call, "--size", "--percent"))
+    since.then(|| contradiction(call, "--size", "--percent"))
 }
 
 /// The option that asks for a cache, if one does. Since RHEL 8, which has them.
@@ -168,7 +167,7 @@ fn cache_on_existing(call: &Call<'_>) -> Option<Problem> {
 /// A thin volume gets no cache.
 fn cache_on_thin(call: &Call<'_>) -> Option<Problem> {
     let option = cache(call)?;
-    let problem = filesystem::both(call, "--thin", option);
+    let problem = contradiction(call, "--thin", option);
     call.arguments.has("--thin").then_some(problem)
 }
 
@@ -221,4 +220,166 @@ fn cache_mode(call: &Call<'_>) -> Option<Problem> {
 fn btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = call.version.is_rhel() && call.version.since(8, 0);
     without.then(|| filesystem::btrfs(call)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn volumes() {
+        hold(&[
+            ("logvol / --name=a --vgname=b --size=1", "A all"),
+            ("logvol / --name=a --vgname=b --size=1 c", "R all"),
+            ("logvol / --name=a --vgname=b", "A RHEL6, R RHEL7+ F29+"),
+            (
+                "logvol / --name=a --vgname=b --size=0",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            ("logvol / --name=a --vgname=b --recommended", "A all"),
+            ("logvol swap --name=a --vgname=b --hibernation", "A all"),
+            ("logvol / --name=a --vgname=b --useexisting", "A all"),
+            ("logvol / --name=a --vgname=b --noformat", "A all"),
+            ("logvol / --name=a --vgname=b --percent=100", "A all"),
+            (
+                "logvol / --name=a --vgname=b --percent=101",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --percent=-1",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --percent=1",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            ("logvol / --name=a --vgname=b --size=1 --percent=0", "A all"),
+            ("logvol / --name=a --vgname=b --resize --size=1", "R all"),
+            (
+                "logvol / --name=a --vgname=b --resize --useexisting --size=1",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --resize --noformat --size=1",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --resize --useexisting",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --useexisting --mkfsoptions=a",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "logvol / --name=a --vgname=b --noformat --mkfsoptions=a",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fsprofile=a --mkfsoptions=a",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --pbkdf-time=1 --pbkdf-iterations=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fstype=btrfs",
+                "A RHEL6-RHEL7 F29+, R RHEL8+",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --fstype=BTRFS",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --bytes-per-inode=1",
+                "D RHEL6, R RHEL7+ F29+",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn thin_volumes() {
+        hold(&[
+            (
+                "logvol none --name=a --vgname=b --thinpool --size=1",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --thin --poolname=c --size=1",
+                "A all",
+            ),
+            ("logvol / --name=a --vgname=b --thin --size=1", "R all"),
+            (
+                "logvol / --name=a --vgname=b --thin --poolname= --size=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --thin --thinpool --poolname=c --size=1",
+                "R all",
+            ),
+            (
+                "logvol none --name=a --vgname=b --thinpool --size=1 --chunksize=1 --metadatasize=1",
+                "A all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --chunksize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --metadatasize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --metadatasize=0",
+                "A all",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn caches() {
+        hold(&[
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=writeback",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=none",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=,",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachepvs=c",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachemode=writeback",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --cachesize=0 --cachepvs=, --cachemode=",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "logvol / --name=a --vgname=b --useexisting --cachesize=1 --cachepvs=c",
+                "R all",
+            ),
+            (
+                "logvol / --name=a --vgname=b --size=1 --thin --poolname=d --cachesize=1 --cachepvs=c",
+                "R all",
+            ),
+        ]);
+    }
 }

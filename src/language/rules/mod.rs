@@ -151,14 +151,26 @@ fn only_one(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
     let [first, second, ..] = used[..] else {
         return None;
     };
-    Some(
-        Problem::error(
-            id::CONTRADICTION,
-            format!("`{first}` and `{second}` cannot be used together"),
-        )
-        .at(call.arguments.span(second))
-        .help("keep one of them"),
+    Some(contradiction(call, first, second))
+}
+
+/// Two options that are both given, and cannot be.
+fn contradiction(call: &Call<'_>, first: &str, second: &str) -> Problem {
+    Problem::error(
+        id::CONTRADICTION,
+        format!(
+            "`{first}` and `{second}` of `{}` cannot be used together",
+            call.name
+        ),
     )
+    .at(call.arguments.span(second))
+    .help("keep one of them")
+}
+
+/// The number of an option, if it is given and not 0: what Python takes for true.
+fn number(call: &Call<'_>, option: &str) -> Option<i64> {
+    let number = call.arguments.integer(option);
+    number.filter(|number| *number != 0)
 }
 
 /// A rule: what it finds wrong with a line.
@@ -169,8 +181,11 @@ pub fn of(command: &str) -> &'static [Rule] {
     GROUPS.iter().find_map(|of| of(command)).unwrap_or_default()
 }
 
+/// The rules of a command, if it is of a group.
+type Group = fn(&str) -> Option<&'static [Rule]>;
+
 /// The groups: each gives the rules of the commands that it knows.
-const GROUPS: [fn(&str) -> Option<&'static [Rule]>; 19] = [
+const GROUPS: [Group; 19] = [
     autopart::of,
     bootloader::of,
     btrfs::of,

@@ -32,3 +32,41 @@ fn options_without_format(call: &Call<'_>) -> Option<Problem> {
     let help = "add `--reformat` (which empties the partition), or remove it";
     Some(problem.at(call.arguments.span("--mkfsoptions")).help(help))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn mounts() {
+        hold(&[
+            ("mount /dev/vda1 /", "A RHEL8+ F29+, R RHEL6-RHEL7"),
+            ("mount /dev/vda1 none", "A RHEL8+ F29+, R RHEL6-RHEL7"),
+            ("mount /dev/vda1 NONE", "A RHEL8+ F29+, R RHEL6-RHEL7"),
+            ("mount /dev/vda1 swap", "R all"),
+            ("mount /dev/vda1", "R all"),
+            ("mount /dev/vda1 / now", "R all"),
+            (
+                "mount /dev/vda1 / --reformat",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "mount /dev/vda1 / --reformat=xfs --mkfsoptions=a",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "mount --reformat= /dev/vda1 / --mkfsoptions=a",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            ("mount /dev/vda1 / --mkfsoptions=a", "R all"),
+            (
+                "mount /dev/vda1 / --mkfsoptions=",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+            (
+                "mount /dev/vda1 /\nmount /dev/vda2 /",
+                "A RHEL8+ F29+, R RHEL6-RHEL7",
+            ),
+        ]);
+    }
+}

@@ -1,8 +1,7 @@
 //! Partitions: `part`, which is also called `partition`.
 
-use super::{Call, Rule, filesystem, unexpected};
+use super::{Call, Rule, contradiction, filesystem, number, unexpected};
 use crate::language::problem::{Problem, id};
-use filesystem::number;
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
@@ -65,7 +64,7 @@ fn growing_tmpfs(call: &Call<'_>) -> Option<Problem> {
         number(call, "--maxsize")?;
         "--maxsize"
     };
-    let problem = filesystem::both(call, "--fstype=tmpfs", option);
+    let problem = contradiction(call, "--fstype=tmpfs", option);
     Some(problem.help(format!(
         "remove `{option}`; `--size` alone says how large it may become"
     )))
@@ -96,4 +95,61 @@ fn btrfs_member(call: &Call<'_>) -> Option<Problem> {
 fn btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = call.version.is_rhel() && call.version.since(8, 0);
     without.then(|| filesystem::btrfs(call)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn partitions() {
+        hold(&[
+            ("part / --size=1", "A all"),
+            ("partition / --size=1", "A all"),
+            ("part / --size=1 /home", "R all"),
+            (
+                "part /a --resize --size=1 --onpart=vda1",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            ("part /a --resize --size=1", "R all"),
+            ("part /a --resize --size=1 --onpart=/dev/", "R all"),
+            ("part /a --resize --onpart=vda1", "R all"),
+            ("part /a --resize --onpart=vda1 --size=0", "R all"),
+            ("part /a --fstype=tmpfs --size=1", "A all"),
+            ("part /a --fstype=tmpfs --grow", "A RHEL6, R RHEL7+ F29+"),
+            (
+                "part /a --fstype=tmpfs --maxsize=1",
+                "A RHEL6, R RHEL7+ F29+",
+            ),
+            ("part /a --fstype=tmpfs --maxsize=0", "A all"),
+            ("part /a --noformat --mkfsoptions=a", "R all"),
+            (
+                "part /a --noformat --mkfsoptions=",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            ("part /a --fsprofile=b --mkfsoptions=a", "R all"),
+            ("part /a --pbkdf-time=1 --pbkdf-iterations=1", "R all"),
+            (
+                "part /a --encrypted --luks-version=luks2-hw-opal --hw-passphrase=b",
+                "A RHEL11 F41+, R RHEL6-RHEL10 F29-F40",
+            ),
+            ("part /a --encrypted --hw-passphrase=b", "R all"),
+            (
+                "part /a --luks-version=luks2-hw-opal --hw-passphrase=b",
+                "R all",
+            ),
+            ("part btrfs.01 --size=1", "A RHEL6-RHEL7 F29+, R RHEL8+"),
+            ("part /a --fstype=btrfs", "A RHEL6-RHEL7 F29+, R RHEL8+"),
+            ("part /a --fstype=btrfs --fstype=xfs", "A all"),
+            (
+                "part / --size=1 --active",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            ("part / --size=1 --start=1", "D RHEL6, R RHEL7+ F29+"),
+            ("part /a --size=1\npart /a/ --size=1", "D all"),
+            ("part //a --size=1\npart /a --size=1", "A all"),
+            ("part swap --size=1\npart swap --size=1", "A all"),
+            ("part pv.1 --size=1\npart pv.1 --size=1", "D all"),
+        ]);
+    }
 }

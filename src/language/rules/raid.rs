@@ -139,3 +139,67 @@ fn btrfs(call: &Call<'_>) -> Option<Problem> {
     let without = matches!(call.version, Version::Rhel(8 | 9));
     without.then(|| filesystem::btrfs(call)).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn arrays() {
+        hold(&[
+            ("raid / --device=md0 --level=1 raid.01 raid.02", "A all"),
+            ("raid / raid.01 raid.02 --device=md0 --level=1", "A all"),
+            ("raid / --device=0 --level=1 raid.01", "A all"),
+            (
+                "raid / --device=root --level=1 raid.01",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "raid / --device=md --level=1 raid.01",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            ("raid / --device=md0 --level=RAID10 a", "A all"),
+            ("raid / --device=md0 --level=raid4 a", "A all"),
+            ("raid / --device=md0 --level=10 a", "A all"),
+            ("raid / --device=md0 --level=linear a", "R all"),
+            ("raid / --device=md0 --level=7 --level=1 a", "R all"),
+            ("raid / --device=md0 --level=1", "R all"),
+            ("raid / --device=md0 a", "R all"),
+            ("raid / --device=md0 --useexisting", "A all"),
+            ("raid / --device=md0 --noformat", "A all"),
+            ("raid / --device=md0 --useexisting a", "R all"),
+            ("raid / a --device=md0 --noformat", "R all"),
+            (
+                "raid / --device=md --useexisting",
+                "A RHEL10+ F43+, R RHEL6-RHEL9 F29-F42",
+            ),
+            ("raid / --device= --useexisting", "R all"),
+            ("raid / --device=md0 --level=1 a --bogus", "R all"),
+            ("raid / --device=md0 --noformat --mkfsoptions=a", "R all"),
+            (
+                "raid / --device=md0 --level=1 a --fsprofile=b --mkfsoptions=c",
+                "R all",
+            ),
+            (
+                "raid / --device=md0 --level=1 a --pbkdf-time=1 --pbkdf-iterations=1",
+                "R all",
+            ),
+            (
+                "raid / --device=md0 --level=1 a --fstype=btrfs",
+                "A RHEL6-RHEL7 RHEL10+ F29+, R RHEL8-RHEL9",
+            ),
+            (
+                "raid / --device=md0 --level=1 a --bytes-per-inode=1",
+                "D RHEL6, R RHEL7+ F29+",
+            ),
+            (
+                "raid / --device=md0 --level=1 a\nraid /b --device=0 --level=1 c",
+                "A RHEL10+ F43+, D RHEL6-RHEL9 F29-F42",
+            ),
+            (
+                "raid / --device=md00 --level=1 a\nraid /b --device=0 --level=1 c",
+                "A RHEL7+ F29+, D RHEL6",
+            ),
+        ]);
+    }
+}

@@ -1,7 +1,7 @@
 //! Disks elsewhere and of other kinds: `iscsiname`, `zfcp`, `nvdimm`, `device`, `multipath`.
 //! (`iscsi`, `fcoe` and `dmraid` have no rules.)
 
-use super::{Call, Rule, filesystem, unexpected};
+use super::{Call, Rule, contradiction, number, unexpected};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -55,7 +55,7 @@ fn has_devices(call: &Call<'_>) -> bool {
 /// Devices are named in one of two ways.
 fn namespace_and_devices(call: &Call<'_>) -> Option<Problem> {
     let both = has_namespace(call) && has_devices(call);
-    both.then(|| filesystem::both(call, "--namespace", "--blockdevs"))
+    both.then(|| contradiction(call, "--namespace", "--blockdevs"))
 }
 
 /// What is reconfigured is a namespace.
@@ -73,7 +73,7 @@ fn needs_sector_size(call: &Call<'_>) -> Option<Problem> {
         .arguments
         .value("--mode")
         .is_none_or(|mode| mode == "sector");
-    let sized = filesystem::number(call, "--sectorsize").is_some();
+    let sized = number(call, "--sectorsize").is_some();
     if action(call) != "reconfigure" || !sectors || sized {
         return None;
     }
@@ -135,4 +135,144 @@ fn path_in_use(call: &Call<'_>) -> Option<Problem> {
             .at(call.arguments.span("--device"))
             .help("remove one of the lines"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn networks() {
+        hold(&[
+            ("iscsiname iqn.2000-01.a:b", "A all"),
+            ("iscsiname a b", "R all"),
+            ("iscsi --ipaddr=1\niscsi --ipaddr=1", "A all"),
+            ("fcoe --nic=a\nfcoe --nic=a", "D all"),
+            ("fcoe --nic=a\nfcoe --nic=b", "A all"),
+            ("zfcp --devnum=a", "A RHEL9+ F37+, R RHEL6-RHEL8 F29-F36"),
+            ("zfcp --devnum=a --wwpn=b --fcplun=c", "A all"),
+            ("zfcp --devnum=a --wwpn=b", "R all"),
+            ("zfcp --devnum=a --fcplun=c", "R all"),
+            ("zfcp --devnum=", "R all"),
+            ("zfcp --devnum=a --wwpn= --fcplun=", "A all"),
+            (
+                "zfcp --devnum=a --wwpn=b --fcplun=c\nzfcp --devnum=a --wwpn=b --fcplun=c",
+                "D all",
+            ),
+            (
+                "zfcp --devnum=a --wwpn=b --fcplun=c\nzfcp --devnum=a --wwpn=b --fcplun=d",
+                "A all",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn nvdimm() {
+        hold(&[
+            (
+                "nvdimm use --namespace=a",
+                "A RHEL7-RHEL9 F29-F39, D F40-F44, R RHEL6 RHEL10+ F45+",
+            ),
+            (
+                "nvdimm use --blockdevs=a",
+                "A RHEL7-RHEL9 F29-F39, D F40-F44, R RHEL6 RHEL10+ F45+",
+            ),
+            (
+                "nvdimm use --blockdevs=,",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            ("nvdimm use", "D F40-F44, R RHEL6+ F29-F39 F45+"),
+            (
+                "nvdimm use --namespace=a --blockdevs=b",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm use --namespace=a b",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm reconfigure --namespace=a --sectorsize=512",
+                "A RHEL7-RHEL9 F29-F39, D F40-F44, R RHEL6 RHEL10+ F45+",
+            ),
+            (
+                "nvdimm reconfigure --namespace=a",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm reconfigure --namespace=a --sectorsize=0",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm reconfigure --namespace=a --mode=memory",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm reconfigure --namespace=a --mode=sector",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm reconfigure --blockdevs=a --sectorsize=512",
+                "D F40-F44, R RHEL6+ F29-F39 F45+",
+            ),
+            (
+                "nvdimm use --namespace=a\nnvdimm use --namespace=a",
+                "D RHEL7-RHEL9 F29-F44, R RHEL6 RHEL10+ F45+",
+            ),
+            (
+                "nvdimm use --blockdevs=a,b\nnvdimm use --blockdevs=b",
+                "A RHEL7-RHEL9 F29-F39, D F40-F44, R RHEL6 RHEL10+ F45+",
+            ),
+            (
+                "nvdimm use --namespace=a\nnvdimm reconfigure --namespace=a --sectorsize=512",
+                "A RHEL7-RHEL9 F29-F39, D F40-F44, R RHEL6 RHEL10+ F45+",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn modules_and_paths() {
+        hold(&[
+            (
+                "device e1000",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "device e1000 --opts=a",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            ("device", "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+"),
+            (
+                "device scsi e1000",
+                "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+",
+            ),
+            (
+                "device e1000\ndevice e1000",
+                "D RHEL6-RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "dmraid --name=a --dev=b",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "dmraid --name=/x/a --dev=b\ndmraid --name=a --dev=b",
+                "D RHEL6-RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "dmraid --name=a --dev=b --dev=c\ndmraid --name=a --dev=b",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "multipath --name=a --device=b --rule=c",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+            (
+                "multipath --name=a --device=b --rule=c\nmultipath --name=d --device=b --rule=c",
+                "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+",
+            ),
+            (
+                "multipath --name=a --device=b --rule=c\nmultipath --name=d --device=e --rule=c",
+                "A RHEL6-RHEL7, D RHEL8 F29-F33, R RHEL9+ F34+",
+            ),
+        ]);
+    }
 }

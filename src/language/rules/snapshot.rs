@@ -62,3 +62,35 @@ fn origin(call: &Call<'_>) -> Option<Problem> {
             .help("write `GROUP/VOLUME`"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn snapshots() {
+        hold(&[
+            (
+                "snapshot a/b --name=c --when=post-install",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            (
+                "snapshot a/b --name=c --when=Pre-Install",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+            ("snapshot a/b --name=c --when=now", "R all"),
+            ("snapshot a --name=c --when=pre-install", "R all"),
+            ("snapshot a/ --name=c --when=pre-install", "R all"),
+            ("snapshot /b --name=c --when=pre-install", "R all"),
+            ("snapshot a/b/c --name=c --when=pre-install", "R all"),
+            (
+                "snapshot a/b --name=c --when=pre-install\nsnapshot a/d --name=c --when=pre-install",
+                "R all",
+            ),
+            (
+                "snapshot a/b --name=c --when=pre-install\nsnapshot a/b --name=d --when=pre-install",
+                "A RHEL7+ F29+, R RHEL6",
+            ),
+        ]);
+    }
+}

@@ -1,6 +1,6 @@
 //! Stratis: `stratispool`, `stratisfs`. Both since RHEL 11 and Fedora 45.
 
-use super::{Call, Rule, filesystem, unexpected, volgroup};
+use super::{Call, Rule, number, unexpected, volgroup};
 use crate::language::problem::{Problem, id};
 
 /// The rules of the commands here.
@@ -37,7 +37,7 @@ fn passphrase(call: &Call<'_>) -> Option<Problem> {
 
 /// A limit is for what grows.
 fn limit_without_growth(call: &Call<'_>) -> Option<Problem> {
-    filesystem::number(call, "--maxsize")?;
+    number(call, "--maxsize")?;
     if call.arguments.has("--grow") {
         return None;
     }
@@ -47,4 +47,68 @@ fn limit_without_growth(call: &Call<'_>) -> Option<Problem> {
             .at(call.arguments.span("--maxsize"))
             .help("add `--grow`, or remove it"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn pools() {
+        hold(&[
+            ("stratispool a b", "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44"),
+            ("stratispool", "R all"),
+            ("stratispool a", "R all"),
+            (
+                "stratispool a --useexisting",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("stratispool a b --useexisting", "R all"),
+            (
+                "stratispool a --encrypted b",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            (
+                "stratispool a b --encrypted --passphrase=c",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("stratispool a b --passphrase=c", "R all"),
+            (
+                "stratispool a b --passphrase=",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            (
+                "stratispool a b\nstratispool a c",
+                "D RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn file_systems() {
+        hold(&[
+            (
+                "stratisfs / --poolname=a --name=b",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            ("stratisfs / c --poolname=a --name=b", "R all"),
+            ("stratisfs / --poolname=a --name=b --maxsize=1", "R all"),
+            (
+                "stratisfs / --poolname=a --name=b --maxsize=0",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            (
+                "stratisfs / --poolname=a --name=b --maxsize=1 --grow",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            (
+                "stratisfs / --poolname=a --name=b\nstratisfs /c --poolname=a --name=b",
+                "D RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+            (
+                "stratisfs / --poolname=a --name=b\nstratisfs /c --poolname=c --name=b",
+                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+            ),
+        ]);
+    }
 }

@@ -1,17 +1,17 @@
 //! Accounts: `rootpw`, `user`, `group`, `sshpw`, `sshkey`.
 //!
-//! No message here names a word of the line that could be a password.
+//! No message names a word of the line that could be a password.
 
 use super::super::Version;
 use super::super::problem::{Problem, id};
-use super::{Call, Rule};
+use super::{Call, Rule, unexpected};
 
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
     match command {
-        "rootpw" => Some(&[root_password, too_many_words]),
-        "sshpw" => Some(&[ssh_password, too_many_words]),
-        "sshkey" => Some(&[too_many_words]),
+        "rootpw" => Some(&[root_password, unexpected]),
+        "sshpw" => Some(&[ssh_password, unexpected]),
+        "sshkey" => Some(&[unexpected]),
         _ => None,
     }
 }
@@ -39,20 +39,6 @@ fn ssh_password(call: &Call<'_>) -> Option<Problem> {
     Some(
         Problem::error(id::MISSING, "`sshpw` needs a password")
             .help("write the password or its hash behind the options"),
-    )
-}
-
-/// Words that nothing takes; they may be parts of a password or of a key, so they are not named.
-fn too_many_words(call: &Call<'_>) -> Option<Problem> {
-    let mut words = call.arguments.leftovers.iter();
-    let word = words.find(|word| !word.text.starts_with('-'))?;
-    Some(
-        Problem::error(
-            id::UNEXPECTED,
-            format!("`{}` has no use for this word", call.name),
-        )
-        .at(Some(word.span.clone()))
-        .help("quote a value that has spaces, and write options before it"),
     )
 }
 
@@ -95,6 +81,8 @@ mod tests {
             "rootpw secret a-part",
             "sshpw a --username=b a-part",
             "sshkey --username=b k a-part",
+            "user --name=b --password=secret a-part",
+            "rootpw --iscrypted=a-part",
         ] {
             let version = Version::from_name("F40").unwrap();
             let reading = Reading::new(&format!("{text}\n"), "t.ks", version, &NoIncludes);

@@ -103,3 +103,33 @@ fn reserved_percentage(call: &Call<'_>) -> Option<Problem> {
             .help("write the share to leave free, or remove it"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdicts::hold;
+
+    #[test]
+    fn groups() {
+        hold(&[
+            ("volgroup a pv.01 pv.02", "A all"),
+            ("volgroup a --pesize=4 pv.01", "A all"),
+            ("volgroup --pesize=4 a pv.01", "A all"),
+            ("volgroup", "R all"),
+            ("volgroup --useexisting", "R all"),
+            ("volgroup a", "R all"),
+            ("volgroup a --useexisting", "A all"),
+            ("volgroup a --noformat", "A all"),
+            ("volgroup a b --useexisting", "R all"),
+            ("volgroup a --noformat b", "R all"),
+            ("volgroup a --bogus", "A all"),
+            ("volgroup a b --reserved-space=0", "A all"),
+            ("volgroup a b --reserved-space=-1", "R all"),
+            ("volgroup a b --reserved-percent=0", "R all"),
+            ("volgroup a b --reserved-percent=1", "A all"),
+            ("volgroup a b --reserved-percent=99", "A all"),
+            ("volgroup a b --reserved-percent=100", "R all"),
+            ("volgroup a b\nvolgroup a c", "D all"),
+            ("volgroup a b\nvolgroup b c", "A all"),
+        ]);
+    }
+}

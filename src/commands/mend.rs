@@ -1,0 +1,113 @@
+//! `ozr check --fix`: kickstarts with the certain remedies.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::checked::Reader;
+use crate::check::fix;
+use crate::check::report::Checked;
+use crate::diagnostic::Diagnostic;
+use crate::error::{Classify, Kind};
+use crate::ui::printer;
+
+/// Most times that a text is mended: a remedy may bring another one to light, but not for ever.
+const MAX_ROUNDS: usize = 10;
+
+/// Where what is mended goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The kickstart to standard output; what it includes stays as it is.
+    Stdout,
+    /// The kickstart and what it includes, each in its place.
+    InPlace,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Mended {
+    /// The check of what is there now.
+    pub left: Checked,
+    /// How many findings were mended.
+    pub mended: usize,
+}
+
+/// Mends the kickstart at `path`, which holds `text` and in which `found` was found.
+///
+/// # Errors
+/// Input: a file cannot be replaced; it is as it was then. And those of [`Reader::kickstart`].
+pub fn mend(
+    path: &Path,
+    text: &str,
+    found: &Checked,
+    reader: &Reader<'_>,
+    target: Target,
+) -> anyhow::Result<Mended> {
+    let mut text = text.to_string();
+    let (mut left, mut mended) = (found.clone(), 0);
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = 0;
+        for (place, part) in left.texts.iter().enumerate() {
+            let findings: Vec<Diagnostic> = left
+                .findings
+                .iter()
+                .filter(|finding| finding.file == part.name)
+                .cloned()
+                .collect();
+            let own = place == 0;
+            // What is included twice is mended once.
+            let again = left.texts[..place]
+                .iter()
+                .any(|other| other.name == part.name);
+            if again || (!own && target == Target::Stdout) {
+                continue;
+            }
+            let (now, count) = fix::apply(&part.text, &findings);
+            if now == part.text {
+                continue;
+            }
+            if target == Target::InPlace {
+                let file = if own { path } else { Path::new(&part.name) };
+                replace(file, &now)
+                    .with_context(|| format!("writing {}", file.display()))
+                    .kind(Kind::Input)?;
+            }
+            if own {
+                text = now;
+            }
+            changed += count;
+        }
+        if changed == 0 {
+            break;
+        }
+        mended += changed;
+        left = reader.kickstart(path, &text)?;
+    }
+    if target == Target::Stdout {
+        printer::print_text(&text);
+    }
+    Ok(Mended { left, mended })
+}
+
+/// Replaces the content of a file, which is there whole at any time, and keeps its mode and, as
+/// far as the system allows, its owner.
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    // A link stays one.
+    let path = path.canonicalize()?;
+    let parent = path.parent().context("it is no file")?;
+    let old = fs::metadata(&path)?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".ozr-")
+        .tempfile_in(parent)?;
+    aside.write_all(text.as_bytes())?;
+    // Only root may give files away; whoever else may write here owns what is written.
+    let _ = fchown(aside.as_file(), Some(old.uid()), Some(old.gid()));
+    aside.as_file().set_permissions(old.permissions())?;
+    aside.as_file().sync_all()?;
+    aside.persist(&path)?;
+    File::open(parent)?.sync_all()?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! `ozr check --online`: what the network says of addresses and names.
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+
+use super::checked::ReadTemplate;
+use crate::build::directories;
+use crate::check::online::{self, Limits, Request, TemplateText, Text};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::distro::{Arch, Release};
+use crate::error::{Classify, Kind};
+use crate::language::{Reading, Version};
+use crate::mirror::{Credentials, MirrorOptions};
+use crate::options::InstallOptions;
+use crate::ui::event::Reporter;
+
+/// The network, as the configuration lets it be reached.
+#[derive(Debug)]
+pub struct Online {
+    runtime: Option<Runtime>,
+    mirror: MirrorOptions,
+    reporter: Reporter,
+}
+
+/// What is to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// A kickstart with what it includes.
+    pub reading: Option<&'a Reading>,
+    /// The template that it is installed with.
+    pub template: Option<&'a ReadTemplate>,
+    /// The release, where it is known.
+    pub release: Option<Release>,
+    /// The version of the kickstart language.
+    pub version: Option<Version>,
+    /// The architecture, where it is known.
+    pub arch: Option<Arch>,
+}
+
+impl Online {
+    /// Starts the threads. `options`, of the configuration file, say how mirrors are reached.
+    ///
+    /// # Errors
+    /// Host: there are no threads to be had, or nowhere to keep a cache.
+    pub fn new(options: &InstallOptions, reporter: &Reporter) -> anyhow::Result<Online> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("starting threads")
+            .kind(Kind::Host)?;
+        let cache = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
+        Ok(Online {
+            runtime: Some(runtime),
+            mirror: MirrorOptions {
+                credentials: Credentials {
+                    cacert: options.cacert.clone(),
+                    client_cert: options.client_cert.clone(),
+                    client_key: options.client_key.clone(),
+                },
+                ..MirrorOptions::new(cache)
+            },
+            reporter: reporter.clone(),
+        })
+    }
+
+    /// Tries every address and looks up every name.
+    ///
+    /// # Errors
+    /// As [`online::check`].
+    pub fn check(&self, subject: &Subject<'_>) -> anyhow::Result<Vec<Diagnostic>> {
+        let Some(runtime) = &self.runtime else {
+            return Ok(Vec::new());
+        };
+        let read = subject.reading.map_or(&[][..], |reading| &reading.texts);
+        let chains: Vec<Vec<String>> = subject
+            .reading
+            .map(|reading| (0..read.len()).map(|text| reading.chain(text)).collect())
+            .unwrap_or_default();
+        let texts: Vec<Text<'_>> = read
+            .iter()
+            .zip(&chains)
+            .map(|(text, chain)| Text {
+                name: &text.name,
+                text: &text.text,
+                outline: &text.outline,
+                chain,
+            })
+            .collect();
+        let template = subject.template.map(|read| TemplateText {
+            template: &read.template,
+            source: Source {
+                name: &read.name,
+                text: &read.text,
+            },
+        });
+        runtime.block_on(online::check(&Request {
+            texts: &texts,
+            complete: subject.reading.is_none_or(|reading| reading.complete),
+            template,
+            version: subject.version,
+            release: subject.release,
+            arch: subject.arch,
+            mirror: &self.mirror,
+            limits: Limits::default(),
+            reporter: &self.reporter,
+        }))
+    }
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        // A name that is still being resolved is not waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
