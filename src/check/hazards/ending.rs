@@ -251,7 +251,6 @@ mod tests {
             ),
             ("text", "text\npoweroff"),
             ("%post\n%end\n", "poweroff\n%post\n%end\n"),
-            ("# only\n", "# only\npoweroff\n"),
         ] {
             let reading = Reading::new(text, "t.ks", Rhel(9), &NoIncludes);
             let mut findings = Vec::new();

@@ -103,8 +103,11 @@ fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
         let first = entry.command.words.get(1..).unwrap_or_default();
         let names = first.iter().filter(|word| !word.text.starts_with('-'));
         match entry.name {
-            "part" | "raid" | "logvol" => {
-                members.extend(names.map(|word| word.text.as_str()));
+            "part" | "logvol" => members.extend(names.map(|word| word.text.as_str())),
+            // Its other words are what it is made of.
+            "raid" => {
+                let made = names.map(|word| word.text.as_str());
+                members.extend(made.filter(|name| !name.starts_with("raid.")));
             }
             "volgroup" => groups.extend(names.map(|word| word.text.as_str())),
             _ => {}
