@@ -159,7 +159,9 @@ mod tests {
         let finding = parse("[check]\nstrikt = true\n", "ozr.toml").unwrap_err();
         assert_eq!((finding.line, finding.column), (2, 1));
         assert!(
-            finding.message.contains("release, allow, strict"),
+            finding
+                .message
+                .contains("the keys there are release, allow,"),
             "{finding}"
         );
         let finding = parse("[check]\nrelease = \"Rocki-9\"\n", "ozr.toml").unwrap_err();
