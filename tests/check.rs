@@ -320,9 +320,14 @@ fn sarif_has_what_code_hosts_ask_for() {
     for uri in ["ks/a%20b.ks", "bom.ks", "t.tdl"] {
         assert!(uris.contains(&uri), "{uris:?}");
     }
+    let of_mark = |result: &&Value| {
+        let place = &result["locations"][0]["physicalLocation"];
+        place["artifactLocation"]["uri"] == "bom.ks" && place["region"]["startLine"] == 1
+    };
     let fixed = results
         .iter()
-        .find(|result| result["fixes"].is_array())
+        .filter(of_mark)
+        .find(|result| result["ruleId"] == "KS009")
         .unwrap();
     let change = &fixed["fixes"][0]["artifactChanges"][0];
     assert_eq!(change["artifactLocation"]["uri"], "bom.ks");

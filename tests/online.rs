@@ -103,6 +103,7 @@ impl Setting {
             version: self.version,
             release,
             arch: Some(self.arch),
+            user_network: false,
             mirror: &self.options,
             limits: self.limits,
             reporter: &Reporter::silent(),

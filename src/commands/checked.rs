@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::input;
 use super::online::{Online, Subject};
+use super::template::{self, ReadTemplate};
 use super::walk::Found;
 use crate::build::plan;
 use crate::check::includes::Files;
@@ -15,18 +16,6 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::scan;
 use crate::language::{Reading, Version};
 use crate::options::{InstallOptions, ReleaseName};
-use crate::tdl::{self, Template};
-
-/// A template that was read.
-#[derive(Debug)]
-pub struct ReadTemplate {
-    /// The name that messages use.
-    pub name: String,
-    /// Its text, decoded.
-    pub text: String,
-    /// What it says.
-    pub template: Template,
-}
 
 /// A file that is to be checked.
 #[derive(Debug)]
@@ -75,16 +64,10 @@ pub fn open(found: &Found) -> Input {
         }
     };
     if subject::is_template(&bytes) {
-        let read = tdl::decode(&bytes, &name)
-            .and_then(|text| tdl::parse(&text, &name).map(|template| (text, template)));
-        return match read {
-            Ok((text, template)) => Input::Template {
+        return match template::parse(&bytes, &name) {
+            Ok(read) => Input::Template {
                 walked,
-                read: Box::new(ReadTemplate {
-                    name,
-                    text,
-                    template,
-                }),
+                read: Box::new(read),
             },
             Err(findings) => Input::BadTemplate { name, findings },
         };
@@ -153,7 +136,7 @@ impl Reader<'_> {
                 if let Some(online) = self.online.as_ref().filter(|_| !beside) {
                     findings.extend(online.check(&Subject {
                         reading: None,
-                        template: Some(read),
+                        template: Some(read.as_text()),
                         release: Some(*release),
                         version: Version::of(*release),
                         arch: Some(template.os.arch),
@@ -181,7 +164,7 @@ impl Reader<'_> {
             Some(online) => {
                 let mut more = online.check(&Subject {
                     reading: Some(&reading),
-                    template: self.template,
+                    template: self.template.map(ReadTemplate::as_text),
                     release: setting.release,
                     version: Some(version),
                     arch: setting.arch,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{input, template};
+use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::{self, Finished};
 use crate::error::{Classify, Kind, failure};
@@ -57,6 +57,10 @@ pub struct Args {
     #[arg(value_name = "TEMPLATE")]
     template: PathBuf,
 
+    /// Start without checking the kickstart and trying its addresses
+    #[arg(long)]
+    no_check: bool,
+
     /// Everything that the configuration file can hold, too.
     #[command(flatten)]
     options: InstallOptions,
@@ -83,7 +87,7 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
                 "template and kickstart cannot both come from standard input: name a file for one of them",
             ));
         }
-        Some(path) => own_kickstart(path, reporter)?,
+        Some(path) => own_kickstart(path, args.no_check, reporter)?,
         None => builtin_kickstart(&read.template)?,
     };
     let request = Request {
@@ -97,6 +101,9 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
     let plan = Plan::new(request, HostFacts::probe())?;
     for warning in &plan.warnings {
         reporter.warn(warning);
+    }
+    if !args.no_check {
+        preflight::run(&plan, &read.text, reporter)?;
     }
     let finished = build_or_stop(plan, reporter)?;
     printer::print_result(&finished.image.display().to_string());
@@ -142,13 +149,17 @@ async fn stop_signal() -> anyhow::Result<&'static str> {
     })
 }
 
-fn own_kickstart(path: &Path, reporter: &Reporter) -> anyhow::Result<Kickstart> {
+fn own_kickstart(path: &Path, no_check: bool, reporter: &Reporter) -> anyhow::Result<Kickstart> {
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
     let sha256 = hex::sha256(&bytes);
     let refuse = |findings| template::refuse(path, findings, reporter);
     let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
-    let outline = scan::scan(&text, &name).map_err(refuse)?;
+    let outline = match no_check {
+        true => scan::scan(&text, &name).map_err(refuse)?,
+        // The check says all that is wrong at once.
+        false => scan::scan_all(&text, &name).0,
+    };
     Ok(Kickstart {
         text,
         name,

@@ -13,6 +13,7 @@ mod listing;
 pub mod man;
 mod mend;
 mod online;
+mod preflight;
 pub mod releases;
 mod template;
 mod walk;

@@ -3,13 +3,13 @@
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
-use super::checked::ReadTemplate;
 use crate::build::directories;
 use crate::check::online::{self, Limits, Request, TemplateText, Text};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
 use crate::language::{Reading, Version};
+use crate::machine::Network;
 use crate::mirror::{Credentials, MirrorOptions};
 use crate::options::InstallOptions;
 use crate::ui::event::Reporter;
@@ -19,6 +19,8 @@ use crate::ui::event::Reporter;
 pub struct Online {
     runtime: Option<Runtime>,
     mirror: MirrorOptions,
+    /// Whether guests are on QEMU's user network.
+    user_network: bool,
     reporter: Reporter,
 }
 
@@ -28,7 +30,7 @@ pub struct Subject<'a> {
     /// A kickstart with what it includes.
     pub reading: Option<&'a Reading>,
     /// The template that it is installed with.
-    pub template: Option<&'a ReadTemplate>,
+    pub template: Option<TemplateText<'a>>,
     /// The release, where it is known.
     pub release: Option<Release>,
     /// The version of the kickstart language.
@@ -38,7 +40,7 @@ pub struct Subject<'a> {
 }
 
 impl Online {
-    /// Starts the threads. `options`, of the configuration file, say how mirrors are reached.
+    /// Starts the threads. `options` say how mirrors are reached.
     ///
     /// # Errors
     /// Host: there are no threads to be had, or nowhere to keep a cache.
@@ -59,6 +61,7 @@ impl Online {
                 },
                 ..MirrorOptions::new(cache)
             },
+            user_network: matches!(options.network, None | Some(Network::User)),
             reporter: reporter.clone(),
         })
     }
@@ -86,20 +89,14 @@ impl Online {
                 chain,
             })
             .collect();
-        let template = subject.template.map(|read| TemplateText {
-            template: &read.template,
-            source: Source {
-                name: &read.name,
-                text: &read.text,
-            },
-        });
         runtime.block_on(online::check(&Request {
             texts: &texts,
             complete: subject.reading.is_none_or(|reading| reading.complete),
-            template,
+            template: subject.template,
             version: subject.version,
             release: subject.release,
             arch: subject.arch,
+            user_network: subject.template.is_some() && self.user_network,
             mirror: &self.mirror,
             limits: Limits::default(),
             reporter: &self.reporter,

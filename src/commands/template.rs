@@ -1,9 +1,10 @@
-//! Reading a template that is to be installed.
+//! Reading templates.
 
 use std::path::Path;
 
 use super::input;
-use crate::diagnostic::Diagnostic;
+use crate::check::online::TemplateText;
+use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::tdl::{self, Template};
@@ -12,10 +13,42 @@ use crate::ui::event::{Event, Reporter};
 /// A template that was read from a file.
 #[derive(Debug)]
 pub struct ReadTemplate {
+    /// The name that messages use.
+    pub name: String,
+    /// Its text, decoded.
+    pub text: String,
     /// What it says.
     pub template: Template,
     /// The digest of its bytes, in hexadecimal digits.
     pub sha256: String,
+}
+
+impl ReadTemplate {
+    /// The template and its text, for checks.
+    pub fn as_text(&self) -> TemplateText<'_> {
+        TemplateText {
+            template: &self.template,
+            source: Source {
+                name: &self.name,
+                text: &self.text,
+            },
+        }
+    }
+}
+
+/// Reads a template from its bytes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(bytes: &[u8], name: &str) -> Result<ReadTemplate, Vec<Diagnostic>> {
+    let text = tdl::decode(bytes, name)?;
+    let template = tdl::parse(&text, name)?;
+    Ok(ReadTemplate {
+        name: name.to_string(),
+        text,
+        template,
+        sha256: hex::sha256(bytes),
+    })
 }
 
 /// Reads a template and reports what there is to say of it.
@@ -25,16 +58,13 @@ pub struct ReadTemplate {
 pub fn read(path: &Path, reporter: &Reporter) -> anyhow::Result<ReadTemplate> {
     let name = input::display_name(path);
     let bytes = input::read(path, "template")?;
-    let template = tdl::read(&bytes, &name)
+    let read = parse(&bytes, &name)
         .map_err(|findings| refuse(path, findings, reporter))
         .kind(Kind::Input)?;
-    for warning in &template.warnings {
+    for warning in &read.template.warnings {
         reporter.event(Event::Finding(warning.clone()));
     }
-    Ok(ReadTemplate {
-        template,
-        sha256: hex::sha256(&bytes),
-    })
+    Ok(read)
 }
 
 /// Reports findings and makes the one sentence that ends the command.

@@ -155,6 +155,22 @@ impl Diagnostic {
         self
     }
 
+    /// All of it in one line: message, place, remedy.
+    pub fn in_one_line(&self) -> String {
+        let id = self.id.map(|id| format!(" [{id}]")).unwrap_or_default();
+        let place = match self.whole_file {
+            true => self.file.clone(),
+            false => format!("{}:{}", self.file, self.line),
+        };
+        let help = self.help.as_deref().unwrap_or_default();
+        let help = if help.is_empty() {
+            String::new()
+        } else {
+            format!("; {help}")
+        };
+        format!("{place}: {}{help}{id}", self.message)
+    }
+
     /// The offending line as it is shown, and where the carets stand under it, in characters.
     pub fn excerpt(&self) -> (&str, Range<usize>) {
         let carets = self.caret_start..self.caret_start + self.caret_width;

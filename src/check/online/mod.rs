@@ -106,6 +106,8 @@ pub struct Request<'a> {
     pub release: Option<Release>,
     /// The guest's architecture, if it is known.
     pub arch: Option<Arch>,
+    /// Whether the guest is on QEMU's user network: there 10.0.2.2 is this host.
+    pub user_network: bool,
     /// How mirrors are reached, and the cache.
     pub mirror: &'a MirrorOptions,
     /// How long it may take.
@@ -125,6 +127,7 @@ pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
         release: request.release,
         version: request.version,
         arch: request.arch,
+        user_network: request.user_network,
     };
     let template = request
         .template

@@ -417,6 +417,7 @@ mod tests {
             release: None,
             version: Some(Version::Rhel(9)),
             arch: Some(Arch::X86_64),
+            user_network: false,
         }
     }
 

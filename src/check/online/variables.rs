@@ -14,6 +14,8 @@ pub struct Known {
     pub version: Option<Version>,
     /// The guest's architecture.
     pub arch: Option<Arch>,
+    /// Whether the guest is on QEMU's user network, where it knows this host by another address.
+    pub user_network: bool,
 }
 
 /// Why there is no address to try.
@@ -130,7 +132,16 @@ pub fn resolve(text: &str, known: &Known, local: bool) -> Result<Vec<Url>, Untri
     }
     let mut urls = Vec::new();
     for version in choices {
-        let url = parse(&substitute(text, known, version)?, local)?;
+        let mut url = parse(&substitute(text, known, version)?, local)?;
+        if url.host_str() == Some(HOST_OF_USER_NETWORK) {
+            if !known.user_network {
+                return Err(Untried::Unknown(format!(
+                    "{HOST_OF_USER_NETWORK} is this host as only a guest sees it"
+                )));
+            }
+            // What the guest reaches there listens on the loopback here.
+            let _ = url.set_ip_host(std::net::Ipv4Addr::LOCALHOST.into());
+        }
         if !urls.contains(&url) {
             urls.push(url);
         }
@@ -165,13 +176,7 @@ fn parse(text: &str, local: bool) -> Result<Url, Untried> {
         }
         other => return Err(Untried::Wrong(format!("the scheme `{other}` is not known"))),
     }
-    let url = Url::parse(text).map_err(|error| Untried::Wrong(format!("{error}")))?;
-    if url.host_str() == Some(HOST_OF_USER_NETWORK) {
-        return Err(Untried::Unknown(format!(
-            "{HOST_OF_USER_NETWORK} is this host as only a guest sees it"
-        )));
-    }
-    Ok(url)
+    Url::parse(text).map_err(|error| Untried::Wrong(format!("{error}")))
 }
 
 /// Fills in `$name` and `${name}`.
@@ -248,6 +253,7 @@ mod tests {
             release: Some(Release::from_names(name, version).unwrap()),
             version: None,
             arch: Some(Arch::X86_64),
+            user_network: false,
         }
     }
 
@@ -278,6 +284,7 @@ mod tests {
             release: None,
             version: Some(Version::Fedora(43)),
             arch: Some(Arch::Armv7l),
+            user_network: false,
         };
         assert_eq!(
             urls("http://m/$releasever/$basearch", &kickstart),
@@ -291,6 +298,7 @@ mod tests {
             release: None,
             version: None,
             arch: None,
+            user_network: false,
         };
         for text in [
             "http://m/$releasever/",

@@ -1,0 +1,103 @@
+//! What `ozr install` checks before a guest boots: what `ozr check --online` would say of the
+//! template and the kickstart together, in the setting that the install would have.
+
+use super::online::{Online, Subject};
+use crate::build::plan::Plan;
+use crate::check::kickstart;
+use crate::check::online::TemplateText;
+use crate::check::setting::Setting;
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::error::{Kind, failure};
+use crate::language::{Included, Includes, Reading};
+use crate::ui::event::{Event, Reporter};
+
+/// Ids of findings about addresses: the mirror cannot be used, though the input may be right.
+const MIRROR_RULES: [&str; 9] = [
+    "KS201", "KS202", "KS203", "KS204", "KS205", "KS206", "KS207", "KS209", "KS213",
+];
+
+/// Files of this host, which the guest does not see.
+struct InTheGuest;
+
+impl Includes for InTheGuest {
+    fn find(&self, target: &str, _from: &str) -> Included {
+        if target.contains("://") {
+            return Included::NotFollowed;
+        }
+        Included::Missing("the installer cannot read files of this host".to_string())
+    }
+}
+
+/// Checks what is to be installed, and reports what it finds.
+///
+/// # Errors
+/// Input: the template or the kickstart has an error. Mirror: the only errors are addresses that
+/// cannot be used. Host: no threads.
+pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Result<()> {
+    let request = &plan.request;
+    let Some(setting) = setting(plan) else {
+        return Ok(());
+    };
+    let written = &request.kickstart;
+    let reading = Reading::new(&written.text, &written.name, setting.version, &InTheGuest);
+    let online = Online::new(&request.options, reporter)?.check(&Subject {
+        reading: Some(&reading),
+        template: Some(TemplateText {
+            template: &request.template,
+            source: Source {
+                name: &request.template_name,
+                text: template_text,
+            },
+        }),
+        release: Some(plan.release),
+        version: Some(setting.version),
+        arch: Some(plan.arch),
+    })?;
+    let allow = &request.options.check.allow;
+    let checked = kickstart::checked(reading, &setting, online, allow);
+    report(checked.findings, reporter)
+}
+
+/// The surroundings that the plan gives the kickstart; none where its language is not known.
+fn setting(plan: &Plan) -> Option<Setting> {
+    let request = &plan.request;
+    let kernelparam = request.template.os.kernelparam.as_deref();
+    let booted = Setting::of_boot(plan.release, &request.kickstart.outline, kernelparam)?;
+    Some(Setting {
+        arch: Some(plan.arch),
+        firmware: Some(plan.guest.firmware),
+        disk_bus: Some(plan.guest.disk_bus),
+        disk_bytes: Some(plan.guest.disk_bytes),
+        disks: Some(1),
+        deliver: Some(plan.deliver),
+        adds_ending: !request.options.verbatim,
+        ..booted
+    })
+}
+
+/// Shows errors whole and warnings in a line each: an install that goes on is to be read, too.
+fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> {
+    let mut errors = 0;
+    let mut of_mirror = 0;
+    for finding in findings {
+        match finding.severity {
+            Severity::Error => {
+                errors += 1;
+                of_mirror += usize::from(finding.id.is_some_and(|id| MIRROR_RULES.contains(&id)));
+                reporter.event(Event::Finding(finding));
+            }
+            Severity::Warning => reporter.warn(finding.in_one_line()),
+            Severity::Note => reporter.detail(finding.in_one_line()),
+        }
+    }
+    let (kind, what) = match errors {
+        0 => return Ok(()),
+        _ if of_mirror == errors => (Kind::Mirror, "an address cannot be used"),
+        1 => (Kind::Input, "there is an error"),
+        _ => (Kind::Input, "there are errors"),
+    };
+    Err(failure(
+        kind,
+        format!("{what}: correct what is shown above, or skip the check with --no-check"),
+    ))
+}
