@@ -5,7 +5,7 @@ use super::setting::Setting;
 use crate::diagnostic::Diagnostic;
 use crate::language::Reading;
 
-/// Everything that is wrong with a kickstart, as [`super::kickstart`] finds it, with its texts.
+/// Everything that is wrong with a kickstart, as [`super::kickstart()`] finds it, with its texts.
 pub fn checked(
     reading: Reading,
     setting: &Setting,

@@ -88,7 +88,7 @@ enum Format {
 ///
 /// # Errors
 /// Input: something is wrong; it has been reported. With `--online` also those of
-/// [`Online::check`].
+/// `Online::check`.
 pub fn run(
     args: Args,
     config: Option<&Path>,

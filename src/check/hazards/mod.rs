@@ -210,8 +210,10 @@ mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distro::Arch;
     use crate::kickstart::builtin;
     use crate::language::{NoIncludes, Version};
+    use crate::machine::{DiskBus, Firmware};
 
     #[test]
     fn the_built_in_kickstarts_have_no_hazard() {
@@ -223,14 +225,24 @@ mod tests {
                 Some("fedora") => Version::Fedora(digits.parse().unwrap_or(40)),
                 _ => Version::Rhel(digits.parse().unwrap()),
             };
-            let setting = Setting {
+            let reading = Reading::new(&text, name, version, &NoIncludes);
+            let mut setting = Setting {
                 adds_source: true,
                 adds_cmdline: true,
                 ..Setting::alone(version)
             };
-            let reading = Reading::new(&text, name, version, &NoIncludes);
-            let findings = find(&reading, &setting);
-            assert_eq!(findings, [], "{name}");
+            assert_eq!(find(&reading, &setting), [], "{name}");
+            setting = Setting {
+                arch: Some(Arch::X86_64),
+                firmware: Some(Firmware::Bios),
+                disk_bus: Some(DiskBus::Virtio),
+                disk_bytes: Some(10 << 30),
+                disks: Some(1),
+                adds_ending: true,
+                adds_serial_console: true,
+                ..setting
+            };
+            assert_eq!(find(&reading, &setting), [], "{name}");
         }
     }
 

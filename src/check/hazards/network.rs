@@ -6,6 +6,7 @@ use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::reading::Entry;
 use crate::language::{Reading, Version};
+use crate::options::Deliver;
 
 /// KS155 and KS156.
 pub const RULES: &[Rule] = &[
@@ -15,7 +16,8 @@ pub const RULES: &[Rule] = &[
         explanation: "\
             The packages come over the network, and no `network` line says how to reach it. RHEL 6 \
             opens its network screen then (Red Hat's RHEL 7 migration guide names the change), \
-            and waits: an error. Later releases bring up what the kernel command line says, else \
+            and waits: an error, unless it is known to have fetched the kickstart over the network, \
+            which it had to bring up for that. Later releases bring up what the kernel command line says, else \
             DHCP on the devices that have a link, which usually works: a warning. The installed \
             system may come up without a network, too.\n\n\
             Add `network --bootproto=dhcp --device=link --activate` (RHEL 6: `--onboot=yes` in \
@@ -62,7 +64,8 @@ fn no_network(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnosti
     let Some(source) = reading.commands.iter().find(|entry| is_remote(entry)) else {
         return;
     };
-    let (severity, message, help) = if setting.version == Version::Rhel(6) {
+    let asks = setting.version == Version::Rhel(6) && setting.deliver != Some(Deliver::Http);
+    let (severity, message, help) = if asks {
         (
             Severity::Error,
             "the source is on the network and there is no `network`, so the installer would ask",
@@ -94,7 +97,7 @@ fn asks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{alone, found};
+    use super::super::testing::{alone, found, severity};
     use super::*;
     use crate::language::Version::{Fedora, Rhel};
 
@@ -104,6 +107,16 @@ mod tests {
         assert_eq!(alone(text, Rhel(6), "KS155"), Some(Severity::Error));
         assert_eq!(alone(text, Rhel(9), "KS155"), Some(Severity::Warning));
         assert_eq!(alone(text, Fedora(40), "KS155"), Some(Severity::Warning));
+        for (deliver, expected) in [
+            (Deliver::Http, Severity::Warning),
+            (Deliver::Initrd, Severity::Error),
+        ] {
+            let setting = Setting {
+                deliver: Some(deliver),
+                ..Setting::alone(Rhel(6))
+            };
+            assert_eq!(severity(text, &setting, "KS155"), Some(expected));
+        }
         for text in [
             "url --url=http://m/\nnetwork --bootproto=dhcp\n",
             "cdrom\n",

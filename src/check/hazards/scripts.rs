@@ -159,7 +159,7 @@ fn talk(line: &str) -> Option<&'static str> {
     if matches!(first, "chvt" | "/usr/bin/chvt" | "/bin/chvt" | "openvt") {
         return Some("the script changes the console, which nobody looks at");
     }
-    if first == "exec" && reads_terminal || first == "read" && reads_terminal {
+    if reads_terminal && matches!(first, "exec" | "read") {
         return Some("the script reads from a terminal, where nobody answers");
     }
     // A `read` in a loop or behind a pipe has its input from elsewhere.
