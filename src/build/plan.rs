@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context;
 use url::Url;
 
-use crate::check::setting::Setting;
 use crate::distro::{Arch, Release, VirtioModel};
 use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
@@ -210,23 +209,6 @@ impl Plan {
 }
 
 impl Plan {
-    /// What the kickstart will find around it, for its check; nothing if ozr does not know the
-    /// release's language.
-    pub fn setting(&self) -> Option<Setting> {
-        let request = &self.request;
-        let kernelparam = request.template.os.kernelparam.as_deref();
-        Some(Setting {
-            arch: Some(self.arch),
-            firmware: Some(self.guest.firmware),
-            disk_bus: Some(self.guest.disk_bus),
-            disk_bytes: Some(self.guest.disk_bytes),
-            disks: Some(1),
-            deliver: Some(self.deliver),
-            adds_ending: !request.options.verbatim,
-            ..Setting::of_boot(self.release, &request.kickstart.outline, kernelparam)?
-        })
-    }
-
     /// The template's repositories that the build uses.
     pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
         let all = &self.request.template.repositories;

@@ -17,7 +17,7 @@ const MASK: &str = "***";
 /// Stands for each character of a secret where columns must stay what they are.
 const HIDDEN: char = '*';
 
-/// Shortest secret that is looked for outside of backticks in a message, in bytes.
+/// Shortest secret that is looked for as a part of a message's words, in bytes.
 const MIN_LITERAL: usize = 5;
 
 /// Commands whose plain arguments are secret.
@@ -138,13 +138,25 @@ pub fn is_secret(words: &[Word]) -> bool {
     last.is_some_and(|last| secret_spans(words).contains(&last))
 }
 
-/// Messages quote words in backticks; without them, a short secret may be part of any word.
+/// Hides a secret in a message. Messages quote words in backticks; elsewhere only what cannot be
+/// one of their own words is hidden, or `password` would be missing from them.
 fn hide_literal(text: &str, secret: &str) -> String {
-    let text = text.replace(&format!("`{secret}`"), &format!("`{MASK}`"));
-    if secret.len() < MIN_LITERAL || secret.starts_with("--") {
-        return text;
+    if secret.is_empty() || secret.starts_with("--") {
+        return text.to_string();
     }
-    text.replace(secret, MASK)
+    let long = secret.len() >= MIN_LITERAL;
+    let a_word = secret.bytes().all(|b| b.is_ascii_lowercase());
+    let parts = text.split('`').enumerate().map(|(index, part)| {
+        let quoted = index % 2 == 1;
+        if quoted && part == secret {
+            MASK.to_string()
+        } else if long && (quoted || !a_word) {
+            part.replace(secret, MASK)
+        } else {
+            part.to_string()
+        }
+    });
+    parts.collect::<Vec<String>>().join("`")
 }
 
 /// The bytes of a line, counted from 1, without its line feed.
@@ -582,6 +594,13 @@ mod tests {
         hide(&mut finding, text, &secret_places(text, &outline));
         assert_eq!(finding.message, "no use for `***`, abc, ***");
         assert_eq!(finding.help.as_deref(), Some("quote `***`"));
+
+        let text = "rootpw password\n";
+        let (outline, _) = scan_all(text, "t.ks");
+        let source = crate::diagnostic::Source { name: "t.ks", text };
+        let mut finding = Diagnostic::error(source, 0..1, "a password, `password`, `xpasswordy`");
+        hide(&mut finding, text, &secret_places(text, &outline));
+        assert_eq!(finding.message, "a password, `***`, `x***y`");
     }
 
     #[test]
