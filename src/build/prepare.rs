@@ -109,7 +109,10 @@ impl Ground {
 }
 
 /// Refuses to replace what is there, before anything is spent on the build.
-fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Input: an output exists, and `--force` is not given.
+pub fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
     if plan.request.options.force {
         return Ok(());
     }

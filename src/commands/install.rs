@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
-use crate::build::{self, Finished};
+use crate::build::{self, Finished, prepare};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
@@ -103,6 +103,7 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
         reporter.warn(warning);
     }
     if !args.no_check {
+        prepare::check_outputs(&plan)?;
         preflight::run(&plan, &read.text, reporter)?;
     }
     let finished = build_or_stop(plan, reporter)?;

@@ -77,27 +77,35 @@ fn setting(plan: &Plan) -> Option<Setting> {
 
 /// Shows errors whole and warnings in a line each: an install that goes on is to be read, too.
 fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> {
-    let mut errors = 0;
-    let mut of_mirror = 0;
+    let mut errors: Vec<Diagnostic> = Vec::new();
     for finding in findings {
         match finding.severity {
             Severity::Error => {
-                errors += 1;
-                of_mirror += usize::from(finding.id.is_some_and(|id| MIRROR_RULES.contains(&id)));
-                reporter.event(Event::Finding(finding));
+                reporter.event(Event::Finding(finding.clone()));
+                errors.push(finding);
             }
             Severity::Warning => reporter.warn(finding.in_one_line()),
             Severity::Note => reporter.detail(finding.in_one_line()),
         }
     }
-    let (kind, what) = match errors {
-        0 => return Ok(()),
-        _ if of_mirror == errors => (Kind::Mirror, "an address cannot be used"),
-        1 => (Kind::Input, "there is an error"),
-        _ => (Kind::Input, "there are errors"),
+    let Some(first) = errors.first() else {
+        return Ok(());
+    };
+    let of_mirror = |finding: &Diagnostic| finding.id.is_some_and(|id| MIRROR_RULES.contains(&id));
+    let kind = match errors.iter().all(of_mirror) {
+        true => Kind::Mirror,
+        false => Kind::Input,
+    };
+    let more = match errors.len() - 1 {
+        0 => String::new(),
+        1 => " (and one more error)".to_string(),
+        more => format!(" (and {more} more errors)"),
     };
     Err(failure(
         kind,
-        format!("{what}: correct what is shown above, or skip the check with --no-check"),
+        format!(
+            "{}{more}: correct what is shown above, or skip the check with --no-check",
+            first.message
+        ),
     ))
 }
