@@ -8,7 +8,7 @@ CARGO   ?= cargo
 OZR   = target/release/ozr
 TREES = target/install-tree
 
-.PHONY: all build deps tree demo test lint bench fuzz install clean
+.PHONY: all build deps tree demo test lint bench bench-check fuzz install clean
 
 all: build
 
@@ -39,6 +39,11 @@ test: deps lint
 bench: deps
 	$(MAKE) build
 	scripts/bench $(OZR) $(TREES)
+
+# The speed of a check beside that of pykickstart's.
+bench-check: deps
+	$(MAKE) build
+	scripts/bench-check $(OZR) target/venv/bin/ksvalidator kickstarts
 
 # A minute for each target; needs cargo-fuzz and a nightly compiler.
 fuzz:

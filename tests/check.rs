@@ -764,3 +764,86 @@ fn releases_and_what_differs() {
     }
     assert!(!own.stdout.contains("frobnicate"), "{}", own.stdout);
 }
+
+#[test]
+fn included_urls_are_read_with_online_only_and_never_mended() {
+    let site = Site::bare("urls");
+    site.mirror.put("/part.ks", "bogus\ninstall\n");
+    let url = site.mirror.url("/part.ks").to_string();
+    site.write("a.ks", &format!("text\n%include {url}\n"));
+    let (_, offline) = findings(&site, &["--release", "RHEL9", "a.ks"]);
+    assert_eq!(places(&offline), []);
+    assert!(site.mirror.requests().is_empty());
+
+    let (status, online) = findings(&site, &["--release", "RHEL9", "--online", "a.ks"]);
+    assert_eq!(status, 2);
+    let expected = [place(&url, 1, "KS001"), place(&url, 2, "KS002")];
+    assert_eq!(places(&online), expected);
+    let chain = online
+        .iter()
+        .find(|finding| finding["id"] == "KS001")
+        .map(|finding| finding["notes"].to_string());
+    assert!(
+        chain.is_some_and(|chain| chain.contains("a.ks:2")),
+        "{online:?}"
+    );
+
+    let before = std::fs::read_to_string(site.path("a.ks")).unwrap();
+    let mended = ozr(
+        &site,
+        &[
+            "check",
+            "--release",
+            "RHEL9",
+            "--online",
+            "--fix",
+            "--in-place",
+            "a.ks",
+        ],
+    );
+    assert_eq!(mended.status, 2, "{}", mended.stderr);
+    let after = std::fs::read_to_string(site.path("a.ks")).unwrap();
+    assert_eq!(after.replace("poweroff\n", ""), before);
+}
+
+#[test]
+fn the_host_is_looked_at_when_asked() {
+    let site = Site::bare("host");
+    site.write("a.ks", &kickstart(""));
+    let ids = |arguments: &[&str]| {
+        let (_, found) = findings(&site, arguments);
+        let ids = found.iter().filter_map(|finding| finding["id"].as_str());
+        let mut ids: Vec<String> = ids.map(str::to_string).collect();
+        ids.retain(|id| id.starts_with("KS3"));
+        ids
+    };
+    assert_eq!(ids(&["--release", "RHEL9", "a.ks"]), [""; 0]);
+    // A network that nobody has.
+    let config = site.write("ozr.toml", "network = \"no-such-network\"\n");
+    let config = config.display().to_string();
+    let found = ids(&["--release", "RHEL9", "--host", "--config", &config, "a.ks"]);
+    assert!(
+        found.iter().any(|id| id == "KS304" || id == "KS301"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn files_have_their_releases_by_pattern() {
+    let site = Site::bare("patterns");
+    std::fs::create_dir(site.path("el7")).unwrap();
+    site.write("el7/a.ks", "install\n");
+    site.write("b.ks", "#version=RHEL8\ninstall\n");
+    let config = site.write(
+        "ozr.toml",
+        "[check]\nrelease = \"RHEL9\"\nreleases = [{ files = \"el7/*.ks\", release = \"CentOS-7\" }]\n",
+    );
+    let config = config.display().to_string();
+    let (_, found) = findings(&site, &["--config", &config, "el7/a.ks", "b.ks"]);
+    assert_eq!(places(&found), [place("b.ks", 2, "KS010")]);
+    let (_, found) = findings(
+        &site,
+        &["--release", "F43", "--config", &config, "el7/a.ks"],
+    );
+    assert_eq!(places(&found), [place("el7/a.ks", 1, "KS002")]);
+}

@@ -677,3 +677,30 @@ fn files_that_cannot_be_written_are_named() {
         "cannot create the directory of /dev/null/x",
     );
 }
+
+/// The table of the language is what its script makes of the pykickstart that it names.
+#[test]
+fn the_table_is_that_of_pykickstart() {
+    let Some(python) = python() else {
+        return;
+    };
+    let table = include_str!("../src/language/table.toml");
+    let made = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kickstart-table"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let made = String::from_utf8(made.stdout).unwrap();
+    let source = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("# Source: "));
+        line.unwrap().to_string()
+    };
+    if source(&made) != source(table) {
+        eprintln!(
+            "skipped: the table is of another pykickstart ({})",
+            source(table)
+        );
+        return;
+    }
+    assert!(made == table, "run scripts/kickstart-table");
+}

@@ -3,7 +3,7 @@
 //! The rules of each part are listed beside the code that applies them; here they are put
 //! together.
 
-use super::{hazards, language_rules, online, silence};
+use super::{hazards, host, language_rules, online, silence};
 use crate::distro::nearest;
 
 /// A rule: what its id means.
@@ -26,7 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     [language_rules::RULES]
         .into_iter()
         .chain(hazards::TABLES)
-        .chain([silence::RULES, online::catalogue::RULES])
+        .chain([silence::RULES, online::catalogue::RULES, host::RULES])
         .flatten()
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::language::{Included, Includes};
 
 /// Largest included text, in bytes; real ones have a few kilobytes.
-const MAX_BYTES: u64 = 16 << 20;
+pub const MAX_BYTES: u64 = 16 << 20;
 
 /// Directories that, in a kickstart, are those of the installer and not of this host: a `%pre`
 /// writes there what is included.
@@ -26,18 +26,18 @@ pub struct Files<'a> {
     within: Vec<PathBuf>,
 }
 
-impl Files<'_> {
+impl<'f> Files<'f> {
     /// The files that the kickstart at `path` may include when anybody may have written it: those
     /// below the working directory and below its own. What is included is shown in findings, so
     /// `%include /proc/self/environ` would show secrets to whoever reads a CI's log.
-    pub fn near(path: &Path) -> Files<'static> {
+    pub fn near(path: &Path, fetch: Option<Fetch<'f>>) -> Files<'f> {
         let own = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         let real = |directory: &Path| directory.canonicalize().ok();
         Files {
-            fetch: None,
+            fetch,
             within: [Path::new("."), own].into_iter().filter_map(real).collect(),
         }
     }
@@ -163,7 +163,7 @@ mod tests {
         std::fs::write(&secret, "s3cret\n").unwrap();
         std::os::unix::fs::symlink("../secret", own.join("link")).unwrap();
         let main = own.join("main.ks");
-        let files = Files::near(&main);
+        let files = Files::near(&main, None);
         let find = |target: &str| files.find(target, &main.display().to_string());
         assert!(matches!(find("part.ks"), Included::Text { .. }));
         let secret = secret.display().to_string();

@@ -3,6 +3,7 @@
 //! * [`catalogue`]: every rule, with its explanation.
 //! * [`hazards`]: what makes an install wait or end as a bad image, in a [`setting`].
 //! * [`silence`]: findings that somebody allows; [`fix`]: remedies that are certain.
+//! * [`host`]: what this host lacks for a build.
 //! * [`includes`]: the files that a kickstart includes.
 //! * [`mod@kickstart`]: one kickstart, with what it includes.
 //! * [`online`]: addresses, packages and groups, asked of the network.
@@ -12,6 +13,7 @@
 pub mod catalogue;
 pub mod fix;
 pub mod hazards;
+pub mod host;
 pub mod includes;
 pub mod kickstart;
 mod language_rules;

@@ -7,12 +7,14 @@ use clap::ValueEnum;
 
 use super::checked::{self, Input, Reader};
 use super::online::Online;
-use super::{explain, input, mend, walk};
+use super::template::ReadTemplate;
+use super::{doctor, explain, input, mend, walk};
 use crate::check::catalogue;
 use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::distro::Arch;
 use crate::error::{Kind, failure, reported};
-use crate::options::{CheckOptions, config};
+use crate::options::{CheckOptions, InstallOptions, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
@@ -61,6 +63,10 @@ pub struct Args {
     /// Try every address, and look up packages and groups in the repositories
     #[arg(long)]
     online: bool,
+
+    /// Look at this host, too: what `ozr install` needs of it
+    #[arg(long)]
+    host: bool,
 
     /// Write the kickstart with all certain remedies to standard output
     #[arg(long)]
@@ -147,6 +153,10 @@ pub fn run(
     let checked = inputs.iter().map(|input| reader.check(input));
     let mut files: Vec<Checked> = checked.collect::<anyhow::Result<_>>()?;
     let parts = parts(&files);
+    let host = match args.host {
+        true => Some(host(&install, reader.template)?),
+        false => None,
+    };
     let mut mended = 0;
     if args.fix {
         for (place, input) in inputs.iter().enumerate() {
@@ -164,12 +174,24 @@ pub fn run(
     }
     let mut parts = parts.into_iter();
     files.retain(|_| parts.next() != Some(true));
+    files.extend(host);
     show(&files, mended, args.format, verbosity, color);
     if Tally::of(&files).passes(options.strict) {
         Ok(())
     } else {
         Err(reported(Kind::Input))
     }
+}
+
+/// What this host lacks for an install of the template, or of one for its own architecture.
+fn host(install: &InstallOptions, template: Option<&ReadTemplate>) -> anyhow::Result<Checked> {
+    let own = std::env::consts::ARCH.parse().unwrap_or(Arch::X86_64);
+    let arch = template.map_or(own, |read| read.template.os.arch);
+    Ok(Checked {
+        name: "this host".to_string(),
+        texts: Vec::new(),
+        findings: doctor::findings(install, arch)?,
+    })
 }
 
 /// Which files are parts of others, which include them: those are no kickstarts of their own.

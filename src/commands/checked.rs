@@ -157,7 +157,12 @@ impl Reader<'_> {
             Ok(version) => version,
             Err(finding) => return Ok(of_findings(&name, vec![*finding])),
         };
-        let reading = Reading::new(text, &name, version, &Files::near(path));
+        let fetch = |url: &str| match &self.online {
+            Some(online) => online.text(url),
+            None => Err("the network is not asked".to_string()),
+        };
+        let files = Files::near(path, self.online.is_some().then_some(&fetch));
+        let reading = Reading::new(text, &name, version, &files);
         let setting = self.setting(&reading);
         let more = match &self.online {
             None => Vec::new(),

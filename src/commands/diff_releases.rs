@@ -121,7 +121,7 @@ fn for_kickstart(
     let text = scan::decode(bytes, &name)
         .map_err(|finding| *finding)
         .kind(Kind::Input)?;
-    let includes = Files::near(path);
+    let includes = Files::near(path, None);
     let of = |version| {
         let reading = Reading::new(&text, &name, version, &includes);
         kickstart::checked(reading, &Setting::alone(version), Vec::new(), &[])

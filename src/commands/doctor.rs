@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::build::directories;
 use crate::build::runtime::RuntimeDir;
+use crate::check::host as host_rules;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::space;
 use crate::machine::Network;
-use crate::options::config;
+use crate::options::{InstallOptions, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -44,14 +46,20 @@ fn parse_arch(name: &str) -> Result<Arch, String> {
 /// to four GiB for a system of some hundred packages, and once more while it is converted.
 const COMFORTABLE_SPACE: u64 = 8 << 30;
 
-/// Memory in MiB that a guest gets by default, and that the host needs besides.
-const COMFORTABLE_MEMORY_MIB: u64 = 4096 + 1024;
+/// Memory in MiB that a guest gets by default.
+const COMFORTABLE_MEMORY_MIB: u64 = 4096;
+
+/// Memory in MiB that the host needs besides.
+const HOST_MEMORY_MIB: u64 = 1024;
 
 /// What came of one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
+    /// It is there.
     Good,
+    /// Builds work, but not well.
     Worse,
+    /// No build works.
     Missing,
 }
 
@@ -66,10 +74,60 @@ impl fmt::Display for State {
 }
 
 /// One look and what it showed.
-struct Finding {
-    state: State,
-    what: &'static str,
-    text: String,
+pub(super) struct Finding {
+    /// Good or bad.
+    pub(super) state: State,
+    /// What was looked at.
+    pub(super) what: &'static str,
+    /// What there is, or what to do.
+    pub(super) text: String,
+}
+
+/// What is looked at, and what is to suffice.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The guests' architecture.
+    pub(super) arch: Arch,
+    /// The libvirt connection.
+    pub(super) connection: Connection,
+    /// The guests' network.
+    pub(super) network: Network,
+    /// Where images are written.
+    pub(super) output_dir: PathBuf,
+    /// Where libvirt's knowledge of QEMU is kept.
+    pub(super) cache_dir: PathBuf,
+    /// The guest's memory in MiB.
+    pub(super) memory_mib: u64,
+}
+
+impl Question {
+    /// What an install with these options would need.
+    ///
+    /// # Errors
+    /// Input: no connection has that name. Host: there is no place for a cache.
+    pub(super) fn of(options: &InstallOptions, arch: Arch) -> anyhow::Result<Question> {
+        let cache = options.cache_dir.as_deref();
+        Ok(Question {
+            arch,
+            connection: Connection::choose(options.connect.as_deref()).kind(Kind::Input)?,
+            network: options.network.clone().unwrap_or_default(),
+            output_dir: options
+                .output_dir
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(".")),
+            cache_dir: directories::cache_dir(cache).kind(Kind::Host)?,
+            memory_mib: options.memory.unwrap_or(COMFORTABLE_MEMORY_MIB),
+        })
+    }
+}
+
+/// Looks at everything that a build needs.
+pub(super) fn look(question: &Question) -> Vec<Finding> {
+    let probe = Probe::take(question.arch);
+    let mut findings = look_at_programs(&probe, question.arch);
+    findings.extend(look_at_libvirt(question));
+    findings.extend(look_at_room(&probe, question));
+    findings
 }
 
 fn finding(state: State, what: &'static str, text: impl Into<String>) -> Finding {
@@ -80,35 +138,41 @@ fn finding(state: State, what: &'static str, text: impl Into<String>) -> Finding
     }
 }
 
+/// What this host lacks for an install with these options, for `ozr check --host`.
+///
+/// # Errors
+/// Those of [`Question::of`].
+pub(super) fn findings(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Diagnostic>> {
+    let looks = look(&Question::of(options, arch)?);
+    let findings = looks.into_iter().filter_map(|look| {
+        let severity = match look.state {
+            State::Good => return None,
+            State::Worse => Severity::Warning,
+            State::Missing => Severity::Error,
+        };
+        Some(host_rules::finding(severity, look.what, &look.text))
+    });
+    Ok(findings.collect())
+}
+
 /// Shows what this host has and lacks, a line each.
 ///
 /// # Errors
 /// Host: something that every build needs is missing. Input: the configuration is wrong.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let configured = config::load(config)?;
-    let connect = args.connect.clone().or(configured.connect);
-    let network = args
-        .network
-        .clone()
-        .or(configured.network)
-        .unwrap_or_default();
-    let output_dir = args
-        .output_dir
-        .clone()
-        .or(configured.output_dir)
-        .unwrap_or_else(|| PathBuf::from("."));
-    let connection = Connection::choose(connect.as_deref()).kind(Kind::Input)?;
-    let cache_dir = directories::cache_dir(configured.cache_dir.as_deref()).kind(Kind::Host)?;
-
-    let probe = Probe::take(args.arch);
-    let mut findings = look_at_programs(&probe, args.arch);
-    findings.extend(look_at_libvirt(
-        &connection,
-        &network,
-        &cache_dir,
+    let question = Question::of(
+        &InstallOptions {
+            connect: args.connect.clone().or(configured.connect),
+            network: args.network.clone().or(configured.network),
+            output_dir: args.output_dir.clone().or(configured.output_dir),
+            memory: configured.memory,
+            cache_dir: configured.cache_dir,
+            ..InstallOptions::default()
+        },
         args.arch,
-    ));
-    findings.extend(look_at_room(&probe, &output_dir));
+    )?;
+    let findings = look(&question);
     for found in &findings {
         printer::print_result(&format!(
             "{:<8}{:<13}{}",
@@ -163,17 +227,18 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
 }
 
 /// Opens libvirt as a build would.
-fn look_at_libvirt(
-    connection: &Connection,
-    network: &Network,
-    cache_dir: &Path,
-    arch: Arch,
-) -> Vec<Finding> {
+fn look_at_libvirt(question: &Question) -> Vec<Finding> {
+    let Question {
+        connection,
+        network,
+        ..
+    } = question;
+    let arch = question.arch;
     let opened = RuntimeDir::create().and_then(|runtime| {
         let host = Host::open(&HostOptions {
             connection: connection.clone(),
             runtime_dir: runtime.path().to_path_buf(),
-            capability_cache: cache_dir.join("qemu-capabilities"),
+            capability_cache: question.cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(network, Network::Libvirt(_)),
         })?;
         let versions = host.versions()?;
@@ -222,9 +287,9 @@ fn named(connection: &Connection) -> &str {
     }
 }
 
-fn look_at_room(probe: &Probe, output_dir: &Path) -> Vec<Finding> {
-    let shown = output_dir.display();
-    let mut findings = vec![match space::available(output_dir) {
+fn look_at_room(probe: &Probe, question: &Question) -> Vec<Finding> {
+    let shown = question.output_dir.display();
+    let mut findings = vec![match space::available(&question.output_dir) {
         Ok(bytes) if bytes >= COMFORTABLE_SPACE => finding(
             State::Good,
             "disk",
@@ -245,10 +310,12 @@ fn look_at_room(probe: &Probe, output_dir: &Path) -> Vec<Finding> {
         return findings;
     };
     let text = format!("{available} MiB are available, {} CPUs", probe.cpus);
-    findings.push(if available >= COMFORTABLE_MEMORY_MIB {
+    let wanted = question.memory_mib;
+    findings.push(if available >= wanted + HOST_MEMORY_MIB {
         finding(State::Good, "memory", text)
     } else {
-        let hint = "less than a guest's 4096 MiB and the host's own need: use --memory";
+        let hint =
+            format!("less than a guest's {wanted} MiB and the host's own need, use --memory");
         finding(State::Worse, "memory", format!("{text}: {hint}"))
     });
     findings

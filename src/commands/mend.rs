@@ -62,7 +62,9 @@ pub fn mend(
             let again = left.texts[..place]
                 .iter()
                 .any(|other| other.name == part.name);
-            if again || (!own && target == Target::Stdout) {
+            // What came from a URL is not ours to write.
+            let elsewhere = !own && part.name.contains("://");
+            if again || elsewhere || (!own && target == Target::Stdout) {
                 continue;
             }
             let (now, count) = fix::apply(&part.text, &findings);

@@ -2,15 +2,17 @@
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
+use url::Url;
 
 use crate::build::directories;
+use crate::check::includes;
 use crate::check::online::{self, Limits, Request, TemplateText, Text};
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
 use crate::language::{Reading, Version};
 use crate::machine::Network;
-use crate::mirror::{Credentials, MirrorOptions};
+use crate::mirror::{Credentials, Mirror, MirrorOptions};
 use crate::options::InstallOptions;
 use crate::ui::event::Reporter;
 
@@ -64,6 +66,32 @@ impl Online {
             user_network: matches!(options.network, None | Some(Network::User)),
             reporter: reporter.clone(),
         })
+    }
+
+    /// Fetches a text that a kickstart includes.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn text(&self, address: &str) -> Result<String, String> {
+        let mut url = Url::parse(address).map_err(|error| error.to_string())?;
+        // A file of this host is not to be shown because somebody wrote its name.
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("ozr does not read `{}:` here", url.scheme()));
+        }
+        if self.user_network {
+            online::seen_from_here(&mut url);
+        }
+        let runtime = self.runtime.as_ref().ok_or("the network is shut down")?;
+        let options = self.mirror.clone();
+        let mirror = Mirror::new(options, self.reporter.clone()).map_err(|e| format!("{e:#}"))?;
+        let limit = Limits::default().answer;
+        let fetched = runtime.block_on(async {
+            tokio::time::timeout(limit, mirror.fetch_bytes(&url, includes::MAX_BYTES)).await
+        });
+        let bytes = fetched
+            .map_err(|_| format!("it did not answer within {} s", limit.as_secs()))?
+            .map_err(|error| format!("{error:#}"))?;
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string())
     }
 
     /// Tries every address and looks up every name.

@@ -16,13 +16,20 @@ const MIRROR_RULES: [&str; 9] = [
     "KS201", "KS202", "KS203", "KS204", "KS205", "KS206", "KS207", "KS209", "KS213",
 ];
 
-/// Files of this host, which the guest does not see.
-struct InTheGuest;
+/// What the installer can include: what is on the network, but no file of this host.
+struct InTheGuest<'a>(&'a Online);
 
-impl Includes for InTheGuest {
+impl Includes for InTheGuest<'_> {
     fn find(&self, target: &str, _from: &str) -> Included {
         if target.contains("://") {
-            return Included::NotFollowed;
+            // What cannot be fetched is said by the check of all addresses.
+            return match self.0.text(target) {
+                Ok(text) => Included::Text {
+                    name: target.to_string(),
+                    text,
+                },
+                Err(_) => Included::NotFollowed,
+            };
         }
         Included::Missing("the installer cannot read files of this host".to_string())
     }
@@ -39,8 +46,14 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         return Ok(());
     };
     let written = &request.kickstart;
-    let reading = Reading::new(&written.text, &written.name, setting.version, &InTheGuest);
-    let online = Online::new(&request.options, reporter)?.check(&Subject {
+    let online = Online::new(&request.options, reporter)?;
+    let reading = Reading::new(
+        &written.text,
+        &written.name,
+        setting.version,
+        &InTheGuest(&online),
+    );
+    let found = online.check(&Subject {
         reading: Some(&reading),
         template: Some(TemplateText {
             template: &request.template,
@@ -54,7 +67,7 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         arch: Some(plan.arch),
     })?;
     let allow = &request.options.check.allow;
-    let checked = kickstart::checked(reading, &setting, online, allow);
+    let checked = kickstart::checked(reading, &setting, found, allow);
     report(checked.findings, reporter)
 }
 

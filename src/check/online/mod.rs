@@ -40,6 +40,8 @@ use references::{Place, References, Role, Target};
 use variables::{Known, Untried};
 use verdict::{Verdict, no_answer};
 
+pub use variables::seen_from_here;
+
 /// How long the check may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {

@@ -110,6 +110,14 @@ impl Known {
     }
 }
 
+/// Turns this host's address on QEMU's user network into the loopback's: what the guest reaches
+/// there listens here.
+pub fn seen_from_here(url: &mut Url) {
+    if url.host_str() == Some(HOST_OF_USER_NETWORK) {
+        let _ = url.set_ip_host(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+}
+
 /// The addresses that `text` may mean: more than one where `$releasever` leaves a choice.
 /// `local` says whether `file:` is a directory of this host.
 ///
@@ -133,15 +141,12 @@ pub fn resolve(text: &str, known: &Known, local: bool) -> Result<Vec<Url>, Untri
     let mut urls = Vec::new();
     for version in choices {
         let mut url = parse(&substitute(text, known, version)?, local)?;
-        if url.host_str() == Some(HOST_OF_USER_NETWORK) {
-            if !known.user_network {
-                return Err(Untried::Unknown(format!(
-                    "{HOST_OF_USER_NETWORK} is this host as only a guest sees it"
-                )));
-            }
-            // What the guest reaches there listens on the loopback here.
-            let _ = url.set_ip_host(std::net::Ipv4Addr::LOCALHOST.into());
+        if url.host_str() == Some(HOST_OF_USER_NETWORK) && !known.user_network {
+            return Err(Untried::Unknown(format!(
+                "{HOST_OF_USER_NETWORK} is this host as only a guest sees it"
+            )));
         }
+        seen_from_here(&mut url);
         if !urls.contains(&url) {
             urls.push(url);
         }
