@@ -612,9 +612,15 @@ fn the_original_kickstart_is_refused_mended_and_installed() {
         .unwrap();
     assert_eq!(mended.status.code(), Some(0), "{mended:?}");
     let text = String::from_utf8(mended.stdout).unwrap();
-    assert!(!text.contains("\ninstall\n") && text.contains("\npoweroff\n"), "{text}");
+    assert!(
+        !text.contains("\ninstall\n") && text.contains("\npoweroff\n"),
+        "{text}"
+    );
     let outcome = run(site.install(&text));
     assert_finished(&site, &outcome, "qcow2");
     let disk = Disk::open(&site.output("qcow2"));
-    assert_eq!(disk.text("/etc/image-note"), "built from the old kickstart\n");
+    assert_eq!(
+        disk.text("/etc/image-note"),
+        "built from the old kickstart\n"
+    );
 }

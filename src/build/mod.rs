@@ -18,6 +18,7 @@ pub mod prepare;
 pub mod relay;
 mod run;
 pub mod runtime;
+mod sections;
 pub mod supervise;
 pub mod workdir;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::patterns::Signal;
 use super::phases::Phase;
+use super::signal::Signal;
 
 /// How long a phase took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,12 +68,20 @@ impl Progress {
                 self.advance(Phase::Packages, part);
                 entered
             }
-            Signal::PowerDown | Signal::Reboot | Signal::Halted => {
+            Signal::Copied { percent } => {
+                let entered = self.enter(Phase::Packages, now);
+                self.advance(Phase::Packages, f64::from(*percent) / 100.0);
+                entered
+            }
+            Signal::MediaCheck => self.enter(Phase::Initramfs, now),
+            Signal::PowerDown | Signal::Reboot | Signal::Halted | Signal::CannotPowerOff => {
                 self.enter(Phase::ShuttingDown, now)
             }
-            Signal::Tasks { .. } | Signal::Failure(_) | Signal::HasKickstart | Signal::Note(_) => {
-                None
-            }
+            Signal::Tasks { .. }
+            | Signal::Failure(_)
+            | Signal::ScriptOutput(_)
+            | Signal::HasKickstart
+            | Signal::Note(_) => None,
         }
     }
 
@@ -140,7 +148,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::patterns::read_console;
+    use crate::watch::read;
 
     #[test]
     fn an_install_goes_forward_only() {
@@ -166,7 +174,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            for signal in read_console(line) {
+            for signal in read::console(line) {
                 progress.signal(Duration::from_secs(second as u64), &signal);
             }
             assert!(progress.percent() >= last, "{line:?}");
