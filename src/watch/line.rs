@@ -12,7 +12,8 @@ pub fn body(line: &str) -> &str {
             .or_else(|| log_date(line))
             .or_else(|| syslog_date(line))
             .or_else(|| journal_program(line))
-            .or_else(|| time_of_day(line));
+            .or_else(|| time_of_day(line))
+            .or_else(|| packer_builder(line));
         let Some(rest) = rest else {
             break;
         };
@@ -66,6 +67,12 @@ fn syslog_date(line: &str) -> Option<&str> {
         .flatten()
 }
 
+/// After `==> qemu: ` (packer).
+fn packer_builder(line: &str) -> Option<&str> {
+    let (builder, rest) = line.strip_prefix("==> ")?.split_once(": ")?;
+    (!builder.contains(' ')).then_some(rest)
+}
+
 /// Whether `text` is as `form`, in which each `0` stands for a digit.
 fn fits(text: &str, form: &str) -> bool {
     text.len() == form.len()
@@ -93,6 +100,7 @@ mod tests {
             "[  120.1] host anaconda[77]: 12:13:14 Running post-installation scripts",
             "2024-09-09 11:38:15,480: Running post-installation scripts",
             "2024-09-09 11:38:15,480: 11:38:15 Running post-installation scripts",
+            "==> qemu: Running post-installation scripts",
             "Mar 02 09:17:41 host.example.org lorax[26293]: Running post-installation scripts",
             "Mar  2 09:17:41 host lorax[2]: 2020-03-02 09:17:41,715: Running post-installation scripts",
         ] {

@@ -35,7 +35,7 @@ pub fn log(record: &Record) -> Vec<Signal> {
     // Before the level is looked at: progress is logged as INFO.
     look_up(Channel::Log, message, body, &mut signals);
     if record.level < Level::Warning {
-        signals.retain(|signal| !signal.is_failure());
+        signals.retain(|signal| !signal.decides());
     }
     signals
 }
@@ -46,7 +46,7 @@ pub fn log(record: &Record) -> Vec<Signal> {
 fn speaks_for_itself(program: &str) -> bool {
     matches!(
         program,
-        "anaconda" | "program" | "packaging" | "kernel" | "systemd-coredump"
+        "anaconda" | "program" | "packaging" | "dnf" | "dnf.rpm" | "kernel" | "systemd-coredump"
     )
 }
 

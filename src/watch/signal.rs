@@ -1,7 +1,7 @@
 //! What a line of the guest says.
 
 use super::phases::Phase;
-use super::texts::pattern::{Found, Meaning};
+use super::texts::pattern::{Certainty, Found, Meaning};
 
 /// A typed event, read from one line of the console or one record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,5 +89,13 @@ impl Signal {
     /// Whether it tells of a failure.
     pub fn is_failure(&self) -> bool {
         matches!(self, Signal::Failure(_))
+    }
+
+    /// Whether it can decide an install, and not only explain how it ends.
+    pub fn decides(&self) -> bool {
+        match self {
+            Signal::Failure(found) => !matches!(found.certainty, Certainty::Suspect(_)),
+            _ => false,
+        }
     }
 }

@@ -50,6 +50,18 @@ impl Judge {
     pub(super) fn decide_standstill(&mut self) -> Option<Decision> {
         let wait = self.standstill.take()?;
         let text = crate::watch::line::body(&wait.seen.text).to_owned();
+        // A question that follows an error is about that.
+        let named = self
+            .suspects
+            .best()
+            .filter(|best| best.weight == 0)
+            .cloned();
+        if wait.cause == Cause::QuestionAsked
+            && let Some(best) = named
+        {
+            let sentence = format!("the installer waits for an answer: {}", best.text());
+            return Some(self.fail(best.cause, sentence, vec![best.seen, wait.seen], true));
+        }
         if wait.cause != Cause::InstallerFailed {
             let sentence = format!("the installer waits for an answer: {text}");
             return Some(self.fail(wait.cause, sentence, vec![wait.seen], true));

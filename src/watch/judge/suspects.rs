@@ -93,6 +93,7 @@ impl Suspects {
 pub fn cause_of_refusal(line: &str) -> Option<Cause> {
     let path = line.split(' ').find(|word| word.contains('/'))?;
     let name = path.rsplit('/').next().unwrap_or_default();
+    let name = name.trim_end_matches(':');
     Some(match name {
         "install.img" | "squashfs.img" => Cause::Stage2Unavailable,
         "repomd.xml" => Cause::SourceUnavailable,

@@ -56,6 +56,7 @@ const NM: Origin = origin(
     "EL 8 and later",
     "src/core/devices/nm-device.c",
 );
+const INITRD: Origin = origin("systemd", "EL 7 and later", "units of the initrd");
 const MEDIA: Origin = origin("isomd5sum", "all", "checkisomd5.c");
 const DISKROOT: Origin = origin("anaconda", "EL 7 and later", "dracut/anaconda-diskroot");
 const SULOGIN: Origin = origin("util-linux", "all", "login-utils/sulogin.c");
@@ -128,6 +129,10 @@ pub static INITRAMFS: &[Pattern] = &[
     suspect(1, Contains("can't find installer main image path in .treeinfo"), Stage2Unavailable, LIB, "Warning: can't find installer main image path in .treeinfo"),
     suspect(1, Between("Downloading '", "' failed!"), Stage2Unavailable, URL_LIB, "Warning: Downloading 'http://192.0.2.1/os/images/install.img' failed!"),
     suspect(1, Contains("finished/devexists-\\x2fdev\\x2froot.sh"), Stage2Unavailable, INITQUEUE, "Warning: /lib/dracut/hooks/initqueue/finished/devexists-\\x2fdev\\x2froot.sh: \"[ -e \"/dev/root\" ]\""),
+    suspect(1, Contains("initqueue/finished/devexists-"), Stage2Unavailable, INITQUEUE, "Warning: /lib/dracut/hooks/initqueue/finished/devexists-\\x2fdev\\x2fdisk\\x2fby-label\\x2fX.sh: \"x\""),
+    suspect(0, Contains("Failed to mount /sysroot"), Stage2Unavailable, INITRD, "[FAILED] Failed to mount /sysroot."),
+    suspect(1, Contains("Failed to start Switch Root"), Stage2Unavailable, INITRD, "[FAILED] Failed to start Switch Root."),
+    suspect(1, Contains("Timed out waiting for device"), Stage2Unavailable, INITRD, "[ TIME ] Timed out waiting for device /dev/disk/by-label/X."),
     suspect(1, Contains("missing inst.stage2 or inst.repo boot parameters"), Stage2Unavailable, REPORT, "Warning: missing inst.stage2 or inst.repo boot parameters on the"),
     suspect(1, Contains("/dev/root does not exist"), Stage2Unavailable, EMERGENCY, "Warning: /dev/root does not exist"),
     suspect(2, Contains("Anaconda installer errors begin"), Stage2Unavailable, REPORT, "Warning: ############# Anaconda installer errors begin #############"),
@@ -143,6 +148,7 @@ pub static INITRAMFS: &[Pattern] = &[
 
     // It gives up.
     gives_up(Contains("Could not boot."), Stage2Unavailable, EMERGENCY, "dracut-initqueue[574]: Warning: Could not boot."),
+    gives_up(Starts("dracut: Refusing to continue"), Stage2Unavailable, EMERGENCY, "dracut: Refusing to continue"),
     gives_up(Contains("Boot has failed. To debug this issue add"), Stage2Unavailable, EMERGENCY, "Boot has failed. To debug this issue add \"rd.shell rd.debug\" to the kernel command line."),
     gives_up(Contains("Entering emergency mode"), Stage2Unavailable, EMERGENCY, "Entering emergency mode. Exit the shell to continue."),
     gives_up(Starts("You are in emergency mode."), Stage2Unavailable, origin("systemd", "all", "emergency.service"), "You are in emergency mode. After logging in, type \"journalctl -xb\" to view"),

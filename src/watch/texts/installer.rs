@@ -17,6 +17,17 @@ const STORAGE6: Origin = origin("anaconda", "EL 6", "kickstart.py, storage/__ini
 const LOADER: Origin = origin("anaconda", "EL 6", "loader/init.c");
 const YUM: Origin = origin("anaconda", "EL 7", "anaconda-yum, yumpayload.py");
 const MEH: Origin = origin("python-meh", "EL 7 and later", "meh/ui/text.py");
+const STORAGE: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "ui/lib/storage.py, ui/tui/spokes/storage.py",
+);
+const PAYLOAD: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "payload: manager.py; ui/tui/spokes/software.py",
+);
+const THREADING: Origin = origin("anaconda", "EL 7 and later", "threading.py");
 const COREDUMP: Origin = origin("systemd", "EL 7 and later", "src/coredump");
 const TRACEBACK: Origin = origin("Python", "all", "traceback.py");
 const TMUX: Origin = origin("tmux", "EL 7 and later", "client.c");
@@ -49,7 +60,7 @@ pub static INSTALLER: &[Pattern] = &[
 
     // Packages.
     vague(Contains("The following error occurred while installing"), TransactionFailed, ERRORS, "The following error occurred while installing the payload. This is a fatal error and installation will be aborted."),
-    fatal(Contains("Error in POSTIN scriptlet in rpm package"), TransactionFailed, origin("dnf", "EL 8 and later", "dnf/yum/rpmtrans.py"), "Error in POSTIN scriptlet in rpm package kernel-core"),
+    failure(Both, Fatal, Contains("Error in POSTIN scriptlet in rpm package"), TransactionFailed, origin("dnf", "EL 8 and later", "dnf/yum/rpmtrans.py"), "Error in POSTIN scriptlet in rpm package kernel-core"),
     fatal(Contains("error populating transaction after"), DownloadFailed, YUM, "error populating transaction after 10 retries"),
     fatal(Contains("Not enough disk space to download the packages"), DiskFull, origin("anaconda", "EL 8 and later", "payload/dnf"), "Not enough disk space to download the packages; size 1.2 GiB."),
     fatal(Contains("insufficient disk space:"), DiskFull, YUM, "insufficient disk space: 500 MiB needed"),
@@ -90,6 +101,23 @@ pub static INSTALLER: &[Pattern] = &[
     fatal(Contains("install exited abnormally"), InstallerFailed, LOADER, "install exited abnormally [1/1] -- received signal 15"),
     failure(Both, Fatal, Contains("Anaconda crashed on signal"), InstallerFailed, EXCEPTION, "Anaconda crashed on signal 11"),
     failure(Both, Fatal, Holds("(anaconda) of user ", " dumped core"), InstallerFailed, COREDUMP, "Process 1741 (anaconda) of user 0 dumped core."),
+
+    // What the hub of text mode shows beside a spoke, and the log says of it, before either asks.
+    failure(Both, Suspect(0), Contains("Failed to save storage configuration"), StorageFailed, STORAGE, "Failed to save storage configuration"),
+    failure(Both, Suspect(0), Contains("Failed to save boot loader configuration"), StorageFailed, STORAGE, "Failed to save boot loader configuration"),
+    failure(Console, Suspect(0), Contains("Error checking storage configuration"), StorageFailed, STORAGE, "        (Error checking storage configuration)"),
+    failure(Console, Suspect(0), Contains("(Kickstart insufficient)"), StorageFailed, STORAGE, "        (Kickstart insufficient)"),
+    failure(Console, Suspect(0), Contains("(No disks selected)"), StorageFailed, STORAGE, "        (No disks selected)"),
+    failure(Console, Suspect(0), Contains("Error setting up base repository"), SourceUnavailable, PAYLOAD, "Error setting up base repository"),
+    failure(Console, Suspect(0), Contains("Error setting up software source"), SourceUnavailable, PAYLOAD, "Error setting up software source"),
+    failure(Console, Suspect(0), Contains("Error setting up repositories"), SourceUnavailable, PAYLOAD, "Error setting up repositories"),
+    failure(Console, Suspect(0), Contains("Installation source not set up"), SourceUnavailable, PAYLOAD, "        (Installation source not set up)"),
+    failure(Console, Suspect(0), Contains("Error downloading package metadata"), SourceUnavailable, PAYLOAD, "Error downloading package metadata..."),
+    failure(Console, Suspect(0), Contains("Error checking software selection"), SoftwareMissing, PAYLOAD, "        (Error checking software selection)"),
+    failure(Log, Suspect(0), Starts("Payload setup error"), SourceUnavailable, PAYLOAD, "Payload setup error: x"),
+    failure(Log, Suspect(1), Starts("Thread Failed: AnaInstallThread"), InstallerFailed, THREADING, "Thread Failed: AnaInstallThread (139813624719040)"),
+    failure(Log, Suspect(1), Starts("Running kickstart %%onerror script"), InstallerFailed, EXCEPTION, "Running kickstart %%onerror script(s)"),
+    failure(Log, Suspect(1), Starts("Running kickstart %%traceback script"), InstallerFailed, EXCEPTION, "Running kickstart %%traceback script(s)"),
 
     // A traceback on the console, before anaconda can handle it, or of a module that it then
     // handles.

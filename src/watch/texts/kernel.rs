@@ -28,5 +28,8 @@ pub static KERNEL: &[Pattern] = &[
     failure(Console, Fatal, Starts("Boot failed: could not read the boot disk"), NoBootOutput, SEABIOS, "Boot failed: could not read the boot disk"),
     failure(Console, Fatal, Starts("Boot failed: not a bootable disk"), NoBootOutput, SEABIOS, "Boot failed: not a bootable disk"),
     failure(Console, Fatal, Contains("BdsDxe: No bootable option or device was found"), NoBootOutput, EDK2, "BdsDxe: No bootable option or device was found."),
+    failure(Console, Fatal, Starts("UEFI Interactive Shell"), NoBootOutput, EDK2, "UEFI Interactive Shell v2.2"),
+    failure(Console, Fatal, Contains("Could not find kernel image"), NoBootOutput, origin("syslinux", "all", "core/ui.inc"), "Could not find kernel image: vmlinuz"),
+    failure(Console, Fatal, Starts("grub rescue>"), NoBootOutput, origin("GRUB", "2", "grub-core/kern/rescue_reader.c"), "grub rescue> "),
     failure(Console, Fatal, Starts("FATAL: No bootable device"), NoBootOutput, SEABIOS, "FATAL: No bootable device.  Retrying in 60 seconds."),
 ];
