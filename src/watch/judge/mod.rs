@@ -14,7 +14,9 @@
 
 mod closing;
 mod fatal;
+
 mod suspects;
+mod writing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use super::progress::Progress;
 use super::signal::Signal;
 use super::stall::{Limits, StallWatch};
 use super::texts::pattern::{Certainty, Found};
-use super::verdict::{Decision, FullDisk, Outcome, Seen, Source, Verdict};
+use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
 use super::{line, read};
 
@@ -321,62 +323,6 @@ impl Judge {
 
     fn while_doing(&self) -> String {
         format!("while {}", self.progress.phase().doing())
-    }
-
-    /// Closes the case with a failure, and what its cause suggests.
-    fn fail(&mut self, cause: Cause, sentence: String, seen: Vec<Seen>, stop: bool) -> Decision {
-        match cause.hint() {
-            Some(hint) => self.fail_with(cause, &sentence, hint, seen, stop),
-            None => self.close(cause, sentence, seen, stop),
-        }
-    }
-
-    /// Closes the case with a failure, and what to do about it.
-    fn fail_with(
-        &mut self,
-        cause: Cause,
-        sentence: &str,
-        hint: &str,
-        seen: Vec<Seen>,
-        stop: bool,
-    ) -> Decision {
-        let sentence = sentence.trim_end_matches(['.', ' ', ':']);
-        self.close(cause, format!("{sentence}; {hint}"), seen, stop)
-    }
-
-    fn close(&mut self, cause: Cause, sentence: String, seen: Vec<Seen>, stop: bool) -> Decision {
-        self.decided = true;
-        let mut console: Vec<String> = Vec::with_capacity(self.tail.len());
-        for text in self.tail.drain(..) {
-            let body = line::body(&text);
-            if !console.iter().any(|known| line::body(known) == body) {
-                console.push(text);
-            }
-        }
-        let about_packages = matches!(
-            cause,
-            Cause::SourceUnavailable | Cause::SoftwareMissing | Cause::DownloadFailed
-        );
-        let repositories = if about_packages {
-            std::mem::take(&mut self.expectations.repositories)
-        } else {
-            Vec::new()
-        };
-        Decision {
-            outcome: Outcome::Failure(Box::new(Verdict {
-                cause,
-                sentence,
-                phase: self.progress.phase(),
-                at: self.now,
-                seen,
-                script: None,
-                packages: Vec::new(),
-                repositories,
-                full_disk: (cause == Cause::DiskFull).then_some(FullDisk::Guest),
-                console,
-            })),
-            stop_guest: stop,
-        }
     }
 }
 
