@@ -703,7 +703,7 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
 
     // What explains an older failure is gone after a success.
     std::fs::create_dir(site.output("failed")).unwrap();
-    std::fs::write(site.output("failed").join("reason.txt"), "old\n").unwrap();
+    std::fs::write(site.output("failed").join("verdict.txt"), "old\n").unwrap();
     let mut building = start(force());
     building.wait_for(GUEST_STARTS);
     let second = run(force());

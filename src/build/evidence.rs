@@ -24,8 +24,6 @@ pub const QEMU_LOG: &str = "qemu.log";
 pub const VERDICT: &str = "verdict.txt";
 /// Name of the file that says the same, for programs (`docs/verdict.md`).
 pub const VERDICT_JSON: &str = "verdict.json";
-/// Name of the file that said why in ozr 0.1.
-const REASON: &str = "reason.txt";
 
 /// What is kept, if it is there.
 const KEPT: [&str; 5] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG, QEMU_LOG];
@@ -88,7 +86,7 @@ pub fn remove(output: &OutputPaths) -> anyhow::Result<()> {
 
 /// Removes our files and then the directory, which fails where somebody put files of theirs.
 fn remove_ours(dir: &Path) -> std::io::Result<()> {
-    for name in KEPT.into_iter().chain([VERDICT, VERDICT_JSON, REASON]) {
+    for name in KEPT.into_iter().chain([VERDICT, VERDICT_JSON]) {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other?,
