@@ -61,10 +61,9 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         Outcome::Failure(verdict) => {
             let verdict = verdict.as_ref().clone();
             let verdict = verdict.map_texts(|text| offer.secrets.hide(text));
-            return Err(end_failed(
-                &plan, ground, &offer, &guest, still_runs, &verdict, reporter,
-            )
-            .await);
+            return Err(
+                end_failed(&plan, ground, &offer, &guest, still_runs, verdict, reporter).await,
+            );
         }
     };
     if still_runs {
@@ -190,7 +189,7 @@ async fn end_failed(
     offer: &Offer,
     guest: &Guest,
     still_runs: bool,
-    verdict: &Verdict,
+    mut verdict: Verdict,
     reporter: &Reporter,
 ) -> anyhow::Error {
     for line in &verdict.console {
@@ -201,15 +200,16 @@ async fn end_failed(
         && let Ok(log) = std::fs::read(log)
     {
         let text = offer.secrets.hide(&String::from_utf8_lossy(&log));
+        verdict.add_qemu_log(&text);
         let kept = evidence::write_private(&ground.work.join(evidence::QEMU_LOG), &text);
         if let Err(error) = kept {
             reporter.warn(format!("QEMU's log could not be kept: {error:#}"));
         }
     }
-    let kept = report::json(verdict).and_then(|json| {
+    let kept = report::json(&verdict).and_then(|json| {
         let verdict = [
             (evidence::VERDICT_JSON, json),
-            (evidence::VERDICT, report::text(verdict)),
+            (evidence::VERDICT, report::text(&verdict)),
         ];
         evidence::keep(&ground.work, &plan.output, &verdict)
     });

@@ -8,6 +8,9 @@ use super::cause::Cause;
 use super::phases::Phase;
 use crate::error::Kind;
 
+/// How many lines of QEMU's log a verdict carries. It says little, and its last words last.
+const QEMU_LINES: usize = 5;
+
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,6 +122,25 @@ impl Verdict {
         match self.full_disk {
             Some(FullDisk::Host) => Kind::Host,
             _ => self.cause.kind(),
+        }
+    }
+
+    /// Adds the end of QEMU's log, where the cause lies below the guest.
+    pub fn add_qemu_log(&mut self, log: &str) {
+        let below = matches!(
+            self.cause,
+            Cause::GuestKilled | Cause::HypervisorFailed | Cause::NoBootOutput
+        );
+        if !below && self.full_disk != Some(FullDisk::Host) {
+            return;
+        }
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines[lines.len().saturating_sub(QEMU_LINES)..] {
+            self.seen.push(Seen {
+                source: Source::QemuLog,
+                at: self.at,
+                text: (*line).to_owned(),
+            });
         }
     }
 

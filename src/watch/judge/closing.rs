@@ -306,7 +306,10 @@ impl Judge {
             cause = missing;
         } else if self.marked {
             sentence += ": the install finished, but the guest did not shut down";
-        } else if let Some(best) = self.suspects.best() {
+        } else if let Some(best) = self.suspects.best()
+            // The installer handles many a traceback, and outlives it.
+            && (best.weight == 0 || self.progress.phase() < Phase::Stage2)
+        {
             sentence = format!("{sentence}: {}", best.text());
             cause = best.cause;
         }

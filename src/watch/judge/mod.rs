@@ -312,10 +312,7 @@ impl Judge {
         if let Some(phase) = self.progress.signal(self.now, signal)
             && (Phase::Stage2..Phase::ShuttingDown).contains(&phase)
         {
-            self.suspects.forget_loading();
-            if phase >= Phase::Packages {
-                self.suspects.forget_source();
-            }
+            self.suspects.forget_mended(phase);
         }
         let phase = self.progress.phase();
         self.stall.signal(self.now, signal, phase);

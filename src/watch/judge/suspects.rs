@@ -2,6 +2,7 @@
 
 use crate::watch::cause::Cause;
 use crate::watch::line;
+use crate::watch::phases::Phase;
 use crate::watch::verdict::Seen;
 
 /// How many are remembered. The initramfs repeats the same few.
@@ -62,18 +63,15 @@ impl Suspects {
         self.0.iter().filter(move |suspect| suspect.cause == cause)
     }
 
-    /// Loading the installer has worked in the end.
-    pub fn forget_loading(&mut self) {
-        self.0.retain(|suspect| !suspect.cause.of_the_initramfs());
-    }
-
-    /// The packages are there.
-    pub fn forget_source(&mut self) {
-        self.0.retain(|suspect| {
-            !matches!(
-                suspect.cause,
-                Cause::SourceUnavailable | Cause::DownloadFailed
-            )
+    /// The install has come to `phase`: what would have kept it from there was mended.
+    pub fn forget_mended(&mut self, phase: Phase) {
+        self.0.retain(|suspect| match suspect.cause {
+            cause if cause.of_the_initramfs() => phase < Phase::Stage2,
+            Cause::StorageFailed => phase <= Phase::Storage,
+            Cause::SourceUnavailable | Cause::DownloadFailed | Cause::SoftwareMissing => {
+                phase < Phase::Packages
+            }
+            _ => true,
         });
     }
 

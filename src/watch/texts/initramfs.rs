@@ -3,7 +3,7 @@
 
 use super::pattern::{Certainty, Channel, Origin, Pattern, Text, failure, origin};
 use crate::watch::cause::Cause::{
-    self, KickstartUnreachable, MediaCheckFailed, NetworkFailed, OutOfMemory, Stage2Unavailable,
+    self, KickstartUnreachable, MediaCheckFailed, NetworkFailed, Stage2Unavailable,
 };
 
 const FETCH_KS: Origin = origin(
@@ -114,7 +114,7 @@ pub static INITRAMFS: &[Pattern] = &[
     suspect(0, Contains("There was an error configuring your network interface"), NetworkFailed, LOADER_NET, "There was an error configuring your network interface."),
     // curl names the address, but does not say what was wanted from it.
     suspect(2, Contains("curl: (22)"), Stage2Unavailable, CURL, "curl: (22) The requested URL returned error: 404"),
-    suspect(1, Holds("curl: (23)", "writ"), OutOfMemory, CURL, "curl: (23) Failed writing body (0 != 16384)"),
+    suspect(1, Holds("curl: (23)", "writ"), Stage2Unavailable, CURL, "curl: (23) Failed writing body (0 != 16384)"),
     suspect(2, Contains("curl: ("), NetworkFailed, CURL, "curl: (7) Failed to connect to 192.0.2.1 port 80: No route to host"),
 
     // The second stage.

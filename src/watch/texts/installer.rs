@@ -115,7 +115,7 @@ pub static INSTALLER: &[Pattern] = &[
     failure(Console, Suspect(0), Contains("Error downloading package metadata"), SourceUnavailable, PAYLOAD, "Error downloading package metadata..."),
     failure(Console, Suspect(0), Contains("Error checking software selection"), SoftwareMissing, PAYLOAD, "        (Error checking software selection)"),
     failure(Log, Suspect(0), Starts("Payload setup error"), SourceUnavailable, PAYLOAD, "Payload setup error: x"),
-    failure(Log, Suspect(1), Starts("Thread Failed: AnaInstallThread"), InstallerFailed, THREADING, "Thread Failed: AnaInstallThread (139813624719040)"),
+    failure(Log, Suspect(0), Starts("Thread Failed: AnaInstallThread"), InstallerFailed, THREADING, "Thread Failed: AnaInstallThread (139813624719040)"),
     failure(Log, Suspect(1), Starts("Running kickstart %%onerror script"), InstallerFailed, EXCEPTION, "Running kickstart %%onerror script(s)"),
     failure(Log, Suspect(1), Starts("Running kickstart %%traceback script"), InstallerFailed, EXCEPTION, "Running kickstart %%traceback script(s)"),
 

@@ -147,3 +147,20 @@ fn a_guest_that_cannot_power_off_has_succeeded_with_the_mark_only() {
         format!("{UP_TO_POST}Running in cmdline mode, no interactive debugging allowed.\n{end}");
     assert_eq!(failure(OVER_HTTP, &story).cause, Cause::InstallerFailed);
 }
+
+/// What was mended explains no later failure.
+#[test]
+fn errors_that_were_mended_are_forgotten() {
+    let story = UP_TO_POST.replace(
+        "Starting automated install...",
+        "Starting automated install...
+        Failed to save storage configuration
+        Error setting up base repository
+        Traceback (most recent call last):",
+    );
+    let failed = failure(OVER_HTTP, &format!("{story}<timeout>"));
+    assert_eq!(failed.cause, Cause::TimedOut);
+    let (early, _) = story.split_once("Configuring storage").unwrap();
+    let failed = failure(OVER_HTTP, &format!("{early}<timeout>"));
+    assert_eq!(failed.cause, Cause::SourceUnavailable);
+}
