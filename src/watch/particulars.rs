@@ -14,8 +14,9 @@ const DETAILS: &str = "The details of this error are:";
 
 /// What stands before the names of packages: anaconda's dnf_manager.py and yumpayload.py, libdnf.
 /// Where two fit, the first counts.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "missing packages: ",
+    "Missing packages: ",
     "missing groups or modules: ",
     "missing groups: ",
     "Failed to download the following packages: ",
@@ -24,6 +25,7 @@ const NAMES: [&str; 9] = [
     "no such package ",
     "scriptlet in rpm package ",
     "You have specified that the package '",
+    "The package '",
 ];
 
 /// The line of the kickstart script that a message names.

@@ -69,7 +69,9 @@ impl Judge {
         let message = fatal.block.message();
         let cause = self.cause_of(&fatal, &message);
         let mut seen = Vec::new();
-        if let Some(before) = self.suspects.of(cause) {
+        if let Some(before) = self.suspects.of(cause)
+            && !fatal.seen.contains(&before.seen)
+        {
             seen.push(before.seen.clone());
         }
         seen.extend(fatal.seen.iter().cloned());

@@ -85,6 +85,8 @@ pub static DETAILS: &[Pattern] = &[
     says("NoSuchPackage", SoftwareMissing, YUM, "NoSuchPackage: nosuch"),
     says("Modular dependency problem", SoftwareMissing, DNF, "Modular dependency problem: x"),
     says("Stream was not specified for a module", SoftwareMissing, DNF, "Stream was not specified for a module without a default stream: x"),
+    says("This group does not exist", SoftwareMissing, YUM, "The group 'core' is required for this installation. This group does not exist."),
+    says("Multiple streams have been specified", SoftwareMissing, DNF, "Multiple streams have been specified for a single module."),
     says("This package does not exist", SoftwareMissing, YUM, "You have specified that the package 'x' should be installed. This package does not exist."),
 
     // The source.
@@ -109,6 +111,7 @@ pub static DETAILS: &[Pattern] = &[
     // The transaction.
     says("error occurred during the transaction", TransactionFailed, DNF, "An error occurred during the transaction: x"),
     says("has ended abruptly", TransactionFailed, DNF, "The transaction process has ended abruptly: x"),
+    says("transaction process has ended with errors", TransactionFailed, DNF, "An error: The transaction process has ended with errors."),
     says("ended up abruptly", TransactionFailed, DNF, "Payload error - DNF installation has ended up abruptly: x"),
     says("scriptlet in rpm package", TransactionFailed, DNF, "Error in POSTIN scriptlet in rpm package kernel-core"),
     says("scriptlet failed", TransactionFailed, RPM, "%post(kernel) scriptlet failed, exit status 1"),

@@ -58,6 +58,8 @@ pub static INSTALLER: &[Pattern] = &[
     fatal(Contains("There was an error installing the bootloader"), BootLoaderFailed, origin("anaconda", "EL 6", "bootloader.py"), "There was an error installing the bootloader.  The system may not be bootable."),
     fatal(Contains("No bootloader will be installed because of an error"), BootLoaderFailed, origin("anaconda", "EL 6", "bootloader.py"), "No bootloader will be installed because of an error"),
 
+    fatal(Contains("Installation was stopped due to an error installing the boot loader"), BootLoaderFailed, ERRORS, "Installation was stopped due to an error installing the boot loader. The exact error message is:"),
+
     // Packages.
     vague(Contains("The following error occurred while installing"), TransactionFailed, ERRORS, "The following error occurred while installing the payload. This is a fatal error and installation will be aborted."),
     failure(Both, Fatal, Contains("Error in POSTIN scriptlet in rpm package"), TransactionFailed, origin("dnf", "EL 8 and later", "dnf/yum/rpmtrans.py"), "Error in POSTIN scriptlet in rpm package kernel-core"),
@@ -71,7 +73,19 @@ pub static INSTALLER: &[Pattern] = &[
     failure(Log, Fatal, Holds("base repo ", " not valid"), SourceUnavailable, origin("anaconda", "EL 7, EL 8", "payload/__init__.py"), "base repo (http://192.0.2.1/os) not valid -- removing it"),
     fatal(Contains("The following software marked for installation has errors"), SoftwareMissing, origin("anaconda", "EL 7 and later", "yumpayload.py, dnf_manager.py"), "The following software marked for installation has errors."),
 
+    fatal(Holds("The package '", "' is required for this installation"), SoftwareMissing, ERRORS, "The package 'kernel' is required for this installation. This package does not exist."),
+    fatal(Holds("The group '", "' is required for this installation"), SoftwareMissing, ERRORS, "The group 'core' is required for this installation. This group does not exist."),
+    fatal(Contains("Some packages, groups or modules are broken, the installation"), SoftwareMissing, ERRORS, "Some packages, groups or modules are broken, the installation will be aborted."),
+    fatal(Contains("Stream was not specified for a module without a default"), SoftwareMissing, ERRORS, "Stream was not specified for a module without a default stream. This is"),
+    fatal(Contains("Multiple streams have been specified for a single module"), SoftwareMissing, ERRORS, "Multiple streams have been specified for a single module. This is"),
+    failure(Console, Suspect(0), Contains("Some packages, groups or modules are missing"), SoftwareMissing, ERRORS, "Some packages, groups or modules are missing."),
+    fatal(Contains("tried to mount the installation image, but cannot find it"), SourceUnavailable, ERRORS, "The installer has tried to mount the installation image, but cannot find it on"),
+
     // Disks.
+    fatal(Contains("The following errors occurred with your partitioning"), StorageFailed, ERRORS, "The following errors occurred with your partitioning:"),
+    fatal(Contains("no valid devices were found on which"), StorageFailed, ERRORS, "An error has occurred - no valid devices were found on which to create new file"),
+    fatal(Contains("There is a problem with your existing storage"), StorageFailed, ERRORS, "There is a problem with your existing storage configuration: x"),
+    fatal(Contains("An error occurred while resizing the device"), StorageFailed, ERRORS, "An error occurred while resizing the device vda1."),
     fatal(Contains("storage configuration failed:"), StorageFailed, origin("anaconda", "EL 7", "ui/tui/spokes/storage.py"), "storage configuration failed: not enough free space"),
     fatal(Contains("Could not allocate requested partitions"), StorageFailed, STORAGE6, "Could not allocate requested partitions:"),
     fatal(Starts("Automatic partitioning errors"), StorageFailed, STORAGE6, "Automatic Partitioning Errors"),
@@ -94,6 +108,8 @@ pub static INSTALLER: &[Pattern] = &[
     vague(Contains("Running in cmdline mode, no interactive debugging allowed"), InstallerFailed, EXCEPTION, "Running in cmdline mode, no interactive debugging allowed."),
     vague(Contains("An unknown error has occured"), InstallerFailed, EXCEPTION, "An unknown error has occured, look at the /tmp/anaconda-tb* file(s) for more details"),
     vague(Contains("An unknown error has occurred"), InstallerFailed, MEH, "An unknown error has occurred"),
+    fatal(Contains("Installation was stopped due to an incompatibility with"), InstallerFailed, ERRORS, "Installation was stopped due to an incompatibility with the current version of the"),
+    fatal(Contains("Unable to encrypt password: unsupported algorithm"), InstallerFailed, ERRORS, "Unable to encrypt password: unsupported algorithm x"),
     fatal(Is("Hardware error occurred"), InstallerFailed, EXCEPTION, "Hardware error occurred"),
     fatal(Contains("seems to be a problem with your hardware"), InstallerFailed, EXCEPTION, "There seems to be a problem with your hardware."),
     fatal(Starts("anaconda halting due to nokill flag"), InstallerFailed, ANACONDA, "anaconda halting due to nokill flag."),
