@@ -14,6 +14,7 @@
 
 mod closing;
 mod fatal;
+mod missing;
 
 mod suspects;
 mod writing;
