@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::host::{EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
+use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::console::{Console, Output};
@@ -256,10 +257,14 @@ impl Supervisor<'_> {
 
     fn access(&mut self, access: &Access) -> Option<Decision> {
         let now = self.now();
-        let answered = (200..300).contains(&access.status);
+        let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
         match &access.resource {
             Resource::Kickstart if answered && access.complete => {
                 self.judge.witness(now, Witness::KickstartFetched)
+            }
+            Resource::Kickstart if answered => {
+                let line = format!("kickstart: cut off after {} bytes", access.bytes);
+                self.judge.witness(now, Witness::Refused(&line))
             }
             Resource::Relay { name, path } if access.status >= 400 => {
                 let line = format!("{name}/{path}: status {}", access.status);

@@ -72,7 +72,8 @@ pub enum Witness<'a> {
     Log(&'a Record),
     /// Our server handed the kickstart to the guest, whole.
     KickstartFetched,
-    /// Our server refused something or could not get it: the line of its log.
+    /// Our server refused something, could not get it, or could not hand over all of it. One
+    /// line: what was asked for (`kickstart`, or `NAME/PATH` of a relay), a colon, how it went.
     Refused(&'a str),
     /// The guest's disk and network counters: bytes written to its disks and received by its
     /// interfaces, since it was started. That they grow is progress, too.

@@ -89,6 +89,9 @@ impl Suspects {
 /// What a line of our server's log points to, when it could not serve what was asked for. Most
 /// of what an installer asks for in vain it can do without (`updates.img`, `product.img`).
 pub fn cause_of_refusal(line: &str) -> Option<Cause> {
+    if line.starts_with("kickstart: ") {
+        return Some(Cause::KickstartUnreachable);
+    }
     let path = line.split(' ').find(|word| word.contains('/'))?;
     let name = path.rsplit('/').next().unwrap_or_default();
     let name = name.trim_end_matches(':');

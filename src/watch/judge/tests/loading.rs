@@ -163,3 +163,16 @@ fn the_server_tells_what_the_guest_could_not_get() {
     let failed = failure(OVER_HTTP, &format!("{story}<timeout>"));
     assert_eq!(failed.cause, Cause::TimedOut);
 }
+
+#[test]
+fn a_kickstart_that_was_asked_for_and_not_had_is_told_from_one_never_asked_for() {
+    let story = format!("{BOOT}server: kickstart: cut off after 12 bytes\n<shutdown by guest>");
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.cause, Cause::KickstartUnreachable);
+    let says = "it came as far as the initramfs: kickstart: cut off after 12 bytes";
+    assert!(failed.sentence.contains(says), "{}", failed.sentence);
+    assert_eq!(failed.seen[0].source, Source::ServerLog);
+    let failed = failure(OVER_HTTP, &format!("{BOOT}<shutdown by guest>"));
+    assert_eq!(failed.cause, Cause::KickstartUnreachable);
+    assert!(failed.seen.is_empty());
+}
