@@ -77,8 +77,7 @@ fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&st
         "{verdict}: {}",
         outcome.stderr
     );
-    let json = std::fs::read_to_string(failed.join("verdict.json")).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json = self::verdict(site);
     assert_eq!(json["cause"], cause, "{json:#}");
     assert_eq!(json["sentence"], first);
     assert_eq!(json["exit_status"], 1);
@@ -100,6 +99,12 @@ fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&st
         assert_eq!(mode & 0o077, 0, "others can read {file}");
     }
     assert!(!outcome.stderr.contains("test-only"), "{}", outcome.stderr);
+}
+
+/// What `verdict.json` says.
+fn verdict(site: &Site) -> serde_json::Value {
+    let file = site.output("failed").join("verdict.json");
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// The guest was destroyed when its failure was known: it did not come to switch itself off.
@@ -416,6 +421,11 @@ fn a_missing_package() {
         "software-missing",
         &["installer reported", "no-such-package", "%packages"],
     );
+    let verdict = verdict(&site);
+    assert_eq!(verdict["packages"], serde_json::json!(["no-such-package"]));
+    let asked = verdict["repositories"][0].as_str().unwrap();
+    assert_eq!(asked, site.mirror.url("/os/").as_str());
+    assert!(verdict["seen"].as_array().unwrap().len() > 2, "{verdict:#}");
     assert_not_waited_for(&site);
 }
 
@@ -474,6 +484,12 @@ fn a_script_of_the_kickstart_fails() {
             "--log",
         ],
     );
+    let script = verdict(&site)["script"].take();
+    assert_eq!(script["section"]["header"], "%post --erroronfail");
+    assert_eq!(script["section"]["line"], line);
+    assert_eq!(script["section"]["added"], false);
+    let log = script["log"].as_array().unwrap();
+    assert!(log.contains(&"about to fail".into()), "{script:#}");
     assert_not_waited_for(&site);
 }
 
