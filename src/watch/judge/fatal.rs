@@ -181,6 +181,9 @@ impl Judge {
             .find(|section| Some(section.line) == line)
             .cloned();
         let mut log = particulars::script_output(fatal.block.lines());
+        if fatal.block.is_complete() {
+            end_without_full_stop(&mut log);
+        }
         if log.is_empty() {
             log = self.printed_by_scripts();
         }
@@ -208,6 +211,18 @@ impl Judge {
             .filter(|line| !line.trim().is_empty())
             .cloned()
             .collect()
+    }
+}
+
+/// Anaconda ends the message of cmdline mode with a full stop (exception.py), whatever it ends
+/// with.
+fn end_without_full_stop(log: &mut Vec<String>) {
+    let Some(last) = log.pop() else {
+        return;
+    };
+    let last = last.strip_suffix('.').unwrap_or(&last);
+    if !last.is_empty() {
+        log.push(last.to_owned());
     }
 }
 

@@ -242,3 +242,23 @@ fn packages_are_named_with_the_repositories_that_were_asked() {
     let sources: Vec<Source> = failed.seen.iter().map(|seen| seen.source).collect();
     assert!(sources.iter().all(|source| *source == Source::Console) && sources.len() > 4);
 }
+
+/// Anaconda puts a full stop behind the output in cmdline mode.
+#[test]
+fn the_output_of_a_script_is_given_as_it_was_printed() {
+    let failed = failure(
+        OVER_HTTP,
+        &format!(
+            "{UP_TO_POST}
+            The installation was stopped due to an error in cmdline mode.
+            The exact error message is:
+            There was an error running the kickstart script at line 9.  This is a fatal error
+            and installation will be aborted.  The details of this error are:
+            first.
+            about to fail.
+            The installer will now terminate."
+        ),
+    );
+    let script = failed.script.unwrap();
+    assert_eq!(script.log, ["first.", "about to fail"]);
+}
