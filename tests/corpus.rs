@@ -13,12 +13,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ozr::check::setting::Setting;
 use ozr::diagnostic::{Diagnostic, Severity};
 use ozr::kickstart::scan;
 use ozr::language::{NoIncludes, Reading, Version};
 use ozr::machine::Firmware;
+use ozr::watch::cause::Cause;
+use ozr::watch::console::{Console, Output};
+use ozr::watch::judge::Judge;
+use ozr::watch::logport::{LogPort, Record};
+use ozr::watch::stall::Limits;
+use ozr::watch::verdict::Outcome;
+use ozr::watch::witness::{Delivery, Expectations, Witness};
 
 /// Agreement of one set.
 struct Score {
@@ -578,5 +586,77 @@ fn kickstart_hazards() {
         }
     }
     assert_eq!(off, [""; 0], "shares that are off");
+    score.finish(FLOOR);
+}
+
+/// What a kept console proves, read as a real build reads it: bytes, lines, typed events, judge.
+fn proven_cause(name: &str, bytes: &[u8]) -> Option<Cause> {
+    let expectations = Expectations::new(false, Delivery::Unknown);
+    let mut judge = Judge::new(expectations, Limits::default());
+    let mut console = Console::new(None);
+    let mut port = LogPort::default();
+    let mut decision = None;
+    let show = |judge: &mut Judge, outputs: Vec<Output>| {
+        outputs.into_iter().find_map(|output| match output {
+            Output::Line(line) => judge.witness(Duration::ZERO, Witness::Console(&line)),
+            Output::Mark => None,
+        })
+    };
+    let raw = name.ends_with(".raw");
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        if !raw && Record::parse(text.trim_end()).is_some() {
+            for record in port.feed(line) {
+                let decided = judge.witness(Duration::ZERO, Witness::Log(&record));
+                decision = decision.or(decided);
+            }
+            continue;
+        }
+        let outputs = if raw {
+            console.feed(line)
+        } else if text.starts_with("# source: ") {
+            Vec::new()
+        } else {
+            // A text file has lost the carriage returns of the terminal.
+            console.feed(text.replace('\n', "\r\n").as_bytes())
+        };
+        decision = decision.or(show(&mut judge, outputs));
+    }
+    let outputs = console.settle();
+    decision = decision.or(show(&mut judge, outputs));
+    if let Some(record) = port.finish() {
+        let decided = judge.witness(Duration::ZERO, Witness::Log(&record));
+        decision = decision.or(decided);
+    }
+    match decision.or_else(|| judge.proven())?.outcome {
+        Outcome::Failure(verdict) => Some(verdict.cause),
+        Outcome::Success { .. } => None,
+    }
+}
+
+/// Consoles and logs of real installs: the cause that the text alone proves, or none.
+#[test]
+fn console() {
+    /// All of those at hand; larger sets hold texts that nobody here has seen.
+    const FLOOR: f64 = 0.8;
+    let Some(folder) = corpus("console", "console") else {
+        return;
+    };
+    let mut score = Score::new("console");
+    let labels = fs::read_to_string(folder.join("LABELS.tsv")).expect("LABELS.tsv");
+    for line in labels
+        .lines()
+        .skip(1)
+        .filter(|line| !line.trim().is_empty())
+    {
+        let Some((file, expected)) = line.split_once('\t') else {
+            panic!("LABELS.tsv: {line}");
+        };
+        let bytes = fs::read(folder.join(file)).expect(file);
+        let cause = proven_cause(file, &bytes);
+        let cause = cause.map_or("none", Cause::name);
+        let agrees = expected.trim().split('|').any(|label| label == cause);
+        score.count(agrees, || format!("{file}: {cause}, expected {expected}"));
+    }
     score.finish(FLOOR);
 }

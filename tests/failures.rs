@@ -64,20 +64,26 @@ fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
 
 /// The build failed in the guest: the sentence says why and where the rest is, and that rest is
 /// all that is left.
-fn assert_build_failed(site: &Site, outcome: &Outcome, words: &[&str]) {
+fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&str]) {
     outcome.assert_failed(1, &[]);
     let failed = site.output("failed");
     assert_says(outcome, words);
     assert_says(outcome, &[&failed.display().to_string()]);
     site.assert_clean(outcome, &["failed"]);
-    let reason = std::fs::read_to_string(failed.join("reason.txt")).unwrap();
+    let verdict = std::fs::read_to_string(failed.join("verdict.txt")).unwrap();
+    let first = verdict.lines().next().unwrap();
     assert!(
-        sentence(outcome).starts_with(reason.trim_end()),
-        "{reason:?}: {}",
+        sentence(outcome).starts_with(first),
+        "{verdict}: {}",
         outcome.stderr
     );
+    let json = self::verdict(site);
+    assert_eq!(json["cause"], cause, "{json:#}");
+    assert_eq!(json["sentence"], first);
+    assert_eq!(json["exit_status"], 1);
     for file in [
-        "reason.txt",
+        "verdict.txt",
+        "verdict.json",
         "console.log",
         "kickstart.ks",
         "domain.xml",
@@ -93,6 +99,12 @@ fn assert_build_failed(site: &Site, outcome: &Outcome, words: &[&str]) {
         assert_eq!(mode & 0o077, 0, "others can read {file}");
     }
     assert!(!outcome.stderr.contains("test-only"), "{}", outcome.stderr);
+}
+
+/// What `verdict.json` says.
+fn verdict(site: &Site) -> serde_json::Value {
+    let file = site.output("failed").join("verdict.json");
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// The guest was destroyed when its failure was known: it did not come to switch itself off.
@@ -353,6 +365,7 @@ fn the_kickstart_is_never_fetched() {
     assert_build_failed(
         &site,
         &outcome,
+        "kickstart-unreachable",
         &[
             "never fetched the kickstart",
             "http://10.0.2.2:9/none.ks",
@@ -371,6 +384,7 @@ fn stage_2_cannot_be_had() {
     assert_build_failed(
         &site,
         &outcome,
+        "stage2-unavailable",
         &[
             "could not load the installer",
             "failed to fetch stage2 from http://10.0.2.2:9/os",
@@ -391,6 +405,7 @@ fn an_unknown_command() {
     assert_build_failed(
         &site,
         &outcome,
+        "kickstart-rejected",
         &[
             "installer reported",
             "line 1",
@@ -413,8 +428,14 @@ fn a_missing_package() {
     assert_build_failed(
         &site,
         &outcome,
+        "software-missing",
         &["installer reported", "no-such-package", "%packages"],
     );
+    let verdict = verdict(&site);
+    assert_eq!(verdict["packages"], serde_json::json!(["no-such-package"]));
+    let asked = verdict["repositories"][0].as_str().unwrap();
+    assert_eq!(asked, site.mirror.url("/os/").as_str());
+    assert!(verdict["seen"].as_array().unwrap().len() > 2, "{verdict:#}");
     assert_not_waited_for(&site);
 }
 
@@ -428,6 +449,7 @@ fn no_root_password() {
     assert_build_failed(
         &site,
         &outcome,
+        "question-asked",
         &["not completed: Root password, User", "to the kickstart"],
     );
     assert_not_waited_for(&site);
@@ -441,7 +463,12 @@ fn a_disk_that_is_too_small() {
     let mut command = install_unchecked(&site, &kickstart(""));
     command.args(["--disk-size", "300MB"]);
     let outcome = run(command);
-    assert_build_failed(&site, &outcome, &["installer reported", "--disk-size"]);
+    assert_build_failed(
+        &site,
+        &outcome,
+        "storage-failed",
+        &["installer reported", "--disk-size"],
+    );
     assert_not_waited_for(&site);
 }
 
@@ -460,12 +487,19 @@ fn a_script_of_the_kickstart_fails() {
     assert_build_failed(
         &site,
         &outcome,
+        "script-failed",
         &[
             "installer reported",
             &format!("script at line {line}"),
             "--log",
         ],
     );
+    let script = verdict(&site)["script"].take();
+    assert_eq!(script["section"]["header"], "%post --erroronfail");
+    assert_eq!(script["section"]["line"], line);
+    assert_eq!(script["section"]["added"], false);
+    let log = script["log"].as_array().unwrap();
+    assert!(log.contains(&"about to fail".into()), "{script:#}");
     assert_not_waited_for(&site);
 }
 
@@ -481,6 +515,7 @@ fn a_command_of_the_template_fails() {
     assert_build_failed(
         &site,
         &outcome,
+        "script-failed",
         &[
             "what the template adds failed: command \"x\" failed with exit status 3; correct the template",
         ],
@@ -500,6 +535,7 @@ fn a_guest_that_powers_off_early() {
     assert_build_failed(
         &site,
         &outcome,
+        "installer-failed",
         &["powered off without finishing", "came as far as"],
     );
 }
@@ -514,8 +550,26 @@ fn a_kernel_panic() {
     assert_build_failed(
         &site,
         &outcome,
+        "kernel-panic",
         &["kernel panicked: sysrq triggered crash; look"],
     );
+}
+
+/// The install is done and proven: what it cannot do is switch the machine off.
+#[test]
+fn a_guest_that_cannot_switch_itself_off() {
+    let Some(mut site) = Site::new("nopower") else {
+        return;
+    };
+    site.kernelparam = "standin.fault=nopoweroff".to_string();
+    let outcome = run(site.install(&kickstart("")));
+    outcome.assert_done();
+    assert!(
+        outcome.stderr.contains("could not switch itself off"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(Disk::open(&site.output("qcow2")).exists("/etc/os-release"));
 }
 
 #[test]
@@ -530,6 +584,7 @@ fn a_guest_that_hangs() {
     assert_build_failed(
         &site,
         &outcome,
+        "timed-out",
         &["timed out after 1m in phase ", "--timeout"],
     );
 }
@@ -583,6 +638,7 @@ fn qemu_is_killed() {
     assert_build_failed(
         &site,
         &outcome,
+        "guest-killed",
         &["QEMU was killed by signal 9", "while", "dmesg"],
     );
 }
@@ -673,7 +729,7 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
 
     // What explains an older failure is gone after a success.
     std::fs::create_dir(site.output("failed")).unwrap();
-    std::fs::write(site.output("failed").join("reason.txt"), "old\n").unwrap();
+    std::fs::write(site.output("failed").join("verdict.txt"), "old\n").unwrap();
     let mut building = start(force());
     building.wait_for(GUEST_STARTS);
     let second = run(force());

@@ -20,8 +20,10 @@ pub const DOMAIN: &str = "domain.xml";
 pub const ACCESS_LOG: &str = "access.log";
 /// Name of the log of QEMU's own messages.
 pub const QEMU_LOG: &str = "qemu.log";
-/// Name of the file that says why the install failed.
-pub const REASON: &str = "reason.txt";
+/// Name of the file that says why the install failed, for people.
+pub const VERDICT: &str = "verdict.txt";
+/// Name of the file that says the same, for programs (`docs/verdict.md`).
+pub const VERDICT_JSON: &str = "verdict.json";
 
 /// What is kept, if it is there.
 const KEPT: [&str; 5] = [CONSOLE_LOG, KICKSTART, DOMAIN, ACCESS_LOG, QEMU_LOG];
@@ -45,7 +47,11 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It cannot be written. What an earlier build left may be gone then.
-pub fn keep(work: &WorkDir, output: &OutputPaths, reason: &str) -> anyhow::Result<PathBuf> {
+pub fn keep(
+    work: &WorkDir,
+    output: &OutputPaths,
+    verdict: &[(&str, String)],
+) -> anyhow::Result<PathBuf> {
     let aside = work.join("failed");
     std::fs::DirBuilder::new()
         .mode(0o700)
@@ -58,7 +64,9 @@ pub fn keep(work: &WorkDir, output: &OutputPaths, reason: &str) -> anyhow::Resul
                 .with_context(|| format!("keeping {}", from.display()))?;
         }
     }
-    write_private(&aside.join(REASON), &format!("{reason}\n"))?;
+    for (name, text) in verdict {
+        write_private(&aside.join(name), text)?;
+    }
     remove(output)?;
     std::fs::rename(&aside, &output.failed)
         .with_context(|| format!("keeping {}", output.failed.display()))?;
@@ -78,7 +86,7 @@ pub fn remove(output: &OutputPaths) -> anyhow::Result<()> {
 
 /// Removes our files and then the directory, which fails where somebody put files of theirs.
 fn remove_ours(dir: &Path) -> std::io::Result<()> {
-    for name in KEPT.into_iter().chain([REASON]) {
+    for name in KEPT.into_iter().chain([VERDICT, VERDICT_JSON]) {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other?,

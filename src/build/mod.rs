@@ -4,7 +4,8 @@
 //! [`plan`] decides; [`prepare`] takes what a build stands on ([`workdir`], [`runtime`] and
 //! [`directories`] hold what is unfinished); [`offer`] puts in place what the guest is handed
 //! ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows it,
-//! [`evidence`] keeps what explains a failure, [`manifest`] says what was made of what.
+//! [`evidence`] keeps what explains a failure (`sections` names its script), [`manifest`] says what
+//! was made of what.
 
 pub mod contents;
 pub mod directories;
@@ -18,6 +19,7 @@ pub mod prepare;
 pub mod relay;
 mod run;
 pub mod runtime;
+mod sections;
 pub mod supervise;
 pub mod workdir;
 

@@ -11,6 +11,7 @@ use super::initrd;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::relay::Relaying;
+use super::sections;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
@@ -20,6 +21,7 @@ use crate::options::Deliver;
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
 use crate::ui::event::Reporter;
+use crate::watch::verdict::Section;
 
 /// What the guest is handed, and by whom.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Offer {
     pub initrd: PathBuf,
     /// What the kickstart prints on the console when all is done, if it does.
     pub mark: Option<String>,
+    /// The scripts in the kickstart as it is served.
+    pub sections: Vec<Section>,
     /// The kickstart as it is served, secrets masked: a file in the work directory.
     pub kept_kickstart: PathBuf,
     /// What no log may hold.
@@ -91,6 +95,7 @@ impl Offer {
             tree,
             initrd,
             mark: composed.prints_mark.then_some(mark),
+            sections: sections::scripts(&composed.text, &plan.request.kickstart.text),
             kept_kickstart,
             secrets,
         })

@@ -13,11 +13,15 @@ use super::supervise::{Senses, Supervised, Terms, supervise};
 use super::workdir::Lease;
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
-use crate::host::{self, DomainSpec, Guest, Started};
+use crate::host::{self, Accel, DomainSpec, Guest, Started};
 use crate::image::finalize::{self, Company};
+use crate::mirror::shown;
 use crate::options::Deliver;
 use crate::ui::event::{Event, Reporter};
-use crate::watch::verdict::{self, Delivery, Expectations, Outcome};
+use crate::watch::report;
+use crate::watch::stall::Limits;
+use crate::watch::verdict::{Outcome, Verdict};
+use crate::watch::witness::{Delivery, Expectations};
 
 /// A finished build.
 #[derive(Debug)]
@@ -51,15 +55,21 @@ pub async fn run(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
         })
         .kind(Kind::Host)?;
     let (guest, supervised) = install(&plan, &ground, &mut offer, &spec, reporter).await?;
+    let still_runs = supervised.decision.stop_guest;
     let notes = match &supervised.decision.outcome {
         Outcome::Success { notes } => notes,
-        Outcome::Failure(failed) => {
-            let still_runs = supervised.decision.stop_guest;
+        Outcome::Failure(verdict) => {
+            let verdict = verdict.as_ref().clone();
+            let verdict = verdict.map_texts(|text| offer.secrets.hide(text));
             return Err(
-                end_failed(&plan, ground, &offer, &guest, still_runs, failed, reporter).await,
+                end_failed(&plan, ground, &offer, &guest, still_runs, verdict, reporter).await,
             );
         }
     };
+    if still_runs {
+        // It has unmounted everything, and does not go away by itself.
+        tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
+    }
     for note in notes {
         reporter.note(note);
     }
@@ -149,9 +159,16 @@ async fn install(
                 Deliver::Http => Delivery::Http,
                 Deliver::Initrd => Delivery::Initrd,
             },
+            sections: offer.sections.clone(),
+            repositories: repositories(plan),
         },
         mark: offer.mark.clone(),
         timeout: plan.timeout,
+        limits: match spec.accel {
+            Accel::Kvm => Limits::default(),
+            Accel::Tcg => Limits::for_software_emulation(),
+        },
+        disk: ground.disk.clone(),
         secrets: offer.secrets.clone(),
     };
     let senses = Senses {
@@ -172,10 +189,10 @@ async fn end_failed(
     offer: &Offer,
     guest: &Guest,
     still_runs: bool,
-    failed: &verdict::Failure,
+    mut verdict: Verdict,
     reporter: &Reporter,
 ) -> anyhow::Error {
-    for line in &failed.evidence {
+    for line in &verdict.console {
         reporter.event(Event::Evidence(line.clone()));
     }
     // Only the embedded driver's log is where we can read it.
@@ -183,13 +200,20 @@ async fn end_failed(
         && let Ok(log) = std::fs::read(log)
     {
         let text = offer.secrets.hide(&String::from_utf8_lossy(&log));
+        verdict.add_qemu_log(&text);
         let kept = evidence::write_private(&ground.work.join(evidence::QEMU_LOG), &text);
         if let Err(error) = kept {
             reporter.warn(format!("QEMU's log could not be kept: {error:#}"));
         }
     }
-    let sentence = offer.secrets.hide(&failed.sentence);
-    let kept = evidence::keep(&ground.work, &plan.output, &sentence);
+    let kept = report::json(&verdict).and_then(|json| {
+        let verdict = [
+            (evidence::VERDICT_JSON, json),
+            (evidence::VERDICT, report::text(&verdict)),
+        ];
+        evidence::keep(&ground.work, &plan.output, &verdict)
+    });
+    let sentence = &verdict.sentence;
     if plan.request.options.keep {
         let files = ground.work.path().display();
         reporter.note(if still_runs {
@@ -215,5 +239,11 @@ async fn end_failed(
         Ok(kept) => format!("{sentence} (what explains it is in {})", kept.display()),
         Err(error) => format!("{sentence} (what explains it could not be kept: {error:#})"),
     };
-    failure(Kind::Build, sentence)
+    failure(verdict.kind(), sentence)
+}
+
+/// Where the packages come from, for people: without credentials.
+fn repositories(plan: &Plan) -> Vec<String> {
+    let more = plan.repositories().map(|repository| repository.url.url());
+    std::iter::once(&plan.tree).chain(more).map(shown).collect()
 }

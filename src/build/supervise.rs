@@ -4,16 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::{Kind, failure};
 use crate::host::{EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
+use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::console::{Console, Output};
@@ -21,7 +21,9 @@ use crate::watch::judge::Judge;
 use crate::watch::logport::LogPort;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
-use crate::watch::verdict::{Decision, End, Expectations, Witness};
+use crate::watch::stall::Limits;
+use crate::watch::verdict::Decision;
+use crate::watch::witness::{End, Expectations, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
 const QUIET: Duration = Duration::from_secs(1);
@@ -29,6 +31,10 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How long the ports may stay open when the guest is gone. libvirt closes them at once; only a
 /// remote one whose connection hangs does not.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// A file system with fewer bytes left than this is full: QEMU asks for clusters of 64 KiB and
+/// for tables, and others may have freed a little since.
+const FULL: u64 = 16 << 20;
 
 /// What a build listens to.
 #[derive(Debug)]
@@ -50,6 +56,10 @@ pub struct Terms {
     pub mark: Option<String>,
     /// Longest time of the whole install.
     pub timeout: Duration,
+    /// Longest time of each of its steps without progress.
+    pub limits: Limits,
+    /// Where the guest's disk is, to tell a full file system from a broken one.
+    pub disk: PathBuf,
     /// What the console's log must not hold.
     pub secrets: Secrets,
 }
@@ -68,8 +78,7 @@ pub struct Supervised {
 /// Follows the guest until the judge has decided. The guest itself is left to the caller.
 ///
 /// # Errors
-/// Host: the hypervisor failed (the guest's disk cannot be written, the connection is lost), or
-/// the console's log cannot be written.
+/// The console's log cannot be written.
 pub async fn supervise(
     guest: &Guest,
     senses: Senses,
@@ -87,12 +96,13 @@ pub async fn supervise(
         .with_context(|| format!("creating {}", console_log.display()))?;
     let mut supervisor = Supervisor {
         started: Instant::now(),
-        judge: Judge::new(terms.expectations),
+        judge: Judge::new(terms.expectations, terms.limits),
         console: Console::new(terms.mark.as_deref()),
         log_port: LogPort::default(),
         log: BufWriter::new(log),
         secrets: terms.secrets,
         phase: Phase::PoweredOn,
+        disk: terms.disk,
         reporter,
     };
     let decision = supervisor.run(guest, senses, terms.timeout).await?;
@@ -119,6 +129,7 @@ struct Supervisor<'a> {
     log: BufWriter<File>,
     secrets: Secrets,
     phase: Phase,
+    disk: PathBuf,
     reporter: &'a Reporter,
 }
 
@@ -245,41 +256,32 @@ impl Supervisor<'_> {
     }
 
     fn access(&mut self, access: &Access) -> Option<Decision> {
-        let whole = access.complete && (200..300).contains(&access.status);
-        if access.resource == Resource::Kickstart && whole {
-            let now = self.now();
-            return self.judge.witness(now, Witness::KickstartFetched);
+        let now = self.now();
+        let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
+        match &access.resource {
+            Resource::Kickstart if answered && access.complete => {
+                self.judge.witness(now, Witness::KickstartFetched)
+            }
+            Resource::Kickstart if answered => {
+                let line = format!("kickstart: cut off after {} bytes", access.bytes);
+                self.judge.witness(now, Witness::Refused(&line))
+            }
+            Resource::Relay { name, path } if access.status >= 400 => {
+                let line = format!("{name}/{path}: status {}", access.status);
+                self.judge.witness(now, Witness::Refused(&line))
+            }
+            _ => None,
         }
-        None
     }
 
     fn ended(&mut self, end: &GuestEnd) -> anyhow::Result<Decision> {
-        let detail = end
-            .detail
-            .as_ref()
-            .map_or(String::new(), |detail| format!(" ({detail})"));
         let how = match end.cause {
             EndCause::Shutdown => End::ByGuest,
             EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
-            EndCause::DiskError => {
-                return Err(failure(
-                    Kind::Host,
-                    format!(
-                        "QEMU could not write the guest's disk{detail} while {}: is the file system of the output directory full?",
-                        self.phase.doing()
-                    ),
-                ));
-            }
-            EndCause::ConnectionLost => {
-                return Err(failure(
-                    Kind::Host,
-                    format!(
-                        "the connection to libvirt was lost{detail} while {}: see its daemon's log, then start the build again, with -p if the guest is still there",
-                        self.phase.doing()
-                    ),
-                ));
-            }
+            EndCause::DiskError if is_full(&self.disk) => End::HostDiskFull,
+            EndCause::DiskError => End::HostDiskError,
+            EndCause::ConnectionLost => End::ConnectionLost,
         };
         let now = self.now();
         if let Some(words) = &end.detail {
@@ -298,6 +300,12 @@ impl Supervisor<'_> {
             self.reporter.step(phase.title());
         }
     }
+}
+
+/// Whether the file system of `file` has no room worth the name.
+fn is_full(file: &Path) -> bool {
+    rustix::fs::statvfs(file)
+        .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < FULL)
 }
 
 async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option<Access> {

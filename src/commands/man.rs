@@ -62,7 +62,7 @@ const INSTALL_FILES: Entries = &[
     ("NAME.xml", "A libvirt domain that boots the image."),
     (
         "NAME.failed/",
-        "After a failed install, in place of all of these: reason.txt, console.log, kickstart.ks, \
+        "After a failed install, in place of all of these: verdict.txt, verdict.json, console.log, kickstart.ks, \
          domain.xml, qemu.log, access.log (what the guest asked ozr's server for). The next build of that \
          name replaces it or, when it succeeds, removes it.",
     ),

@@ -1,6 +1,6 @@
 //! Puts together the message of a failure, which anaconda spreads over several lines.
 
-use super::patterns::body;
+use super::line::body;
 
 /// What ends anaconda's own messages (EL 7 and later, exception.py and kickstart.py).
 const LAST_LINE: &str = "The installer will now terminate.";
@@ -42,7 +42,8 @@ impl Block {
             return;
         }
         // systemd, the kernel and rules between dialogs are no part of a message.
-        let foreign = line.starts_with('[') || line.trim_start().starts_with("===");
+        let bracket = line.starts_with('[') && !line.starts_with("[Errno ");
+        let foreign = bracket || line.trim_start().starts_with("===");
         if !self.lines.is_empty() && !self.complete && !foreign {
             self.push(line);
         }
@@ -58,6 +59,11 @@ impl Block {
         if self.lines.len() < MAX_LINES && !text.is_empty() {
             self.lines.push(text.to_owned());
         }
+    }
+
+    /// The lines so far, without what stands before their texts.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
     }
 
     /// Whether the last line has come.

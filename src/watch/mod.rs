@@ -1,19 +1,29 @@
-//! What the guest says, and what it means. Pure: bytes and times come in, signals and a
-//! judgement come out; nothing here reads a clock or a file.
+//! What the guest says, and what it means. Pure: bytes and times come in, typed events and a
+//! verdict come out; nothing here reads a clock or a file.
 //!
 //! ```text
 //! console bytes → console ─┐
-//! log port bytes → logport ┴→ patterns (phases, failures) → judge (with progress) → Decision
+//! log port bytes → logport ┴→ read (texts, forms) → signals → judge → Decision (Verdict) → report
+//! server, QEMU, counters, clock → witness ────────────────────┘ └→ progress, stall
 //! ```
 
+pub mod cause;
 pub mod console;
 pub mod escape;
-pub mod failures;
+mod explanations;
+pub mod forms;
 pub mod judge;
+pub mod line;
 pub mod logport;
 pub mod mark;
 pub mod message;
-pub mod patterns;
+pub mod particulars;
 pub mod phases;
 pub mod progress;
+pub mod read;
+pub mod report;
+pub mod signal;
+pub mod stall;
+pub mod texts;
 pub mod verdict;
+pub mod witness;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::patterns::Signal;
 use super::phases::Phase;
+use super::signal::Signal;
 
 /// How long a phase took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +25,27 @@ pub struct Progress {
     /// What part of the current phase is done, from 0 to 1.
     part: f64,
     installer: Option<(String, String)>,
+    packages: Option<Counted>,
+    download: Option<Counted>,
+}
+
+/// How many of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Done so far. Never decreases.
+    pub done: u64,
+    /// In all, as far as the installer knows; may grow.
+    pub total: u64,
+}
+
+impl Counted {
+    fn on(before: Option<Counted>, done: u64, total: u64) -> Option<Counted> {
+        let done = before.map_or(done, |before| before.done.max(done));
+        Some(Counted {
+            done,
+            total: total.max(done),
+        })
+    }
 }
 
 impl Default for Progress {
@@ -33,6 +54,8 @@ impl Default for Progress {
             began: vec![(Phase::PoweredOn, Duration::ZERO)],
             part: 0.0,
             installer: None,
+            packages: None,
+            download: None,
         }
     }
 }
@@ -46,7 +69,15 @@ impl Progress {
                 self.installer = Some((version.clone(), product.clone()));
                 self.enter(Phase::Installer, now)
             }
-            Signal::Download { percent, .. } => {
+            Signal::Download {
+                percent,
+                bytes,
+                total,
+                ..
+            } => {
+                if let (Some(bytes), Some(total)) = (bytes, total) {
+                    self.download = Counted::on(self.download, *bytes, *total);
+                }
                 let entered = self.enter(Phase::Downloading, now);
                 self.advance(Phase::Downloading, f64::from(*percent) / 100.0);
                 entered
@@ -58,6 +89,9 @@ impl Progress {
                 ..
             } => {
                 let entered = self.enter(Phase::Packages, now);
+                if !verifying {
+                    self.packages = Counted::on(self.packages, *done, *total);
+                }
                 // Verifying comes after installing and takes little time.
                 let part = *done as f64 / *total as f64;
                 let part = if *verifying {
@@ -68,12 +102,20 @@ impl Progress {
                 self.advance(Phase::Packages, part);
                 entered
             }
-            Signal::PowerDown | Signal::Reboot | Signal::Halted => {
+            Signal::Copied { percent } => {
+                let entered = self.enter(Phase::Packages, now);
+                self.advance(Phase::Packages, f64::from(*percent) / 100.0);
+                entered
+            }
+            Signal::MediaCheck => self.enter(Phase::Initramfs, now),
+            Signal::PowerDown | Signal::Reboot | Signal::Halted | Signal::CannotPowerOff => {
                 self.enter(Phase::ShuttingDown, now)
             }
-            Signal::Tasks { .. } | Signal::Failure(_) | Signal::HasKickstart | Signal::Note(_) => {
-                None
-            }
+            Signal::Tasks { .. }
+            | Signal::Failure(_)
+            | Signal::ScriptOutput(_)
+            | Signal::HasKickstart
+            | Signal::Note(_) => None,
         }
     }
 
@@ -130,6 +172,16 @@ impl Progress {
             .collect()
     }
 
+    /// Packages installed, of how many.
+    pub fn packages(&self) -> Option<Counted> {
+        self.packages
+    }
+
+    /// Bytes of packages downloaded, of how many.
+    pub fn download(&self) -> Option<Counted> {
+        self.download
+    }
+
     /// The installer's version and product, once it has named them.
     pub fn installer(&self) -> Option<(&str, &str)> {
         let (version, product) = self.installer.as_ref()?;
@@ -140,7 +192,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::patterns::read_console;
+    use crate::watch::read;
 
     #[test]
     fn an_install_goes_forward_only() {
@@ -166,7 +218,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            for signal in read_console(line) {
+            for signal in read::console(line) {
                 progress.signal(Duration::from_secs(second as u64), &signal);
             }
             assert!(progress.percent() >= last, "{line:?}");
@@ -174,6 +226,9 @@ mod tests {
         }
         assert_eq!(progress.phase(), Phase::ShuttingDown);
         assert_eq!(last, 99);
+        let counted = |done, total| Some(Counted { done, total });
+        assert_eq!(progress.packages(), counted(10, 12));
+        assert_eq!(progress.download(), counted(1 << 20, 4 << 20));
         let phases = progress.phases(Duration::from_secs(20));
         let total: Duration = phases.iter().map(|p| p.lasted).sum();
         assert_eq!(total, Duration::from_secs(20), "phases leave no gap");

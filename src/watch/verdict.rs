@@ -1,75 +1,168 @@
-//! What the [judge](super::judge) is told, and what it says.
+//! What the [judge](super::judge) says.
 
 use std::time::Duration;
 
-use super::failures::FailureKind;
-use super::logport::Record;
+use serde::{Serialize, Serializer};
+
+use super::cause::Cause;
 use super::phases::Phase;
+use crate::error::Kind;
 
-/// How the kickstart gets to the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// Over HTTP: our server sees it fetched.
-    Http,
-    /// In an extra initrd: the installer's own signs must do.
-    Initrd,
+/// How many lines of QEMU's log a verdict carries. It says little, and its last words last.
+const QEMU_LINES: usize = 5;
+
+/// Who said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The guest's serial console.
+    Console,
+    /// The installer's log port.
+    LogPort,
+    /// The log of our own server.
+    ServerLog,
+    /// QEMU, or libvirt of it.
+    QemuLog,
+    /// The state of the guest, as libvirt tells it, and our own clock.
+    GuestState,
 }
 
-/// What a good install shows.
-#[derive(Debug, Clone)]
-pub struct Expectations {
-    /// Whether the kickstart prints the completion mark. A kickstart served untouched does not;
-    /// then the last phase must have been reached.
-    pub mark: bool,
-    /// How the kickstart gets to the guest.
-    pub delivery: Delivery,
+impl Source {
+    /// The name, in texts for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Console => "console",
+            Source::LogPort => "log port",
+            Source::ServerLog => "server",
+            Source::QemuLog => "QEMU",
+            Source::GuestState => "guest",
+        }
+    }
 }
 
-/// How the guest ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The guest shut itself down (libvirt: `SHUTDOWN` from the guest).
-    ByGuest,
-    /// It is gone, and who ended it is not known (a reset with `on_reboot=destroy`, for one).
-    Gone,
-    /// Somebody else destroyed it.
-    Killed,
-    /// QEMU died.
-    Crashed,
+/// A line that a verdict rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Who said it.
+    pub source: Source,
+    /// When it came, since the guest was started.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub at: Duration,
+    /// The line itself.
+    pub text: String,
 }
 
-/// Something that was witnessed.
-#[derive(Debug, Clone, Copy)]
-pub enum Witness<'a> {
-    /// A line of the console.
-    Console(&'a str),
-    /// The completion mark came on the console.
-    Mark,
-    /// A record of the log port.
-    Log(&'a Record),
-    /// Our server handed the kickstart to the guest, whole.
-    KickstartFetched,
-    /// What the hypervisor says of the guest's end, which is to follow.
-    LastWords(&'a str),
-    /// The guest ended.
-    Ended(End),
-    /// The time limit, which is given, was reached.
-    TimedOut(Duration),
-    /// The user wants to stop.
-    Interrupted,
+/// A time in seconds, to the millisecond.
+pub fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+/// A script section of a kickstart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Section {
+    /// Its header: `%post --erroronfail`.
+    pub header: String,
+    /// The line of the header, from 1.
+    pub line: u64,
+    /// Whether ozr added it, for the template.
+    pub added: bool,
+}
+
+/// A script that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Script {
+    /// The line that the installer named. ozr adds only behind the author's lines, so it is the
+    /// line in the user's file, too, unless the script comes from an `%include`.
+    pub line: Option<u64>,
+    /// The section at that line, if there is one.
+    pub section: Option<Section>,
+    /// The end of what it printed, as far as the installer shows it.
+    pub log: Vec<String>,
+}
+
+/// Whose disk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FullDisk {
+    /// The guest's: it is too small.
+    Guest,
+    /// The host's file system that the guest's disk is on.
+    Host,
 }
 
 /// Why an install failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What failed.
-    pub kind: FailureKind,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The cause.
+    pub cause: Cause,
     /// One sentence: what failed, how far it got, and what to do.
     pub sentence: String,
     /// How far it got.
     pub phase: Phase,
+    /// When it was decided, since the guest was started.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub at: Duration,
+    /// What it rests on, in the order in which it came.
+    pub seen: Vec<Seen>,
+    /// The script, if one failed.
+    pub script: Option<Script>,
+    /// The packages that are named, if it is about packages.
+    pub packages: Vec<String>,
+    /// The repositories that were asked, if it is about packages.
+    pub repositories: Vec<String>,
+    /// Which disk is full, if one is.
+    pub full_disk: Option<FullDisk>,
     /// The last lines of the console, oldest first, each once.
-    pub evidence: Vec<String>,
+    pub console: Vec<String>,
+}
+
+impl Verdict {
+    /// What the exit status says.
+    pub fn kind(&self) -> Kind {
+        match self.full_disk {
+            Some(FullDisk::Host) => Kind::Host,
+            _ => self.cause.kind(),
+        }
+    }
+
+    /// Adds the end of QEMU's log, where the cause lies below the guest.
+    pub fn add_qemu_log(&mut self, log: &str) {
+        let below = matches!(
+            self.cause,
+            Cause::GuestKilled | Cause::HypervisorFailed | Cause::NoBootOutput
+        );
+        if !below && self.full_disk != Some(FullDisk::Host) {
+            return;
+        }
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines[lines.len().saturating_sub(QEMU_LINES)..] {
+            self.seen.push(Seen {
+                source: Source::QemuLog,
+                at: self.at,
+                text: (*line).to_owned(),
+            });
+        }
+    }
+
+    /// Changes every text in it, to hide what may not be shown.
+    #[must_use]
+    pub fn map_texts(mut self, change: impl Fn(&str) -> String) -> Verdict {
+        let script = self.script.iter_mut();
+        let texts = script
+            .flat_map(|script| script.log.iter_mut())
+            .chain(self.seen.iter_mut().map(|seen| &mut seen.text))
+            .chain(&mut self.packages)
+            .chain(&mut self.repositories)
+            .chain(&mut self.console)
+            .chain([&mut self.sentence]);
+        for text in texts {
+            *text = change(text);
+        }
+        if let Some(section) = self.script.iter_mut().flat_map(|s| &mut s.section).next() {
+            section.header = change(&section.header);
+        }
+        self
+    }
 }
 
 /// How an install ended.
@@ -81,7 +174,7 @@ pub enum Outcome {
         notes: Vec<String>,
     },
     /// It failed.
-    Failure(Failure),
+    Failure(Box<Verdict>),
 }
 
 /// The judgement. It is made once.

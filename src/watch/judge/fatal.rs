@@ -1,0 +1,253 @@
+//! A text that says that the install has failed, and the message around it.
+
+use std::time::Duration;
+
+use super::{Judge, MAX_SEEN, SETTLE};
+use crate::watch::cause::Cause;
+use crate::watch::message::Block;
+use crate::watch::particulars;
+use crate::watch::phases::Phase;
+use crate::watch::texts::details::cause_of_message;
+use crate::watch::texts::endings::OURS;
+use crate::watch::texts::pattern::{Certainty, Found};
+use crate::watch::verdict::{Decision, Outcome, Script, Section, Seen, Source};
+
+/// A failure text, whose message may still be coming.
+#[derive(Debug)]
+pub struct Fatal {
+    cause: Cause,
+    vague: bool,
+    phase: Phase,
+    /// The message.
+    pub block: Block,
+    seen: Vec<Seen>,
+    /// When it is complete, whatever comes.
+    pub until: Duration,
+}
+
+impl Fatal {
+    /// Takes a line that belongs to it, or follows it.
+    pub fn saw(&mut self, seen: Seen) {
+        let known = self.seen.iter().any(|known| known.text == seen.text);
+        if self.seen.len() < MAX_SEEN && !known && !seen.text.is_empty() {
+            self.seen.push(seen);
+        }
+    }
+}
+
+impl Judge {
+    pub(super) fn fatal(&mut self, found: Found, text: &str, seen: &Seen) {
+        let phase = self.progress.phase();
+        let until = self.now + SETTLE;
+        let vague = found.certainty == Certainty::Vague;
+        let fatal = self.fatal.get_or_insert_with(|| Fatal {
+            cause: found.cause,
+            vague,
+            phase,
+            block: Block::default(),
+            seen: Vec::new(),
+            until,
+        });
+        if seen.source == Source::LogPort {
+            fatal.block.log_message(text);
+        } else {
+            fatal.block.headline(text);
+        }
+        fatal.saw(seen.clone());
+        // What the first text said in general, a later one may say in particular.
+        if fatal.vague && (!vague || fatal.cause == Cause::InstallerFailed) {
+            fatal.cause = found.cause;
+            fatal.vague = vague;
+        }
+    }
+
+    pub(super) fn decide_fatal(&mut self, stop_guest: bool) -> Option<Decision> {
+        let fatal = self.fatal.take()?;
+        if fatal.vague && fatal.cause == Cause::Stage2Unavailable {
+            return Some(self.gave_up_booting(fatal, stop_guest));
+        }
+        let message = fatal.block.message();
+        let cause = self.cause_of(&fatal, &message);
+        let mut seen = Vec::new();
+        if let Some(before) = self.suspects.of(cause)
+            && !fatal.seen.contains(&before.seen)
+        {
+            seen.push(before.seen.clone());
+        }
+        seen.extend(fatal.seen.iter().cloned());
+        // Of a script of ours, the installer says a line that the kickstart's author never saw.
+        let ours = self
+            .our_words
+            .clone()
+            .filter(|_| cause == Cause::ScriptFailed);
+        let sentence = match &ours {
+            Some(ours) => {
+                let said = ours.text.trim_start_matches(OURS);
+                seen.push(ours.clone());
+                format!("what the template adds failed: {said}")
+            }
+            None => sentence(cause, &fatal, &message),
+        };
+        let script =
+            (cause == Cause::ScriptFailed).then(|| self.script(&fatal, &message, ours.is_some()));
+        let hint = ours.is_some().then_some(
+            "correct the template; the end of the console log shows what the command printed",
+        );
+        let mut decision = match hint {
+            Some(hint) => self.fail_with(cause, &sentence, hint, seen, stop_guest),
+            None => self.fail(cause, sentence, seen, stop_guest),
+        };
+        if let Outcome::Failure(verdict) = &mut decision.outcome {
+            verdict.phase = fatal.phase;
+            verdict.script = script;
+            if matches!(
+                cause,
+                Cause::SoftwareMissing | Cause::DownloadFailed | Cause::TransactionFailed
+            ) {
+                verdict.packages = particulars::packages(&message);
+            }
+        }
+        Some(decision)
+    }
+
+    /// The most exact cause that the message gives. A later error does not hide the first: what
+    /// fails after the kernel ran out of memory failed for that.
+    fn cause_of(&self, fatal: &Fatal, message: &str) -> Cause {
+        let mut cause = fatal.cause;
+        if fatal.vague {
+            cause = match cause_of_message(message) {
+                Some(particular) => particular,
+                // Anaconda of Fedora 25 and before gives no reason for a failed script.
+                None if fatal.phase == Phase::PostScripts && fatal.block.gives_no_reason() => {
+                    Cause::ScriptFailed
+                }
+                None => cause,
+            };
+        }
+        let of_memory = matches!(
+            cause,
+            Cause::KernelPanic | Cause::InstallerFailed | Cause::TransactionFailed
+        );
+        if of_memory && self.suspects.of(Cause::OutOfMemory).is_some() {
+            return Cause::OutOfMemory;
+        }
+        cause
+    }
+
+    /// dracut's emergency shell, or systemd's. Why, other texts must say.
+    fn gave_up_booting(&mut self, fatal: Fatal, stop_guest: bool) -> Decision {
+        let message = fatal.block.message();
+        let missing = self.missing_kickstart();
+        let best = self.suspects.best().cloned();
+        let (cause, sentence) = match (best, missing) {
+            // Hooks that wait name everything that is not there, the kickstart only where it is
+            // what is waited for.
+            (Some(best), Some((cause, sentence))) if best.cause == cause || best.weight > 0 => {
+                (cause, sentence)
+            }
+            (Some(best), _) => (
+                best.cause,
+                format!("the guest could not load the installer: {}", best.text()),
+            ),
+            (None, Some(missing)) => missing,
+            (None, None) if fatal.phase >= Phase::Stage2 => (
+                Cause::InstallerFailed,
+                format!("the installer's system could not start: {message}"),
+            ),
+            (None, None) => (
+                Cause::Stage2Unavailable,
+                format!("the guest could not load the installer: {message}"),
+            ),
+        };
+        let mut seen: Vec<Seen> = self
+            .suspects
+            .supporting(cause)
+            .map(|suspect| suspect.seen.clone())
+            .collect();
+        seen.extend(fatal.seen);
+        let mut decision = self.fail(cause, sentence, seen, stop_guest);
+        if let Outcome::Failure(verdict) = &mut decision.outcome {
+            verdict.phase = fatal.phase;
+        }
+        decision
+    }
+
+    fn script(&self, fatal: &Fatal, message: &str, ours: bool) -> Script {
+        let line = particulars::script_line(message);
+        let section = self
+            .expectations
+            .sections
+            .iter()
+            .find(|section| Some(section.line) == line)
+            .cloned();
+        let mut log = particulars::script_output(fatal.block.lines());
+        if fatal.block.is_complete() {
+            end_without_full_stop(&mut log);
+        }
+        if log.is_empty() {
+            log = self.printed_by_scripts();
+        }
+        let section = section.map(|section| Section {
+            added: section.added || ours,
+            ..section
+        });
+        Script { line, section, log }
+    }
+
+    /// What came on the console since the scripts began, up to the failure: a script that writes
+    /// to it (`--log=/dev/console`).
+    fn printed_by_scripts(&self) -> Vec<String> {
+        let starts = |line: &String| line.contains("Running p") && line.contains("scripts");
+        let Some(start) = self.tail.iter().position(starts) else {
+            return Vec::new();
+        };
+        let printed = self.tail.iter().skip(start + 1);
+        printed
+            .take_while(|line| {
+                !crate::watch::read::console(line)
+                    .iter()
+                    .any(|s| s.is_failure())
+            })
+            .filter(|line| !line.trim().is_empty())
+            .cloned()
+            .collect()
+    }
+}
+
+/// Anaconda ends the message of cmdline mode with a full stop (exception.py), whatever it ends
+/// with.
+fn end_without_full_stop(log: &mut Vec<String>) {
+    let Some(last) = log.pop() else {
+        return;
+    };
+    let last = last.strip_suffix('.').unwrap_or(&last);
+    if !last.is_empty() {
+        log.push(last.to_owned());
+    }
+}
+
+fn sentence(cause: Cause, fatal: &Fatal, message: &str) -> String {
+    match cause {
+        Cause::KernelPanic => {
+            // `---[ end Kernel panic` says it all once more.
+            let reason = message.split(" ---[ end").next().unwrap_or_default();
+            let reason = reason.trim_start_matches("Kernel panic - not syncing: ");
+            format!("the guest's kernel panicked: {reason}")
+        }
+        Cause::OutOfMemory => format!("the guest ran out of memory: {message}"),
+        Cause::NoBootOutput => format!("the guest's firmware found nothing to boot: {message}"),
+        Cause::MediaCheckFailed => format!("the installation medium is damaged: {message}"),
+        _ if fatal.block.gives_no_reason() => format!(
+            "the installer stopped while {} and gave no reason",
+            fatal.phase.doing()
+        ),
+        _ if (Phase::Storage..Phase::ShuttingDown).contains(&fatal.phase) => {
+            let message = message.trim_end_matches(['.', ' ', ':']);
+            format!(
+                "installer reported: {message} (while {})",
+                fatal.phase.doing()
+            )
+        }
+        _ => format!("installer reported: {message}"),
+    }
+}

@@ -1,0 +1,328 @@
+//! Decides whether an install has succeeded, and if not, why.
+//!
+//! That the guest went away proves nothing: after an error in cmdline mode anaconda sleeps for
+//! 180 s, exits, and the kickstart's `poweroff` is carried out as after a good install
+//! (anaconda `exception.py`, `exitHandler`). Success is: the guest had our kickstart, the
+//! completion mark came, no failure text came before it, and the guest shut down in order.
+//!
+//! Witnesses are weighed: what had to come first explains what did not come after, a later error
+//! does not hide the first, and a text of the initramfs counts no more once the installer runs.
+//!
+//! Times are handed in, counted from the start of the guest; nothing here reads a clock. The
+//! caller hands in what it witnesses, in order, and calls [`Judge::tick`] when
+//! [`Judge::deadline`] has come. Before [`Witness::Ended`] it drains console and log port.
+
+mod closing;
+mod fatal;
+mod missing;
+
+mod suspects;
+mod writing;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use self::fatal::Fatal;
+use self::suspects::Suspects;
+use super::cause::Cause;
+use super::logport::Record;
+use super::phases::Phase;
+use super::progress::Progress;
+use super::signal::Signal;
+use super::stall::{Limits, StallWatch};
+use super::texts::pattern::{Certainty, Found};
+use super::verdict::{Decision, Seen, Source};
+use super::witness::{Expectations, Witness};
+use super::{line, read};
+
+/// How long to wait after a failure text for the rest of its message. It is printed at one go,
+/// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
+pub const SETTLE: Duration = Duration::from_secs(3);
+
+/// How long nothing may follow a question or a dead pane before it counts. Nobody is there to
+/// answer; this only lets a dialog be drawn to its end, and a guest that shuts down say so.
+pub const UNANSWERED: Duration = Duration::from_secs(2);
+
+/// How many lines of the console a verdict carries: about one screen, and a bit.
+pub const EVIDENCE: usize = 30;
+
+/// How many lines a verdict rests on, at most.
+const MAX_SEEN: usize = 40;
+
+/// How many notes are kept: a kickstart has a handful of scripts.
+const MAX_NOTES: usize = 20;
+
+/// A line this long may go on in the next one: anaconda wraps its text at 80 columns, between
+/// words.
+const WRAPPED: usize = 50;
+
+/// Something that will count unless the install goes on.
+#[derive(Debug)]
+struct Standstill {
+    cause: Cause,
+    seen: Seen,
+    until: Duration,
+}
+
+/// The guest is done, but does not go away.
+#[derive(Debug)]
+struct Lingering {
+    halted: bool,
+    seen: Seen,
+    until: Duration,
+}
+
+/// The judge of one install.
+#[derive(Debug)]
+pub struct Judge {
+    expectations: Expectations,
+    progress: Progress,
+    stall: StallWatch,
+    tail: VecDeque<String>,
+    fetched: bool,
+    has_kickstart: bool,
+    marked: bool,
+    in_order: bool,
+    fatal: Option<Fatal>,
+    standstill: Option<Standstill>,
+    lingering: Option<Lingering>,
+    suspects: Suspects,
+    notes: Vec<String>,
+    our_words: Option<Seen>,
+    last_words: Option<Seen>,
+    now: Duration,
+    decided: bool,
+}
+
+impl Judge {
+    /// A judge who has seen nothing.
+    pub fn new(expectations: Expectations, limits: Limits) -> Self {
+        Judge {
+            expectations,
+            progress: Progress::default(),
+            stall: StallWatch::new(limits),
+            tail: VecDeque::with_capacity(EVIDENCE),
+            fetched: false,
+            has_kickstart: false,
+            marked: false,
+            in_order: false,
+            fatal: None,
+            standstill: None,
+            lingering: None,
+            suspects: Suspects::default(),
+            notes: Vec::new(),
+            our_words: None,
+            last_words: None,
+            now: Duration::ZERO,
+            decided: false,
+        }
+    }
+
+    /// How far the install has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// When [`Judge::tick`] wants to be called, if nothing is witnessed before.
+    pub fn deadline(&self) -> Option<Duration> {
+        let fatal = self.fatal.as_ref().map(|fatal| fatal.until);
+        let standstill = self.standstill.as_ref().map(|wait| wait.until);
+        let lingering = self.lingering.as_ref().map(|lingering| lingering.until);
+        [fatal, standstill, lingering, Some(self.stall.deadline())]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| !self.decided)
+    }
+
+    /// Decides, if a deadline has passed.
+    pub fn tick(&mut self, now: Duration) -> Option<Decision> {
+        if self.decided {
+            return None;
+        }
+        self.now = now;
+        if self.fatal.as_ref().is_some_and(|fatal| fatal.until <= now) {
+            return self.decide_fatal(true);
+        }
+        if self.lingering.as_ref().is_some_and(|l| l.until <= now) {
+            return self.decide_fatal(true).or_else(|| self.decide_lingering());
+        }
+        if self.standstill.as_ref().is_some_and(|w| w.until <= now) {
+            return self.decide_standstill();
+        }
+        let limit = self.stall.exceeded(now)?;
+        Some(self.stalled(limit))
+    }
+
+    /// Takes what was witnessed; the decision, if that makes one.
+    pub fn witness(&mut self, now: Duration, witness: Witness<'_>) -> Option<Decision> {
+        if self.decided {
+            return None;
+        }
+        self.now = now;
+        match witness {
+            Witness::Console(line) => self.console(line),
+            Witness::Log(record) => self.log(record),
+            Witness::Mark => {
+                self.marked = true;
+                self.has_kickstart = true;
+                self.go_on(&Signal::Phase(Phase::PostScripts));
+            }
+            Witness::KickstartFetched => {
+                self.fetched = true;
+                self.suspects.forget_kickstart();
+                self.go_on(&Signal::Phase(Phase::Initramfs));
+            }
+            Witness::Refused(line) => {
+                if let Some(cause) = suspects::cause_of_refusal(line) {
+                    let seen = self.seen(Source::ServerLog, line);
+                    self.suspects.add(cause, 2, seen);
+                }
+            }
+            Witness::Counters { written, received } => self.stall.counters(now, written, received),
+            Witness::LastWords(words) => {
+                self.last_words = Some(self.seen(Source::QemuLog, words));
+            }
+            Witness::Ended(end) => return Some(self.ended(end)),
+            Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
+            Witness::Interrupted => {
+                let sentence = format!("interrupted {}", self.while_doing());
+                return Some(self.fail(Cause::Interrupted, sentence, Vec::new(), true));
+            }
+        }
+        if self
+            .fatal
+            .as_ref()
+            .is_some_and(|fatal| fatal.block.is_complete())
+        {
+            return self.decide_fatal(true);
+        }
+        self.tick(now)
+    }
+
+    fn seen(&self, source: Source, text: &str) -> Seen {
+        Seen {
+            source,
+            at: self.now,
+            text: text.trim().to_owned(),
+        }
+    }
+
+    fn console(&mut self, line: &str) {
+        self.progress.spoke(self.now);
+        self.stall.line(self.now, line::body(line));
+        let before = self.tail.back().cloned();
+        if self.tail.len() == EVIDENCE {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.to_owned());
+        let mut signals = read::console(line);
+        if !signals.iter().any(Signal::is_failure)
+            && let Some(before) = before.filter(|before| before.len() >= WRAPPED)
+            && !read::console(&before).iter().any(Signal::is_failure)
+        {
+            // A text that was wrapped: only what neither line says alone is new.
+            let joined = read::console(&format!("{before} {}", line.trim_start()));
+            signals.extend(joined.into_iter().filter(Signal::is_failure));
+        }
+        let seen = self.seen(Source::Console, line);
+        if let Some(fatal) = &mut self.fatal {
+            fatal.block.console_line(line);
+            fatal.saw(seen.clone());
+        }
+        for signal in signals {
+            self.signal(&signal, line, &seen);
+        }
+    }
+
+    fn log(&mut self, record: &Record) {
+        let text = read::log_text(record);
+        let seen = self.seen(Source::LogPort, text);
+        for signal in read::log(record) {
+            self.signal(&signal, text, &seen);
+        }
+    }
+
+    fn signal(&mut self, signal: &Signal, text: &str, seen: &Seen) {
+        match signal {
+            Signal::Failure(found) => self.failure(*found, text, seen),
+            Signal::CannotPowerOff | Signal::Halted => {
+                self.in_order = true;
+                self.go_on(signal);
+                let until = self.now + SETTLE;
+                self.lingering.get_or_insert_with(|| Lingering {
+                    halted: *signal == Signal::Halted,
+                    seen: seen.clone(),
+                    until,
+                });
+            }
+            Signal::PowerDown | Signal::Reboot => {
+                self.in_order = true;
+                self.go_on(signal);
+            }
+            Signal::ScriptOutput(_) => self.our_words = Some(seen.clone()),
+            Signal::HasKickstart => self.has_kickstart = true,
+            Signal::Note(note) => {
+                if self.notes.len() < MAX_NOTES && !self.notes.contains(note) {
+                    self.notes.push(note.clone());
+                }
+            }
+            Signal::Phase(_)
+            | Signal::Started { .. }
+            | Signal::MediaCheck
+            | Signal::Package { .. }
+            | Signal::Download { .. }
+            | Signal::Copied { .. }
+            | Signal::Tasks { .. } => self.go_on(signal),
+        }
+    }
+
+    fn failure(&mut self, found: Found, text: &str, seen: &Seen) {
+        match found.certainty {
+            Certainty::Fatal | Certainty::Vague => self.fatal(found, text, seen),
+            // What is done needs no answer, save one to the question at its end.
+            Certainty::Standstill if self.finished() && found.cause != Cause::QuestionAsked => {}
+            Certainty::Standstill => {
+                let until = self.now + UNANSWERED;
+                if let Some(fatal) = &mut self.fatal {
+                    // The dialog with the failure ends here.
+                    fatal.until = fatal.until.min(until);
+                    return;
+                }
+                self.standstill.get_or_insert_with(|| Standstill {
+                    cause: found.cause,
+                    seen: seen.clone(),
+                    until,
+                });
+            }
+            Certainty::Suspect(weight) => {
+                let survived =
+                    found.cause.of_the_initramfs() && self.progress.phase() >= Phase::Stage2;
+                if !survived {
+                    self.suspects.add(found.cause, weight, seen.clone());
+                }
+            }
+        }
+    }
+
+    /// The install goes on: what looked like the end was none.
+    fn go_on(&mut self, signal: &Signal) {
+        self.standstill = None;
+        // The log and the console tell the same phases, each at its own pace: only a new one
+        // shows that the initramfs has recovered. One that gives up shuts down, too.
+        if let Some(phase) = self.progress.signal(self.now, signal)
+            && (Phase::Stage2..Phase::ShuttingDown).contains(&phase)
+        {
+            self.suspects.forget_mended(phase);
+        }
+        let phase = self.progress.phase();
+        self.stall.signal(self.now, signal, phase);
+    }
+
+    fn while_doing(&self) -> String {
+        format!("while {}", self.progress.phase().doing())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Is it stuck, or merely late? Judged by progress: each step of an install has a limit for how
+//! long it may go without any.
+//!
+//! Progress is a new phase, a package, a byte downloaded, a task done, a new line, and a guest
+//! that writes to its disk or receives something. A line that was there already is none
+//! (dracut repeats its complaints for ever), and neither are the dots after `Starting automated
+//! install`, one a second, which the console leaves out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::phases::Phase;
+use super::signal::Signal;
+
+/// A part of an install that has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// A phase.
+    Phase(Phase),
+    /// The medium is compared with its checksum.
+    MediaCheck,
+    /// rpm checks the transaction, and says nothing until it is done.
+    PreparingTransaction,
+}
+
+impl Step {
+    /// What goes on, to follow "while" in a sentence.
+    pub fn doing(self) -> &'static str {
+        match self {
+            Step::Phase(phase) => phase.doing(),
+            Step::MediaCheck => "checking the installation medium",
+            Step::PreparingTransaction => "preparing the package transaction",
+        }
+    }
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+/// Firmware and kernel speak within seconds; PXE ROMs and a TPM may come first.
+pub const BOOT: Duration = minutes(3);
+/// A kernel that probes absent hardware waits for its timeouts, of 30 to 120 s.
+pub const KERNEL: Duration = minutes(5);
+/// dracut gives up after 180 s without the network or the kickstart, and starts over once; curl
+/// fetches up to 1 GiB of second stage without a word.
+pub const INITRAMFS: Duration = minutes(30);
+/// 12 GB of DVD at 10 MB/s, shown on one line that is drawn over and over.
+pub const MEDIA_CHECK: Duration = minutes(30);
+/// A unit of systemd waits for its device for 90 s, and a chain of them for some times that.
+pub const STAGE2: Duration = minutes(10);
+/// Anaconda scans the disks and waits for the network (`inst.waitfornet`) before its first words.
+pub const INSTALLER: Duration = minutes(10);
+/// The dots: package metadata are loaded, dependencies solved, disks scanned. Slow mirrors take
+/// minutes; an install that hangs here hangs for ever (anaconda issue 953).
+pub const PREPARING: Duration = minutes(15);
+/// mkfs and discard of large disks, wiping of old metadata.
+pub const STORAGE: Duration = minutes(15);
+/// A line comes every 2 s while bytes come; dnf tries each of some mirrors for 30 s, ten times.
+pub const DOWNLOAD: Duration = minutes(15);
+/// rpm's check of some thousand packages, and of the room for them, is silent.
+pub const PREPARING_TRANSACTION: Duration = minutes(15);
+/// One package: kernel-core makes an initramfs, selinux-policy compiles, glibc-all-langpacks is
+/// large.
+pub const PACKAGES: Duration = minutes(15);
+/// grub2-install and grub2-mkconfig, which scans all disks for other systems.
+pub const BOOT_LOADER: Duration = minutes(10);
+/// SELinux labels of the whole system, among others.
+pub const CONFIGURING: Duration = minutes(20);
+/// dracut for each kernel, without a line.
+pub const BUILDING_INITRAMFS: Duration = minutes(20);
+/// The author's scripts say nothing on the console, and may fetch and compile for long.
+pub const POST_SCRIPTS: Duration = minutes(60);
+/// systemd waits 90 s for each unit that does not stop.
+pub const SHUTTING_DOWN: Duration = minutes(10);
+
+/// How much longer everything takes without hardware acceleration. A TCG guest runs 5 to 20 times
+/// slower; of the limits above, waiting for a mirror is not slower at all.
+pub const TCG_FACTOR: u32 = 6;
+
+/// Counters that grow by less than this say nothing: a journal, ARP, DHCP.
+const NOTEWORTHY_BYTES: u64 = 256 * 1024;
+
+/// How many different lines are remembered, to know a repeated one.
+const REMEMBERED: usize = 64;
+
+/// The limits, of every step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    factor: u32,
+    set: Vec<(Step, Duration)>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            factor: 1,
+            set: Vec::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of a guest without hardware acceleration.
+    pub fn for_software_emulation() -> Self {
+        Limits::default().scaled(TCG_FACTOR)
+    }
+
+    /// Every limit that is not set otherwise, times `factor`.
+    #[must_use]
+    pub fn scaled(mut self, factor: u32) -> Self {
+        self.factor = factor.max(1);
+        self
+    }
+
+    /// Sets the limit of one step, whatever the factor.
+    #[must_use]
+    pub fn with(mut self, step: Step, limit: Duration) -> Self {
+        self.set.retain(|(known, _)| *known != step);
+        self.set.push((step, limit));
+        self
+    }
+
+    /// How long a step may go without progress.
+    pub fn of(&self, step: Step) -> Duration {
+        if let Some((_, limit)) = self.set.iter().find(|(known, _)| *known == step) {
+            return *limit;
+        }
+        let limit = match step {
+            Step::MediaCheck => MEDIA_CHECK,
+            Step::PreparingTransaction => PREPARING_TRANSACTION,
+            Step::Phase(phase) => match phase {
+                Phase::PoweredOn => BOOT,
+                Phase::Kernel => KERNEL,
+                Phase::Initramfs => INITRAMFS,
+                Phase::Stage2 => STAGE2,
+                Phase::Installer => INSTALLER,
+                Phase::Preparing => PREPARING,
+                Phase::Storage => STORAGE,
+                Phase::Downloading => DOWNLOAD,
+                Phase::Packages => PACKAGES,
+                Phase::BootLoader => BOOT_LOADER,
+                Phase::Configuring => CONFIGURING,
+                Phase::BuildingInitramfs => BUILDING_INITRAMFS,
+                Phase::PostScripts => POST_SCRIPTS,
+                Phase::ShuttingDown => SHUTTING_DOWN,
+            },
+        };
+        limit.saturating_mul(self.factor)
+    }
+}
+
+/// Watches for progress.
+#[derive(Debug)]
+pub struct StallWatch {
+    limits: Limits,
+    step: Step,
+    since: Duration,
+    counted: (u64, u64),
+    last_step: Option<(u64, u8)>,
+    lines: VecDeque<String>,
+}
+
+impl StallWatch {
+    /// Of a guest that was just started.
+    pub fn new(limits: Limits) -> Self {
+        StallWatch {
+            limits,
+            step: Step::Phase(Phase::PoweredOn),
+            since: Duration::ZERO,
+            counted: (0, 0),
+            last_step: None,
+            lines: VecDeque::with_capacity(REMEMBERED),
+        }
+    }
+
+    /// The step that is going on.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// When the install counts as stuck, if nothing comes before.
+    pub fn deadline(&self) -> Duration {
+        self.since.saturating_add(self.limits.of(self.step))
+    }
+
+    /// The limit, if it is exceeded.
+    pub fn exceeded(&self, now: Duration) -> Option<Duration> {
+        (self.deadline() <= now).then(|| self.limits.of(self.step))
+    }
+
+    /// A signal came, when the install was (or now is) in `phase`.
+    pub fn signal(&mut self, now: Duration, signal: &Signal, phase: Phase) {
+        let step = match signal {
+            Signal::MediaCheck => Step::MediaCheck,
+            Signal::Phase(Phase::Packages)
+                if phase == Phase::Packages && self.step != Step::Phase(Phase::Packages) =>
+            {
+                Step::PreparingTransaction
+            }
+            Signal::Package { .. } => Step::Phase(Phase::Packages),
+            // Until the phase changes.
+            _ if self.step == Step::MediaCheck && phase <= Phase::Initramfs => self.step,
+            _ if self.step == Step::PreparingTransaction && phase == Phase::Packages => self.step,
+            _ => Step::Phase(phase),
+        };
+        let counted = match signal {
+            Signal::Download { percent, bytes, .. } => Some((bytes.unwrap_or(0), *percent)),
+            Signal::Package {
+                done, verifying, ..
+            } => Some((*done, u8::from(*verifying))),
+            Signal::Copied { percent } => Some((0, *percent)),
+            Signal::Tasks { done, .. } => Some((*done, 0)),
+            _ => None,
+        };
+        if step != self.step || (counted.is_some() && counted != self.last_step) {
+            self.step = step;
+            self.since = now;
+            self.last_step = counted;
+        }
+    }
+
+    /// A line came.
+    pub fn line(&mut self, now: Duration, body: &str) {
+        if self.lines.iter().any(|known| known == body) {
+            return;
+        }
+        if self.lines.len() == REMEMBERED {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(body.to_owned());
+        self.since = now;
+    }
+
+    /// The guest's counters, in bytes.
+    pub fn counters(&mut self, now: Duration, written: u64, received: u64) {
+        let written_now = written.saturating_sub(self.counted.0);
+        let grown = written_now.saturating_add(received.saturating_sub(self.counted.1));
+        if grown >= NOTEWORTHY_BYTES {
+            self.counted = (written, received);
+            self.since = now;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "stall_tests.rs"]
+mod tests;

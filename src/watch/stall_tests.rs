@@ -1,0 +1,116 @@
+use super::*;
+
+fn at(second: u64) -> Duration {
+    Duration::from_secs(second)
+}
+
+fn package(done: u64) -> Signal {
+    Signal::Package {
+        done,
+        total: 9,
+        name: "a".to_owned(),
+        verifying: false,
+    }
+}
+
+fn download(percent: u8) -> Signal {
+    Signal::Download {
+        packages: 9,
+        percent,
+        bytes: None,
+        total: None,
+    }
+}
+
+/// A watch in `phase`, entered at second 0.
+fn in_phase(phase: Phase) -> StallWatch {
+    let mut watch = StallWatch::new(Limits::default());
+    watch.signal(at(0), &Signal::Phase(phase), phase);
+    watch
+}
+
+#[test]
+fn every_step_has_a_limit_that_is_scaled_and_can_be_set() {
+    let software = Limits::for_software_emulation();
+    for step in Phase::ALL
+        .map(Step::Phase)
+        .into_iter()
+        .chain([Step::MediaCheck, Step::PreparingTransaction])
+    {
+        let limit = Limits::default().of(step);
+        assert!(limit >= BOOT, "{step:?}");
+        assert_eq!(software.of(step), limit * TCG_FACTOR);
+        assert_eq!(software.clone().with(step, at(7)).of(step), at(7));
+        assert!(!step.doing().is_empty());
+    }
+}
+
+#[test]
+fn progress_in_each_phase_moves_the_deadline() {
+    for (phase, signals) in [
+        (Phase::Downloading, [download(1), download(2)]),
+        (Phase::Packages, [package(1), package(2)]),
+        (
+            Phase::Storage,
+            [
+                Signal::Tasks { done: 1, total: 9 },
+                Signal::Tasks { done: 2, total: 9 },
+            ],
+        ),
+    ] {
+        let mut watch = in_phase(phase);
+        let limit = Limits::default().of(Step::Phase(phase));
+        for (minute, signal) in [(1, &signals[0]), (2, &signals[1])] {
+            watch.signal(at(minute * 60), signal, phase);
+            assert_eq!(watch.deadline(), at(minute * 60) + limit, "{phase:?}");
+        }
+        // The same again is no progress.
+        watch.signal(at(180), &signals[1], phase);
+        assert_eq!(watch.deadline(), at(120) + limit, "{phase:?}");
+        assert_eq!(watch.exceeded(at(119) + limit), None);
+        assert_eq!(watch.exceeded(at(120) + limit), Some(limit));
+    }
+}
+
+#[test]
+fn a_transaction_is_prepared_until_the_first_package() {
+    let mut watch = in_phase(Phase::Downloading);
+    watch.signal(at(1), &Signal::Phase(Phase::Packages), Phase::Packages);
+    assert_eq!(watch.step(), Step::PreparingTransaction);
+    watch.signal(at(2), &Signal::Tasks { done: 3, total: 9 }, Phase::Packages);
+    assert_eq!(watch.step(), Step::PreparingTransaction);
+    watch.signal(at(3), &package(1), Phase::Packages);
+    assert_eq!(watch.step(), Step::Phase(Phase::Packages));
+    watch.signal(at(4), &Signal::Phase(Phase::Packages), Phase::Packages);
+    assert_eq!(watch.step(), Step::Phase(Phase::Packages));
+}
+
+#[test]
+fn a_media_check_lasts_until_the_next_phase() {
+    let mut watch = in_phase(Phase::Initramfs);
+    watch.signal(at(1), &Signal::MediaCheck, Phase::Initramfs);
+    watch.signal(at(2), &Signal::Phase(Phase::Initramfs), Phase::Initramfs);
+    assert_eq!(watch.step(), Step::MediaCheck);
+    watch.signal(at(3), &Signal::Phase(Phase::Stage2), Phase::Stage2);
+    assert_eq!(watch.step(), Step::Phase(Phase::Stage2));
+}
+
+#[test]
+fn only_new_lines_and_noteworthy_bytes_are_progress() {
+    let mut watch = in_phase(Phase::Initramfs);
+    for (second, line) in [
+        (1, "waiting for a"),
+        (2, "waiting for b"),
+        (3, "waiting for a"),
+    ] {
+        watch.line(at(second), line);
+    }
+    assert_eq!(watch.deadline(), at(2) + INITRAMFS);
+    watch.counters(at(4), 1000, 1000);
+    assert_eq!(watch.deadline(), at(2) + INITRAMFS);
+    watch.counters(at(5), 1000, NOTEWORTHY_BYTES);
+    assert_eq!(watch.deadline(), at(5) + INITRAMFS);
+    // A counter that starts over (a reset guest) is none.
+    watch.counters(at(6), 0, 0);
+    assert_eq!(watch.deadline(), at(5) + INITRAMFS);
+}
