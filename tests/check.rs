@@ -393,7 +393,9 @@ fn ksvalidators_layout_is_ksvalidators() {
 fn hazards(site: &Site) -> String {
     let listed = ozr(site, &["explain"]).stdout;
     let ids = listed.lines().filter_map(|line| line.split(' ').next());
-    let mut ids: Vec<&str> = ids.filter(|id| !id.starts_with("KS0")).collect();
+    let mut ids: Vec<&str> = ids
+        .filter(|id| id.starts_with("KS") && !id.starts_with("KS0"))
+        .collect();
     // Something must stand there while there are none.
     ids.push("KS012");
     ids.join(",")
@@ -695,7 +697,14 @@ fn rules_are_listed_and_explained() {
         one.stdout
     );
     assert!(one.stdout.lines().count() > 5);
-    ozr(&site, &["explain", "KS0022"]).assert_failed(2, &["no rule `KS0022`", "KS002"]);
+    ozr(&site, &["explain", "KS0022"]).assert_failed(2, &["no rule or cause `KS0022`", "KS002"]);
+    let cause = ozr(&site, &["explain", "transaction-failed"]);
+    cause.assert_done();
+    assert!(
+        cause.stdout.starts_with("transaction-failed: "),
+        "{}",
+        cause.stdout
+    );
 }
 
 #[test]

@@ -1,47 +1,54 @@
 //! `ozr explain`
 
-use crate::check::catalogue::{self, Rule};
+use crate::check::catalogue;
+use crate::distro::nearest;
 use crate::error::{Kind, failure};
 use crate::ui::printer;
+use crate::watch::cause::Cause;
 
 /// `ozr explain [ID]`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The rule, such as KS101; without it all rules are listed
+    /// The rule of a finding, such as KS101, or the cause of a failed build, such as
+    /// transaction-failed; without it all are listed
     #[arg(value_name = "ID")]
     id: Option<String>,
 }
 
-/// Prints the explanation of a rule, or the list of all rules.
+/// Prints the explanation of a rule or a cause, or the list of all.
 ///
 /// # Errors
-/// Input: there is no such rule.
+/// Input: there is no such rule or cause.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.id {
         None => list(),
-        Some(id) => explained(catalogue::find(id).ok_or_else(|| unknown(id))?),
+        Some(id) => match (catalogue::find(id), cause(id)) {
+            (Some(rule), _) => explained(rule.id, rule.title, rule.explanation),
+            (None, Some(cause)) => explained(cause.name(), cause.title(), cause.explanation()),
+            (None, None) => return Err(neither(id)),
+        },
     };
     printer::print_text(&text);
     Ok(())
 }
 
-fn list() -> String {
-    catalogue::all()
-        .map(|rule| format!("{}  {}\n", rule.id, rule.title))
-        .collect()
+fn cause(name: &str) -> Option<Cause> {
+    let same = |cause: &Cause| cause.name().eq_ignore_ascii_case(name.trim());
+    Cause::ALL.into_iter().find(same)
 }
 
-fn explained(rule: &Rule) -> String {
-    let Rule {
-        id,
-        title,
-        explanation,
-    } = rule;
+fn list() -> String {
+    let rules = catalogue::all().map(|rule| format!("{}  {}\n", rule.id, rule.title));
+    let causes = Cause::ALL.map(|cause| format!("{:<22}  {}\n", cause.name(), cause.title()));
+    rules.chain(causes).collect()
+}
+
+fn explained(id: &str, title: &str, explanation: &str) -> String {
     format!("{id}: {title}\n\n{}\n", wrapped(explanation.trim_end()))
 }
 
 /// Widest line of an explanation, in characters.
-const WIDTH: usize = 80;
+const WIDTH: usize = 100;
 
 /// Paragraphs with lines that fit a terminal; indented lines are examples and stay as they are.
 fn wrapped(text: &str) -> String {
@@ -68,17 +75,23 @@ fn wrapped(text: &str) -> String {
 
 /// The error that names rules which are written like `id`.
 pub fn unknown(id: &str) -> anyhow::Error {
-    let similar = catalogue::similar(id);
-    let shown: String = id.chars().take(20).collect();
-    let message = if similar.is_empty() {
-        format!("there is no rule `{shown}`; `ozr explain` lists them")
+    no_such("rule", id, &catalogue::similar(id))
+}
+
+fn neither(id: &str) -> anyhow::Error {
+    let mut similar = catalogue::similar(id);
+    similar.extend(nearest::one(id.trim(), &Cause::ALL.map(Cause::name)));
+    no_such("rule or cause", id, &similar)
+}
+
+fn no_such(what: &str, id: &str, similar: &[&str]) -> anyhow::Error {
+    let shown: String = id.chars().take(30).collect();
+    let help = if similar.is_empty() {
+        "`ozr explain` lists them".to_string()
     } else {
-        format!(
-            "there is no rule `{shown}`; similar are {}",
-            similar.join(", ")
-        )
+        format!("similar are {}", similar.join(", "))
     };
-    failure(Kind::Input, message)
+    failure(Kind::Input, format!("there is no {what} `{shown}`; {help}"))
 }
 
 #[cfg(test)]
@@ -87,11 +100,12 @@ mod tests {
 
     #[test]
     fn explanations_fit_a_terminal() {
-        for rule in catalogue::all() {
-            let text = explained(rule);
+        let rules = catalogue::all().map(|r| explained(r.id, r.title, r.explanation));
+        let causes = Cause::ALL.map(|c| explained(c.name(), c.title(), c.explanation()));
+        for text in rules.chain(causes) {
             for line in text.lines().skip(1) {
                 let fits = line.chars().count() <= WIDTH;
-                assert!(fits || !line.trim().contains(' '), "{}: {line}", rule.id);
+                assert!(fits || !line.trim().contains(' '), "{text}");
             }
         }
         assert_eq!(wrapped("a b\n\n    as it is"), "a b\n\n    as it is");
