@@ -150,8 +150,7 @@ pub fn run(
             false => None,
         },
     };
-    let checked = inputs.iter().map(|input| reader.check(input));
-    let mut files: Vec<Checked> = checked.collect::<anyhow::Result<_>>()?;
+    let mut files = all(&inputs, &reader)?;
     let parts = parts(&files);
     let host = match args.host {
         true => Some(host(&install, reader.template)?),
@@ -181,6 +180,34 @@ pub fn run(
     } else {
         Err(reported(Kind::Input))
     }
+}
+
+/// Fewest files that are worth a thread of their own: starting one costs what checking some does.
+const FILES_OF_A_THREAD: usize = 16;
+
+/// Checks everything, with all CPUs where there is much; in the order of the inputs.
+fn all(inputs: &[Input], reader: &Reader<'_>) -> anyhow::Result<Vec<Checked>> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = inputs.len().div_ceil(cpus).max(FILES_OF_A_THREAD);
+    let check = |some: &[Input]| -> anyhow::Result<Vec<Checked>> {
+        some.iter().map(|input| reader.check(input)).collect()
+    };
+    std::thread::scope(|scope| {
+        let mut shares = inputs.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares
+            .map(|some| scope.spawn(move || check(some)))
+            .collect();
+        let mut checked = check(first)?;
+        for other in others {
+            // A panic there is one here.
+            let more = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            checked.extend(more?);
+        }
+        Ok(checked)
+    })
 }
 
 /// What this host lacks for an install of the template, or of one for its own architecture.
