@@ -4,10 +4,9 @@ use super::Version;
 use super::arguments::{self, Arguments};
 use super::declared::Declared;
 use super::identity;
-use super::problem::{Problem, id};
+use super::problem::{Problem, id, refuse};
 use super::rules::{self, Call};
 use super::table::{Language, Status, Syntax, versions_with};
-use crate::diagnostic::Severity;
 use crate::distro::nearest;
 use crate::kickstart::words::Word;
 
@@ -85,12 +84,8 @@ pub fn command(
     for (option, filled) in kept {
         declared.keep(syntax.name, option, filled);
     }
-    let refused = judged
-        .problems
-        .iter()
-        .any(|p| p.severity == Severity::Error);
     if let Some(arguments) = &judged.arguments
-        && !refused
+        && !refuse(&judged.problems)
     {
         let twice = identity::note(version, syntax.name, arguments, declared);
         judged.problems.extend(twice);
@@ -129,8 +124,7 @@ fn judge(
     } else {
         arguments::read(syntax, &words[1..])
     };
-    let refused = |problems: &[Problem]| problems.iter().any(|p| p.severity == Severity::Error);
-    if !refused(&problems) {
+    if !refuse(&problems) {
         let call = Call {
             version,
             name: syntax.name,
@@ -144,7 +138,7 @@ fn judge(
             kept = rules::kept(&call);
         }
         problems.extend(rules::of(syntax.name).iter().filter_map(|rule| rule(&call)));
-        if syntax.leftovers && !refused(&problems) && !rules::takes_leftovers(&call) {
+        if syntax.leftovers && !refuse(&problems) && !rules::takes_leftovers(&call) {
             let leftovers = arguments.leftovers.iter();
             // What does not begin with a dash is the business of the command's own rules.
             let options = leftovers.filter(|word| word.text.starts_with('-'));

@@ -49,6 +49,12 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// Whether the installer refuses a line that has these problems.
+pub fn refuse(problems: &[Problem]) -> bool {
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    problems.iter().any(is_error)
+}
+
 impl Problem {
     /// The installer refuses the line.
     pub fn error(id: &'static str, message: impl Into<String>) -> Problem {

@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 use super::declared::Declared;
 use super::line::{self, Judged};
 use super::packages;
-use super::problem::{Problem, id};
+use super::problem::{Problem, id, refuse};
 use super::remedy;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
@@ -360,7 +360,7 @@ impl Reader<'_> {
             command.line,
             &mut self.declared,
         );
-        let refused = problems.iter().any(|p| p.severity == Severity::Error);
+        let refused = refuse(&problems);
         let place = command.words[0].span.clone();
         self.made.problems(text, &place, problems);
         self.made.commands.push(Entry {
@@ -437,7 +437,7 @@ impl Reader<'_> {
             problems,
             ..
         } = line::header(self.made.version, &section.header);
-        let refused = problems.iter().any(|p| p.severity == Severity::Error);
+        let refused = refuse(&problems);
         let place = section.header[0].span.clone();
         self.made.problems(text, &place, problems);
         let mut lines = Vec::new();

@@ -3,7 +3,7 @@
 
 use quick_xml::events::Event;
 
-use super::repodata::xml::{gather, reader};
+use super::repodata::xml::{gather, next, reader};
 use crate::mirror::REPOMD;
 
 /// Largest list that is read, in bytes: Fedora's metalinks have 100 KB.
@@ -54,10 +54,7 @@ pub fn metalink(text: &str) -> Result<Vec<String>, String> {
     let mut url: Option<String> = None;
     let mut is_metalink = false;
     loop {
-        buffer.clear();
-        let event = reader
-            .read_event_into(&mut buffer)
-            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        let event = next(&mut reader, &mut buffer)?;
         match &event {
             Event::Start(tag) => match tag.local_name().as_ref() {
                 "metalink" => is_metalink = true,

@@ -8,6 +8,22 @@ pub(super) fn exists(call: &Call<'_>) -> bool {
     call.arguments.has("--useexisting") || call.arguments.has("--noformat")
 }
 
+/// Resizing needs the new size. Since RHEL 7.
+pub(super) fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
+    if !call.arguments.has("--resize") || number(call, "--size").is_some() {
+        return None;
+    }
+    let problem = Problem::error(
+        id::MISSING,
+        format!("`--resize` of `{}` needs the new size", call.name),
+    );
+    Some(
+        problem
+            .at(call.arguments.span("--resize"))
+            .help("add `--size=MIB`"),
+    )
+}
+
 /// The cost of a LUKS key is given as a time or as a count, not both. Since RHEL 8 and Fedora 29,
 /// which have the options.
 pub(super) fn key_cost(call: &Call<'_>) -> Option<Problem> {

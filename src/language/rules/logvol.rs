@@ -9,7 +9,7 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
         "logvol" => Some(&[
             unexpected,
             resize_of_new,
-            resize_to_size,
+            filesystem::resize_to_size,
             thin_and_pool,
             thin_in_pool,
             pool_sizes,
@@ -43,19 +43,6 @@ fn resize_of_new(call: &Call<'_>) -> Option<Problem> {
         problem
             .at(call.arguments.span("--resize"))
             .help("add `--useexisting`, or remove it"),
-    )
-}
-
-/// Resizing needs the new size. Since RHEL 7.
-fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
-    if !call.arguments.has("--resize") || number(call, "--size").is_some() {
-        return None;
-    }
-    let problem = Problem::error(id::MISSING, "`--resize` of `logvol` needs the new size");
-    Some(
-        problem
-            .at(call.arguments.span("--resize"))
-            .help("add `--size=MIB`"),
     )
 }
 

@@ -9,7 +9,7 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
         "part" => Some(&[
             unexpected,
             resize_of_new,
-            resize_to_size,
+            filesystem::resize_to_size,
             growing_tmpfs,
             filesystem::options_without_format,
             filesystem::options_and_profile,
@@ -37,19 +37,6 @@ fn resize_of_new(call: &Call<'_>) -> Option<Problem> {
         problem
             .at(call.arguments.span("--resize"))
             .help("add `--onpart=PARTITION`, or remove it"),
-    )
-}
-
-/// Resizing needs the new size. Since RHEL 7.
-fn resize_to_size(call: &Call<'_>) -> Option<Problem> {
-    if !call.arguments.has("--resize") || number(call, "--size").is_some() {
-        return None;
-    }
-    let problem = Problem::error(id::MISSING, "`--resize` of `part` needs the new size");
-    Some(
-        problem
-            .at(call.arguments.span("--resize"))
-            .help("add `--size=MIB`"),
     )
 }
 

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use quick_xml::events::Event;
 
-use super::xml::{attribute, gather, reader};
+use super::xml::{attribute, gather, next, reader};
 
 /// A group or an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,10 +47,7 @@ pub fn parse(input: impl BufRead) -> Result<Comps, String> {
     let mut translated = false;
     let mut is_whole = false;
     loop {
-        buffer.clear();
-        let event = reader
-            .read_event_into(&mut buffer)
-            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        let event = next(&mut reader, &mut buffer)?;
         match &event {
             Event::Start(tag) => {
                 text.clear();

@@ -6,7 +6,7 @@ use std::io::BufRead;
 use glob::{MatchOptions, Pattern};
 use quick_xml::events::{BytesStart, Event};
 
-use super::xml::{attribute, gather, reader};
+use super::xml::{attribute, gather, next, reader};
 
 /// Most packages that are taken; Fedora has 75,000.
 const MAX_PACKAGES: usize = 2_000_000;
@@ -141,10 +141,7 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
     // Depth below <package>: `name` and `arch` count only directly in it.
     let mut depth = 0_usize;
     loop {
-        buffer.clear();
-        let event = reader
-            .read_event_into(&mut buffer)
-            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        let event = next(&mut reader, &mut buffer)?;
         match &event {
             Event::Start(tag) => {
                 let name = tag.local_name();

@@ -4,7 +4,7 @@
 use quick_xml::events::Event;
 use url::Url;
 
-use super::xml::{attribute, gather, reader};
+use super::xml::{attribute, gather, next, reader};
 use crate::mirror::join;
 use crate::mirror::treeinfo::Checksum;
 
@@ -76,10 +76,7 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
     let mut algorithm = String::new();
     let mut text = String::new();
     loop {
-        buffer.clear();
-        let event = reader
-            .read_event_into(&mut buffer)
-            .map_err(|error| format!("it is not well-formed XML: {error}"))?;
+        let event = next(&mut reader, &mut buffer)?;
         match &event {
             Event::Start(tag) => {
                 text.clear();

@@ -18,6 +18,20 @@ pub(in crate::check::online) fn reader<R: BufRead>(input: R) -> Reader<R> {
     reader
 }
 
+/// The next event; what the one before left in `buffer` is forgotten.
+///
+/// # Errors
+/// The text is not well-formed.
+pub(in crate::check::online) fn next<'b, R: BufRead>(
+    reader: &mut Reader<R>,
+    buffer: &'b mut Vec<u8>,
+) -> Result<Event<'b>, String> {
+    buffer.clear();
+    reader
+        .read_event_into(buffer)
+        .map_err(|error| format!("it is not well-formed XML: {error}"))
+}
+
 /// The attribute of that name, references resolved.
 pub(in crate::check::online) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = tag.attributes().flatten().find(|a| a.key.0 == name)?;
