@@ -65,7 +65,11 @@ fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
 /// The build failed in the guest: the sentence says why and where the rest is, and that rest is
 /// all that is left.
 fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&str]) {
-    outcome.assert_failed(1, &[]);
+    assert_ended(site, outcome, 1, cause, words);
+}
+
+fn assert_ended(site: &Site, outcome: &Outcome, status: i32, cause: &str, words: &[&str]) {
+    outcome.assert_failed(status, &[]);
     let failed = site.output("failed");
     assert_says(outcome, words);
     assert_says(outcome, &[&failed.display().to_string()]);
@@ -80,7 +84,7 @@ fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&st
     let json = self::verdict(site);
     assert_eq!(json["cause"], cause, "{json:#}");
     assert_eq!(json["sentence"], first);
-    assert_eq!(json["exit_status"], 1);
+    assert_eq!(json["exit_status"], status);
     for file in [
         "verdict.txt",
         "verdict.json",
@@ -113,7 +117,7 @@ fn assert_not_waited_for(site: &Site) {
     assert!(!console.contains("reboot: Power down"), "{console}");
 }
 
-/// An interrupted run leaves nothing at all.
+/// A run that is interrupted before a guest runs leaves nothing at all.
 fn assert_interrupted(site: &Site, outcome: &Outcome, by: &str) {
     outcome.assert_failed(130, &[]);
     assert_says(outcome, &["interrupted by", by]);
@@ -653,7 +657,8 @@ fn interrupted(name: &str, at: &str, signal: &str) {
     running.wait_for(at);
     assert_eq!(site.qemus().len(), 1);
     running.signal(signal);
-    assert_interrupted(&site, &running.wait(), &format!("SIG{signal}"));
+    let by = format!("interrupted by SIG{signal} while ");
+    assert_ended(&site, &running.wait(), 130, "interrupted", &[&by]);
 }
 
 #[test]
@@ -690,8 +695,8 @@ fn ozr_is_killed_and_started_again() {
     second.signal("INT");
     let second = second.wait();
     second.assert_failed(130, &[&format!("what process {} left", first.pid)]);
-    site.assert_clean(&second, &[]);
-    site.assert_clean(&first, &[]);
+    site.assert_clean(&second, &["failed"]);
+    site.assert_clean(&first, &["failed"]);
 }
 
 // What is there already.
@@ -803,5 +808,10 @@ fn a_leftover_guest_on_the_system_daemon() {
     let outcome = running.wait();
     outcome.assert_failed(130, &["removing the leftover guest"]);
     assert!(!guests().contains(&site.name), "{}", guests());
-    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    // The verdict of the interrupted build is all that it leaves.
+    let left: Vec<_> = std::fs::read_dir(&elsewhere)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left, [format!("{}.failed", site.name)]);
 }

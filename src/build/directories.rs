@@ -18,15 +18,39 @@ pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/ozr"));
     }
+    users_dir("XDG_CACHE_HOME", ".cache")
+        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
+}
+
+/// The directory for what must outlive a build and the machine's next start: which builds there
+/// are, how long earlier ones took. `chosen` by the user, else the system's for root, else the
+/// user's.
+///
+/// # Errors
+/// Neither `XDG_STATE_HOME` nor `HOME` says where an ordinary user's state is; the current
+/// directory cannot be found.
+pub fn state_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = chosen {
+        return std::path::absolute(dir)
+            .with_context(|| format!("finding the state directory {}", dir.display()));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/ozr"));
+    }
+    users_dir("XDG_STATE_HOME", ".local/state")
+        .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-dir")
+}
+
+/// ozr's part of one of the user's base directories (XDG Base Directory Specification).
+fn users_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|dir| dir.is_absolute())
     };
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+    absolute(variable)
+        .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
         .map(|dir| dir.join("ozr"))
-        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
 }
 
 /// The directory for sockets and libvirt's private state: short-lived, this user's alone, and

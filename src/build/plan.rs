@@ -108,6 +108,8 @@ pub struct Plan {
     pub customize: bool,
     /// Longest time of the install.
     pub timeout: Duration,
+    /// How many further attempts there are when the first fails.
+    pub retries: u32,
     /// What the user should know. One sentence each.
     pub warnings: Vec<String>,
 }
@@ -202,6 +204,7 @@ impl Plan {
             relay: options.relay.unwrap_or_default(),
             customize,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
+            retries: options.retries.unwrap_or(0),
             warnings,
             request,
         })

@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::stop::Stop;
 use crate::host::{EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
 use crate::serve::head::Method;
@@ -62,6 +63,8 @@ pub struct Terms {
     pub disk: PathBuf,
     /// What the console's log must not hold.
     pub secrets: Secrets,
+    /// Whether somebody wants to stop.
+    pub stop: Stop,
 }
 
 /// What came of it.
@@ -105,7 +108,9 @@ pub async fn supervise(
         disk: terms.disk,
         reporter,
     };
-    let decision = supervisor.run(guest, senses, terms.timeout).await?;
+    let decision = supervisor
+        .run(guest, senses, terms.timeout, &terms.stop)
+        .await?;
     let now = supervisor.now();
     supervisor
         .log
@@ -143,6 +148,7 @@ impl Supervisor<'_> {
         guest: &Guest,
         mut senses: Senses,
         timeout: Duration,
+        stop: &Stop,
     ) -> anyhow::Result<Decision> {
         let deadline = self.started + timeout;
         let (mut console_open, mut log_open) = (true, true);
@@ -173,6 +179,10 @@ impl Supervisor<'_> {
                 () = sleep_until(deadline), if end.is_none() => {
                     let now = self.now();
                     self.judge.witness(now, Witness::TimedOut(timeout))
+                }
+                why = stop.wanted() => {
+                    let now = self.now();
+                    self.judge.witness(now, Witness::Interrupted(why))
                 }
                 () = sleep_until(tick.unwrap_or(deadline)), if tick.is_some() => {
                     let now = self.now();

@@ -136,6 +136,10 @@ pub struct InstallOptions {
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
+    /// Try again, up to N times, when the cause is not in the template or the kickstart [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Guest")]
+    pub retries: Option<u32>,
+
     /// Remove a leftover guest of the same name first
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
@@ -152,6 +156,11 @@ pub struct InstallOptions {
     /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
     #[arg(long, value_name = "DIR", help_heading = "Mirror")]
     pub cache_dir: Option<PathBuf>,
+
+    /// Where running builds and the times of earlier ones are noted
+    /// [default: /var/lib/ozr for root, else ~/.local/state/ozr]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub state_dir: Option<PathBuf>,
 
     /// Trust these certificate authorities, too (PEM)
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
@@ -208,10 +217,12 @@ impl InstallOptions {
             network_device: self.network_device.or(below.network_device),
             disk_bus: self.disk_bus.or(below.disk_bus),
             timeout: self.timeout.or(below.timeout),
+            retries: self.retries.or(below.retries),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
             refetch: self.refetch || below.refetch,
             cache_dir: self.cache_dir.or(below.cache_dir),
+            state_dir: self.state_dir.or(below.state_dir),
             cacert: self.cacert.or(below.cacert),
             client_cert: self.client_cert.or(below.client_cert),
             client_key: self.client_key.or(below.client_key),

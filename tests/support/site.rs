@@ -51,6 +51,7 @@ pub struct Outcome {
 
 /// A running `ozr`.
 pub struct Running {
+    command: Command,
     child: Child,
     stdout: std::thread::JoinHandle<String>,
     stderr: std::sync::Arc<std::sync::Mutex<String>>,
@@ -78,7 +79,7 @@ impl Site {
             .unwrap();
         // Ordinary users and QEMU's own user pass through.
         set_mode(dir.path(), 0o755);
-        for sub in ["out", "cache", "home"] {
+        for sub in ["out", "cache", "home", "state"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
         Site {
@@ -106,7 +107,7 @@ impl Site {
     /// Runs `ozr` as an ordinary user from now on.
     pub fn as_user(&mut self, uid: u32) {
         self.user = Some(uid);
-        for sub in ["out", "cache", "home"] {
+        for sub in ["out", "cache", "home", "state"] {
             std::os::unix::fs::chown(self.path(sub), Some(uid), Some(uid)).unwrap();
         }
     }
@@ -226,6 +227,8 @@ impl Site {
             .arg(self.out())
             .arg("--cache-dir")
             .arg(self.path("cache"))
+            .arg("--state-dir")
+            .arg(self.path("state"))
             .args(["--memory", MEMORY, "-vv"]);
         command
     }
@@ -243,6 +246,10 @@ impl Site {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 assert!(!name.starts_with(&prefix), "{:?} is left", entry.path());
             }
+        }
+        if let Ok(builds) = std::fs::read_dir(self.path("state").join("builds")) {
+            let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
+            assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
         }
         let mut left: Vec<String> = std::fs::read_dir(self.out())
             .unwrap()
@@ -281,10 +288,6 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// Starts a command.
 pub fn start(mut command: Command) -> Running {
-    spawn(&mut command)
-}
-
-fn spawn(command: &mut Command) -> Running {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -295,6 +298,7 @@ fn spawn(command: &mut Command) -> Running {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let shared = std::sync::Arc::clone(&seen);
     Running {
+        command,
         child,
         stdout: std::thread::spawn(move || {
             let mut text = String::new();
@@ -322,13 +326,13 @@ const QEMU_ABORTED: &str = "QEMU was killed by signal 6";
 ///
 /// Software emulation of QEMU 10.0 aborts about once in two hundred boots, while the guest's
 /// kernel starts. That is no finding about ozr, which names it: the command is run once more.
-pub fn run(mut command: Command) -> Outcome {
-    let outcome = spawn(&mut command).wait();
+pub fn run(command: Command) -> Outcome {
+    let (outcome, command) = start(command).end();
     if !outcome.stderr.contains(QEMU_ABORTED) {
         return outcome;
     }
     eprintln!("once more: {}", outcome.stderr);
-    spawn(&mut command).wait()
+    start(command).wait()
 }
 
 impl Running {
@@ -337,7 +341,8 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until stderr shows `text`; panics if the program ends before.
+    /// Waits until stderr shows `text`; panics if the program ends before. If it ends because
+    /// QEMU aborts, it is run once more, as by [`run`].
     pub fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -345,6 +350,12 @@ impl Running {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
+            if ended.is_some() && self.stderr.lock().unwrap().contains(QEMU_ABORTED) {
+                eprintln!("once more: {}", self.stderr.lock().unwrap());
+                let command = std::mem::replace(&mut self.command, Command::new("true"));
+                *self = start(command);
+                continue;
+            }
             let late = Instant::now() > deadline;
             assert!(
                 ended.is_none() && !late,
@@ -366,7 +377,11 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub fn wait(mut self) -> Outcome {
+    pub fn wait(self) -> Outcome {
+        self.end().0
+    }
+
+    fn end(mut self) -> (Outcome, Command) {
         use std::os::unix::process::ExitStatusExt;
 
         let deadline = Instant::now() + PATIENCE;
@@ -384,14 +399,15 @@ impl Running {
         let stdout = self.stdout.join().unwrap();
         self.reader.join().unwrap();
         let stderr = self.stderr.lock().unwrap().clone();
-        Outcome {
+        let outcome = Outcome {
             status: status
                 .code()
                 .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
             stdout,
             stderr,
             pid,
-        }
+        };
+        (outcome, self.command)
     }
 }
 

@@ -185,8 +185,8 @@ impl Judge {
             }
             Witness::Ended(end) => return Some(self.ended(end)),
             Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
-            Witness::Interrupted => {
-                let sentence = format!("interrupted {}", self.while_doing());
+            Witness::Interrupted(by) => {
+                let sentence = format!("interrupted by {by} {}", self.while_doing());
                 return Some(self.fail(Cause::Interrupted, sentence, Vec::new(), true));
             }
         }
