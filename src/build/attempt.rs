@@ -11,6 +11,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::run::Finished;
+use super::slots::{Slot, Wish};
 use super::stop::Stop;
 use super::supervise::{Senses, Supervised, Terms, supervise};
 use crate::error::{Classify, Kind};
@@ -38,6 +39,14 @@ pub async fn run(
     let mut ground = stop.or(Ground::take(plan, place, reporter)).await?;
     let mut offer = Offer::make(plan, place, &mut ground, reporter)?;
     let spec = domain(plan, place, &ground, &offer)?;
+    let wish = Wish {
+        memory_mib: spec.memory_mib,
+        at_most: plan.max_guests,
+    };
+    let slot = stop
+        .or(Slot::take(&place.state_dir, &place.id, wish, reporter))
+        .await
+        .kind(Kind::Host)?;
     let (guest, supervised) =
         install(plan, place, &ground, &mut offer, &spec, stop, reporter).await?;
     let still_runs = supervised.decision.stop_guest;
@@ -67,6 +76,7 @@ pub async fn run(
     // QEMU has closed the disk when the guest is finished; nobody asks our server any more.
     guest.finished().await;
     drop(guest);
+    drop(slot);
     drop(offer.server.take());
 
     reporter.step("finishing the image");

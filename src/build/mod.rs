@@ -4,7 +4,7 @@
 //! a [`runtime`] directory; [`sweep`] removes what dead builds left there) and makes attempts until
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
-//! is handed ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows
+//! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`stop`]; [`manifest`] says what was made of what;
 //! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script).
 
@@ -26,6 +26,7 @@ mod retry;
 mod run;
 pub mod runtime;
 mod sections;
+pub mod slots;
 pub mod stop;
 pub mod supervise;
 pub mod sweep;

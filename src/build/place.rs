@@ -1,9 +1,11 @@
 //! Where a build lives while it lasts: its entry in the register, its work directory, its runtime
 //! directory.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::directories;
 use super::plan::Plan;
 use super::register::{Entry, Register, Registration};
 use super::runtime::RuntimeDir;
@@ -19,6 +21,8 @@ use crate::ui::event::Reporter;
 pub struct Place {
     /// The build's id: the mark on all that it makes.
     pub id: String,
+    /// Where builds of this user know of each other.
+    pub state_dir: PathBuf,
     /// Which libvirt it uses.
     pub connection: Connection,
     /// Everything unfinished, beside where the image will be.
@@ -38,7 +42,8 @@ impl Place {
     pub fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Place> {
         let options = &plan.request.options;
         let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
-        let register = Register::at(options.state_dir.as_deref()).kind(Kind::Host)?;
+        let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
+        let register = Register::at(&state_dir);
         let output = &plan.output;
         let work_dir = workdir::place(&output.dir, &output.stem);
         sweep::before_build(&register, &work_dir, reporter)?;
@@ -68,6 +73,7 @@ impl Place {
         }
         Ok(Place {
             id,
+            state_dir,
             connection,
             work,
             runtime: Arc::new(RuntimeDir::create(runtime_dir).kind(Kind::Host)?),

@@ -108,6 +108,8 @@ pub struct Plan {
     pub customize: bool,
     /// Longest time of the install.
     pub timeout: Duration,
+    /// How many guests of this user may run at a time; as many as fit into memory if not given.
+    pub max_guests: Option<u32>,
     /// How many further attempts there are when the first fails.
     pub retries: u32,
     /// What the user should know. One sentence each.
@@ -204,6 +206,7 @@ impl Plan {
             relay: options.relay.unwrap_or_default(),
             customize,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
+            max_guests: options.max_guests,
             retries: options.retries.unwrap_or(0),
             warnings,
             request,

@@ -15,8 +15,6 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::directories;
-
 /// Name of the register in the state directory.
 const DIRECTORY: &str = "builds";
 
@@ -78,15 +76,11 @@ pub struct Registration {
 }
 
 impl Register {
-    /// The register in the state directory that the user chose, or in the usual one. It may not
-    /// exist.
-    ///
-    /// # Errors
-    /// There is no usual state directory.
-    pub fn at(chosen: Option<&Path>) -> anyhow::Result<Register> {
-        Ok(Register {
-            dir: directories::state_dir(chosen)?.join(DIRECTORY),
-        })
+    /// The register in a state directory. It may not exist.
+    pub fn at(state_dir: &Path) -> Register {
+        Register {
+            dir: state_dir.join(DIRECTORY),
+        }
     }
 
     /// Enters a build: when this returns, whoever comes after a crash finds it.
@@ -248,7 +242,7 @@ mod tests {
     #[test]
     fn the_living_the_dead_and_the_kept() {
         let state = tempfile::tempdir().unwrap();
-        let register = Register::at(Some(state.path())).unwrap();
+        let register = Register::at(state.path());
         assert!(register.builds().unwrap().is_empty(), "there is none yet");
         let living = register.enter(entry("living")).unwrap();
         let mut dead = register.enter(entry("dead")).unwrap();
@@ -282,7 +276,7 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_does_not_count() {
         let state = tempfile::tempdir().unwrap();
-        let register = Register::at(Some(state.path())).unwrap();
+        let register = Register::at(state.path());
         let mut build = register.enter(entry("cut")).unwrap();
         build.leave();
         (&build.file).write_all(b"{\"id\":\"cut\",\"ke").unwrap();

@@ -136,6 +136,10 @@ pub struct InstallOptions {
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
+    /// Wait while N guests of ozr run already [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Guest")]
+    pub max_guests: Option<u32>,
+
     /// Try again, up to N times, when the cause is not in the template or the kickstart [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Guest")]
     pub retries: Option<u32>,
@@ -217,6 +221,7 @@ impl InstallOptions {
             network_device: self.network_device.or(below.network_device),
             disk_bus: self.disk_bus.or(below.disk_bus),
             timeout: self.timeout.or(below.timeout),
+            max_guests: self.max_guests.or(below.max_guests),
             retries: self.retries.or(below.retries),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
