@@ -357,6 +357,23 @@ fn ctrl_c_while_the_mirror_stalls() {
     assert!(!cached.contains("vmlinuz"), "{cached}");
 }
 
+/// The check before the build is interrupted, too; no guest and no build is there yet.
+#[test]
+fn sigterm_while_the_check_waits_for_the_mirror() {
+    let Some(site) = Site::new("checking") else {
+        return;
+    };
+    site.mirror.change("/os/repodata/repomd.xml", |file| {
+        file.always = Some(Fault::StallAt(100));
+    });
+    let running = start(site.install(&kickstart("")));
+    site.mirror.wait_for_stall();
+    running.signal("TERM");
+    let outcome = running.wait();
+    assert_interrupted(&site, &outcome, "SIGTERM");
+    assert!(!outcome.stderr.contains("getting the installer"));
+}
+
 // The guest does not get as far as the installer.
 
 #[test]

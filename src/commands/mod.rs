@@ -15,5 +15,6 @@ mod mend;
 mod online;
 mod preflight;
 pub mod releases;
+mod setting;
 mod template;
 mod walk;
