@@ -422,7 +422,10 @@ fn an_unknown_command() {
         return;
     };
     let text = format!("install\n{}", kickstart(""));
-    let outcome = run(install_unchecked(&site, &text));
+    let mut command = install_unchecked(&site, &text);
+    command.args(["--retries", "2"]);
+    let outcome = run(command);
+    assert!(!outcome.stderr.contains("attempt"), "it cannot help");
     assert_build_failed(
         &site,
         &outcome,
@@ -662,6 +665,36 @@ fn qemu_is_killed() {
         "guest-killed",
         &["QEMU was killed by signal 9", "while", "dmesg"],
     );
+}
+
+// It is tried again.
+
+/// A mirror that refuses once, then a QEMU that is killed: neither is the input's fault.
+#[test]
+fn what_is_not_in_the_input_is_tried_again() {
+    let Some(site) = Site::new("retries") else {
+        return;
+    };
+    site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
+        file.next = vec![Some(Fault::Status(403, Vec::new()))];
+    });
+    let mut command = install_unchecked(&site, &kickstart(""));
+    command.args(["--retries", "2"]);
+    let mut running = start(command);
+    running.wait_for("attempt 2 of 3");
+    running.wait_for("] booting the installer's kernel\n");
+    for pid in site.qemus() {
+        kill("KILL", pid);
+    }
+    running.wait_for("attempt 3 of 3");
+    assert!(site.qemus().is_empty());
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["warning: ", "403", "QEMU was killed by signal 9"]);
+    assert_says(&outcome, &["interrupted by SIGINT"]);
+    // What explains the attempt before stays.
+    site.assert_clean(&outcome, &["failed"]);
+    assert_eq!(verdict(&site)["cause"], "guest-killed");
 }
 
 // Somebody stops it.
