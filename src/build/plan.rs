@@ -108,6 +108,8 @@ pub struct Plan {
     pub customize: bool,
     /// Longest time of the install.
     pub timeout: Duration,
+    /// Longest time without progress, if the user sets one for every step.
+    pub stall_limit: Option<Duration>,
     /// What the user should know. One sentence each.
     pub warnings: Vec<String>,
 }
@@ -202,6 +204,7 @@ impl Plan {
             relay: options.relay.unwrap_or_default(),
             customize,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
+            stall_limit: options.stall_limit.map(|limit| limit.0),
             warnings,
             request,
         })

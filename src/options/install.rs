@@ -136,6 +136,11 @@ pub struct InstallOptions {
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
+    /// Longest time without progress, whatever the installer does [default: 3m to 60m, by what it
+    /// does; six times that in software emulation]
+    #[arg(long, value_name = "DURATION", help_heading = "Guest")]
+    pub stall_limit: Option<Seconds>,
+
     /// Remove a leftover guest of the same name first
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
@@ -208,6 +213,7 @@ impl InstallOptions {
             network_device: self.network_device.or(below.network_device),
             disk_bus: self.disk_bus.or(below.disk_bus),
             timeout: self.timeout.or(below.timeout),
+            stall_limit: self.stall_limit.or(below.stall_limit),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
             refetch: self.refetch || below.refetch,
