@@ -173,9 +173,10 @@ async fn install(
         },
         mark: offer.mark.clone(),
         timeout: plan.timeout,
-        limits: match spec.accel {
-            Accel::Kvm => Limits::default(),
-            Accel::Tcg => Limits::for_software_emulation(),
+        limits: match (plan.stall_limit, spec.accel) {
+            (Some(limit), _) => Limits::everywhere(limit),
+            (None, Accel::Kvm) => Limits::default(),
+            (None, Accel::Tcg) => Limits::for_software_emulation(),
         },
         disk: ground.disk.clone(),
         secrets: offer.secrets.clone(),
