@@ -242,6 +242,22 @@ impl Site {
 
     /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
     pub fn assert_clean(&self, outcome: &Outcome, kept: &[&str]) {
+        self.assert_nothing_runs(outcome);
+        let mut left: Vec<String> = std::fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept: Vec<String> = kept
+            .iter()
+            .map(|ending| format!("{}.{ending}", self.name))
+            .collect();
+        kept.sort();
+        assert_eq!(left, kept, "{}", outcome.stderr);
+    }
+
+    /// No guest of the site runs, and nothing tells of the build that has ended.
+    pub fn assert_nothing_runs(&self, outcome: &Outcome) {
         let qemus = self.qemus();
         assert!(qemus.is_empty(), "QEMU still runs: {qemus:?}\n{outcome:?}");
         for parent in [
@@ -258,17 +274,6 @@ impl Site {
             let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
             assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
         }
-        let mut left: Vec<String> = std::fs::read_dir(self.out())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let mut kept: Vec<String> = kept
-            .iter()
-            .map(|ending| format!("{}.{ending}", self.name))
-            .collect();
-        kept.sort();
-        assert_eq!(left, kept, "{}", outcome.stderr);
     }
 
     /// The QEMU processes of this site's guests.
@@ -375,6 +380,11 @@ impl Running {
             );
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends a signal.
