@@ -19,6 +19,7 @@ const PAGES: [&str; 10] = [
     "releases",
     "diff-releases",
     "cache",
+    "gc",
     "doctor",
     "man",
     "completions",

@@ -118,8 +118,6 @@ impl Host {
         })?;
         let guests = Arc::new(Guests::default());
         if root.is_none() {
-            // Drivers without a daemon refuse, and need it as little.
-            let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
             watch_connection(&connect, &guests).kind(Kind::Host)?;
         }
         let daemon_user = if options.connection.is_local() && !options.connection.runs_as_us() {
@@ -205,8 +203,11 @@ impl Host {
 pub(super) fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
     let uri = uri.to_owned();
     let open = move || Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
-    patience::within(limit, open)
-        .unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))
+    let connect = patience::within(limit, open)
+        .unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))?;
+    // Drivers without a daemon refuse, and need it as little.
+    let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
+    Ok(connect)
 }
 
 /// libvirt's words without the numbers that `virt` adds.

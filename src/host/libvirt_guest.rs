@@ -165,7 +165,7 @@ impl Guest {
             let left = deadline.saturating_duration_since(Instant::now());
             match open_daemon(&self.uri, left) {
                 Ok(connect) => break connect,
-                Err(message) if left < SUCCESSOR_INTERVAL => {
+                Err(message) if Instant::now() + SUCCESSOR_INTERVAL >= deadline => {
                     return Err(failure(Kind::Host, format!("libvirt: {message}")));
                 }
                 Err(_) => thread::sleep(SUCCESSOR_INTERVAL),

@@ -45,4 +45,5 @@ pub use name::domain_name;
 pub use network::ServePlace;
 pub use origin::{Origin, machine};
 pub use port::Port;
+pub use private_root::embedded_uri;
 pub use probe::Probe;
