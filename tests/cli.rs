@@ -11,7 +11,7 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "",
     "install",
     "check",
