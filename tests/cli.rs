@@ -11,7 +11,7 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "",
     "install",
     "check",
@@ -19,6 +19,7 @@ const PAGES: [&str; 10] = [
     "releases",
     "diff-releases",
     "cache",
+    "gc",
     "doctor",
     "man",
     "completions",

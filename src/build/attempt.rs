@@ -156,6 +156,7 @@ async fn install(
         log_port,
     } = tokio::task::block_in_place(|| ground.host.start(spec, keep))
         .map_err(|error| InstallFailed::to_start(&error))?;
+    place.depends_on(guest.survival());
     if let Ok(xml) = guest.live_xml() {
         let kept = place.work.join(evidence::DOMAIN);
         evidence::write_private(&kept, &offer.secrets.hide(&xml))?;

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod diff_releases;
 pub mod doctor;
 pub mod explain;
+pub mod gc;
 mod input;
 pub mod install;
 mod listing;
