@@ -4,6 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::control::Control;
+use super::evidence;
+use super::live::Live;
 use super::plan::Plan;
 use super::register::{Entry, Register, Registration};
 use super::runtime::RuntimeDir;
@@ -19,6 +22,10 @@ use crate::ui::event::Reporter;
 pub struct Place {
     /// The build's id: the mark on all that it makes.
     pub id: String,
+    /// How far it is.
+    pub live: Live,
+    /// Tells others; without it the build is as good.
+    _control: Option<Control>,
     /// Which libvirt it uses.
     pub connection: Connection,
     /// Everything unfinished, beside where the image will be.
@@ -59,18 +66,30 @@ impl Place {
             kept: false,
         };
         let runtime_dir = entry.runtime_dir.clone();
-        let registration = register.enter(entry).kind(Kind::Host)?;
+        let registration = register.enter(entry.clone()).kind(Kind::Host)?;
         std::fs::create_dir_all(&output.dir)
             .map_err(|error| workdir::cannot_write(&output.dir, &error))?;
         let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
         if !connection.runs_as_us() {
             work.let_others_pass()?;
         }
+        let runtime = RuntimeDir::create(runtime_dir).kind(Kind::Host)?;
+        let live = Live::default();
+        let release = plan.release.to_string();
+        let console = work.join(evidence::CONSOLE_LOG);
+        let control = Control::serve(&runtime, entry, release, console, live.clone());
+        let control = control
+            .inspect_err(|error| {
+                reporter.warn(format!("`ozr list` cannot ask this build: {error:#}"));
+            })
+            .ok();
         Ok(Place {
             id,
+            live,
+            _control: control,
             connection,
             work,
-            runtime: Arc::new(RuntimeDir::create(runtime_dir).kind(Kind::Host)?),
+            runtime: Arc::new(runtime),
             registration: Mutex::new(registration),
         })
     }

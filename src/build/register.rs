@@ -68,6 +68,10 @@ pub struct Registered {
     dead: Option<File>,
 }
 
+/// Tells whether a build still lives, without reading the register again.
+#[derive(Debug)]
+pub struct Pulse(File);
+
 /// The entry of a running build: ours. Dropping it takes it out of the register.
 #[derive(Debug)]
 pub struct Registration {
@@ -175,6 +179,15 @@ impl Registered {
         self.dead.is_none()
     }
 
+    /// What tells when it ends.
+    ///
+    /// # Errors
+    /// Its file is gone: it has ended.
+    pub fn pulse(&self) -> anyhow::Result<Pulse> {
+        let file = File::open(&self.path).context("the build has just ended")?;
+        Ok(Pulse(file))
+    }
+
     /// Takes a dead build out of the register: nothing is left of it.
     ///
     /// # Errors
@@ -182,6 +195,18 @@ impl Registered {
     pub fn forget(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path)
             .with_context(|| format!("removing {}", self.path.display()))
+    }
+}
+
+impl Pulse {
+    /// Whether the build lives.
+    pub fn beats(&self) -> bool {
+        let dead = flock(&self.0, FlockOperation::NonBlockingLockShared).is_ok();
+        if dead {
+            // Whoever cleans up after it is not to take us for it.
+            let _ = flock(&self.0, FlockOperation::Unlock);
+        }
+        !dead
     }
 }
 
@@ -270,6 +295,8 @@ mod tests {
                 ("living".to_owned(), true, false),
             ]
         );
+        let pulse = found[2].pulse().unwrap();
+        assert!(pulse.beats());
         // While one cleans up, nobody else takes it for dead.
         let again = register.builds().unwrap();
         assert!(again.iter().all(Registered::is_alive));
@@ -277,6 +304,7 @@ mod tests {
         found.remove(0).forget().unwrap();
         assert_eq!(register.builds().unwrap().len(), 2);
         drop(living);
+        assert!(!pulse.beats());
     }
 
     #[test]
