@@ -138,12 +138,7 @@ mod tests {
             // QEMU's own form (ui/console.c, ppm_save).
             ("P6\n2 1\n255\n", b"abcdef", (2, 1), b"abcdef"),
             ("P6 # by hand\n#x\n1\t1\r255 ", b"abc", (1, 1), b"abc"),
-            (
-                "P6\n1 1\n15\n",
-                &[0, 15, 200],
-                (1, 1),
-                &[0, 255, 255],
-            ),
+            ("P6\n1 1\n15\n", &[0, 15, 200], (1, 1), &[0, 255, 255]),
             (
                 "P6\n1 1\n65535\n",
                 &[0, 0, 0xff, 0xff, 0x80, 0],

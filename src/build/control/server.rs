@@ -72,8 +72,7 @@ impl Control {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
             Ok(listener)
         };
-        let listener =
-            listen().with_context(|| format!("making the socket {}", path.display()))?;
+        let listener = listen().with_context(|| format!("making the socket {}", path.display()))?;
         let subject = Arc::new(Subject {
             entry,
             release,
@@ -187,7 +186,10 @@ impl Subject {
     async fn picture(&self) -> anyhow::Result<Vec<u8>> {
         let now = self.live.now();
         let Some(guest) = now.guest.upgrade() else {
-            return Err(anyhow!("there is no guest now: the build is `{}`", now.phase));
+            return Err(anyhow!(
+                "there is no guest now: the build is `{}`",
+                now.phase
+            ));
         };
         let camera = Arc::clone(&self.camera);
         let take = async {
