@@ -11,9 +11,12 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 13] = [
     "",
     "install",
+    "list",
+    "attach",
+    "screenshot",
     "check",
     "explain",
     "releases",

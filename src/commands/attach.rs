@@ -15,6 +15,18 @@ use crate::image::output::OutputPaths;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr attach rocky-9",
+        "Show the console of the running build `rocky-9` until it ends; Ctrl-C ends only this.",
+    ),
+    (
+        "ozr attach rocky-9 --from-start | less -R",
+        "Read all that the console showed so far.",
+    ),
+];
+
 /// How many of the console's last lines are shown first: some screens full, and all of what went
 /// wrong just now.
 const TAIL: usize = 200;

@@ -49,8 +49,41 @@ struct Subject {
     release: String,
     console: PathBuf,
     live: Live,
-    /// One picture at a time: should libvirt hang, one thread hangs with it and not many.
-    camera: Arc<Semaphore>,
+    camera: Camera,
+}
+
+/// Takes one picture at a time: should libvirt hang, one thread hangs with it and not many.
+#[derive(Debug, Clone)]
+struct Camera(Arc<Semaphore>);
+
+impl Camera {
+    fn new() -> Camera {
+        Camera(Arc::new(Semaphore::new(1)))
+    }
+
+    /// Takes a picture with `shoot`, which blocks, on a thread of its own, and waits for it no
+    /// longer than `patience`.
+    async fn take(
+        &self,
+        patience: Duration,
+        shoot: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
+    ) -> anyhow::Result<Vec<u8>> {
+        let take = async {
+            let turn = Arc::clone(&self.0).acquire_owned().await?;
+            tokio::task::spawn_blocking(move || {
+                // The turn is over when the picture is taken, whether or not somebody waits.
+                let _turn = turn;
+                shoot()
+            })
+            .await?
+        };
+        timeout(patience, take).await.unwrap_or_else(|_| {
+            Err(anyhow!(
+                "libvirt gave no picture within {} s",
+                patience.as_secs()
+            ))
+        })
+    }
 }
 
 impl Control {
@@ -78,7 +111,7 @@ impl Control {
             release,
             console,
             live,
-            camera: Arc::new(Semaphore::new(1)),
+            camera: Camera::new(),
         });
         Ok(Control {
             task: tokio::spawn(accept(listener, subject)),
@@ -181,8 +214,7 @@ impl Subject {
         }
     }
 
-    /// A picture of the guest's screen. Taking it may hang with libvirt: what waits for it, here,
-    /// does not.
+    /// A picture of the guest's screen.
     async fn picture(&self) -> anyhow::Result<Vec<u8>> {
         let now = self.live.now();
         let Some(guest) = now.guest.upgrade() else {
@@ -191,21 +223,9 @@ impl Subject {
                 now.phase
             ));
         };
-        let camera = Arc::clone(&self.camera);
-        let take = async {
-            let turn = camera.acquire_owned().await?;
-            tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                guest.screenshot()
-            })
-            .await?
-        };
-        timeout(PICTURE_PATIENCE, take).await.unwrap_or_else(|_| {
-            Err(anyhow!(
-                "libvirt gave no picture within {} s",
-                PICTURE_PATIENCE.as_secs()
-            ))
-        })
+        self.camera
+            .take(PICTURE_PATIENCE, move || guest.screenshot())
+            .await
     }
 }
 

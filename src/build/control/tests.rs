@@ -213,3 +213,31 @@ fn the_build_goes_on_while_clients_come_and_go() {
     });
     assert!(served.runtime.block_on(async { true }));
 }
+
+#[tokio::test]
+async fn a_libvirt_that_hangs_takes_one_thread_and_nobody_waits_for_it() {
+    let camera = Camera::new();
+    let short = Duration::from_millis(20);
+    let (go_on, hangs) = std::sync::mpsc::channel::<()>();
+    let hang = move || {
+        hangs.recv()?;
+        Ok(Vec::new())
+    };
+    camera.take(short, hang).await.unwrap_err();
+    let shots = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let shoot = || {
+        let shots = Arc::clone(&shots);
+        move || {
+            shots.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(b"picture".to_vec())
+        }
+    };
+    for _ in 0..3 {
+        let error = camera.take(short, shoot()).await.unwrap_err();
+        assert!(error.to_string().contains("no picture"), "{error}");
+    }
+    assert_eq!(shots.load(std::sync::atomic::Ordering::SeqCst), 0);
+    go_on.send(()).unwrap();
+    assert_eq!(camera.take(PATIENCE, shoot()).await.unwrap(), b"picture");
+    assert_eq!(shots.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
