@@ -11,9 +11,12 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 14] = [
     "",
     "install",
+    "list",
+    "attach",
+    "screenshot",
     "check",
     "explain",
     "releases",

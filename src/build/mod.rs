@@ -7,16 +7,19 @@
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`stop`]; [`manifest`] says what was made of what;
-//! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script).
+//! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script). All the
+//! while [`control`] answers whoever asks how far it is, from what [`live`] holds.
 
 mod attempt;
 pub mod contents;
+pub mod control;
 pub mod directories;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
 pub mod initrd;
 pub mod leftovers;
+pub mod live;
 pub mod manifest;
 mod mounts;
 pub mod offer;

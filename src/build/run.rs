@@ -26,6 +26,7 @@ pub async fn run(plan: &Plan, stop: &Stop, reporter: &Reporter) -> anyhow::Resul
     let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
+        place.live.attempt(number);
         let error = match attempt::run(plan, &place, stop, reporter).await {
             Ok(finished) => return Ok(finished),
             Err(error) => error,

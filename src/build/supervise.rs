@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::live::Live;
 use super::stop::Stop;
 use crate::host::{EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
@@ -65,6 +66,8 @@ pub struct Terms {
     pub secrets: Secrets,
     /// Whether somebody wants to stop.
     pub stop: Stop,
+    /// Where others see how far it is.
+    pub live: Live,
 }
 
 /// What came of it.
@@ -106,6 +109,7 @@ pub async fn supervise(
         secrets: terms.secrets,
         phase: Phase::PoweredOn,
         disk: terms.disk,
+        live: terms.live,
         reporter,
     };
     let decision = supervisor
@@ -135,6 +139,7 @@ struct Supervisor<'a> {
     secrets: Secrets,
     phase: Phase,
     disk: PathBuf,
+    live: Live,
     reporter: &'a Reporter,
 }
 
@@ -252,6 +257,8 @@ impl Supervisor<'_> {
             };
             decision = decision.or(decided);
         }
+        // `ozr attach` reads along.
+        self.log.flush().context("writing the console's log")?;
         Ok(decision)
     }
 
@@ -304,6 +311,7 @@ impl Supervisor<'_> {
     }
 
     fn report_phase(&mut self) {
+        self.live.progress(self.judge.progress());
         let phase = self.judge.progress().phase();
         if phase != self.phase {
             self.phase = phase;
