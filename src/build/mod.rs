@@ -5,15 +5,19 @@
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
-//! it, until it ends or somebody wants it to [`stop`]; [`manifest`] says what was made of what;
+//! it, until it ends or somebody wants it to [`stop`] (`reporting` tells how far it is, `estimate`
+//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes); [`manifest`] says what was made of what;
 //! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script).
 
 mod attempt;
 pub mod contents;
+mod counting;
 pub mod directories;
+mod estimate;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
+mod history;
 pub mod initrd;
 pub mod manifest;
 pub mod offer;
@@ -22,6 +26,7 @@ pub mod plan;
 pub mod prepare;
 pub mod register;
 pub mod relay;
+mod reporting;
 mod retry;
 mod run;
 pub mod runtime;

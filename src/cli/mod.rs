@@ -135,7 +135,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));
     let config = cli.output.config.as_deref();
     match cli.command {
-        Command::Install(args) => install::run(*args, config, &reporter),
+        Command::Install(args) => install::run(*args, config, verbosity, color),
         Command::Check(args) => check::run(args, config, &reporter, verbosity, color),
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),
