@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::event::{Decisive, Ended, Event, Judged, Noticed, PhaseEntered, Progress, Reporter};
 use super::queue::{Moment, Show};
@@ -63,7 +64,7 @@ impl JsonLines {
         if !self.begun {
             self.begun = true;
             let version = env!("CARGO_PKG_VERSION");
-            let fields = fields_of(json!({ "schema": SCHEMA, "ozr_version": version }));
+            let fields = json!({ "schema": SCHEMA, "ozr_version": version });
             line = text(moment, "started", fields);
         }
         let (name, fields) = describe(moment, event);
@@ -89,13 +90,25 @@ impl Show for JsonLines {
     }
 }
 
-fn text(moment: Moment, name: &str, fields: Map<String, Value>) -> String {
-    let mut object = Map::new();
-    object.insert("event".to_owned(), name.into());
-    object.insert("time".to_owned(), rfc3339(moment));
-    object.insert("seconds".to_owned(), seconds(moment.since_start));
-    object.extend(fields);
-    Value::Object(object).to_string() + "\n"
+/// A line: what all events have stands first.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'a str,
+    time: Value,
+    seconds: Value,
+    #[serde(flatten)]
+    fields: Value,
+}
+
+fn text(moment: Moment, event: &str, fields: Value) -> String {
+    let line = Line {
+        event,
+        time: rfc3339(moment),
+        seconds: seconds(moment.since_start),
+        fields,
+    };
+    // Texts and numbers always can be written.
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
 }
 
 fn rfc3339(moment: Moment) -> Value {
@@ -109,8 +122,8 @@ fn seconds(span: Duration) -> Value {
 }
 
 /// The name of an event, and what it has beside its time.
-fn describe(moment: Moment, event: &Event) -> (&'static str, Map<String, Value>) {
-    let (name, value) = match event {
+fn describe(moment: Moment, event: &Event) -> (&'static str, Value) {
+    match event {
         Event::BuildStarted(build) => (
             "build-started",
             json!({ "name": build.name, "release": build.release, "id": build.id }),
@@ -143,14 +156,6 @@ fn describe(moment: Moment, event: &Event) -> (&'static str, Map<String, Value>)
         Event::Evidence(text) => ("evidence", json!({ "text": text })),
         Event::Lost(count) => ("lost", json!({ "count": count })),
         Event::Ended(ended) => ("ended", describe_end(ended)),
-    };
-    (name, fields_of(value))
-}
-
-fn fields_of(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
     }
 }
 

@@ -24,6 +24,9 @@ const SHORTEST_BAR: usize = 10;
 /// Longer ones say no more.
 const LONGEST_BAR: usize = 30;
 
+/// What stands between the parts of the line.
+const GAP: &str = "  ";
+
 /// The columns of a terminal that does not tell.
 const COLUMNS: usize = 80;
 
@@ -148,47 +151,52 @@ impl Line {
     fn in_columns(&self, columns: usize, now: Duration) -> String {
         // A character in the last column makes some terminals begin a new line.
         let room = columns.saturating_sub(1);
-        let percent = format!("{:3}%", self.percent);
+        let percent = format!("{:2}%", self.percent);
         let elapsed = words::elapsed(now.saturating_sub(self.began));
-        let progress = self.progress.as_ref();
-        let count = progress.and_then(|progress| {
-            let packages = progress.packages;
-            packages
-                .map(|packages| format!("{}/{} packages", packages.done, packages.total))
-                .or(progress.download.map(words::bytes))
-        });
-        let left = progress.and_then(|progress| {
+        let left = self.progress.as_ref().and_then(|progress| {
             let passed = now.saturating_sub(self.estimated);
             Some(words::remaining(progress.remaining?.saturating_sub(passed)))
         });
-        let head = format!("{}: {}", self.name, self.title);
-        let tails: [Vec<Option<String>>; 4] = [
-            vec![count.clone(), Some(elapsed.clone()), left],
-            vec![count, Some(elapsed.clone())],
-            vec![Some(elapsed)],
-            Vec::new(),
+        let (name, title) = (Some(&self.name), Some(&self.title));
+        let counted = self.counted();
+        let (counted, elapsed, left) = (Some(&counted), Some(&elapsed), left.as_ref());
+        let choices = [
+            (true, [counted, elapsed, left]),
+            (true, [counted, None, left]),
+            (false, [counted, None, left]),
+            (false, [counted, None, None]),
+            (false, [title, None, None]),
         ];
-        for tail in tails {
-            let tail: String = tail
-                .into_iter()
-                .flatten()
-                .map(|part| format!("  {part}"))
-                .collect();
-            let taken = width(&head) + 1 + width(&percent) + width(&tail);
-            // The blank and the brackets around the bar.
-            let bar = room.saturating_sub(taken + 3).min(LONGEST_BAR);
-            if bar >= SHORTEST_BAR {
-                let bar = drawn(bar, self.percent);
-                return format!("{head} [{bar}] {percent}{tail}");
+        for (with_bar, rest) in choices {
+            let fixed = [name, Some(&percent)].into_iter().chain(rest).flatten();
+            let fixed: Vec<&str> = fixed.map(String::as_str).collect();
+            let taken = width(&fixed.join(GAP));
+            if !with_bar && taken <= room {
+                return fixed.join(GAP);
             }
-            if taken <= room {
-                return format!("{head} {percent}{tail}");
+            // The brackets around the bar, and the gap behind it.
+            let bar = room.saturating_sub(taken + 2 + GAP.len());
+            if with_bar && bar >= SHORTEST_BAR {
+                let bar = bar.min(columns / 4).clamp(SHORTEST_BAR, LONGEST_BAR);
+                let bar = format!("[{}]", drawn(bar, self.percent));
+                let parts = [&[fixed[0], &bar], &fixed[1..]].concat();
+                return parts.join(GAP);
             }
         }
-        let percent = percent.trim_start();
-        match room.checked_sub(width(percent) + 1) {
-            Some(room) => format!("{} {percent}", cut(&head, room)),
-            None => cut(percent, room),
+        let text = format!("{}{GAP}{}", percent.trim_start(), self.name);
+        cut(&text, room)
+    }
+
+    /// What goes on, with how many are done of what is counted in it.
+    fn counted(&self) -> String {
+        let title = &self.title;
+        let progress = self.progress.as_ref();
+        // Of an earlier phase it says nothing any more.
+        let progress = progress.filter(|progress| progress.phase.title == title);
+        let count = progress.and_then(words::count);
+        match count {
+            Some(count) => format!("{title} {count}"),
+            None => title.clone(),
         }
     }
 
@@ -278,33 +286,38 @@ mod tests {
         for (columns, expected) in [
             (
                 120,
-                "rocky-9: installing packages [==================>           ]  63%  212/412 packages  4:12  about 3 min left",
+                "rocky-9  [==================>           ]  63%  installing packages 212/412  4:12  about 3 min left",
             ),
             (
-                100,
-                "rocky-9: installing packages [=========>     ]  63%  212/412 packages  4:12  about 3 min left",
-            ),
-            (
-                90,
-                "rocky-9: installing packages  63%  212/412 packages  4:12  about 3 min left",
+                80,
+                "rocky-9  [======>   ]  63%  installing packages 212/412  about 3 min left",
             ),
             (
                 70,
-                "rocky-9: installing packages  63%  212/412 packages  4:12",
+                "rocky-9  63%  installing packages 212/412  about 3 min left",
             ),
-            (45, "rocky-9: installing packages  63%  4:12"),
-            (37, "rocky-9: installing packages  63%"),
-            (20, "rocky-9: insta... 63%"),
-            (5, "63%"),
+            (45, "rocky-9  63%  installing packages 212/412"),
+            (37, "rocky-9  63%  installing packages"),
+            (20, "63%  rocky-9"),
+            (11, "63%  ro..."),
             (1, ""),
         ] {
             let text = line.in_columns(columns, now);
-            assert_eq!(text.trim(), expected, "{columns}");
+            assert_eq!(text, expected, "{columns}");
         }
         for columns in 0..200 {
             let text = line.in_columns(columns, now);
             assert!(width(&text) < columns.max(1), "{columns}: {text:?}");
         }
+    }
+
+    #[test]
+    fn only_what_is_counted_in_this_phase_is_shown() {
+        let mut line = line();
+        line.title = "finishing the image".to_owned();
+        assert_eq!(line.counted(), "finishing the image");
+        line.title = "installing packages".to_owned();
+        assert_eq!(line.counted(), "installing packages 212/412");
     }
 
     #[test]

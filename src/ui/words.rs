@@ -8,21 +8,35 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const MIB: f64 = (1 << 20) as f64;
 
-/// Percent, packages, what is left: `43%, 212 of 412 packages, about 3 min left`.
+/// Percent, packages, what is left: `43%, 212/412 packages, about 3 min left`.
 pub fn progress(progress: &Progress) -> String {
-    let packages = progress
-        .packages
-        .map(|Counted { done, total }| format!("{done} of {total} packages"));
+    let unit = if progress.phase.name == "packages" {
+        " packages"
+    } else {
+        ""
+    };
     let parts = [
         Some(format!("{}%", progress.percent)),
-        packages.or(progress.download.map(bytes)),
+        count(progress).map(|count| count + unit),
         progress.remaining.map(remaining),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// How many are done of what is counted in this phase: packages, or bytes of them.
+pub fn count(progress: &Progress) -> Option<String> {
+    match progress.phase.name {
+        "downloading" => progress.download.map(bytes),
+        "packages" => {
+            let Counted { done, total } = progress.packages?;
+            Some(format!("{done}/{total}"))
+        }
+        _ => None,
+    }
+}
+
 /// Bytes of how many: `12.0/340 MiB`.
-pub fn bytes(counted: Counted) -> String {
+fn bytes(counted: Counted) -> String {
     let mib = |bytes: u64| {
         let mib = bytes as f64 / MIB;
         match mib < 99.95 {
@@ -88,12 +102,21 @@ mod tests {
             elapsed: Duration::from_secs(60),
             remaining: None,
         };
+        let phase = |name| PhaseEntered { name, title: "x" };
         assert_eq!(progress(&of), "43%");
         of.packages = Some(Counted {
             done: 212,
             total: 412,
         });
         of.remaining = Some(Duration::from_secs(180));
-        assert_eq!(progress(&of), "43%, 212 of 412 packages, about 3 min left");
+        assert_eq!(progress(&of), "43%, 212/412 packages, about 3 min left");
+        of.phase = phase("downloading");
+        of.download = Some(Counted {
+            done: 3 << 20,
+            total: 100 << 20,
+        });
+        assert_eq!(progress(&of), "43%, 3.0/100 MiB, about 3 min left");
+        of.phase = phase("boot-loader");
+        assert_eq!(progress(&of), "43%, about 3 min left");
     }
 }
