@@ -169,6 +169,7 @@ async fn install(
         log_port,
     } = tokio::task::block_in_place(|| ground.host.start(spec, keep))
         .map_err(|error| InstallFailed::to_start(&error))?;
+    place.depends_on(guest.survival());
     if let Ok(xml) = guest.live_xml() {
         let kept = place.work.join(evidence::DOMAIN);
         evidence::write_private(&kept, &offer.secrets.hide(&xml))?;
@@ -186,9 +187,10 @@ async fn install(
         },
         mark: offer.mark.clone(),
         timeout: plan.timeout,
-        limits: match spec.accel {
-            Accel::Kvm => Limits::default(),
-            Accel::Tcg => Limits::for_software_emulation(),
+        limits: match (plan.stall_limit, spec.accel) {
+            (Some(limit), _) => Limits::everywhere(limit),
+            (None, Accel::Kvm) => Limits::default(),
+            (None, Accel::Tcg) => Limits::for_software_emulation(),
         },
         disk: ground.disk.clone(),
         secrets: offer.secrets.clone(),

@@ -1,7 +1,8 @@
 //! One install, from plan to finished image.
 //!
 //! [`run()`] is the whole of it: it takes a [`place`] (an entry in the [`register`], a [`workdir`],
-//! a [`runtime`] directory; [`sweep`] removes what dead builds left there) and makes attempts until
+//! a [`runtime`] directory; [`sweep`] removes what dead builds left there, and [`leftovers`] finds
+//! it for `ozr gc`) and makes attempts until
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
@@ -19,7 +20,9 @@ pub mod failed;
 pub mod guest;
 mod history;
 pub mod initrd;
+pub mod leftovers;
 pub mod manifest;
+mod mounts;
 pub mod offer;
 pub mod place;
 pub mod plan;

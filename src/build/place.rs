@@ -2,10 +2,12 @@
 //! directory.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::directories;
+use super::mounts::mount_of;
 use super::plan::Plan;
 use super::register::{Entry, Register, Registration};
 use super::runtime::RuntimeDir;
@@ -29,6 +31,8 @@ pub struct Place {
     pub work: WorkDir,
     /// Sockets and libvirt's private state. Goes after libvirt is closed.
     pub runtime: Arc<RuntimeDir>,
+    /// Whether guests of the build may have outlived it.
+    survivals: Mutex<Vec<Arc<AtomicBool>>>,
     registration: Mutex<Registration>,
 }
 
@@ -46,7 +50,7 @@ impl Place {
         let register = Register::at(&state_dir);
         let output = &plan.output;
         let work_dir = workdir::place(&output.dir, &output.stem);
-        sweep::before_build(&register, &work_dir, reporter)?;
+        sweep::before_build(&register, &state_dir, &work_dir, reporter)?;
         let id = hex::random()?;
         let entry = Entry {
             id: id.clone(),
@@ -59,12 +63,13 @@ impl Place {
             },
             domain: host::domain_name(&plan.name),
             runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
+            mount: mount_of(&work_dir),
+            machine: host::machine(),
             work_dir,
             image: output.image.clone(),
             kept: false,
         };
-        let runtime_dir = entry.runtime_dir.clone();
-        let registration = register.enter(entry).kind(Kind::Host)?;
+        let registration = register.enter(entry.clone()).kind(Kind::Host)?;
         std::fs::create_dir_all(&output.dir)
             .map_err(|error| workdir::cannot_write(&output.dir, &error))?;
         let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
@@ -76,9 +81,18 @@ impl Place {
             state_dir,
             connection,
             work,
-            runtime: Arc::new(RuntimeDir::create(runtime_dir).kind(Kind::Host)?),
+            runtime: Arc::new(
+                RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?,
+            ),
+            survivals: Mutex::default(),
             registration: Mutex::new(registration),
         })
+    }
+
+    /// Leaves the entry in the register if a guest may outlive the build; `survival` says so at its
+    /// end ([`host::Guest::survival`]).
+    pub fn depends_on(&self, survival: Arc<AtomicBool>) {
+        lock(&self.survivals).push(survival);
     }
 
     /// Leaves all of it where it is when this value is dropped: the user wants to look at it.
@@ -86,13 +100,23 @@ impl Place {
     /// # Errors
     /// The register cannot be written; nothing is kept then.
     pub fn keep(&self) -> anyhow::Result<()> {
-        let mut registration = self
-            .registration
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut registration = lock(&self.registration);
         registration.keep()?;
-        self.runtime.keep();
+        self.runtime.keep(registration.entry())?;
         self.work.keep();
         Ok(())
     }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let survived = |survival: &Arc<AtomicBool>| survival.load(Ordering::SeqCst);
+        if lock(&self.survivals).iter().any(survived) {
+            lock(&self.registration).leave();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

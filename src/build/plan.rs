@@ -112,6 +112,8 @@ pub struct Plan {
     pub max_guests: Option<u32>,
     /// How many further attempts there are when the first fails.
     pub retries: u32,
+    /// Longest time without progress, if the user sets one for every step.
+    pub stall_limit: Option<Duration>,
     /// What the user should know. One sentence each.
     pub warnings: Vec<String>,
 }
@@ -208,6 +210,7 @@ impl Plan {
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
             max_guests: options.max_guests,
             retries: options.retries.unwrap_or(0),
+            stall_limit: options.stall_limit.map(|limit| limit.0),
             warnings,
             request,
         })

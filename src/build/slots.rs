@@ -97,6 +97,19 @@ impl Drop for Slot {
     }
 }
 
+/// Removes what dead builds left. Those that count do it, too.
+pub fn sweep(state_dir: &Path) {
+    let dir = state_dir.join(DIRECTORY);
+    let counting = OpenOptions::new().write(true).open(dir.join(COUNTING));
+    // Without it nobody has ever counted.
+    let Ok(counting) = counting else {
+        return;
+    };
+    if flock(&counting, FlockOperation::LockExclusive).is_ok() {
+        let _ = count(&dir);
+    }
+}
+
 /// The host's memory in MiB.
 fn host_memory_mib() -> u64 {
     let info = rustix::system::sysinfo();

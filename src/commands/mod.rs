@@ -8,6 +8,7 @@ pub mod diff_releases;
 mod display;
 pub mod doctor;
 pub mod explain;
+pub mod gc;
 mod input;
 pub mod install;
 mod listing;

@@ -144,6 +144,11 @@ pub struct InstallOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Guest")]
     pub retries: Option<u32>,
 
+    /// Longest time without progress, whatever the installer does [default: 3m to 60m, by what it
+    /// does; six times that in software emulation]
+    #[arg(long, value_name = "DURATION", help_heading = "Guest")]
+    pub stall_limit: Option<Seconds>,
+
     /// Remove a leftover guest of the same name first
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
@@ -230,6 +235,7 @@ impl InstallOptions {
             timeout: self.timeout.or(below.timeout),
             max_guests: self.max_guests.or(below.max_guests),
             retries: self.retries.or(below.retries),
+            stall_limit: self.stall_limit.or(below.stall_limit),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
             refetch: self.refetch || below.refetch,
