@@ -18,7 +18,7 @@ use crate::host::{self, Connection, Marker};
 #[derive(Debug)]
 pub enum Leftover {
     /// A build of which all is known.
-    Build(Registered),
+    Build(Box<Registered>),
     /// A runtime directory that was no build's, or not yet; locked if it can be.
     Directory(PathBuf, Option<File>),
     /// A guest on a daemon, known only by its mark.
@@ -57,7 +57,7 @@ pub fn find(state_dir: &Path, connection: &Connection) -> anyhow::Result<Found> 
         if build.entry.is_elsewhere() {
             found.elsewhere.push(build.entry);
         } else if !build.is_alive() {
-            found.leftovers.push(Leftover::Build(build));
+            found.leftovers.push(Leftover::Build(Box::new(build)));
         }
     }
     for place in directories::runtime_places() {
@@ -163,7 +163,7 @@ impl Leftover {
     /// Host: something of it cannot be removed.
     pub fn remove(self) -> anyhow::Result<()> {
         match self {
-            Leftover::Build(build) => sweep::remove_patiently(build),
+            Leftover::Build(build) => sweep::remove_patiently(*build),
             Leftover::Directory(path, _lock) => host::remove_abandoned(&path, None),
             Leftover::Guest { uri, name, marker } => {
                 sweep::remove_guest(&uri, &name, &marker.build_id)

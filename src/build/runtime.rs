@@ -34,7 +34,7 @@ pub struct RuntimeDir {
 #[derive(Debug)]
 pub enum Abandoned {
     /// That of a build, locked so that nobody else removes it.
-    Build(Registered),
+    Build(Box<Registered>),
     /// One that was not a build's, or not yet.
     Nameless(PathBuf, Option<File>),
 }
@@ -127,7 +127,11 @@ pub fn abandoned(place: &Path) -> Vec<Abandoned> {
             let ours = meta.is_dir()
                 && meta.uid() == rustix::process::geteuid().as_raw()
                 && meta.mode() & 0o077 == 0;
-            if ours { is_left(entry.path(), pid) } else { None }
+            if ours {
+                is_left(entry.path(), pid)
+            } else {
+                None
+            }
         })
         .collect()
 }
@@ -149,7 +153,8 @@ fn is_left(path: PathBuf, pid: u32) -> Option<Abandoned> {
     // Taken again by whoever reads it, while nobody else can look.
     drop(file);
     let build = Registered::read(mark)?;
-    (!build.is_alive() && build.entry.runtime_dir == path).then_some(Abandoned::Build(build))
+    (!build.is_alive() && build.entry.runtime_dir == path)
+        .then(|| Abandoned::Build(Box::new(build)))
 }
 
 /// Keeps others from making or looking for runtime directories in `place`; none where there is
