@@ -175,7 +175,10 @@ pub fn missing_mount(entry: &Entry) -> Option<&Path> {
 /// The libvirt daemons that have guests of dead builds. Each is opened once: one that hangs is
 /// waited for once, however many builds it had. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Daemons(Arc<Mutex<HashMap<String, Result<Arc<Host>, String>>>>);
+pub struct Daemons(Arc<Mutex<HashMap<String, Opened>>>);
+
+/// A daemon, or why it does not answer.
+type Opened = Result<Arc<Host>, String>;
 
 impl Daemons {
     /// Opens a daemon, if it is not open.
