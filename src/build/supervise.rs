@@ -330,6 +330,7 @@ impl Supervisor<'_> {
             EndCause::Shutdown => End::ByGuest,
             EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
+            EndCause::DiskFull => End::HostDiskFull,
             EndCause::DiskError if is_full(&self.disk) => End::HostDiskFull,
             EndCause::DiskError => End::HostDiskError,
             EndCause::ConnectionLost => End::ConnectionLost,

@@ -37,6 +37,11 @@ const FILES: Entries = &[
          everybody else's. Shared by all builds.",
     ),
     (
+        "/var/lib/ozr, ~/.local/state/ozr",
+        "Which builds there are, root's and everybody else's: who finds an entry that nobody holds \
+         locked removes what that build left.",
+    ),
+    (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
         "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
          without a runtime directory. ozr list and ozr screenshot ask a build over the socket \
