@@ -11,7 +11,7 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "",
     "install",
     "list",
@@ -22,6 +22,7 @@ const PAGES: [&str; 13] = [
     "releases",
     "diff-releases",
     "cache",
+    "gc",
     "doctor",
     "man",
     "completions",
@@ -74,6 +75,7 @@ fn help_and_version() {
         "--format",
         "--compress",
         "--timeout",
+        "--stall-limit",
         "--force",
         "--keep",
         "--quiet",
@@ -98,6 +100,7 @@ fn wrong_command_lines() {
         (vec!["instal", "x"], "install"),
         (vec!["install", "x", "--accel", "xen"], "tcg"),
         (vec!["install", "x", "--timeout", "soon"], "90m"),
+        (vec!["install", "x", "--stall-limit", "0"], "zero"),
         (vec!["install", "x", "--memory", "4GiB"], "--memory"),
         (vec!["install", "x", "--vcpus", "0"], "--vcpus"),
         (vec!["install", "x", "--network", "bridge:"], "--network"),

@@ -6,13 +6,13 @@
 mod support;
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use support::disk::Disk;
 use support::mirror::Fault;
 use support::site::{Outcome, Running, Site, kickstart, run, start};
+use support::verdict::{assert_build_failed, assert_failed_with, assert_says, verdict};
 
 /// Makes the stand-in's initramfs give up after 3 seconds.
 const GIVE_UP_SOON: &str = "rd.retry=3";
@@ -23,92 +23,12 @@ const INSTALLER_STARTS: &str = "] starting the installer\n";
 /// What ozr says before a guest starts.
 const GUEST_STARTS: &str = "] starting the guest";
 
-/// The one sentence at the end; findings above it name their places.
-fn sentence(outcome: &Outcome) -> &str {
-    let lines: Vec<&str> = outcome.stderr.lines().collect();
-    let errors: Vec<&str> = lines
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| {
-            !lines
-                .get(at + 1)
-                .is_some_and(|next| next.trim_start().starts_with("--> "))
-        })
-        .filter_map(|(_, line)| line.strip_prefix("error: "))
-        .collect();
-    assert_eq!(errors.len(), 1, "{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap();
-    assert_eq!(last, format!("error: {}", errors[0]), "{}", outcome.stderr);
-    errors[0]
-}
-
-/// The sentence says all of these.
-fn assert_says(outcome: &Outcome, words: &[&str]) {
-    let sentence = sentence(outcome);
-    for word in words {
-        assert!(
-            sentence.contains(word),
-            "`{word}` is not in: {sentence}\n{}",
-            outcome.stderr
-        );
-    }
-}
-
 /// ozr refused before it started a guest, and left nothing.
 fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
     outcome.assert_failed(status, &[]);
     assert_says(outcome, words);
     assert!(!outcome.stderr.contains(GUEST_STARTS), "{}", outcome.stderr);
     site.assert_clean(outcome, &[]);
-}
-
-/// The build failed in the guest: the sentence says why and where the rest is, and that rest is
-/// all that is left.
-fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &[&str]) {
-    assert_ended(site, outcome, 1, cause, words);
-}
-
-fn assert_ended(site: &Site, outcome: &Outcome, status: i32, cause: &str, words: &[&str]) {
-    outcome.assert_failed(status, &[]);
-    let failed = site.output("failed");
-    assert_says(outcome, words);
-    assert_says(outcome, &[&failed.display().to_string()]);
-    site.assert_clean(outcome, &["failed"]);
-    let verdict = std::fs::read_to_string(failed.join("verdict.txt")).unwrap();
-    let first = verdict.lines().next().unwrap();
-    assert!(
-        sentence(outcome).starts_with(first),
-        "{verdict}: {}",
-        outcome.stderr
-    );
-    let json = self::verdict(site);
-    assert_eq!(json["cause"], cause, "{json:#}");
-    assert_eq!(json["sentence"], first);
-    assert_eq!(json["exit_status"], status);
-    for file in [
-        "verdict.txt",
-        "verdict.json",
-        "console.log",
-        "kickstart.ks",
-        "domain.xml",
-        "access.log",
-    ] {
-        let path = failed.join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            !text.contains("test-only"),
-            "{file} holds the root password"
-        );
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "others can read {file}");
-    }
-    assert!(!outcome.stderr.contains("test-only"), "{}", outcome.stderr);
-}
-
-/// What `verdict.json` says.
-fn verdict(site: &Site) -> serde_json::Value {
-    let file = site.output("failed").join("verdict.json");
-    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// The guest was destroyed when its failure was known: it did not come to switch itself off.
@@ -357,6 +277,23 @@ fn ctrl_c_while_the_mirror_stalls() {
     assert!(!cached.contains("vmlinuz"), "{cached}");
 }
 
+/// The check before the build is interrupted, too; no guest and no build is there yet.
+#[test]
+fn sigterm_while_the_check_waits_for_the_mirror() {
+    let Some(site) = Site::new("checking") else {
+        return;
+    };
+    site.mirror.change("/os/repodata/repomd.xml", |file| {
+        file.always = Some(Fault::StallAt(100));
+    });
+    let running = start(site.install(&kickstart("")));
+    site.mirror.wait_for_stall();
+    running.signal("TERM");
+    let outcome = running.wait();
+    assert_interrupted(&site, &outcome, "SIGTERM");
+    assert!(!outcome.stderr.contains("getting the installer"));
+}
+
 // The guest does not get as far as the installer.
 
 #[test]
@@ -405,7 +342,10 @@ fn an_unknown_command() {
         return;
     };
     let text = format!("install\n{}", kickstart(""));
-    let outcome = run(install_unchecked(&site, &text));
+    let mut command = install_unchecked(&site, &text);
+    command.args(["--retries", "2"]);
+    let outcome = run(command);
+    assert!(!outcome.stderr.contains("attempt"), "it cannot help");
     assert_build_failed(
         &site,
         &outcome,
@@ -647,6 +587,36 @@ fn qemu_is_killed() {
     );
 }
 
+// It is tried again.
+
+/// A mirror that refuses once, then a QEMU that is killed: neither is the input's fault.
+#[test]
+fn what_is_not_in_the_input_is_tried_again() {
+    let Some(site) = Site::new("retries") else {
+        return;
+    };
+    site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
+        file.next = vec![Some(Fault::Status(403, Vec::new()))];
+    });
+    let mut command = install_unchecked(&site, &kickstart(""));
+    command.args(["--retries", "2"]);
+    let mut running = start(command);
+    running.wait_for("attempt 2 of 3");
+    running.wait_for("] booting the installer's kernel\n");
+    for pid in site.qemus() {
+        kill("KILL", pid);
+    }
+    running.wait_for("attempt 3 of 3");
+    assert!(site.qemus().is_empty());
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["warning: ", "403", "QEMU was killed by signal 9"]);
+    assert_says(&outcome, &["interrupted by SIGINT"]);
+    // What explains the attempt before stays.
+    site.assert_clean(&outcome, &["failed"]);
+    assert_eq!(verdict(&site)["cause"], "guest-killed");
+}
+
 // Somebody stops it.
 
 fn interrupted(name: &str, at: &str, signal: &str) {
@@ -658,7 +628,7 @@ fn interrupted(name: &str, at: &str, signal: &str) {
     assert_eq!(site.qemus().len(), 1);
     running.signal(signal);
     let by = format!("interrupted by SIG{signal} while ");
-    assert_ended(&site, &running.wait(), 130, "interrupted", &[&by]);
+    assert_failed_with(&site, &running.wait(), 130, "interrupted", &[&by]);
 }
 
 #[test]

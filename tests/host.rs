@@ -212,10 +212,17 @@ async fn a_leftover_is_known_as_ours_and_removed() {
         "{error:#}"
     );
 
-    SHARED.host.remove_leftover("leftover").unwrap();
+    assert_eq!(marker.is_alive(), Some(true));
+    let marked = SHARED.host.marked().unwrap();
+    assert!(marked.contains(&("leftover".to_owned(), marker.clone())));
+
+    let remove = |id: &str| SHARED.host.remove_leftover("leftover", id).unwrap();
+    remove("another build");
+    assert!(SHARED.host.find("leftover").unwrap().unwrap().active);
+    remove(&marker.build_id);
     assert_eq!(finished(&small).await.cause, EndCause::Destroyed);
     assert_eq!(SHARED.host.find("leftover").unwrap(), None);
-    SHARED.host.remove_leftover("leftover").unwrap();
+    remove(&marker.build_id);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::run::Finished;
+use super::slots::{Slot, Wish};
 use super::stop::Stop;
 use super::supervise::{Senses, Supervised, Terms, supervise};
 use crate::error::{Classify, Kind};
@@ -39,6 +40,14 @@ pub async fn run(
     let mut ground = stop.or(Ground::take(plan, place, reporter)).await?;
     let mut offer = Offer::make(plan, place, &mut ground, reporter)?;
     let spec = domain(plan, place, &ground, &offer)?;
+    let wish = Wish {
+        memory_mib: spec.memory_mib,
+        at_most: plan.max_guests,
+    };
+    let slot = stop
+        .or(Slot::take(&place.state_dir, &place.id, wish, reporter))
+        .await
+        .kind(Kind::Host)?;
     let (guest, supervised) =
         install(plan, place, &ground, &mut offer, &spec, stop, reporter).await?;
     let still_runs = supervised.decision.stop_guest;
@@ -68,6 +77,7 @@ pub async fn run(
     // QEMU has closed the disk when the guest is finished; nobody asks our server any more.
     guest.finished().await;
     drop(guest);
+    drop(slot);
     drop(offer.server.take());
 
     reporter.step("finishing the image");
@@ -148,6 +158,7 @@ async fn install(
         log_port,
     } = tokio::task::block_in_place(|| ground.host.start(spec, keep))
         .map_err(|error| InstallFailed::to_start(&error))?;
+    place.depends_on(guest.survival());
     let guest = Arc::new(guest);
     place.live.guest(&guest, spec.accel);
     if let Ok(xml) = guest.live_xml() {
@@ -167,9 +178,10 @@ async fn install(
         },
         mark: offer.mark.clone(),
         timeout: plan.timeout,
-        limits: match spec.accel {
-            Accel::Kvm => Limits::default(),
-            Accel::Tcg => Limits::for_software_emulation(),
+        limits: match (plan.stall_limit, spec.accel) {
+            (Some(limit), _) => Limits::everywhere(limit),
+            (None, Accel::Kvm) => Limits::default(),
+            (None, Accel::Tcg) => Limits::for_software_emulation(),
         },
         disk: ground.disk.clone(),
         secrets: offer.secrets.clone(),

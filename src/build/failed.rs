@@ -121,7 +121,9 @@ impl End<'_> {
             }
         } else {
             if let Err(error) = tokio::task::block_in_place(|| guest.destroy()) {
-                reporter.warn(format!("the guest could not be ended: {error:#}"));
+                reporter.warn(format!(
+                    "the guest could not be ended: {error:#}; the next build does it, or `ozr gc`"
+                ));
             }
             // Until QEMU is gone, libvirt writes into the directories that we are about to remove.
             let _ = tokio::time::timeout(END_PATIENCE, guest.finished()).await;

@@ -1,10 +1,11 @@
 //! One install, from plan to finished image.
 //!
 //! [`run()`] is the whole of it: it takes a [`place`] (an entry in the [`register`], a [`workdir`],
-//! a [`runtime`] directory; [`sweep`] removes what dead builds left there) and makes attempts until
+//! a [`runtime`] directory; [`sweep`] removes what dead builds left there, and [`leftovers`] finds
+//! it for `ozr gc`) and makes attempts until
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
-//! is handed ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows
+//! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`stop`]; [`manifest`] says what was made of what;
 //! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script). All the
 //! while [`control`] answers whoever asks how far it is, from what [`live`] holds.
@@ -17,8 +18,10 @@ pub mod evidence;
 pub mod failed;
 pub mod guest;
 pub mod initrd;
+pub mod leftovers;
 pub mod live;
 pub mod manifest;
+mod mounts;
 pub mod offer;
 pub mod place;
 pub mod plan;
@@ -29,6 +32,7 @@ mod retry;
 mod run;
 pub mod runtime;
 mod sections;
+pub mod slots;
 pub mod stop;
 pub mod supervise;
 pub mod sweep;

@@ -1,12 +1,16 @@
 //! Where a build lives while it lasts: its entry in the register, its work directory, its runtime
 //! directory.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::control::Control;
+use super::directories;
 use super::evidence;
 use super::live::Live;
+use super::mounts::mount_of;
 use super::plan::Plan;
 use super::register::{Entry, Register, Registration};
 use super::runtime::RuntimeDir;
@@ -22,6 +26,8 @@ use crate::ui::event::Reporter;
 pub struct Place {
     /// The build's id: the mark on all that it makes.
     pub id: String,
+    /// Where builds of this user know of each other.
+    pub state_dir: PathBuf,
     /// How far it is.
     pub live: Live,
     /// Tells others; without it the build is as good.
@@ -32,6 +38,8 @@ pub struct Place {
     pub work: WorkDir,
     /// Sockets and libvirt's private state. Goes after libvirt is closed.
     pub runtime: Arc<RuntimeDir>,
+    /// Whether guests of the build may have outlived it.
+    survivals: Mutex<Vec<Arc<AtomicBool>>>,
     registration: Mutex<Registration>,
 }
 
@@ -45,10 +53,11 @@ impl Place {
     pub fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Place> {
         let options = &plan.request.options;
         let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
-        let register = Register::at(options.state_dir.as_deref()).kind(Kind::Host)?;
+        let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
+        let register = Register::at(&state_dir);
         let output = &plan.output;
         let work_dir = workdir::place(&output.dir, &output.stem);
-        sweep::before_build(&register, &work_dir, reporter)?;
+        sweep::before_build(&register, &state_dir, &work_dir, reporter)?;
         let id = hex::random()?;
         let entry = Entry {
             id: id.clone(),
@@ -61,11 +70,12 @@ impl Place {
             },
             domain: host::domain_name(&plan.name),
             runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
+            mount: mount_of(&work_dir),
+            machine: host::machine(),
             work_dir,
             image: output.image.clone(),
             kept: false,
         };
-        let runtime_dir = entry.runtime_dir.clone();
         let registration = register.enter(entry.clone()).kind(Kind::Host)?;
         std::fs::create_dir_all(&output.dir)
             .map_err(|error| workdir::cannot_write(&output.dir, &error))?;
@@ -73,7 +83,8 @@ impl Place {
         if !connection.runs_as_us() {
             work.let_others_pass()?;
         }
-        let runtime = RuntimeDir::create(runtime_dir).kind(Kind::Host)?;
+        let runtime =
+            RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?;
         let live = Live::default();
         let release = plan.release.to_string();
         let console = work.join(evidence::CONSOLE_LOG);
@@ -85,13 +96,21 @@ impl Place {
             .ok();
         Ok(Place {
             id,
+            state_dir,
             live,
             _control: control,
             connection,
             work,
             runtime: Arc::new(runtime),
+            survivals: Mutex::default(),
             registration: Mutex::new(registration),
         })
+    }
+
+    /// Leaves the entry in the register if a guest may outlive the build; `survival` says so at its
+    /// end ([`host::Guest::survival`]).
+    pub fn depends_on(&self, survival: Arc<AtomicBool>) {
+        lock(&self.survivals).push(survival);
     }
 
     /// Leaves all of it where it is when this value is dropped: the user wants to look at it.
@@ -99,13 +118,23 @@ impl Place {
     /// # Errors
     /// The register cannot be written; nothing is kept then.
     pub fn keep(&self) -> anyhow::Result<()> {
-        let mut registration = self
-            .registration
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut registration = lock(&self.registration);
         registration.keep()?;
-        self.runtime.keep();
+        self.runtime.keep(registration.entry())?;
         self.work.keep();
         Ok(())
     }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let survived = |survival: &Arc<AtomicBool>| survival.load(Ordering::SeqCst);
+        if lock(&self.survivals).iter().any(survived) {
+            lock(&self.registration).leave();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -132,22 +132,33 @@ async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<
         .map(Some)
 }
 
-/// Refuses a name that a guest has already, or with `--cleanup` removes that guest.
+/// Refuses a name that a guest has already, or removes that guest: one that a dead build left, and
+/// with `--cleanup` one that was kept.
 fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Result<()> {
     let name = host::domain_name(&plan.name);
     let Some(existing) = host.find(&name)? else {
         return Ok(());
     };
-    if plan.request.options.cleanup {
-        reporter.note(format!("removing the leftover guest `{name}`"));
-        return host.remove_leftover(&name);
-    }
     let state = if existing.active { "runs" } else { "exists" };
-    Err(failure(
-        Kind::Host,
-        format!(
-            "a guest `{name}` {state} already on {}: use -p to remove it, or another --name",
-            host.uri()
-        ),
-    ))
+    let refuse = |remedy: String| {
+        let place = host.uri();
+        Err(failure(
+            Kind::Host,
+            format!("a guest `{name}` {state} already on {place}: {remedy}"),
+        ))
+    };
+    let Some(marker) = existing.marker else {
+        return refuse("it was not made by ozr and is left alone, so use another --name".into());
+    };
+    match marker.is_alive() {
+        Some(true) => refuse(format!(
+            "process {} is building it, so wait for that, or use another --name",
+            marker.pid
+        )),
+        dead if plan.request.options.cleanup || (dead.is_some() && !marker.kept) => {
+            reporter.note(format!("removing the leftover guest `{name}`"));
+            host.remove_leftover(&name, &marker.build_id)
+        }
+        _ => refuse("use -p to remove it, or another --name".into()),
+    }
 }

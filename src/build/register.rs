@@ -7,15 +7,13 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-
-use super::directories;
 
 /// Name of the register in the state directory.
 const DIRECTORY: &str = "builds";
@@ -45,9 +43,24 @@ pub struct Entry {
     pub work_dir: PathBuf,
     /// The image that it makes.
     pub image: PathBuf,
+    /// Where the file system is mounted that holds the work directory: if it is not, nothing can
+    /// be said of what is there.
+    #[serde(default)]
+    pub mount: PathBuf,
+    /// The machine that builds ([`crate::host::machine`]): state directories may be shared.
+    #[serde(default)]
+    pub machine: String,
     /// Whether the user asked to keep what is left of it.
     #[serde(default)]
     pub kept: bool,
+}
+
+impl Entry {
+    /// Whether another machine builds it: nothing can be said of its processes here.
+    pub fn is_elsewhere(&self) -> bool {
+        let ours = crate::host::machine();
+        !self.machine.is_empty() && !ours.is_empty() && self.machine != ours
+    }
 }
 
 /// The register.
@@ -82,15 +95,11 @@ pub struct Registration {
 }
 
 impl Register {
-    /// The register in the state directory that the user chose, or in the usual one. It may not
-    /// exist.
-    ///
-    /// # Errors
-    /// There is no usual state directory.
-    pub fn at(chosen: Option<&Path>) -> anyhow::Result<Register> {
-        Ok(Register {
-            dir: directories::state_dir(chosen)?.join(DIRECTORY),
-        })
+    /// The register in a state directory. It may not exist.
+    pub fn at(state_dir: &Path) -> Register {
+        Register {
+            dir: state_dir.join(DIRECTORY),
+        }
     }
 
     /// Enters a build: when this returns, whoever comes after a crash finds it.
@@ -106,6 +115,8 @@ impl Register {
                 .recursive(true)
                 .mode(0o700)
                 .create(&self.dir)?;
+            // Nobody may take the file for that of a dead build before it is locked.
+            let _entering = self.lock();
             let file = OpenOptions::new()
                 .append(true)
                 .create_new(true)
@@ -130,6 +141,27 @@ impl Register {
             entry,
             stays: false,
         })
+    }
+
+    /// Removes what builds left that were killed while they entered.
+    pub fn sweep(&self) {
+        let Some(_nobody_enters) = self.lock() else {
+            return;
+        };
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                // What stays is looked at again.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Keeps others from entering. None where the file system knows no locks of directories, or
+    /// there is no register.
+    fn lock(&self) -> Option<File> {
+        let dir = File::open(&self.dir).ok()?;
+        flock(&dir, FlockOperation::LockExclusive).ok()?;
+        Some(dir)
     }
 
     /// All builds in the register, the oldest first. Entries that cannot be read are left out:
@@ -157,9 +189,20 @@ impl Register {
 }
 
 impl Registered {
-    fn read(path: PathBuf) -> Option<Registered> {
-        let mut file = File::open(&path).ok()?;
+    /// Reads an entry, and locks it if its build is dead. None if it is not one, or not ours.
+    pub(super) fn read(path: PathBuf) -> Option<Registered> {
+        // Network file systems lock only what may be written.
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+        let meta = file.metadata().ok()?;
+        if meta.uid() != rustix::process::geteuid().as_raw() {
+            return None;
+        }
         let dead = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Somebody else may have removed it while we came to the lock.
+        let named = std::fs::metadata(&path).ok()?;
+        if (named.dev(), named.ino()) != (meta.dev(), meta.ino()) {
+            return None;
+        }
         let mut text = String::new();
         file.read_to_string(&mut text).ok()?;
         // The last whole line counts; the one after it may have been cut off by a crash.
@@ -193,8 +236,10 @@ impl Registered {
     /// # Errors
     /// Its file cannot be removed.
     pub fn forget(self) -> anyhow::Result<()> {
-        std::fs::remove_file(&self.path)
-            .with_context(|| format!("removing {}", self.path.display()))
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.with_context(|| format!("removing {}", self.path.display())),
+        }
     }
 }
 
@@ -243,7 +288,8 @@ impl Drop for Registration {
     }
 }
 
-fn append(mut file: &File, entry: &Entry) -> anyhow::Result<()> {
+/// Writes an entry at the end of its file; the last whole one counts.
+pub(super) fn append(mut file: &File, entry: &Entry) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(entry).context("writing an entry of the register")?;
     line.push(b'\n');
     file.write_all(&line)
@@ -266,6 +312,8 @@ mod tests {
             runtime_dir: "/run/ozr/42-x".into(),
             work_dir: "/srv/.rocky.ozr".into(),
             image: "/srv/rocky.qcow2".into(),
+            mount: "/".into(),
+            machine: crate::host::machine(),
             kept: false,
         }
     }
@@ -273,7 +321,7 @@ mod tests {
     #[test]
     fn the_living_the_dead_and_the_kept() {
         let state = tempfile::tempdir().unwrap();
-        let register = Register::at(Some(state.path())).unwrap();
+        let register = Register::at(state.path());
         assert!(register.builds().unwrap().is_empty(), "there is none yet");
         let living = register.enter(entry("living")).unwrap();
         let mut dead = register.enter(entry("dead")).unwrap();
@@ -297,6 +345,10 @@ mod tests {
         );
         let pulse = found[2].pulse().unwrap();
         assert!(pulse.beats());
+        // One that was killed while it entered.
+        std::fs::write(register.dir.join(".42-half"), "").unwrap();
+        register.sweep();
+        assert_eq!(std::fs::read_dir(&register.dir).unwrap().count(), 3);
         // While one cleans up, nobody else takes it for dead.
         let again = register.builds().unwrap();
         assert!(again.iter().all(Registered::is_alive));
@@ -310,7 +362,7 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_does_not_count() {
         let state = tempfile::tempdir().unwrap();
-        let register = Register::at(Some(state.path())).unwrap();
+        let register = Register::at(state.path());
         let mut build = register.enter(entry("cut")).unwrap();
         build.leave();
         (&build.file).write_all(b"{\"id\":\"cut\",\"ke").unwrap();
@@ -319,5 +371,11 @@ mod tests {
         let builds = register.builds().unwrap();
         assert_eq!(builds.len(), 1);
         assert_eq!(builds[0].entry, entry("cut"));
+        assert!(!builds[0].entry.is_elsewhere());
+        let elsewhere = Entry {
+            machine: "another".to_owned(),
+            ..entry("x")
+        };
+        assert!(elsewhere.is_elsewhere() || crate::host::machine().is_empty());
     }
 }

@@ -162,7 +162,12 @@ impl WorkDir {
 /// # Errors
 /// It is there and cannot be removed.
 pub fn remove_dead(path: &Path, id: &str) -> anyhow::Result<()> {
-    let lock = match File::open(path.join(LOCK)) {
+    // Network file systems lock only what may be written.
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path.join(LOCK));
+    let lock = match lock {
         Ok(lock) => lock,
         // Killed before it had marked it: it is empty, or not ours.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -176,6 +181,11 @@ pub fn remove_dead(path: &Path, id: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     std::fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display()))
+}
+
+/// Whether there is a work directory that the dead build `id` left.
+pub fn is_left(path: &Path, id: &str) -> bool {
+    File::open(path.join(LOCK)).is_ok_and(|lock| mark(&lock).is_some_and(|mark| mark.id == id))
 }
 
 /// Whether the lock that we hold is the directory's still: its owner may have removed it
@@ -261,6 +271,7 @@ mod tests {
     fn what_a_killed_build_left_is_removed_by_its_mark() {
         let out = tempfile::tempdir().unwrap();
         let left = killed(out.path());
+        assert!(is_left(&left, "1") && !is_left(&left, "another"));
         remove_dead(&left, "another").unwrap();
         assert!(left.join("disk.qcow2").exists());
         remove_dead(&left, "1").unwrap();

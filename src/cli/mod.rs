@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, cache, check, completions, diff_releases, doctor, explain, install, list, man,
+    attach, cache, check, completions, diff_releases, doctor, explain, gc, install, list, man,
     releases, screenshot,
 };
 use crate::host;
@@ -121,6 +121,11 @@ enum Command {
     DiffReleases(diff_releases::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
+    /// Remove what builds left that were killed
+    ///
+    /// Every build does this before it begins. Guests, processes and directories of builds that
+    /// are dead are removed; what lives, what is not ozr's and what --keep left is not touched.
+    Gc(gc::Args),
     /// Show what this host has and lacks for building images
     Doctor(doctor::Args),
     /// Print the manual page (roff)
@@ -157,6 +162,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
+        Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -229,7 +229,7 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
 
 /// A directory as a build has one.
 fn private_dir() -> anyhow::Result<RuntimeDir> {
-    RuntimeDir::create(RuntimeDir::place(&hex::random()?)?)
+    RuntimeDir::create(RuntimeDir::place(&hex::random()?)?, None)
 }
 
 /// Opens libvirt as a build would.

@@ -14,6 +14,7 @@ use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
+use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -123,6 +124,9 @@ fn check_and_build(
         .context("starting threads")
         .kind(Kind::Host)?;
     let (stopper, stop) = stop();
+    let stopper = Arc::new(stopper);
+    let defect = Arc::clone(&stopper);
+    panics::then(move || defect.stop("a defect of ozr"));
     let signals = {
         let _inside = runtime.enter();
         Signals::listen().kind(Kind::Host)?
@@ -189,7 +193,7 @@ impl Signals {
     }
 
     /// Asks the build to stop at the first; returns at the second.
-    async fn stop_then_wait(mut self, stopper: Stopper, reporter: Reporter) {
+    async fn stop_then_wait(mut self, stopper: Arc<Stopper>, reporter: Reporter) {
         let name = self.next().await;
         reporter.note(format!(
             "{name}: stopping; once more stops without a verdict"

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, check, install};
+use super::{attach, check, gc, install};
 use crate::error::{Kind, failure};
 use crate::options::config;
 use crate::ui::{printer, trace};
@@ -198,6 +198,7 @@ fn render(
         Some("install") => install::EXAMPLES.to_vec(),
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
+        Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };
     if !examples.is_empty() {
@@ -205,8 +206,9 @@ fn render(
     }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(if all {
-        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), \
-         ozr-cache(1), ozr-doctor(1), virsh(1), qemu-img(1)"
+        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), ozr-explain(1), \
+         ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), ozr-doctor(1), virsh(1), \
+         qemu-img(1)"
     } else {
         "ozr(1)"
     })]);

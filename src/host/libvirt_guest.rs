@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use virt::connect::Connect;
@@ -11,16 +13,24 @@ use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
 use super::lending::Lent;
-use super::libvirt::host_error;
+use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
 use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
 use super::ppm;
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, failure};
 
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
 const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
+
+/// How long the successor of a lost daemon is waited for: service managers start one within a
+/// second, and it needs another to find its guests. Whoever waits for the verdict waits for this,
+/// too; what it does not suffice for, the next build does.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Pause between two looks for the successor.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A guest. Dropping it ends it, unless [`Guest::leave`] was called.
 ///
@@ -39,6 +49,8 @@ pub struct Guest {
     mac: String,
     qemu_log: Option<PathBuf>,
     left: AtomicBool,
+    /// Whether it may have outlived us.
+    survived: Arc<AtomicBool>,
     /// Taken back when QEMU is gone, or is being ended.
     lent: Lent,
 }
@@ -82,6 +94,7 @@ impl Guest {
             mac: spec.mac.to_string(),
             qemu_log,
             left: AtomicBool::new(false),
+            survived: Arc::default(),
             lent,
         }
     }
@@ -115,22 +128,41 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when libvirt cannot end it.
     pub fn destroy(&self) -> anyhow::Result<()> {
-        if self.life.is_lost() {
-            return self
-                .destroy_by_successor()
-                .context("ending the guest whose libvirt daemon was lost");
-        }
-        if self.life.is_gone() {
-            return Ok(());
-        }
-        self.life.destroying();
-        destroy(&self.domain).context("ending the guest")
+        let ended = self.end();
+        self.survived.store(ended.is_err(), Ordering::SeqCst);
+        ended
     }
 
-    /// Service managers start a daemon again when it is asked for, and so does libvirt with the
-    /// user's own; it finds the guests of the one before.
+    fn end(&self) -> anyhow::Result<()> {
+        if !self.life.is_lost() {
+            if self.life.is_gone() {
+                return Ok(());
+            }
+            self.life.destroying();
+            match destroy(&self.domain) {
+                // The daemon went away meanwhile.
+                Err(_) if self.life.is_lost() => {}
+                ended => return ended.context("ending the guest"),
+            }
+        }
+        self.destroy_by_successor()
+            .context("ending the guest whose libvirt daemon was lost")
+    }
+
+    /// Service managers start a daemon again, at once or when it is asked for, and so does libvirt
+    /// with the user's own; it finds the guests of the one before.
     fn destroy_by_successor(&self) -> anyhow::Result<()> {
-        let connect = Connect::open(Some(&self.uri)).map_err(host_error)?;
+        let deadline = Instant::now() + SUCCESSOR_PATIENCE;
+        let connect = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match open_daemon(&self.uri, left) {
+                Ok(connect) => break connect,
+                Err(message) if Instant::now() + SUCCESSOR_INTERVAL >= deadline => {
+                    return Err(failure(Kind::Host, format!("libvirt: {message}")));
+                }
+                Err(_) => thread::sleep(SUCCESSOR_INTERVAL),
+            }
+        };
         let domain = match connect.lookup_domain_by_name(&self.name) {
             Ok(domain) => domain,
             Err(error) if error.code().is(ErrorNumber::NoDomain) => return Ok(()),
@@ -138,6 +170,12 @@ impl Guest {
         };
         let is_ours = marker(&domain)?.is_some_and(|marker| marker.build_id == self.build_id);
         if is_ours { destroy(&domain) } else { Ok(()) }
+    }
+
+    /// Tells, also after this value is dropped, whether the guest may have outlived it: nobody was
+    /// there to end it.
+    pub fn survival(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.survived)
     }
 
     /// Does not end the guest when this value is dropped.
@@ -194,7 +232,8 @@ impl Guest {
     }
 }
 
-fn destroy(domain: &Domain) -> anyhow::Result<()> {
+/// Ends a domain, unless it has ended.
+pub(super) fn destroy(domain: &Domain) -> anyhow::Result<()> {
     match domain.destroy() {
         Ok(()) => Ok(()),
         // It was faster.
@@ -210,7 +249,9 @@ fn destroy(domain: &Domain) -> anyhow::Result<()> {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if !self.left.load(Ordering::SeqCst) {
+        if self.survived.load(Ordering::SeqCst) {
+            // It was tried, in vain.
+        } else if !self.left.load(Ordering::SeqCst) {
             // Whoever cares for a failure calls `destroy`.
             if let Err(error) = self.destroy() {
                 tracing::warn!(guest = %self.name, %error, "ending a guest");

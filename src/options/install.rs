@@ -136,9 +136,18 @@ pub struct InstallOptions {
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
+    /// Wait while N guests of ozr run already [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Guest")]
+    pub max_guests: Option<u32>,
+
     /// Try again, up to N times, when the cause is not in the template or the kickstart [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Guest")]
     pub retries: Option<u32>,
+
+    /// Longest time without progress, whatever the installer does [default: 3m to 60m, by what it
+    /// does; six times that in software emulation]
+    #[arg(long, value_name = "DURATION", help_heading = "Guest")]
+    pub stall_limit: Option<Seconds>,
 
     /// Remove a leftover guest of the same name first
     #[arg(short = 'p', long, help_heading = "Guest")]
@@ -217,7 +226,9 @@ impl InstallOptions {
             network_device: self.network_device.or(below.network_device),
             disk_bus: self.disk_bus.or(below.disk_bus),
             timeout: self.timeout.or(below.timeout),
+            max_guests: self.max_guests.or(below.max_guests),
             retries: self.retries.or(below.retries),
+            stall_limit: self.stall_limit.or(below.stall_limit),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
             refetch: self.refetch || below.refetch,

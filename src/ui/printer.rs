@@ -151,6 +151,12 @@ pub fn print_error(error: &anyhow::Error, color: Color) {
     }
 }
 
+/// Prints that ozr has met a defect of its own.
+pub fn print_defect(sentence: &str) {
+    // A closed stderr must not make a second panic of the first.
+    let _ = std::io::stderr().write_all(format!("error: {sentence}\n").as_bytes());
+}
+
 fn laid_out(finding: &Diagnostic, colours: &Colours) -> String {
     let mut text = String::new();
     // Writing into a string does not fail.

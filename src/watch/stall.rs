@@ -88,6 +88,7 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     factor: u32,
+    everywhere: Option<Duration>,
     set: Vec<(Step, Duration)>,
 }
 
@@ -95,6 +96,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             factor: 1,
+            everywhere: None,
             set: Vec::new(),
         }
     }
@@ -104,6 +106,14 @@ impl Limits {
     /// The limits of a guest without hardware acceleration.
     pub fn for_software_emulation() -> Self {
         Limits::default().scaled(TCG_FACTOR)
+    }
+
+    /// The same limit for every step, as a user sets it (`--stall-limit`); no factor changes it.
+    pub fn everywhere(limit: Duration) -> Self {
+        Limits {
+            everywhere: Some(limit),
+            ..Limits::default()
+        }
     }
 
     /// Every limit that is not set otherwise, times `factor`.
@@ -125,6 +135,9 @@ impl Limits {
     pub fn of(&self, step: Step) -> Duration {
         if let Some((_, limit)) = self.set.iter().find(|(known, _)| *known == step) {
             return *limit;
+        }
+        if let Some(limit) = self.everywhere {
+            return limit;
         }
         let limit = match step {
             Step::MediaCheck => MEDIA_CHECK,

@@ -41,6 +41,8 @@ fn every_step_has_a_limit_that_is_scaled_and_can_be_set() {
         assert!(limit >= BOOT, "{step:?}");
         assert_eq!(software.of(step), limit * TCG_FACTOR);
         assert_eq!(software.clone().with(step, at(7)).of(step), at(7));
+        let users = Limits::everywhere(at(8)).scaled(TCG_FACTOR);
+        assert_eq!(users.of(step), at(8));
         assert!(!step.doing().is_empty());
     }
 }

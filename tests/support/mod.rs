@@ -1,6 +1,7 @@
 //! Helpers of the integration tests. Each test target uses its part of them.
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod crafted;
 pub mod daemon;
 pub mod disk;
 pub mod guest;
@@ -10,3 +11,4 @@ pub mod site;
 pub mod small;
 pub mod tls;
 pub mod tree;
+pub mod verdict;

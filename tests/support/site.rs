@@ -14,7 +14,7 @@ use super::tree::tree;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Memory of the tests' guests in MiB: what the stand-in's installer needs.
-const MEMORY: &str = "2048";
+const MEMORY: u32 = 2048;
 
 /// Numbers the sites of a test process, for names of guests that meet on one libvirt.
 static SITES: AtomicU32 = AtomicU32::new(0);
@@ -34,6 +34,8 @@ pub struct Site {
     pub kernelparam: String,
     /// The template's rootpw.
     pub rootpw: Option<String>,
+    /// The guest's memory in MiB.
+    pub memory: u32,
 }
 
 /// How a run of `ozr` ended.
@@ -47,6 +49,10 @@ pub struct Outcome {
     pub stderr: String,
     /// Its process number.
     pub pid: u32,
+    /// When it ended.
+    pub ended: Instant,
+    /// How long its stderr was, and when.
+    heard: Vec<(usize, Instant)>,
 }
 
 /// A running `ozr`.
@@ -55,7 +61,7 @@ pub struct Running {
     child: Child,
     stdout: std::thread::JoinHandle<String>,
     stderr: std::sync::Arc<std::sync::Mutex<String>>,
-    reader: std::thread::JoinHandle<()>,
+    reader: std::thread::JoinHandle<Vec<(usize, Instant)>>,
 }
 
 /// A kickstart as an admin has it, for the stand-in tree; `more` is put at its end.
@@ -91,6 +97,7 @@ impl Site {
             additions: String::new(),
             kernelparam: String::new(),
             rootpw: None,
+            memory: MEMORY,
         }
     }
 
@@ -229,12 +236,28 @@ impl Site {
             .arg(self.path("cache"))
             .arg("--state-dir")
             .arg(self.path("state"))
-            .args(["--memory", MEMORY, "-vv"]);
+            .args(["--memory", &self.memory.to_string(), "-vv"]);
         command
     }
 
     /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
     pub fn assert_clean(&self, outcome: &Outcome, kept: &[&str]) {
+        self.assert_nothing_runs(outcome);
+        let mut left: Vec<String> = std::fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept: Vec<String> = kept
+            .iter()
+            .map(|ending| format!("{}.{ending}", self.name))
+            .collect();
+        kept.sort();
+        assert_eq!(left, kept, "{}", outcome.stderr);
+    }
+
+    /// No guest of the site runs, and nothing tells of the build that has ended.
+    pub fn assert_nothing_runs(&self, outcome: &Outcome) {
         let qemus = self.qemus();
         assert!(qemus.is_empty(), "QEMU still runs: {qemus:?}\n{outcome:?}");
         for parent in [
@@ -251,17 +274,6 @@ impl Site {
             let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
             assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
         }
-        let mut left: Vec<String> = std::fs::read_dir(self.out())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let mut kept: Vec<String> = kept
-            .iter()
-            .map(|ending| format!("{}.{ending}", self.name))
-            .collect();
-        kept.sort();
-        assert_eq!(left, kept, "{}", outcome.stderr);
     }
 
     /// The QEMU processes of this site's guests.
@@ -308,13 +320,17 @@ pub fn start(mut command: Command) -> Running {
         stderr: seen,
         reader: std::thread::spawn(move || {
             let mut buffer = [0; 4096];
+            let mut heard = Vec::new();
             while let Ok(length) = stderr.read(&mut buffer) {
                 if length == 0 {
                     break;
                 }
                 let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                shared.lock().unwrap().push_str(&text);
+                let mut all = shared.lock().unwrap();
+                all.push_str(&text);
+                heard.push((all.len(), Instant::now()));
             }
+            heard
         }),
     }
 }
@@ -366,6 +382,11 @@ impl Running {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill")
@@ -395,9 +416,10 @@ impl Running {
             }
             std::thread::park_timeout(Duration::from_millis(20));
         };
+        let ended = Instant::now();
         let pid = self.pid();
         let stdout = self.stdout.join().unwrap();
-        self.reader.join().unwrap();
+        let heard = self.reader.join().unwrap();
         let stderr = self.stderr.lock().unwrap().clone();
         let outcome = Outcome {
             status: status
@@ -406,12 +428,21 @@ impl Running {
             stdout,
             stderr,
             pid,
+            ended,
+            heard,
         };
         (outcome, self.command)
     }
 }
 
 impl Outcome {
+    /// When its stderr first showed `text`.
+    pub fn heard(&self, text: &str) -> Option<Instant> {
+        let end = self.stderr.find(text)? + text.len();
+        let heard = self.heard.iter().find(|(length, _)| *length >= end);
+        heard.map(|(_, when)| *when)
+    }
+
     /// The run succeeded.
     pub fn assert_done(&self) -> &Self {
         assert_eq!(self.status, 0, "{}", self.stderr);

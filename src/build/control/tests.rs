@@ -23,8 +23,7 @@ impl Served {
     fn new() -> Served {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let place = RuntimeDir::create(dir.path().join("1-abc")).unwrap();
-        place.keep();
+        let place = RuntimeDir::create(dir.path().join("1-abc"), None).unwrap();
         let live = Live::default();
         let entry = Entry {
             id: "abcdef".to_owned(),
@@ -36,8 +35,11 @@ impl Served {
             runtime_dir: place.path().to_owned(),
             work_dir: "/srv/.rocky.ozr".into(),
             image: "/srv/rocky.qcow2".into(),
+            mount: "/".into(),
+            machine: String::new(),
             kept: false,
         };
+        place.keep(&entry).unwrap();
         let release = "Rocky Linux 9".to_owned();
         let control = {
             let _inside = runtime.enter();

@@ -1,0 +1,566 @@
+//! One build for each cause that a verdict can have: the cause, the exit status, how far it got,
+//! the line that it rests on, how soon after that line ozr ended, and an empty house.
+//!
+//! What ordinary input can produce is produced by it, with the stand-in installer and real RPMs;
+//! the rest comes from crafted guests (`fixtures/crafted`).
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use support::mirror::Fault;
+use support::site::{Site, kickstart, run, start};
+use support::verdict::{Decisive, Expected, assert_told, assert_verdict};
+use support::{crafted, daemon};
+
+use Decisive::{Deadline, Line, Moment};
+
+/// Makes the initramfs give up after 3 seconds.
+const GIVE_UP_SOON: &str = "rd.retry=3";
+
+/// What the installers print when they end before the work.
+const CMDLINE: &str = "The installation was stopped due to an error";
+
+/// `ozr install` of a kickstart that the check before it would refuse.
+fn unchecked(site: &Site, kickstart: &str) -> Command {
+    let mut command = site.install(kickstart);
+    command.arg("--no-check");
+    command
+}
+
+/// Installs a kickstart with these lines at its end in a guest that plays `play`, which must fail
+/// as expected.
+fn crafted_fails(name: &str, play: &str, more: &str, options: &[&str], expected: &Expected) {
+    let Some(site) = crafted::site(name, play) else {
+        return;
+    };
+    let mut command = unchecked(&site, &kickstart(more));
+    command.args(options);
+    assert_verdict(&site, &run(command), expected);
+}
+
+/// Installs with the stand-in installer, which must fail as expected; the verdict.
+fn standin_fails(site: &Site, kickstart: &str, options: &[&str], expected: &Expected) -> Value {
+    let mut command = unchecked(site, kickstart);
+    command.args(options);
+    assert_verdict(site, &run(command), expected)
+}
+
+/// A verdict with exit status 1.
+fn failed(
+    cause: &'static str,
+    phase: &'static str,
+    decisive: Decisive,
+    says: &'static [&'static str],
+) -> Expected {
+    Expected {
+        cause,
+        status: 1,
+        phase,
+        decisive,
+        says,
+    }
+}
+
+// Until the installer runs.
+
+#[test]
+fn no_boot_output() {
+    let Some(site) = crafted::site("silent", "") else {
+        return;
+    };
+    crafted::silence_kernel(&site);
+    let mut command = unchecked(&site, &kickstart(""));
+    command.args(["--stall-limit", "10"]);
+    let expected = failed(
+        "no-boot-output",
+        "power-on",
+        Deadline(Duration::from_secs(10), "no progress for 10s"),
+        &["nothing at all came from its console", "--firmware"],
+    );
+    assert_verdict(&site, &run(command), &expected);
+}
+
+#[test]
+fn kickstart_unreachable() {
+    let Some(mut site) = crafted::site("noks", "find_kickstart\n") else {
+        return;
+    };
+    site.kernelparam = format!("inst.ks=http://10.0.2.2:9/none.ks {GIVE_UP_SOON}");
+    let expected = failed(
+        "kickstart-unreachable",
+        "initramfs",
+        Line("Warning: Could not boot."),
+        &["never fetched the kickstart"],
+    );
+    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+}
+
+/// What NetworkManager of EL 9 says where no DHCP server answers, and then dracut.
+#[test]
+fn network_failed() {
+    let play = "say '[    9.1] NetworkManager[512]: <warn>  [9.1] device (enp1s0): state change: \
+                ip-config -> failed (reason '\\''ip-config-unavailable'\\'')'\n\
+                boot_failed network\n";
+    let Some(mut site) = crafted::site("nonet", play) else {
+        return;
+    };
+    site.kernelparam = GIVE_UP_SOON.to_string();
+    let expected = failed(
+        "network-failed",
+        "initramfs",
+        Line("Warning: Could not boot."),
+        &[
+            "could not load the installer",
+            "ip-config -> failed",
+            "--network",
+        ],
+    );
+    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+}
+
+#[test]
+fn stage2_unavailable() {
+    let play = "find_kickstart\n. /lib/standin/stage2.sh\nfind_stage2\n";
+    let Some(mut site) = crafted::site("nostage2", play) else {
+        return;
+    };
+    site.kernelparam = format!("inst.stage2=http://10.0.2.2:9/os {GIVE_UP_SOON}");
+    let expected = failed(
+        "stage2-unavailable",
+        "initramfs",
+        Line("Warning: Could not boot."),
+        &["failed to fetch stage2 from http://10.0.2.2:9/os"],
+    );
+    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+}
+
+/// What checkisomd5 of EL 9 says; dracut waits for ever after it.
+#[test]
+fn media_check_failed() {
+    crafted_fails(
+        "media",
+        "say '         Starting Media check on /dev/sr0...' '/dev/sr0:   Supported ISO: yes' \
+         'Press [Esc] to abort check.' 'Checking: 100.0%' '' \
+         'The media check is complete, the result is: FAIL.' '' \
+         'It is not recommended to use this media.'\n",
+        "",
+        &[],
+        &failed(
+            "media-check-failed",
+            "initramfs",
+            Line("The media check is complete, the result is: FAIL."),
+            &["medium is damaged", "checksum"],
+        ),
+    );
+}
+
+// The installer looks at what it was given.
+
+#[test]
+fn out_of_memory() {
+    let Some(mut site) = Site::new("memory") else {
+        return;
+    };
+    site.memory = 900;
+    let expected = failed(
+        "out-of-memory",
+        "installer",
+        Line("of memory to install, but you only have"),
+        &["ran out of memory", "--memory"],
+    );
+    standin_fails(&site, &kickstart(""), &[], &expected);
+}
+
+#[test]
+fn kickstart_rejected() {
+    crafted_fails(
+        "reject",
+        crafted::INSTALL,
+        "no-such-command\n",
+        &[],
+        &failed(
+            "kickstart-rejected",
+            "installer",
+            Line("An error occurred during reading the kickstart file"),
+            &["installer reported", "no-such-command"],
+        ),
+    );
+}
+
+#[test]
+fn question_asked() {
+    crafted_fails(
+        "question",
+        "find_kickstart\nstart_installer\nsay 'Starting automated install...'\n\
+         stop_with 'The following mandatory spokes are not completed:' 'Root password'\n",
+        "",
+        &[],
+        &failed(
+            "question-asked",
+            "preparing",
+            Line(CMDLINE),
+            &["not completed: Root password", "to the kickstart"],
+        ),
+    );
+}
+
+#[test]
+fn source_unavailable() {
+    let Some(site) = Site::new("source") else {
+        return;
+    };
+    site.mirror.remove("/os/repodata/repomd.xml");
+    let expected = failed(
+        "source-unavailable",
+        "preparing",
+        Line(CMDLINE),
+        &["Installation source", "repomd.xml"],
+    );
+    let verdict = standin_fails(&site, &kickstart(""), &[], &expected);
+    assert_eq!(
+        verdict["repositories"][0].as_str().unwrap(),
+        site.mirror.url("/os/").as_str()
+    );
+}
+
+#[test]
+fn software_missing() {
+    crafted_fails(
+        "software",
+        crafted::INSTALL,
+        "%packages\nno-such-package\n%end\n",
+        &[],
+        &failed(
+            "software-missing",
+            "preparing",
+            Line(CMDLINE),
+            &["missing packages: no-such-package", "%packages"],
+        ),
+    );
+}
+
+#[test]
+fn storage_failed() {
+    crafted_fails(
+        "storage",
+        "find_kickstart\nstart_installer\n\
+         say 'Starting automated install...' 'Saving storage configuration...' \
+         'Failed to save storage configuration' 'Unable to allocate requested partition scheme.'\n\
+         stop_with 'The following mandatory spokes are not completed:' 'Installation Destination'\n",
+        "",
+        &[],
+        &failed(
+            "storage-failed",
+            "preparing",
+            Line(CMDLINE),
+            &["Installation Destination", "--disk-size"],
+        ),
+    );
+}
+
+// The installer works.
+
+#[test]
+fn download_failed() {
+    let Some(site) = Site::new("download") else {
+        return;
+    };
+    let package = path_of(&site, "/os/Packages/less-");
+    site.mirror
+        .change(&package, |file| file.always = Some(Fault::CutAt(1000)));
+    let expected = failed(
+        "download-failed",
+        "downloading",
+        Line(CMDLINE),
+        &["less-", "while downloading packages", "check the mirror"],
+    );
+    standin_fails(&site, &kickstart(""), &[], &expected);
+}
+
+#[test]
+fn transaction_failed() {
+    let Some(site) = Site::new("transact") else {
+        return;
+    };
+    let more = format!(
+        "repo --name=custom --baseurl={}\n%packages\ncorp-broken-scriptlet\n%end\n",
+        site.guest_url("/custom/")
+    );
+    let expected = failed(
+        "transaction-failed",
+        "packages",
+        Line(CMDLINE),
+        &["corp-broken-scriptlet", "while installing packages"],
+    );
+    let verdict = standin_fails(&site, &kickstart(&more), &[], &expected);
+    assert_eq!(
+        verdict["packages"],
+        serde_json::json!(["corp-broken-scriptlet"])
+    );
+}
+
+#[test]
+fn the_guests_disk_is_full() {
+    let Some(site) = Site::new("small") else {
+        return;
+    };
+    let text = kickstart("").replace("--size=2048 --grow", "--size=150");
+    let expected = failed(
+        "disk-full",
+        "packages",
+        Line(CMDLINE),
+        &["on the / filesystem", "--disk-size"],
+    );
+    let verdict = standin_fails(&site, &text, &[], &expected);
+    assert_eq!(verdict["full_disk"], "guest");
+}
+
+/// The same cause for the host's disk is the host's fault: another exit status.
+#[test]
+fn the_hosts_disk_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can mount a small file system");
+        return;
+    }
+    let play = "find_kickstart\nstart_installer\nsay 'Installing the software'\n\
+                dd if=/dev/urandom of=/dev/vda bs=1M\n";
+    let Some(site) = crafted::site("full", play) else {
+        return;
+    };
+    let _mounted = Tmpfs::mount(&site, "size=64m");
+    let expected = Expected {
+        cause: "disk-full",
+        status: 3,
+        phase: "downloading",
+        decisive: Line("Installing the software"),
+        says: &["output directory is full", "make room on the host"],
+    };
+    let outcome = run(unchecked(&site, &kickstart("")));
+    let verdict = assert_verdict(&site, &outcome, &expected);
+    assert_eq!(verdict["full_disk"], "host");
+}
+
+/// GRUB's first sector is missing in the installer's system: a `%pre` took it away.
+#[test]
+fn boot_loader_failed() {
+    let Some(site) = Site::new("loader") else {
+        return;
+    };
+    let more = "%pre\nrm /usr/lib/grub/i386-pc/boot.img\n%end\n";
+    let expected = failed(
+        "boot-loader-failed",
+        "boot-loader",
+        Line(CMDLINE),
+        &["failed to write boot loader", "boot.img", "`bootloader`"],
+    );
+    standin_fails(&site, &kickstart(more), &[], &expected);
+}
+
+#[test]
+fn script_failed() {
+    crafted_fails(
+        "script",
+        crafted::INSTALL,
+        "%post --erroronfail\necho about to fail\nfalse\n%end\n",
+        &[],
+        &failed(
+            "script-failed",
+            "post-scripts",
+            Line(CMDLINE),
+            &["about to fail", "script at line 17", "--log"],
+        ),
+    );
+}
+
+#[test]
+fn kernel_panic() {
+    let Some(mut site) = crafted::site("panic", crafted::INSTALL) else {
+        return;
+    };
+    site.kernelparam = "standin.fault=panic@installing".to_string();
+    let expected = failed(
+        "kernel-panic",
+        "packages",
+        Line("Kernel panic - not syncing"),
+        &["kernel panicked: sysrq triggered crash"],
+    );
+    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+}
+
+#[test]
+fn installer_failed() {
+    let Some(mut site) = crafted::site("early", crafted::INSTALL) else {
+        return;
+    };
+    site.kernelparam = "standin.fault=poweroff@installing".to_string();
+    let expected = failed(
+        "installer-failed",
+        "packages",
+        Line("reboot: Power down"),
+        &["powered off without finishing", "installing packages"],
+    );
+    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+}
+
+/// Without a completion mark nobody knows whether the install was done.
+#[test]
+fn poweroff_failed() {
+    let Some(mut site) = Site::new("poweroff") else {
+        return;
+    };
+    site.kernelparam = "standin.fault=nopoweroff".to_string();
+    let expected = failed(
+        "poweroff-failed",
+        "shutting-down",
+        Line("dracut Warning: poweroff failed!"),
+        &["could not switch itself off"],
+    );
+    standin_fails(&site, &kickstart(""), &["--verbatim"], &expected);
+}
+
+// Nothing is said, or nobody is there to say it.
+
+/// Prints a dot a second for ever, as anaconda does when its package code hangs.
+const DOTS: &str = "find_kickstart\nstart_installer\nprintf 'Starting automated install'\n\
+                    while :; do printf .; sleep 1; done\n";
+
+#[test]
+fn stalled() {
+    crafted_fails(
+        "stalled",
+        DOTS,
+        "",
+        &["--stall-limit", "20"],
+        &failed(
+            "stalled",
+            "preparing",
+            Deadline(Duration::from_secs(20), "no progress for 20s"),
+            &["no progress for 20s while the installer was getting ready"],
+        ),
+    );
+}
+
+#[test]
+fn timed_out() {
+    crafted_fails(
+        "timeout",
+        DOTS,
+        "",
+        &["--timeout", "30"],
+        &failed(
+            "timed-out",
+            "preparing",
+            Deadline(Duration::from_secs(30), "timed out after 30s"),
+            &["timed out after 30s in phase preparing", "--timeout"],
+        ),
+    );
+}
+
+#[test]
+fn guest_killed() {
+    let Some(mut site) = crafted::site("killed", crafted::INSTALL) else {
+        return;
+    };
+    site.kernelparam = "standin.fault=hang@installing".to_string();
+    let mut running = start(unchecked(&site, &kickstart("")));
+    running.wait_for("] installing packages\n");
+    let killed = Instant::now();
+    for pid in site.qemus() {
+        let kill = Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+    let expected = failed(
+        "guest-killed",
+        "packages",
+        Moment(killed, "QEMU was killed by signal 9"),
+        &[
+            "QEMU was killed by signal 9",
+            "while installing packages",
+            "dmesg",
+        ],
+    );
+    assert_verdict(&site, &running.wait(), &expected);
+}
+
+/// The daemon dies in the middle. Its QEMU outlives it, out of ozr's reach, until there is a
+/// daemon again; the next build takes it away.
+#[test]
+fn hypervisor_failed() {
+    let Some(mut site) = crafted::site("daemon", crafted::INSTALL) else {
+        return;
+    };
+    let _turn = daemon::turn_alone();
+    let Some(daemon) = daemon::start() else {
+        return;
+    };
+    site.kernelparam = "standin.fault=hang@installing".to_string();
+    let install = || {
+        let mut command = unchecked(&site, &kickstart(""));
+        command.args(["--connect", "qemu:///system", "-p"]);
+        start(command)
+    };
+    let mut running = install();
+    running.wait_for("] installing packages\n");
+    let killed = Instant::now();
+    if !daemon.kill() {
+        eprintln!("skipped: the daemon is not ours to kill");
+        running.signal("INT");
+        running.wait();
+        return;
+    }
+    let outcome = running.wait();
+    daemon.restart();
+    let expected = Expected {
+        cause: "hypervisor-failed",
+        status: 3,
+        phase: "packages",
+        decisive: Moment(killed, "the libvirt daemon ended"),
+        says: &[
+            "the connection to libvirt was lost",
+            "while installing packages",
+        ],
+    };
+    assert_told(&site, &outcome, &expected);
+
+    let mut next = install();
+    next.wait_for("] installing packages\n");
+    next.signal("INT");
+    let next = next.wait();
+    site.assert_clean(&next, &["failed"]);
+    site.assert_clean(&outcome, &["failed"]);
+    let listed = daemon::virsh(&["list", "--all", "--name"]);
+    assert!(!listed.contains(&site.name), "{listed}");
+}
+
+/// A file that the mirror serves, by the start of its path.
+fn path_of(site: &Site, start: &str) -> String {
+    let mut paths = site.mirror.paths().into_iter();
+    paths.find(|path| path.starts_with(start)).unwrap()
+}
+
+/// A small file system as a site's output directory, while this value lives.
+struct Tmpfs(std::path::PathBuf);
+
+impl Tmpfs {
+    fn mount(site: &Site, options: &str) -> Tmpfs {
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", options, "ozr-test"]);
+        assert!(command.arg(site.out()).status().unwrap().success());
+        Tmpfs(site.out())
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+}
