@@ -1,11 +1,13 @@
 //! One attempt at an install: the steps, in order.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
+use super::estimate::Times;
 use super::evidence;
 use super::failed::{self, InstallFailed};
 use super::guest::{self, Boot};
+use super::history::History;
 use super::manifest::{self, Facts};
 use super::offer::Offer;
 use super::place::Place;
@@ -44,12 +46,14 @@ pub async fn run(
         memory_mib: spec.memory_mib,
         at_most: plan.max_guests,
     };
+    place.live.waiting();
     let slot = stop
         .or(Slot::take(&place.state_dir, &place.id, wish, reporter))
         .await
         .kind(Kind::Host)?;
     let (guest, supervised) =
         install(plan, place, &ground, &mut offer, &spec, stop, reporter).await?;
+    let decided = Instant::now();
     let still_runs = supervised.decision.stop_guest;
     let notes = match &supervised.decision.outcome {
         Outcome::Success { notes } => notes,
@@ -105,6 +109,16 @@ pub async fn run(
     image.publish(&plan.output, &company, plan.request.options.force)?;
     // An older failure of the same name is no news any more.
     evidence::remove(&plan.output)?;
+    let phases = supervised.phases.iter();
+    let times = Times {
+        phases: phases.map(|time| (time.phase, time.lasted)).collect(),
+        finishing: decided.elapsed(),
+    };
+    let history = History::of(plan, spec.accel, &place.state_dir);
+    if let Err(error) = history.add(&times) {
+        // Only the next build's estimate is missing.
+        reporter.detail(format!("how long it took was not noted: {error:#}"));
+    }
     Ok(Finished {
         image: plan.output.image.clone(),
     })
@@ -187,6 +201,7 @@ async fn install(
         secrets: offer.secrets.clone(),
         stop: stop.clone(),
         live: place.live.clone(),
+        forecast: History::of(plan, spec.accel, &place.state_dir).forecast(),
     };
     let senses = Senses {
         console,

@@ -6,17 +6,22 @@
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
-//! it, until it ends or somebody wants it to [`stop`]; [`manifest`] says what was made of what;
-//! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script). All the
-//! while [`control`] answers whoever asks how far it is, from what [`live`] holds.
+//! it, until it ends or somebody wants it to [`stop`] (`reporting` tells how far it is, `estimate`
+//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
+//! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
+//! (`sections` names its script). All the while [`control`] answers whoever asks how far it is, from
+//! what [`live`] holds.
 
 mod attempt;
 pub mod contents;
 pub mod control;
+mod counting;
 pub mod directories;
+mod estimate;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
+mod history;
 pub mod initrd;
 pub mod leftovers;
 pub mod live;
@@ -28,6 +33,7 @@ pub mod plan;
 pub mod prepare;
 pub mod register;
 pub mod relay;
+mod reporting;
 mod retry;
 mod run;
 pub mod runtime;

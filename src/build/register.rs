@@ -63,6 +63,27 @@ impl Entry {
     }
 }
 
+#[cfg(test)]
+impl Entry {
+    /// An entry for tests.
+    pub fn example() -> Entry {
+        Entry {
+            id: "abcdef".to_owned(),
+            pid: 42,
+            name: "rocky".to_owned(),
+            started: SystemTime::UNIX_EPOCH,
+            connection: None,
+            domain: "ozr-rocky".to_owned(),
+            runtime_dir: "/run/ozr/42-x".into(),
+            work_dir: "/srv/.rocky.ozr".into(),
+            image: "/srv/rocky.qcow2".into(),
+            mount: "/".into(),
+            machine: crate::host::machine(),
+            kept: false,
+        }
+    }
+}
+
 /// The register.
 #[derive(Debug, Clone)]
 pub struct Register {
@@ -304,17 +325,7 @@ mod tests {
     fn entry(id: &str) -> Entry {
         Entry {
             id: id.to_owned(),
-            pid: 42,
-            name: "rocky".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            connection: None,
-            domain: "ozr-rocky".to_owned(),
-            runtime_dir: "/run/ozr/42-x".into(),
-            work_dir: "/srv/.rocky.ozr".into(),
-            image: "/srv/rocky.qcow2".into(),
-            mount: "/".into(),
-            machine: crate::host::machine(),
-            kept: false,
+            ..Entry::example()
         }
     }
 
@@ -343,12 +354,12 @@ mod tests {
                 ("living".to_owned(), true, false),
             ]
         );
-        let pulse = found[2].pulse().unwrap();
-        assert!(pulse.beats());
         // One that was killed while it entered.
         std::fs::write(register.dir.join(".42-half"), "").unwrap();
         register.sweep();
         assert_eq!(std::fs::read_dir(&register.dir).unwrap().count(), 3);
+        let pulse = found[2].pulse().unwrap();
+        assert!(pulse.beats());
         // While one cleans up, nobody else takes it for dead.
         let again = register.builds().unwrap();
         assert!(again.iter().all(Registered::is_alive));

@@ -6,7 +6,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::stop::Stop;
 use super::{attempt, prepare, retry};
-use crate::ui::event::Reporter;
+use crate::ui::event::{BuildStarted, Event, Reporter};
 
 /// A finished build.
 #[derive(Debug)]
@@ -24,6 +24,11 @@ pub struct Finished {
 pub async fn run(plan: &Plan, stop: &Stop, reporter: &Reporter) -> anyhow::Result<Finished> {
     prepare::check_outputs(plan)?;
     let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
+    reporter.event(Event::BuildStarted(BuildStarted {
+        name: plan.name.clone(),
+        release: plan.release.to_string(),
+        id: place.id.clone(),
+    }));
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
         place.live.attempt(number);

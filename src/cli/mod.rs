@@ -153,7 +153,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));
     let config = cli.output.config.as_deref();
     match cli.command {
-        Command::Install(args) => install::run(*args, config, &reporter),
+        Command::Install(args) => install::run(*args, config, verbosity, color),
         Command::List(args) => list::run(&args, config, &reporter),
         Command::Attach(args) => attach::run(&args, config, &reporter),
         Command::Screenshot(args) => screenshot::run(&args, config, &reporter),

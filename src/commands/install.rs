@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::display::Display;
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
@@ -17,7 +18,7 @@ use crate::options::{InstallOptions, config};
 use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
-use crate::ui::printer;
+use crate::ui::printer::{Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -73,30 +74,50 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever ended the build; nothing unfinished is left.
-pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
-    let options = args.options.or(config::load(config)?);
-    let read = template::read(&args.template, reporter)?;
+pub fn run(
+    args: Args,
+    config: Option<&Path>,
+    verbosity: Verbosity,
+    color: Color,
+) -> anyhow::Result<()> {
+    let below = config::load(config);
+    let wishes = match (&args.options.progress, &below) {
+        (wishes, Err(_)) => wishes,
+        (wishes, Ok(_)) if !wishes.is_empty() => wishes,
+        (_, Ok(below)) => &below.progress,
+    };
+    let display = Display::open(wishes, verbosity, color)?;
+    let result = below.and_then(|below| {
+        let options = args.options.or(below);
+        install(&args.template, args.no_check, options, display.reporter())
+    });
+    display.end(result)
+}
+
+fn install(
+    file: &Path,
+    no_check: bool,
+    options: InstallOptions,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
+    let read = template::read(file, reporter)?;
     if let Err(findings) = read.template.release() {
-        return Err(template::refuse(
-            &args.template,
-            findings.to_vec(),
-            reporter,
-        ));
+        return Err(template::refuse(file, findings.to_vec(), reporter));
     }
     let kickstart = match &options.kickstart {
-        Some(path) if input::is_stdin(path) && input::is_stdin(&args.template) => {
+        Some(path) if input::is_stdin(path) && input::is_stdin(file) => {
             return Err(failure(
                 Kind::Input,
                 "template and kickstart cannot both come from standard input: name a file for one of them",
             ));
         }
-        Some(path) => own_kickstart(path, args.no_check, reporter)?,
+        Some(path) => own_kickstart(path, no_check, reporter)?,
         None => builtin_kickstart(&read.template)?,
     };
     let request = Request {
-        template_name: input::display_name(&args.template),
+        template_name: input::display_name(file),
         template_sha256: read.sha256,
-        template_dir: plan::template_dir(&args.template).kind(Kind::Input)?,
+        template_dir: plan::template_dir(file).kind(Kind::Input)?,
         template: read.template,
         kickstart,
         options,
@@ -105,9 +126,7 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    let finished = check_and_build(plan, read.text, args.no_check, reporter)?;
-    printer::print_result(&finished.image.display().to_string());
-    Ok(())
+    check_and_build(plan, read.text, no_check, reporter)
 }
 
 /// Checks and builds until it is done, or until a signal says to stop. Either way everything that

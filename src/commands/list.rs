@@ -198,18 +198,13 @@ mod tests {
     #[test]
     fn the_living_the_silent_the_dead_and_the_kept() {
         let entry = |name: &str, kept| Entry {
-            id: "abcdef".to_owned(),
             pid: 7,
             name: name.to_owned(),
             started: SystemTime::now() + Duration::from_secs(3600),
-            connection: None,
-            domain: format!("ozr-{name}"),
-            runtime_dir: "/nonexistent".into(),
-            work_dir: "/w".into(),
             image: format!("/srv/{name}.qcow2").into(),
-            mount: "/".into(),
             machine: String::new(),
             kept,
+            ..Entry::example()
         };
         assert_eq!(table(&[]), "");
         let builds = [

@@ -206,9 +206,9 @@ fn render(
     }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(if all {
-        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), ozr-explain(1), \
-         ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), ozr-doctor(1), virsh(1), \
-         qemu-img(1)"
+        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
+         ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), \
+         ozr-doctor(1), virsh(1), qemu-img(1)"
     } else {
         "ozr(1)"
     })]);

@@ -6,6 +6,7 @@ pub mod check;
 mod checked;
 pub mod completions;
 pub mod diff_releases;
+mod display;
 pub mod doctor;
 pub mod explain;
 mod follow;

@@ -139,7 +139,6 @@ fn choose(name: &str, builds: &[(&Entry, bool)]) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use super::*;
 
@@ -148,15 +147,10 @@ mod tests {
             id: id.to_owned(),
             pid,
             name: name.to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            connection: None,
-            domain: format!("ozr-{name}"),
-            runtime_dir: "/run/ozr/1".into(),
-            work_dir: "/srv/.x.ozr".into(),
             image: format!("/srv/{pid}/{name}.qcow2").into(),
-            mount: "/".into(),
             machine: String::new(),
             kept: name == "kept",
+            ..Entry::example()
         }
     }
 

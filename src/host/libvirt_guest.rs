@@ -15,6 +15,7 @@ use super::domain::DomainSpec;
 use super::lending::Lent;
 use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
+use super::libvirt_gauge::{Counters, Gauge};
 use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
@@ -59,17 +60,6 @@ impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guest").finish_non_exhaustive()
     }
-}
-
-/// What a guest has read and written since it started, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// From its disk.
-    pub disk_read: u64,
-    /// To its disk.
-    pub disk_written: u64,
-    /// Received and sent; QEMU's user networking does not count.
-    pub network: Option<(u64, u64)>,
 }
 
 impl Guest {
@@ -201,21 +191,12 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        let disk = self
-            .domain
-            .block_stats(self.disk_target)
-            .map_err(host_error)?;
-        let count = |value: i64| u64::try_from(value).unwrap_or_default();
-        let network = self
-            .domain
-            .interface_stats(&self.mac)
-            .ok()
-            .map(|stats| (count(stats.rx_bytes), count(stats.tx_bytes)));
-        Ok(Counters {
-            disk_read: count(disk.rd_bytes),
-            disk_written: count(disk.wr_bytes),
-            network,
-        })
+        self.gauge().read()
+    }
+
+    /// What reads the counters elsewhere.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(&self.domain, self.disk_target, &self.mac)
     }
 
     /// The domain as libvirt runs it.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::CheckOptions;
-use super::values::{Compress, Deliver, Format, Relay, Seconds};
+use super::values::{Compress, Deliver, Format, Progress, Relay, Seconds, one_or_several};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 /// Options of an install. A key of the configuration file is the long name of its option;
@@ -171,6 +171,13 @@ pub struct InstallOptions {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub state_dir: Option<PathBuf>,
 
+    /// How to show how far it is: auto, live (one line that is drawn over and over), plain (timed
+    /// lines), json (events on standard error), none. Beside that, json=FILE or json=fd:N writes
+    /// the events to a file or descriptor. May be given several times [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = "Output")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub progress: Vec<Progress>,
+
     /// Trust these certificate authorities, too (PEM)
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub cacert: Option<PathBuf>,
@@ -234,6 +241,10 @@ impl InstallOptions {
             refetch: self.refetch || below.refetch,
             cache_dir: self.cache_dir.or(below.cache_dir),
             state_dir: self.state_dir.or(below.state_dir),
+            progress: match self.progress.is_empty() {
+                true => below.progress,
+                false => self.progress,
+            },
             cacert: self.cacert.or(below.cacert),
             client_cert: self.client_cert.or(below.client_cert),
             client_key: self.client_key.or(below.client_key),

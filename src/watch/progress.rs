@@ -148,6 +148,11 @@ impl Progress {
             .map_or(Phase::PoweredOn, |(phase, _)| *phase)
     }
 
+    /// What part of the current phase is done, from 0 to 1: stays 0 where nothing is counted.
+    pub fn part(&self) -> f64 {
+        self.part
+    }
+
     /// How much of the install is done, in percent. Never decreases; 100 only means that the
     /// guest is gone, which this does not know, so at most 99.
     pub fn percent(&self) -> u8 {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as Stream;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::super::client;
 use super::*;
@@ -23,22 +23,13 @@ impl Served {
     fn new() -> Served {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let place = RuntimeDir::create(dir.path().join("1-abc"), None).unwrap();
         let live = Live::default();
         let entry = Entry {
-            id: "abcdef".to_owned(),
             pid: 1,
-            name: "rocky".to_owned(),
-            started: SystemTime::now(),
-            connection: None,
-            domain: "ozr-rocky".to_owned(),
-            runtime_dir: place.path().to_owned(),
-            work_dir: "/srv/.rocky.ozr".into(),
-            image: "/srv/rocky.qcow2".into(),
-            mount: "/".into(),
-            machine: String::new(),
-            kept: false,
+            runtime_dir: dir.path().join("1-abc"),
+            ..Entry::example()
         };
+        let place = RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).unwrap();
         place.keep(&entry).unwrap();
         let release = "Rocky Linux 9".to_owned();
         let control = {
