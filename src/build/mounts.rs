@@ -30,7 +30,10 @@ mod tests {
     #[test]
     fn mounts_are_found() {
         assert_eq!(mount_of(Path::new("/")), Path::new("/"));
-        assert_eq!(mount_of(Path::new("/proc/self/fd/none")), Path::new("/proc"));
+        assert_eq!(
+            mount_of(Path::new("/proc/self/fd/none")),
+            Path::new("/proc")
+        );
         assert_eq!(mount_of(Path::new("/no/such/thing")), Path::new("/"));
     }
 }

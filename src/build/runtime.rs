@@ -127,7 +127,11 @@ pub fn abandoned(place: &Path) -> Vec<Abandoned> {
             let ours = meta.is_dir()
                 && meta.uid() == rustix::process::geteuid().as_raw()
                 && meta.mode() & 0o077 == 0;
-            if ours { is_left(entry.path(), pid) } else { None }
+            if ours {
+                is_left(entry.path(), pid)
+            } else {
+                None
+            }
         })
         .collect()
 }

@@ -42,8 +42,7 @@ pub fn before_build(
     let dead = dead
         .into_iter()
         .filter(|build| !build.is_alive() && !build.entry.is_elsewhere());
-    let (ours, others): (Vec<_>, Vec<_>) =
-        dead.partition(|build| build.entry.work_dir == work_dir);
+    let (ours, others): (Vec<_>, Vec<_>) = dead.partition(|build| build.entry.work_dir == work_dir);
     for build in ours {
         tell(&build.entry, reporter);
         let name = build.entry.name.clone();

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::build::leftovers::{self, Leftover};
 use crate::build::directories;
+use crate::build::leftovers::{self, Leftover};
 use crate::error::{Classify, Kind, failure};
 use crate::host::Connection;
 use crate::options::config;
@@ -49,7 +49,10 @@ pub struct Args {
 /// Input: the configuration or `--connect` is wrong. Host: something cannot be removed.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let configured = config::load(config)?;
-    let state_dir = args.state_dir.as_deref().or(configured.state_dir.as_deref());
+    let state_dir = args
+        .state_dir
+        .as_deref()
+        .or(configured.state_dir.as_deref());
     let state_dir = directories::state_dir(state_dir).kind(Kind::Host)?;
     let connect = args.connect.as_deref().or(configured.connect.as_deref());
     let connection = Connection::choose(connect).kind(Kind::Input)?;
@@ -82,7 +85,9 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             Ok(()) => printer::print_result(&format!("removed {what}")),
             Err(error) => {
                 failed += 1;
-                reporter.event(Event::Error(format!("{what} could not be removed: {error:#}")));
+                reporter.event(Event::Error(format!(
+                    "{what} could not be removed: {error:#}"
+                )));
             }
         }
     }
@@ -99,9 +104,9 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
 }
 
 fn tell_of_kept(leftover: &Leftover, reporter: &Reporter) {
-    let reach = leftover
-        .console()
-        .map_or(String::new(), |command| format!("; `{command}` reaches its guest"));
+    let reach = leftover.console().map_or(String::new(), |command| {
+        format!("; `{command}` reaches its guest")
+    });
     reporter.note(format!(
         "kept: {}{reach}; `ozr gc --kept` removes it",
         leftover.describe()

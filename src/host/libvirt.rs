@@ -113,9 +113,8 @@ impl Host {
             }
             Connection::Uri(uri) => (None, open_daemon(uri, OPEN_PATIENCE)),
         };
-        let connect = connect.map_err(|message| {
-            failure(Kind::Host, cannot_open(&options.connection, &message))
-        })?;
+        let connect = connect
+            .map_err(|message| failure(Kind::Host, cannot_open(&options.connection, &message)))?;
         let guests = Arc::new(Guests::default());
         if root.is_none() {
             watch_connection(&connect, &guests).kind(Kind::Host)?;

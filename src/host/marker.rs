@@ -77,8 +77,7 @@ impl Marker {
                         pid: attribute(&element, "pid")?
                             .and_then(|text| text.parse().ok())
                             .unwrap_or_default(),
-                        origin: attribute(&element, "process")?
-                            .and_then(|text| text.parse().ok()),
+                        origin: attribute(&element, "process")?.and_then(|text| text.parse().ok()),
                         kept: attribute(&element, "kept")?.is_some_and(|text| text == "yes"),
                     });
                 }
