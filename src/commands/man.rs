@@ -37,6 +37,10 @@ const FILES: Entries = &[
          everybody else's. Shared by all builds.",
     ),
     (
+        "/var/lib/ozr/history, ~/.local/state/ozr/history",
+        "How long earlier builds took, for estimates. May be removed.",
+    ),
+    (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
         "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
          without a runtime directory.",
