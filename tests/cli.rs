@@ -11,9 +11,12 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 14] = [
     "",
     "install",
+    "list",
+    "attach",
+    "screenshot",
     "check",
     "explain",
     "releases",
@@ -105,7 +108,7 @@ fn wrong_command_lines() {
             vec!["install", "x", "-s", "y", "--output-dir", "z"],
             "--output-dir",
         ),
-        (vec!["man", "nosuch"], "install, check, explain"),
+        (vec!["man", "nosuch"], "install, list, attach"),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),
         (vec!["check"], "<PATH>"),

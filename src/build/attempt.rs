@@ -1,5 +1,6 @@
 //! One attempt at an install: the steps, in order.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::estimate::Times;
@@ -83,6 +84,7 @@ pub async fn run(
     drop(offer.server.take());
 
     reporter.step("finishing the image");
+    place.live.finishing();
     let work = &place.work;
     let finish = finalize::finish(work.path(), &ground.disk, plan.format, plan.compress);
     let image = stop.or(finish).await?;
@@ -154,7 +156,7 @@ async fn install(
     spec: &DomainSpec,
     stop: &Stop,
     reporter: &Reporter,
-) -> anyhow::Result<(Guest, Supervised)> {
+) -> anyhow::Result<(Arc<Guest>, Supervised)> {
     reporter.step(format!(
         "starting the guest: {} CPUs, {} MiB, {}, {}",
         spec.vcpus,
@@ -170,6 +172,8 @@ async fn install(
     } = tokio::task::block_in_place(|| ground.host.start(spec, keep))
         .map_err(|error| InstallFailed::to_start(&error))?;
     place.depends_on(guest.survival());
+    let guest = Arc::new(guest);
+    place.live.guest(&guest, spec.accel);
     if let Ok(xml) = guest.live_xml() {
         let kept = place.work.join(evidence::DOMAIN);
         evidence::write_private(&kept, &offer.secrets.hide(&xml))?;
@@ -195,6 +199,7 @@ async fn install(
         disk: ground.disk.clone(),
         secrets: offer.secrets.clone(),
         stop: stop.clone(),
+        live: place.live.clone(),
         forecast: History::of(plan, spec.accel, &place.state_dir).forecast(),
     };
     let senses = Senses {

@@ -7,11 +7,14 @@
 //! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`stop`] (`reporting` tells how far it is, `estimate`
-//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes); [`manifest`] says what was made of what;
-//! [`failed`] ends a failed one and keeps its [`evidence`] (`sections` names its script).
+//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
+//! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
+//! (`sections` names its script). All the while [`control`] answers whoever asks how far it is, from
+//! what [`live`] holds.
 
 mod attempt;
 pub mod contents;
+pub mod control;
 mod counting;
 pub mod directories;
 mod estimate;
@@ -21,6 +24,7 @@ pub mod guest;
 mod history;
 pub mod initrd;
 pub mod leftovers;
+pub mod live;
 pub mod manifest;
 mod mounts;
 pub mod offer;

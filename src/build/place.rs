@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::control::Control;
 use super::directories;
+use super::evidence;
+use super::live::Live;
 use super::mounts::mount_of;
 use super::plan::Plan;
 use super::register::{Entry, Register, Registration};
@@ -25,6 +28,10 @@ pub struct Place {
     pub id: String,
     /// Where builds of this user know of each other.
     pub state_dir: PathBuf,
+    /// How far it is.
+    pub live: Live,
+    /// Tells others; without it the build is as good.
+    _control: Option<Control>,
     /// Which libvirt it uses.
     pub connection: Connection,
     /// Everything unfinished, beside where the image will be.
@@ -76,14 +83,25 @@ impl Place {
         if !connection.runs_as_us() {
             work.let_others_pass()?;
         }
+        let runtime =
+            RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?;
+        let live = Live::default();
+        let release = plan.release.to_string();
+        let console = work.join(evidence::CONSOLE_LOG);
+        let control = Control::serve(&runtime, entry, release, console, live.clone());
+        let control = control
+            .inspect_err(|error| {
+                reporter.warn(format!("`ozr list` cannot ask this build: {error:#}"));
+            })
+            .ok();
         Ok(Place {
             id,
             state_dir,
+            live,
+            _control: control,
             connection,
             work,
-            runtime: Arc::new(
-                RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?,
-            ),
+            runtime: Arc::new(runtime),
             survivals: Mutex::default(),
             registration: Mutex::new(registration),
         })

@@ -63,6 +63,27 @@ impl Entry {
     }
 }
 
+#[cfg(test)]
+impl Entry {
+    /// An entry for tests.
+    pub fn example() -> Entry {
+        Entry {
+            id: "abcdef".to_owned(),
+            pid: 42,
+            name: "rocky".to_owned(),
+            started: SystemTime::UNIX_EPOCH,
+            connection: None,
+            domain: "ozr-rocky".to_owned(),
+            runtime_dir: "/run/ozr/42-x".into(),
+            work_dir: "/srv/.rocky.ozr".into(),
+            image: "/srv/rocky.qcow2".into(),
+            mount: "/".into(),
+            machine: crate::host::machine(),
+            kept: false,
+        }
+    }
+}
+
 /// The register.
 #[derive(Debug, Clone)]
 pub struct Register {
@@ -80,6 +101,10 @@ pub struct Registered {
     /// as this is held. None if it lives.
     dead: Option<File>,
 }
+
+/// Tells whether a build still lives, without reading the register again.
+#[derive(Debug)]
+pub struct Pulse(File);
 
 /// The entry of a running build: ours. Dropping it takes it out of the register.
 #[derive(Debug)]
@@ -218,6 +243,15 @@ impl Registered {
         self.dead.is_none()
     }
 
+    /// What tells when it ends.
+    ///
+    /// # Errors
+    /// Its file is gone: it has ended.
+    pub fn pulse(&self) -> anyhow::Result<Pulse> {
+        let file = File::open(&self.path).context("the build has just ended")?;
+        Ok(Pulse(file))
+    }
+
     /// Takes a dead build out of the register: nothing is left of it.
     ///
     /// # Errors
@@ -227,6 +261,18 @@ impl Registered {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.with_context(|| format!("removing {}", self.path.display())),
         }
+    }
+}
+
+impl Pulse {
+    /// Whether the build lives.
+    pub fn beats(&self) -> bool {
+        let dead = flock(&self.0, FlockOperation::NonBlockingLockShared).is_ok();
+        if dead {
+            // Whoever cleans up after it is not to take us for it.
+            let _ = flock(&self.0, FlockOperation::Unlock);
+        }
+        !dead
     }
 }
 
@@ -279,17 +325,7 @@ mod tests {
     fn entry(id: &str) -> Entry {
         Entry {
             id: id.to_owned(),
-            pid: 42,
-            name: "rocky".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            connection: None,
-            domain: "ozr-rocky".to_owned(),
-            runtime_dir: "/run/ozr/42-x".into(),
-            work_dir: "/srv/.rocky.ozr".into(),
-            image: "/srv/rocky.qcow2".into(),
-            mount: "/".into(),
-            machine: crate::host::machine(),
-            kept: false,
+            ..Entry::example()
         }
     }
 
@@ -322,6 +358,8 @@ mod tests {
         std::fs::write(register.dir.join(".42-half"), "").unwrap();
         register.sweep();
         assert_eq!(std::fs::read_dir(&register.dir).unwrap().count(), 3);
+        let pulse = found[2].pulse().unwrap();
+        assert!(pulse.beats());
         // While one cleans up, nobody else takes it for dead.
         let again = register.builds().unwrap();
         assert!(again.iter().all(Registered::is_alive));
@@ -329,6 +367,7 @@ mod tests {
         found.remove(0).forget().unwrap();
         assert_eq!(register.builds().unwrap().len(), 2);
         drop(living);
+        assert!(!pulse.beats());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub async fn run(plan: &Plan, stop: &Stop, reporter: &Reporter) -> anyhow::Resul
     }));
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
+        place.live.attempt(number);
         let error = match attempt::run(plan, &place, stop, reporter).await {
             Ok(finished) => return Ok(finished),
             Err(error) => error,

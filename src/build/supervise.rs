@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::counting::Counting;
 use super::estimate::Forecast;
+use super::live::Live;
 use super::reporting::Reporting;
 use super::stop::Stop;
 use crate::host::{Counters, EndCause, Guest, GuestEnd, Port};
@@ -70,6 +71,8 @@ pub struct Terms {
     pub secrets: Secrets,
     /// Whether somebody wants to stop.
     pub stop: Stop,
+    /// Where others see how far it is.
+    pub live: Live,
     /// How long it will take, by earlier builds.
     pub forecast: Forecast,
 }
@@ -113,6 +116,7 @@ pub async fn supervise(
         reporting: Reporting::new(reporter, terms.forecast, terms.secrets.clone()),
         secrets: terms.secrets,
         disk: terms.disk,
+        live: terms.live,
         relayed: 0,
         reporter,
     };
@@ -149,6 +153,7 @@ struct Supervisor<'a> {
     log: BufWriter<File>,
     secrets: Secrets,
     disk: PathBuf,
+    live: Live,
     /// Bytes that the guest took from our server.
     relayed: u64,
     reporting: Reporting<'a>,
@@ -259,6 +264,7 @@ impl Supervisor<'_> {
             };
             let now = self.now();
             self.reporting.news(now, &mut self.judge);
+            self.live.progress(self.judge.progress());
             if let Some(decision) = decision {
                 return Ok(decision);
             }
@@ -283,6 +289,8 @@ impl Supervisor<'_> {
             };
             decision = decision.or(decided);
         }
+        // `ozr attach` reads along.
+        self.log.flush().context("writing the console's log")?;
         Ok(decision)
     }
 

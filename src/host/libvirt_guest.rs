@@ -19,6 +19,7 @@ use super::libvirt_gauge::{Counters, Gauge};
 use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
+use super::ppm;
 use crate::error::{Classify, Kind, failure};
 
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
@@ -59,15 +60,6 @@ impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guest").finish_non_exhaustive()
     }
-}
-
-/// A picture of the guest's screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screenshot {
-    /// `png` or `ppm`, after QEMU's age.
-    pub extension: &'static str,
-    /// The file's content.
-    pub bytes: Vec<u8>,
 }
 
 impl Guest {
@@ -181,20 +173,17 @@ impl Guest {
         self.left.store(true, Ordering::SeqCst);
     }
 
-    /// Takes a picture of the guest's screen.
+    /// A picture of the guest's screen, as a PNG file.
     ///
     /// # Errors
     /// [`Kind::Host`] when the guest has no screen or does not run.
-    pub fn screenshot(&self) -> anyhow::Result<Screenshot> {
-        let (mime, bytes) = read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
+    pub fn screenshot(&self) -> anyhow::Result<Vec<u8>> {
+        read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
             self.domain.screenshot(stream, 0, 0)
         })
+        .and_then(|(_, picture)| ppm::to_png(picture))
         .context("taking a picture of the guest's screen")
-        .kind(Kind::Host)?;
-        Ok(Screenshot {
-            extension: if mime == "image/png" { "png" } else { "ppm" },
-            bytes,
-        })
+        .kind(Kind::Host)
     }
 
     /// How much the guest has read and written.

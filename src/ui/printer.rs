@@ -228,6 +228,16 @@ pub fn print_result(line: &str) {
     print_text(&format!("{line}\n"));
 }
 
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Prints a text of several lines to stdout as it is.
 pub fn print_text(text: &str) {
     let mut out = std::io::stdout().lock();

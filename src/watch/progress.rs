@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::phases::Phase;
 use super::signal::Signal;
 
@@ -30,7 +32,7 @@ pub struct Progress {
 }
 
 /// How many of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Done so far. Never decreases.
     pub done: u64,
