@@ -42,6 +42,10 @@ const FILES: Entries = &[
          locked removes what that build left.",
     ),
     (
+        "/var/lib/ozr/history, ~/.local/state/ozr/history",
+        "How long earlier builds took, for estimates. May be removed.",
+    ),
+    (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
         "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
          without a runtime directory. ozr list and ozr screenshot ask a build over the socket \
