@@ -89,6 +89,7 @@ pub struct Judge {
     suspects: Suspects,
     notes: Vec<String>,
     our_words: Option<Seen>,
+    switched_off: Option<Seen>,
     last_words: Option<Seen>,
     now: Duration,
     decided: bool,
@@ -112,6 +113,7 @@ impl Judge {
             suspects: Suspects::default(),
             notes: Vec::new(),
             our_words: None,
+            switched_off: None,
             last_words: None,
             now: Duration::ZERO,
             decided: false,
@@ -258,6 +260,7 @@ impl Judge {
             }
             Signal::PowerDown | Signal::Reboot => {
                 self.in_order = true;
+                self.switched_off.get_or_insert_with(|| seen.clone());
                 self.go_on(signal);
             }
             Signal::ScriptOutput(_) => self.our_words = Some(seen.clone()),
