@@ -107,10 +107,15 @@ pub fn kind_of(error: &anyhow::Error) -> Option<Kind> {
         .map(|failure| failure.kind)
 }
 
-/// The finding that the error is, if it is one: it names its place itself.
-pub fn finding_of(error: &anyhow::Error) -> Option<&Diagnostic> {
+/// The typed error that this one is, below its kind.
+pub fn inner_of<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
     let inner = error.downcast_ref::<Failure>().map(|found| &found.error);
     inner.unwrap_or(error).downcast_ref()
+}
+
+/// The finding that the error is, if it is one: it names its place itself.
+pub fn finding_of(error: &anyhow::Error) -> Option<&Diagnostic> {
+    inner_of(error)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`secrets`]: what no log may hold.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
+//! * [`panics`]: what a defect of ozr's own does.
 //! * [`process`]: the one way to run other programs.
 //! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
@@ -43,6 +44,7 @@ pub mod language;
 pub mod machine;
 pub mod mirror;
 pub mod options;
+pub mod panics;
 pub mod process;
 pub mod secrets;
 pub mod serve;

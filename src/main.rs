@@ -1,20 +1,30 @@
 //! The `ozr` program: parses the command line, runs the command, maps its error to an exit status.
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ozr::build::failed::InstallFailed;
 use ozr::cli::{self, Cli};
-use ozr::error::{Kind, kind_of};
+use ozr::error::{Kind, inner_of, kind_of};
+use ozr::panics;
 use ozr::ui::printer;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let color = cli.color();
-    match cli::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            printer::print_error(&error, color);
-            ExitCode::from(kind_of(&error).unwrap_or(Kind::Build).exit_status())
+    panics::install(printer::print_defect);
+    match catch_unwind(|| cli::run(cli)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            // What a task that panicked says of itself may quote anything.
+            if !panics::seen() || inner_of::<InstallFailed>(&error).is_some() {
+                printer::print_error(&error, color);
+            }
+            let kind = kind_of(&error).filter(|_| !panics::seen());
+            ExitCode::from(kind.unwrap_or(Kind::Build).exit_status())
         }
+        // The hook has said it.
+        Err(_) => ExitCode::from(Kind::Build.exit_status()),
     }
 }

@@ -12,6 +12,10 @@ use tokio::process::Command;
 /// wrong stands at the end.
 const MAX_STDERR: usize = 1024;
 
+/// The environment variable of every program that we run: our process number. What we could not
+/// end ourselves is known by it.
+pub const PARENT_VARIABLE: &str = "OZR_PARENT";
+
 /// A command that reads nothing, is killed when the future that runs it is dropped, and stands
 /// in a process group of its own: a Ctrl-C on the terminal is ours to handle.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
@@ -21,7 +25,8 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         .kill_on_drop(true)
         .process_group(0)
         // Messages are parsed and shown; they must not depend on the user's language.
-        .env("LC_ALL", "C.UTF-8");
+        .env("LC_ALL", "C.UTF-8")
+        .env(PARENT_VARIABLE, std::process::id().to_string());
     command
 }
 

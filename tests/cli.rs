@@ -11,14 +11,18 @@ use support::mirror::{Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 14] = [
     "",
     "install",
+    "list",
+    "attach",
+    "screenshot",
     "check",
     "explain",
     "releases",
     "diff-releases",
     "cache",
+    "gc",
     "doctor",
     "man",
     "completions",

@@ -12,7 +12,7 @@ use std::process::Command;
 use support::disk::Disk;
 use support::mirror::Fault;
 use support::site::{Outcome, Running, Site, kickstart, run, start};
-use support::verdict::{assert_build_failed, assert_says, verdict};
+use support::verdict::{assert_build_failed, assert_failed_with, assert_says, verdict};
 
 /// Makes the stand-in's initramfs give up after 3 seconds.
 const GIVE_UP_SOON: &str = "rd.retry=3";
@@ -37,7 +37,7 @@ fn assert_not_waited_for(site: &Site) {
     assert!(!console.contains("reboot: Power down"), "{console}");
 }
 
-/// An interrupted run leaves nothing at all.
+/// A run that is interrupted before a guest runs leaves nothing at all.
 fn assert_interrupted(site: &Site, outcome: &Outcome, by: &str) {
     outcome.assert_failed(130, &[]);
     assert_says(outcome, &["interrupted by", by]);
@@ -277,6 +277,23 @@ fn ctrl_c_while_the_mirror_stalls() {
     assert!(!cached.contains("vmlinuz"), "{cached}");
 }
 
+/// The check before the build is interrupted, too; no guest and no build is there yet.
+#[test]
+fn sigterm_while_the_check_waits_for_the_mirror() {
+    let Some(site) = Site::new("checking") else {
+        return;
+    };
+    site.mirror.change("/os/repodata/repomd.xml", |file| {
+        file.always = Some(Fault::StallAt(100));
+    });
+    let running = start(site.install(&kickstart("")));
+    site.mirror.wait_for_stall();
+    running.signal("TERM");
+    let outcome = running.wait();
+    assert_interrupted(&site, &outcome, "SIGTERM");
+    assert!(!outcome.stderr.contains("getting the installer"));
+}
+
 // The guest does not get as far as the installer.
 
 #[test]
@@ -325,7 +342,10 @@ fn an_unknown_command() {
         return;
     };
     let text = format!("install\n{}", kickstart(""));
-    let outcome = run(install_unchecked(&site, &text));
+    let mut command = install_unchecked(&site, &text);
+    command.args(["--retries", "2"]);
+    let outcome = run(command);
+    assert!(!outcome.stderr.contains("attempt"), "it cannot help");
     assert_build_failed(
         &site,
         &outcome,
@@ -567,6 +587,36 @@ fn qemu_is_killed() {
     );
 }
 
+// It is tried again.
+
+/// A mirror that refuses once, then a QEMU that is killed: neither is the input's fault.
+#[test]
+fn what_is_not_in_the_input_is_tried_again() {
+    let Some(site) = Site::new("retries") else {
+        return;
+    };
+    site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
+        file.next = vec![Some(Fault::Status(403, Vec::new()))];
+    });
+    let mut command = install_unchecked(&site, &kickstart(""));
+    command.args(["--retries", "2"]);
+    let mut running = start(command);
+    running.wait_for("attempt 2 of 3");
+    running.wait_for("] booting the installer's kernel\n");
+    for pid in site.qemus() {
+        kill("KILL", pid);
+    }
+    running.wait_for("attempt 3 of 3");
+    assert!(site.qemus().is_empty());
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["warning: ", "403", "QEMU was killed by signal 9"]);
+    assert_says(&outcome, &["interrupted by SIGINT"]);
+    // What explains the attempt before stays.
+    site.assert_clean(&outcome, &["failed"]);
+    assert_eq!(verdict(&site)["cause"], "guest-killed");
+}
+
 // Somebody stops it.
 
 fn interrupted(name: &str, at: &str, signal: &str) {
@@ -577,7 +627,8 @@ fn interrupted(name: &str, at: &str, signal: &str) {
     running.wait_for(at);
     assert_eq!(site.qemus().len(), 1);
     running.signal(signal);
-    assert_interrupted(&site, &running.wait(), &format!("SIG{signal}"));
+    let by = format!("interrupted by SIG{signal} while ");
+    assert_failed_with(&site, &running.wait(), 130, "interrupted", &[&by]);
 }
 
 #[test]
@@ -614,8 +665,8 @@ fn ozr_is_killed_and_started_again() {
     second.signal("INT");
     let second = second.wait();
     second.assert_failed(130, &[&format!("what process {} left", first.pid)]);
-    site.assert_clean(&second, &[]);
-    site.assert_clean(&first, &[]);
+    site.assert_clean(&second, &["failed"]);
+    site.assert_clean(&first, &["failed"]);
 }
 
 // What is there already.
@@ -727,5 +778,10 @@ fn a_leftover_guest_on_the_system_daemon() {
     let outcome = running.wait();
     outcome.assert_failed(130, &["removing the leftover guest"]);
     assert!(!guests().contains(&site.name), "{}", guests());
-    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    // The verdict of the interrupted build is all that it leaves.
+    let left: Vec<_> = std::fs::read_dir(&elsewhere)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left, [format!("{}.failed", site.name)]);
 }

@@ -171,11 +171,7 @@ async fn a_guest_is_looked_at_and_destroyed() {
     read_until(&mut small.started.console, b"READY").await;
 
     let picture = guest.screenshot().unwrap();
-    let magic: &[u8] = match picture.extension {
-        "png" => b"\x89PNG",
-        _ => b"P6",
-    };
-    assert!(picture.bytes.starts_with(magic));
+    assert!(picture.starts_with(b"\x89PNG"));
     assert!(guest.counters().unwrap().disk_read >= 512);
     let xml = guest.live_xml().unwrap();
     assert!(xml.contains("build-destroyed") && xml.contains(&small.spec.mac.to_string()));
@@ -216,10 +212,17 @@ async fn a_leftover_is_known_as_ours_and_removed() {
         "{error:#}"
     );
 
-    SHARED.host.remove_leftover("leftover").unwrap();
+    assert_eq!(marker.is_alive(), Some(true));
+    let marked = SHARED.host.marked().unwrap();
+    assert!(marked.contains(&("leftover".to_owned(), marker.clone())));
+
+    let remove = |id: &str| SHARED.host.remove_leftover("leftover", id).unwrap();
+    remove("another build");
+    assert!(SHARED.host.find("leftover").unwrap().unwrap().active);
+    remove(&marker.build_id);
     assert_eq!(finished(&small).await.cause, EndCause::Destroyed);
     assert_eq!(SHARED.host.find("leftover").unwrap(), None);
-    SHARED.host.remove_leftover("leftover").unwrap();
+    remove(&marker.build_id);
 }
 
 #[test]

@@ -71,7 +71,7 @@ struct Target {
 
 impl Build {
     async fn new(output: &Path) -> Self {
-        let (work, _) = WorkDir::take(output, "image").unwrap();
+        let work = WorkDir::take(output, "image", "test").unwrap();
         let disk = work.join("disk.qcow2");
         disk::create(&disk, SIZE).await.unwrap();
         write_as_a_guest(&disk);

@@ -18,15 +18,65 @@ pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/ozr"));
     }
+    users_dir("XDG_CACHE_HOME", ".cache")
+        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
+}
+
+/// The directory for what must outlive a build and the machine's next start: which builds there
+/// are, how long earlier ones took. `chosen` by the user, else the system's for root, else the
+/// user's.
+///
+/// # Errors
+/// Neither `XDG_STATE_HOME` nor `HOME` says where an ordinary user's state is; the current
+/// directory cannot be found.
+pub fn state_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = chosen {
+        return std::path::absolute(dir)
+            .with_context(|| format!("finding the state directory {}", dir.display()));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/ozr"));
+    }
+    users_dir("XDG_STATE_HOME", ".local/state")
+        .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-dir")
+}
+
+/// ozr's part of one of the user's base directories (XDG Base Directory Specification).
+fn users_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|dir| dir.is_absolute())
     };
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+    absolute(variable)
+        .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
         .map(|dir| dir.join("ozr"))
-        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
+}
+
+/// Where this user's runtime directory is, or would be: the first; and where those of the same user
+/// are who came with another environment.
+pub fn runtime_places() -> Vec<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return vec![PathBuf::from("/run/ozr")];
+    }
+    let own = |dir: &PathBuf| {
+        dir.is_absolute() && std::fs::metadata(dir).is_ok_and(|meta| meta.uid() == uid.as_raw())
+    };
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = PathBuf::from(format!("/run/user/{}", uid.as_raw()));
+    let mut places: Vec<PathBuf> = named
+        .filter(own)
+        .map(|dir| dir.join("ozr"))
+        .into_iter()
+        .collect();
+    places.push(PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw())));
+    if own(&usual) && places[0] != usual.join("ozr") {
+        places.push(usual.join("ozr"));
+    }
+    places
 }
 
 /// The directory for sockets and libvirt's private state: short-lived, this user's alone, and
@@ -38,15 +88,7 @@ pub fn runtime_dir() -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
     let uid = rustix::process::geteuid();
-    let own = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|dir| dir.is_absolute() && !uid.is_root())
-        .filter(|dir| std::fs::metadata(dir).is_ok_and(|meta| meta.uid() == uid.as_raw()));
-    let dir = match own {
-        Some(own) => own.join("ozr"),
-        None if uid.is_root() => PathBuf::from("/run/ozr"),
-        None => PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw())),
-    };
+    let dir = runtime_places().swap_remove(0);
     // QEMU of `qemu:///system` runs as another user and must pass through root's directory.
     let mode = if uid.is_root() { 0o711 } else { 0o700 };
     match std::fs::DirBuilder::new().mode(mode).create(&dir) {

@@ -1,26 +1,47 @@
 //! One install, from plan to finished image.
 //!
-//! [`run()`] is the whole of it; the other files are its parts:
-//! [`plan`] decides; [`prepare`] takes what a build stands on ([`workdir`], [`runtime`] and
-//! [`directories`] hold what is unfinished); [`offer`] puts in place what the guest is handed
-//! ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows it,
-//! [`evidence`] keeps what explains a failure (`sections` names its script), [`manifest`] says what
-//! was made of what.
+//! [`run()`] is the whole of it: it takes a [`place`] (an entry in the [`register`], a [`workdir`],
+//! a [`runtime`] directory; [`sweep`] removes what dead builds left there, and [`leftovers`] finds
+//! it for `ozr gc`) and makes attempts until
+//! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
+//! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
+//! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
+//! it, until it ends or somebody wants it to [`stop`] (`reporting` tells how far it is, `estimate`
+//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
+//! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
+//! (`sections` names its script). All the while [`control`] answers whoever asks how far it is, from
+//! what [`live`] holds.
 
+mod attempt;
 pub mod contents;
+pub mod control;
+mod counting;
 pub mod directories;
+mod estimate;
 pub mod evidence;
+pub mod failed;
 pub mod guest;
+mod history;
 pub mod initrd;
+pub mod leftovers;
+pub mod live;
 pub mod manifest;
+mod mounts;
 pub mod offer;
+pub mod place;
 pub mod plan;
 pub mod prepare;
+pub mod register;
 pub mod relay;
+mod reporting;
+mod retry;
 mod run;
 pub mod runtime;
 mod sections;
+pub mod slots;
+pub mod stop;
 pub mod supervise;
+pub mod sweep;
 pub mod workdir;
 
 pub use run::{Finished, run};

@@ -8,6 +8,7 @@ use url::Url;
 use super::contents::Contents;
 use super::evidence;
 use super::initrd;
+use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::relay::Relaying;
@@ -52,9 +53,14 @@ impl Offer {
     /// # Errors
     /// Input: something of the template cannot be put into a kickstart. Host: the server cannot
     /// listen where the guest could reach it.
-    pub fn make(plan: &Plan, ground: &mut Ground, reporter: &Reporter) -> anyhow::Result<Offer> {
+    pub fn make(
+        plan: &Plan,
+        place: &Place,
+        ground: &mut Ground,
+        reporter: &Reporter,
+    ) -> anyhow::Result<Offer> {
         let contents = ground.contents.take();
-        let (server, accesses) = open_server(plan, ground, reporter)?;
+        let (server, accesses) = open_server(plan, place, ground, reporter)?;
         let relaying = Relaying {
             relay: plan.relay,
             server: server.as_ref(),
@@ -72,7 +78,7 @@ impl Offer {
         for note in &composed.notes {
             reporter.note(note);
         }
-        let kept_kickstart = ground.work.join(evidence::KICKSTART);
+        let kept_kickstart = place.work.join(evidence::KICKSTART);
         let masked = mask::mask(&composed.text, &secrets.reveal());
         evidence::write_private(&kept_kickstart, &masked)?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
@@ -82,7 +88,7 @@ impl Offer {
                 (Some(url), ground.tree.initrd.path.clone())
             }
             _ => {
-                let copy = ground.work.join("initrd.img");
+                let copy = place.work.join("initrd.img");
                 let original = &ground.tree.initrd.path;
                 initrd::append_kickstart(original, &copy, composed.text.as_bytes())?;
                 (None, copy)
@@ -105,6 +111,7 @@ impl Offer {
 /// Starts our server, if the kickstart or anything else goes through it.
 fn open_server(
     plan: &Plan,
+    place: &Place,
     ground: &Ground,
     reporter: &Reporter,
 ) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
@@ -114,12 +121,12 @@ fn open_server(
     if plan.deliver == Deliver::Initrd && !relays {
         return Ok((None, None));
     }
-    let place = ground.host.network_address(&plan.guest.network)?;
+    let address = ground.host.network_address(&plan.guest.network)?;
     let options = ServeOptions {
-        bind: place.bind,
-        guest_host: place.guest_uses.to_string(),
-        runtime_dir: ground.runtime.path().to_path_buf(),
-        access_log: Some(ground.work.join(evidence::ACCESS_LOG)),
+        bind: address.bind,
+        guest_host: address.guest_uses.to_string(),
+        runtime_dir: place.runtime.path().to_path_buf(),
+        access_log: Some(place.work.join(evidence::ACCESS_LOG)),
     };
     let (server, accesses) = Server::start(options, reporter.clone()).kind(Kind::Host)?;
     Ok((Some(server), Some(accesses)))

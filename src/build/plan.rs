@@ -19,7 +19,7 @@ use crate::tdl::{self, Install, Template};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 /// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
-pub const DEFAULT_DISK: u64 = 10 << 30;
+const DEFAULT_DISK: u64 = 10 << 30;
 
 /// Bounds of the default number of CPUs. Package scripts and the initramfs are compressed by
 /// several; more than four gain nothing that was seen in installs.
@@ -108,6 +108,10 @@ pub struct Plan {
     pub customize: bool,
     /// Longest time of the install.
     pub timeout: Duration,
+    /// How many guests of this user may run at a time; as many as fit into memory if not given.
+    pub max_guests: Option<u32>,
+    /// How many further attempts there are when the first fails.
+    pub retries: u32,
     /// Longest time without progress, if the user sets one for every step.
     pub stall_limit: Option<Duration>,
     /// What the user should know. One sentence each.
@@ -204,6 +208,8 @@ impl Plan {
             relay: options.relay.unwrap_or_default(),
             customize,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
+            max_guests: options.max_guests,
+            retries: options.retries.unwrap_or(0),
             stall_limit: options.stall_limit.map(|limit| limit.0),
             warnings,
             request,
@@ -261,25 +267,14 @@ fn plan_guest(
             "{memory_mib} MiB of memory are less than the {needed} MiB that the installer of {release} is said to need"
         ));
     }
-    let disk_bytes = match &options.disk_size {
-        Some(text) => tdl::size::parse(text).map_err(|reason| {
-            failure(
-                Kind::Input,
-                format!("--disk-size: {reason}; {}", tdl::size::HELP),
-            )
-        })?,
-        None => request.template.disk_size,
-    }
-    .unwrap_or(DEFAULT_DISK);
+    let disk_bytes = disk_bytes(options, &request.template)?;
     if disk_bytes < MINIMUM_DISK {
         return Err(failure(
             Kind::Input,
             format!("a disk of {disk_bytes} bytes holds no system: write a size such as 10G"),
         ));
     }
-    let firmware = options
-        .firmware
-        .unwrap_or_else(|| release.default_firmware(arch));
+    let firmware = firmware(options, release, arch);
     if matches!(arch, Arch::Ppc64 | Arch::Ppc64le | Arch::S390x | Arch::I386)
         && firmware == Firmware::Uefi
     {
@@ -296,7 +291,7 @@ fn plan_guest(
         disk_bytes,
         firmware,
         accel: options.accel.unwrap_or_default(),
-        disk_bus: options.disk_bus.unwrap_or_else(|| release.disk_bus()),
+        disk_bus: disk_bus(options, release),
         legacy_virtio: release.virtio_model() == VirtioModel::Transitional,
         nic_model: options
             .network_device
@@ -305,6 +300,35 @@ fn plan_guest(
         mac: options.mac_address.clone(),
         network: options.network.clone().unwrap_or_default(),
     })
+}
+
+/// The size of the disk in bytes: the option's, else the template's, else Oz's.
+///
+/// # Errors
+/// Input: the option is no size.
+pub fn disk_bytes(options: &InstallOptions, template: &Template) -> anyhow::Result<u64> {
+    let size = match &options.disk_size {
+        Some(text) => tdl::size::parse(text).map_err(|reason| {
+            failure(
+                Kind::Input,
+                format!("--disk-size: {reason}; {}", tdl::size::HELP),
+            )
+        })?,
+        None => template.disk_size,
+    };
+    Ok(size.unwrap_or(DEFAULT_DISK))
+}
+
+/// What starts the guest: what the user chose, else what is usual.
+pub fn firmware(options: &InstallOptions, release: Release, arch: Arch) -> Firmware {
+    options
+        .firmware
+        .unwrap_or_else(|| release.default_firmware(arch))
+}
+
+/// What the guest's disk is plugged into: what the user chose, else what the installer knows.
+pub fn disk_bus(options: &InstallOptions, release: Release) -> DiskBus {
+    options.disk_bus.unwrap_or_else(|| release.disk_bus())
 }
 
 /// The directory that relative paths of a template count from.

@@ -1,4 +1,4 @@
-//! What a build stands on: its directories, libvirt, the installer's files.
+//! What an install stands on: libvirt, the installer's files, the guest's disk.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use anyhow::Context;
 
 use super::contents::Contents;
 use super::directories;
+use super::place::Place;
 use super::plan::Plan;
 use super::runtime::RuntimeDir;
-use super::workdir::{self, Lease, WorkDir};
 use crate::error::{Classify, Kind, failure};
-use crate::host::{self, Accel, Connection, Host, HostOptions};
+use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::{disk, publish};
 use crate::machine::Network;
 use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
@@ -20,7 +20,7 @@ use crate::ui::event::Reporter;
 /// Name of the guest's disk in the work directory.
 const DISK: &str = "disk.qcow2";
 
-/// What a build stands on. Dropping it removes what is unfinished.
+/// What an install stands on.
 #[derive(Debug)]
 pub struct Ground {
     /// The installer's kernel and initrd. Keeps them in the cache.
@@ -35,36 +35,14 @@ pub struct Ground {
     pub host: Host,
     /// What asks the mirror.
     pub mirror: Mirror,
-    /// Sockets and libvirt's private state. Goes after libvirt is closed.
-    pub runtime: Arc<RuntimeDir>,
-    /// Everything unfinished, beside where the image will be.
-    pub work: WorkDir,
 }
 
 impl Ground {
-    /// Takes the directories, opens libvirt and gets the installer, the latter two at once: both
-    /// take seconds when they are cold.
+    /// Opens libvirt and gets the installer, both at once: either takes seconds when it is cold.
     ///
     /// # Errors
-    /// Input: an output is there already, or cannot be where it should. Host: another build of
-    /// this name is running, or libvirt cannot be used. Mirror: the tree cannot be used.
-    pub async fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Ground> {
-        check_outputs(plan)?;
-        std::fs::create_dir_all(&plan.output.dir)
-            .map_err(|error| workdir::cannot_write(&plan.output.dir, &error))?;
-        let (work, leftover) =
-            WorkDir::take(&plan.output.dir, &plan.output.stem).kind(Kind::Host)?;
-        if let Some(lease) = &leftover {
-            // At once: should this build fail early, nobody would know of that QEMU any more.
-            reporter.note(format!(
-                "removing what process {} left of an earlier build of `{}`",
-                lease.pid, plan.name
-            ));
-            tokio::task::block_in_place(|| host::remove_abandoned(&lease.runtime_dir))?;
-        }
-        let runtime = Arc::new(RuntimeDir::create().kind(Kind::Host)?);
-        let connection =
-            Connection::choose(plan.request.options.connect.as_deref()).kind(Kind::Input)?;
+    /// Host: libvirt cannot be used. Mirror: the tree cannot be used.
+    pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Ground> {
         let cache_dir =
             directories::cache_dir(plan.request.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = open_mirror(plan, cache_dir.clone(), reporter)?;
@@ -74,27 +52,24 @@ impl Ground {
             shown(&plan.tree)
         ));
         let host_options = HostOptions {
-            connection: connection.clone(),
-            runtime_dir: runtime.path().to_path_buf(),
+            connection: place.connection.clone(),
+            runtime_dir: place.runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
         };
         let layout = plan.release.tree_layout(plan.arch);
         let (host, tree, contents) = tokio::try_join!(
-            open_host(host_options, Arc::clone(&runtime)),
+            open_host(host_options, Arc::clone(&place.runtime)),
             mirror.install_tree(&plan.tree, plan.arch, &layout),
             gather_contents(plan, &mirror),
         )?;
-        clear_leftovers(plan, &host, leftover.as_ref(), reporter)?;
+        clear_leftovers(plan, &host, reporter)?;
         let chosen = host::choose(plan.guest.accel, &host.kvm_facts(plan.arch), plan.arch)?;
         if let Some(warning) = &chosen.warning {
             reporter.warn(warning);
         }
-        let disk = work.join(DISK);
+        let disk = place.work.join(DISK);
         disk::create(&disk, plan.guest.disk_bytes).await?;
-        if !connection.runs_as_us() {
-            work.let_others_pass()?;
-        }
         Ok(Ground {
             tree,
             contents,
@@ -102,8 +77,6 @@ impl Ground {
             disk,
             host,
             mirror,
-            runtime,
-            work,
         })
     }
 }
@@ -159,35 +132,33 @@ async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<
         .map(Some)
 }
 
-/// Removes the guest that a killed build of this name left, and with `--cleanup` any of this name.
-fn clear_leftovers(
-    plan: &Plan,
-    host: &Host,
-    leftover: Option<&Lease>,
-    reporter: &Reporter,
-) -> anyhow::Result<()> {
-    // A daemon has ended the guest with the process that made it; only what it was told to keep
-    // is left.
-    if let Some(lease) = leftover
-        && lease.uri == host.uri()
-        && host.find(&lease.domain)?.is_some()
-    {
-        host.remove_leftover(&lease.domain)?;
-    }
+/// Refuses a name that a guest has already, or removes that guest: one that a dead build left, and
+/// with `--cleanup` one that was kept.
+fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Result<()> {
     let name = host::domain_name(&plan.name);
     let Some(existing) = host.find(&name)? else {
         return Ok(());
     };
-    if plan.request.options.cleanup {
-        reporter.note(format!("removing the leftover guest `{name}`"));
-        return host.remove_leftover(&name);
-    }
     let state = if existing.active { "runs" } else { "exists" };
-    Err(failure(
-        Kind::Host,
-        format!(
-            "a guest `{name}` {state} already on {}: use -p to remove it, or another --name",
-            host.uri()
-        ),
-    ))
+    let refuse = |remedy: String| {
+        let place = host.uri();
+        Err(failure(
+            Kind::Host,
+            format!("a guest `{name}` {state} already on {place}: {remedy}"),
+        ))
+    };
+    let Some(marker) = existing.marker else {
+        return refuse("it was not made by ozr and is left alone, so use another --name".into());
+    };
+    match marker.is_alive() {
+        Some(true) => refuse(format!(
+            "process {} is building it, so wait for that, or use another --name",
+            marker.pid
+        )),
+        dead if plan.request.options.cleanup || (dead.is_some() && !marker.kept) => {
+            reporter.note(format!("removing the leftover guest `{name}`"));
+            host.remove_leftover(&name, &marker.build_id)
+        }
+        _ => refuse("use -p to remove it, or another --name".into()),
+    }
 }

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use crate::host::{EndCause, Guest, GuestEnd, Port};
+use super::counting::Counting;
+use super::estimate::Forecast;
+use super::live::Live;
+use super::reporting::Reporting;
+use super::stop::Stop;
+use crate::host::{Counters, EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
 use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
-use crate::ui::event::{Event, Reporter};
+use crate::ui::event::{Event, Noticed, Reporter};
 use crate::watch::console::{Console, Output};
 use crate::watch::judge::Judge;
 use crate::watch::logport::LogPort;
-use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::stall::Limits;
 use crate::watch::verdict::Decision;
@@ -27,6 +31,9 @@ use crate::watch::witness::{End, Expectations, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How often to look around when nothing comes: progress is told, counters are asked for.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// How long the ports may stay open when the guest is gone. libvirt closes them at once; only a
 /// remote one whose connection hangs does not.
@@ -62,6 +69,12 @@ pub struct Terms {
     pub disk: PathBuf,
     /// What the console's log must not hold.
     pub secrets: Secrets,
+    /// Whether somebody wants to stop.
+    pub stop: Stop,
+    /// Where others see how far it is.
+    pub live: Live,
+    /// How long it will take, by earlier builds.
+    pub forecast: Forecast,
 }
 
 /// What came of it.
@@ -100,13 +113,24 @@ pub async fn supervise(
         console: Console::new(terms.mark.as_deref()),
         log_port: LogPort::default(),
         log: BufWriter::new(log),
+        reporting: Reporting::new(reporter, terms.forecast, terms.secrets.clone()),
         secrets: terms.secrets,
-        phase: Phase::PoweredOn,
         disk: terms.disk,
+        live: terms.live,
+        relayed: 0,
         reporter,
     };
-    let decision = supervisor.run(guest, senses, terms.timeout).await?;
+    let mut counting = Counting::start(guest.gauge());
+    let decision = supervisor
+        .run(guest, senses, terms.timeout, &terms.stop, &mut counting)
+        .await;
+    if let Some(counting) = counting {
+        counting.stop().await;
+    }
+    let decision = decision?;
     let now = supervisor.now();
+    supervisor.reporting.news(now, &mut supervisor.judge);
+    supervisor.reporting.decision(now, &decision);
     supervisor
         .log
         .flush()
@@ -128,8 +152,11 @@ struct Supervisor<'a> {
     log_port: LogPort,
     log: BufWriter<File>,
     secrets: Secrets,
-    phase: Phase,
     disk: PathBuf,
+    live: Live,
+    /// Bytes that the guest took from our server.
+    relayed: u64,
+    reporting: Reporting<'a>,
     reporter: &'a Reporter,
 }
 
@@ -143,8 +170,12 @@ impl Supervisor<'_> {
         guest: &Guest,
         mut senses: Senses,
         timeout: Duration,
+        stop: &Stop,
+        counting: &mut Option<Counting>,
     ) -> anyhow::Result<Decision> {
         let deadline = self.started + timeout;
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut console_open, mut log_open) = (true, true);
         let mut unsettled: Option<Instant> = None;
         let mut end: Option<(GuestEnd, Instant)> = None;
@@ -174,10 +205,21 @@ impl Supervisor<'_> {
                     let now = self.now();
                     self.judge.witness(now, Witness::TimedOut(timeout))
                 }
+                why = stop.wanted() => {
+                    let now = self.now();
+                    self.judge.witness(now, Witness::Interrupted(why))
+                }
                 () = sleep_until(tick.unwrap_or(deadline)), if tick.is_some() => {
                     let now = self.now();
                     self.judge.tick(now)
                 }
+                _ = pulse.tick() => {
+                    if let Some(counting) = counting {
+                        counting.ask_if_due();
+                    }
+                    None
+                }
+                counters = next_counters(counting) => self.counters(counters),
                 piece = senses.console.read(), if console_open => match piece {
                     Some(bytes) => {
                         unsettled = Some(Instant::now() + QUIET);
@@ -220,7 +262,9 @@ impl Supervisor<'_> {
                 () = sleep_until(end.as_ref().map_or(deadline, |(_, patience)| *patience)),
                     if end.is_some() => None,
             };
-            self.report_phase();
+            let now = self.now();
+            self.reporting.news(now, &mut self.judge);
+            self.live.progress(self.judge.progress());
             if let Some(decision) = decision {
                 return Ok(decision);
             }
@@ -232,7 +276,10 @@ impl Supervisor<'_> {
         for item in output {
             let now = self.now();
             let decided = match item {
-                Output::Mark => self.judge.witness(now, Witness::Mark),
+                Output::Mark => {
+                    self.reporting.noticed(Noticed::Mark);
+                    self.judge.witness(now, Witness::Mark)
+                }
                 Output::Line(line) => {
                     let line = self.secrets.hide(&line);
                     writeln!(self.log, "{line}").context("writing the console's log")?;
@@ -242,6 +289,8 @@ impl Supervisor<'_> {
             };
             decision = decision.or(decided);
         }
+        // `ozr attach` reads along.
+        self.log.flush().context("writing the console's log")?;
         Ok(decision)
     }
 
@@ -257,9 +306,11 @@ impl Supervisor<'_> {
 
     fn access(&mut self, access: &Access) -> Option<Decision> {
         let now = self.now();
+        self.relayed = self.relayed.saturating_add(access.bytes);
         let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
         match &access.resource {
             Resource::Kickstart if answered && access.complete => {
+                self.reporting.noticed(Noticed::KickstartFetched);
                 self.judge.witness(now, Witness::KickstartFetched)
             }
             Resource::Kickstart if answered => {
@@ -283,6 +334,7 @@ impl Supervisor<'_> {
             EndCause::DiskError => End::HostDiskError,
             EndCause::ConnectionLost => End::ConnectionLost,
         };
+        self.reporting.ended(how, end.detail.as_deref());
         let now = self.now();
         if let Some(words) = &end.detail {
             // Decides nothing by itself.
@@ -293,12 +345,18 @@ impl Supervisor<'_> {
             .context("judging an install that was judged already")
     }
 
-    fn report_phase(&mut self) {
-        let phase = self.judge.progress().phase();
-        if phase != self.phase {
-            self.phase = phase;
-            self.reporter.step(phase.title());
-        }
+    fn counters(&mut self, counters: Option<Counters>) -> Option<Decision> {
+        let counters = counters?;
+        // What comes through our server comes over the network, too: the larger one is all.
+        let received = counters.network.map_or(0, |(received, _)| received);
+        let now = self.now();
+        self.judge.witness(
+            now,
+            Witness::Counters {
+                written: counters.disk_written,
+                received: received.max(self.relayed),
+            },
+        )
     }
 }
 
@@ -306,6 +364,13 @@ impl Supervisor<'_> {
 fn is_full(file: &Path) -> bool {
     rustix::fs::statvfs(file)
         .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < FULL)
+}
+
+async fn next_counters(counting: &mut Option<Counting>) -> Option<Counters> {
+    match counting {
+        Some(counting) => counting.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option<Access> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    cache, check, completions, diff_releases, doctor, explain, install, man, releases,
+    attach, cache, check, completions, diff_releases, doctor, explain, gc, install, list, man,
+    releases, screenshot,
 };
 use crate::host;
 use crate::ui::event::Reporter;
@@ -95,6 +96,18 @@ enum Command {
     /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
     /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
+    /// List the builds that are running: name, process, phase, percent, age, image
+    List(list::Args),
+    /// Show the console of a running build, until the build ends
+    ///
+    /// Shows the lines that the console had last, and then those that come, cleaned and with
+    /// secrets masked. Ctrl-C ends only this. The exit status is 0 if the build ends with an image,
+    /// 1 if it ends without.
+    Attach(attach::Args),
+    /// Take a picture of the screen of a running build (PNG)
+    ///
+    /// The path of the picture is the only line on standard output.
+    Screenshot(screenshot::Args),
     /// Check kickstarts and templates, without building anything
     ///
     /// Says what the installer of a release would refuse, ignore or stop at. Findings go to
@@ -108,6 +121,11 @@ enum Command {
     DiffReleases(diff_releases::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
+    /// Remove what builds left that were killed
+    ///
+    /// Every build does this before it begins. Guests, processes and directories of builds that
+    /// are dead are removed; what lives, what is not ozr's and what --keep left is not touched.
+    Gc(gc::Args),
     /// Show what this host has and lacks for building images
     Doctor(doctor::Args),
     /// Print the manual page (roff)
@@ -135,12 +153,16 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));
     let config = cli.output.config.as_deref();
     match cli.command {
-        Command::Install(args) => install::run(*args, config, &reporter),
+        Command::Install(args) => install::run(*args, config, verbosity, color),
+        Command::List(args) => list::run(&args, config, &reporter),
+        Command::Attach(args) => attach::run(&args, config, &reporter),
+        Command::Screenshot(args) => screenshot::run(&args, config, &reporter),
         Command::Check(args) => check::run(args, config, &reporter, verbosity, color),
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
+        Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),
         Command::Completions(args) => completions::run(&args, Cli::command()),

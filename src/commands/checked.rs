@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::input;
 use super::online::{Online, Subject};
+use super::setting::Install;
 use super::template::{self, ReadTemplate};
 use super::walk::Found;
-use crate::build::plan;
 use crate::check::includes::Files;
 use crate::check::kickstart;
 use crate::check::report::Checked;
@@ -163,7 +163,7 @@ impl Reader<'_> {
         };
         let files = Files::near(path, self.online.is_some().then_some(&fetch));
         let reading = Reading::new(text, &name, version, &files);
-        let setting = self.setting(&reading);
+        let setting = self.setting(&reading)?;
         let more = match &self.online {
             None => Vec::new(),
             Some(online) => {
@@ -184,38 +184,21 @@ impl Reader<'_> {
 
     /// What is known of what is around a kickstart: with a template what `ozr install` would do,
     /// else nothing but the release.
-    fn setting(&self, reading: &Reading) -> Setting {
+    fn setting(&self, reading: &Reading) -> anyhow::Result<Setting> {
         let named = self.named_release.as_ref();
         let alone = Setting {
             release: named.and_then(|named| named.release),
             ..Setting::alone(reading.version)
         };
-        let Some(template) = self
-            .template
-            .map(|read| &read.template)
-            .filter(|_| named.is_none())
-        else {
-            return alone;
+        let Some(read) = self.template.filter(|_| named.is_none()) else {
+            return Ok(alone);
         };
-        let (Ok(release), arch) = (template.release(), template.os.arch) else {
-            return alone;
+        let install = Install {
+            template: &read.template,
+            outline: &reading.texts[0].outline,
+            options: self.install,
         };
-        let kernelparam = template.os.kernelparam.as_deref();
-        let booted = Setting::of_boot(*release, &reading.texts[0].outline, kernelparam);
-        booted.map_or(alone, |booted| Setting {
-            arch: Some(arch),
-            firmware: Some(
-                self.install
-                    .firmware
-                    .unwrap_or_else(|| release.default_firmware(arch)),
-            ),
-            disk_bus: Some(self.install.disk_bus.unwrap_or_default()),
-            disk_bytes: Some(template.disk_size.unwrap_or(plan::DEFAULT_DISK)),
-            disks: Some(1),
-            deliver: Some(self.install.deliver.unwrap_or_default()),
-            adds_ending: !self.install.verbatim,
-            ..booted
-        })
+        Ok(install.setting()?.unwrap_or(alone))
     }
 
     /// The version whose installer reads the kickstart: `--release`, or that of the template that

@@ -9,6 +9,7 @@ use crate::check::host as host_rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
+use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::space;
 use crate::machine::Network;
@@ -226,6 +227,11 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
     findings
 }
 
+/// A directory as a build has one.
+fn private_dir() -> anyhow::Result<RuntimeDir> {
+    RuntimeDir::create(RuntimeDir::place(&hex::random()?)?, None)
+}
+
 /// Opens libvirt as a build would.
 fn look_at_libvirt(question: &Question) -> Vec<Finding> {
     let Question {
@@ -234,7 +240,7 @@ fn look_at_libvirt(question: &Question) -> Vec<Finding> {
         ..
     } = question;
     let arch = question.arch;
-    let opened = RuntimeDir::create().and_then(|runtime| {
+    let opened = private_dir().and_then(|runtime| {
         let host = Host::open(&HostOptions {
             connection: connection.clone(),
             runtime_dir: runtime.path().to_path_buf(),

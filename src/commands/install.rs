@@ -1,20 +1,24 @@
 //! `ozr install`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::display::Display;
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
+use crate::build::stop::{Stopper, stop};
 use crate::build::{self, Finished, prepare};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
+use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
-use crate::ui::printer;
+use crate::ui::printer::{Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -70,30 +74,50 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever ended the build; nothing unfinished is left.
-pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
-    let options = args.options.or(config::load(config)?);
-    let read = template::read(&args.template, reporter)?;
+pub fn run(
+    args: Args,
+    config: Option<&Path>,
+    verbosity: Verbosity,
+    color: Color,
+) -> anyhow::Result<()> {
+    let below = config::load(config);
+    let wishes = match (&args.options.progress, &below) {
+        (wishes, Err(_)) => wishes,
+        (wishes, Ok(_)) if !wishes.is_empty() => wishes,
+        (_, Ok(below)) => &below.progress,
+    };
+    let display = Display::open(wishes, verbosity, color)?;
+    let result = below.and_then(|below| {
+        let options = args.options.or(below);
+        install(&args.template, args.no_check, options, display.reporter())
+    });
+    display.end(result)
+}
+
+fn install(
+    file: &Path,
+    no_check: bool,
+    options: InstallOptions,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
+    let read = template::read(file, reporter)?;
     if let Err(findings) = read.template.release() {
-        return Err(template::refuse(
-            &args.template,
-            findings.to_vec(),
-            reporter,
-        ));
+        return Err(template::refuse(file, findings.to_vec(), reporter));
     }
     let kickstart = match &options.kickstart {
-        Some(path) if input::is_stdin(path) && input::is_stdin(&args.template) => {
+        Some(path) if input::is_stdin(path) && input::is_stdin(file) => {
             return Err(failure(
                 Kind::Input,
                 "template and kickstart cannot both come from standard input: name a file for one of them",
             ));
         }
-        Some(path) => own_kickstart(path, args.no_check, reporter)?,
+        Some(path) => own_kickstart(path, no_check, reporter)?,
         None => builtin_kickstart(&read.template)?,
     };
     let request = Request {
-        template_name: input::display_name(&args.template),
+        template_name: input::display_name(file),
         template_sha256: read.sha256,
-        template_dir: plan::template_dir(&args.template).kind(Kind::Input)?,
+        template_dir: plan::template_dir(file).kind(Kind::Input)?,
         template: read.template,
         kickstart,
         options,
@@ -102,52 +126,100 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    if !args.no_check {
-        prepare::check_outputs(&plan)?;
-        preflight::run(&plan, &read.text, reporter)?;
-    }
-    let finished = build_or_stop(plan, reporter)?;
-    printer::print_result(&finished.image.display().to_string());
-    Ok(())
+    check_and_build(plan, read.text, no_check, reporter)
 }
 
-/// Builds until it is done, or until a signal says to stop. Either way everything that belonged
-/// to the build is gone when this returns, save what it was told to keep.
-fn build_or_stop(plan: Plan, reporter: &Reporter) -> anyhow::Result<Finished> {
+/// Checks and builds until it is done, or until a signal says to stop. Either way everything that
+/// belonged to the build is gone when this returns, save what it was told to keep.
+fn check_and_build(
+    plan: Plan,
+    template_text: String,
+    no_check: bool,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting threads")
         .kind(Kind::Host)?;
+    let (stopper, stop) = stop();
+    let stopper = Arc::new(stopper);
+    let defect = Arc::clone(&stopper);
+    panics::then(move || defect.stop("a defect of ozr"));
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen().kind(Kind::Host)?
+    };
+    let plan = Arc::new(plan);
+    let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    if !no_check {
+        prepare::check_outputs(&plan)?;
+        let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
+        if checked.is_err() {
+            // An address that is still being tried is not waited for.
+            runtime.shutdown_background();
+            return checked.map(|()| unreachable!("an error stays one"));
+        }
+    }
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            name = stop_signal() => {
-                // Dropping the build destroys its guest and removes what is unfinished.
-                let name = name.kind(Kind::Host)?;
-                Err(failure(
-                    Kind::Interrupted,
-                    format!("interrupted by {name}: the guest and everything unfinished are removed"),
-                ))
-            }
-            finished = build::run(plan, reporter) => finished.kind(Kind::Build),
+            finished = build::run(&plan, &stop, reporter) => finished.kind(Kind::Build),
+            // Dropping the build destroys its guest and removes what is unfinished.
+            _ = &mut impatience => Err(failure(
+                Kind::Interrupted,
+                "interrupted twice: the guest and everything unfinished are removed, and there is no verdict",
+            )),
         }
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
     result
 }
 
-/// Waits for a signal that asks us to stop; its name.
-async fn stop_signal() -> anyhow::Result<&'static str> {
-    let listen = |kind| signal(kind).context("listening for signals");
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-        _ = hangup.recv() => "SIGHUP",
-    })
+/// The check before the build, on a thread of its own: it waits for mirrors.
+async fn check(plan: &Arc<Plan>, template_text: String, reporter: &Reporter) -> anyhow::Result<()> {
+    let (plan, reporter) = (Arc::clone(plan), reporter.clone());
+    tokio::task::spawn_blocking(move || preflight::run(&plan, &template_text, &reporter))
+        .await
+        .context("checking the kickstart")
+        .kind(Kind::Host)?
+}
+
+/// The signals that ask us to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+
+    /// Asks the build to stop at the first; returns at the second.
+    async fn stop_then_wait(mut self, stopper: Arc<Stopper>, reporter: Reporter) {
+        let name = self.next().await;
+        reporter.note(format!(
+            "{name}: stopping; once more stops without a verdict"
+        ));
+        stopper.stop(name);
+        self.next().await;
+    }
 }
 
 fn own_kickstart(path: &Path, no_check: bool, reporter: &Reporter) -> anyhow::Result<Kickstart> {

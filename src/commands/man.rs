@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{check, install};
+use super::{attach, check, gc, install};
 use crate::error::{Kind, failure};
 use crate::options::config;
 use crate::ui::{printer, trace};
@@ -39,7 +39,13 @@ const FILES: Entries = &[
     (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
         "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
-         without a runtime directory.",
+         without a runtime directory. ozr list and ozr screenshot ask a build over the socket \
+         control in its directory there.",
+    ),
+    (
+        "/var/lib/ozr, ~/.local/state/ozr",
+        "Which builds there are: root's, and everybody else's ($XDG_STATE_HOME/ozr where that \
+         variable is set).",
     ),
 ];
 
@@ -84,8 +90,8 @@ const ENVIRONMENT: Entries = &[
          through ozr.",
     ),
     (
-        "XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR",
-        "Where an ordinary user's configuration, cache and sockets are.",
+        "XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR",
+        "Where an ordinary user's configuration, cache, register of builds and sockets are.",
     ),
     (
         "NO_COLOR, CLICOLOR_FORCE",
@@ -188,9 +194,11 @@ fn render(
         section(&mut rest, "ENVIRONMENT", ENVIRONMENT);
     }
     let examples = match name {
-        None => [install::EXAMPLES, check::EXAMPLES].concat(),
+        None => [install::EXAMPLES, attach::EXAMPLES, check::EXAMPLES].concat(),
         Some("install") => install::EXAMPLES.to_vec(),
+        Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
+        Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };
     if !examples.is_empty() {
@@ -198,8 +206,9 @@ fn render(
     }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(if all {
-        "ozr-install(1), ozr-check(1), ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), \
-         ozr-cache(1), ozr-doctor(1), virsh(1), qemu-img(1)"
+        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
+         ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), \
+         ozr-doctor(1), virsh(1), qemu-img(1)"
     } else {
         "ozr(1)"
     })]);

@@ -1,19 +1,27 @@
 //! One file per verb; each turns options into work and reports what came of it.
 
+pub mod attach;
 pub mod cache;
 pub mod check;
 mod checked;
 pub mod completions;
 pub mod diff_releases;
+mod display;
 pub mod doctor;
 pub mod explain;
+mod follow;
+pub mod gc;
 mod input;
 pub mod install;
+pub mod list;
 mod listing;
 pub mod man;
 mod mend;
 mod online;
 mod preflight;
 pub mod releases;
+mod running;
+pub mod screenshot;
+mod setting;
 mod template;
 mod walk;

@@ -2,19 +2,14 @@
 //! template and the kickstart together, in the setting that the install would have.
 
 use super::online::{Online, Subject};
+use super::setting::Install;
 use crate::build::plan::Plan;
 use crate::check::kickstart;
-use crate::check::online::TemplateText;
-use crate::check::setting::Setting;
+use crate::check::online::{TemplateText, catalogue};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
 use crate::language::{Included, Includes, Reading};
 use crate::ui::event::{Event, Reporter};
-
-/// Ids of findings about addresses: the mirror cannot be used, though the input may be right.
-const MIRROR_RULES: [&str; 9] = [
-    "KS201", "KS202", "KS203", "KS204", "KS205", "KS206", "KS207", "KS209", "KS213",
-];
 
 /// What the installer can include: what is on the network, but no file of this host.
 struct InTheGuest<'a>(&'a Online);
@@ -42,10 +37,15 @@ impl Includes for InTheGuest<'_> {
 /// cannot be used. Host: no threads.
 pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Result<()> {
     let request = &plan.request;
-    let Some(setting) = setting(plan) else {
+    let written = &request.kickstart;
+    let install = Install {
+        template: &request.template,
+        outline: &written.outline,
+        options: &request.options,
+    };
+    let Some(setting) = install.setting()? else {
         return Ok(());
     };
-    let written = &request.kickstart;
     let online = Online::new(&request.options, reporter)?;
     let reading = Reading::new(
         &written.text,
@@ -71,23 +71,6 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
     report(checked.findings, reporter)
 }
 
-/// The surroundings that the plan gives the kickstart; none where its language is not known.
-fn setting(plan: &Plan) -> Option<Setting> {
-    let request = &plan.request;
-    let kernelparam = request.template.os.kernelparam.as_deref();
-    let booted = Setting::of_boot(plan.release, &request.kickstart.outline, kernelparam)?;
-    Some(Setting {
-        arch: Some(plan.arch),
-        firmware: Some(plan.guest.firmware),
-        disk_bus: Some(plan.guest.disk_bus),
-        disk_bytes: Some(plan.guest.disk_bytes),
-        disks: Some(1),
-        deliver: Some(plan.deliver),
-        adds_ending: !request.options.verbatim,
-        ..booted
-    })
-}
-
 /// Shows errors whole and warnings in a line each: an install that goes on is to be read, too.
 fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> {
     let mut errors: Vec<Diagnostic> = Vec::new();
@@ -104,7 +87,7 @@ fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> 
     let Some(first) = errors.first() else {
         return Ok(());
     };
-    let of_mirror = |finding: &Diagnostic| finding.id.is_some_and(|id| MIRROR_RULES.contains(&id));
+    let of_mirror = |finding: &Diagnostic| finding.id.is_some_and(catalogue::is_of_mirror);
     let kind = match errors.iter().all(of_mirror) {
         true => Kind::Mirror,
         false => Kind::Input,

@@ -157,17 +157,13 @@ fn domain(
 }
 
 fn metadata(writer: &mut Xml, marker: &Marker) -> io::Result<()> {
+    let own = marker.attributes();
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let attributes: Vec<_> = std::iter::once(("xmlns:ozr", NAMESPACE))
+        .chain(own)
+        .collect();
     nested(writer, "metadata", &[], |writer| {
-        empty(
-            writer,
-            &format!("ozr:{ELEMENT}"),
-            &[
-                ("xmlns:ozr", NAMESPACE),
-                ("id", &marker.build_id),
-                ("version", &marker.version),
-                ("pid", &marker.pid.to_string()),
-            ],
-        )
+        empty(writer, &format!("ozr:{ELEMENT}"), &attributes)
     })
 }
 
@@ -383,6 +379,8 @@ mod tests {
             build_id: "id<1>".to_owned(),
             version: "0.1.0".to_owned(),
             pid: 7,
+            origin: None,
+            kept: false,
         }
     }
 

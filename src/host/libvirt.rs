@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context;
 use virt::connect::Connect;
@@ -13,6 +14,7 @@ use super::connection::Connection;
 use super::daemon_user::DaemonUser;
 use super::libvirt_events::{Guests, start_event_loop, unwatch_connection, watch_connection};
 use super::libvirt_refusals::cannot_open;
+use super::patience;
 use super::private_root::PrivateRoot;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
@@ -21,6 +23,9 @@ use crate::error::{Classify, Kind, failure};
 /// an answer: a daemon that hangs is noticed within half a minute.
 const KEEPALIVE_SECONDS: i32 = 5;
 const KEEPALIVE_COUNT: u32 = 5;
+/// How long a daemon may take to answer at all: signs of life are asked for only afterwards. One
+/// that is started by being asked takes seconds, and so does ssh to another host.
+const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 /// Where libvirt's own networks are known when the guest itself runs without a daemon.
 const NETWORKS_URI: &str = "qemu+unix:///system";
 
@@ -97,24 +102,21 @@ impl Host {
         let networks = (options.libvirt_networks && options.connection.runs_as_us()).then(|| {
             Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| error.message().to_owned())
         });
-        let (root, uri) = match &options.connection {
+        let (root, connect) = match &options.connection {
             Connection::Embedded => {
                 let root = PrivateRoot::create(&options.runtime_dir, &options.capability_cache)?;
-                let uri = root.uri();
-                (Some(root), uri)
+                let opened = Connect::open(Some(&root.uri()));
+                (
+                    Some(root),
+                    opened.map_err(|error| error.message().to_owned()),
+                )
             }
-            Connection::Uri(uri) => (None, uri.clone()),
+            Connection::Uri(uri) => (None, open_daemon(uri, OPEN_PATIENCE)),
         };
-        let connect = Connect::open(Some(&uri)).map_err(|error| {
-            failure(
-                Kind::Host,
-                cannot_open(&options.connection, error.message()),
-            )
-        })?;
+        let connect = connect
+            .map_err(|message| failure(Kind::Host, cannot_open(&options.connection, &message)))?;
         let guests = Arc::new(Guests::default());
         if root.is_none() {
-            // Drivers without a daemon refuse, and need it as little.
-            let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
             watch_connection(&connect, &guests).kind(Kind::Host)?;
         }
         let daemon_user = if options.connection.is_local() && !options.connection.runs_as_us() {
@@ -194,6 +196,17 @@ impl Host {
             .map(PrivateRoot::lock_capabilities)
             .transpose()
     }
+}
+
+/// Opens a daemon, or says why not. One that hangs accepts the connection and answers nothing.
+pub(super) fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
+    let uri = uri.to_owned();
+    let open = move || Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
+    let connect = patience::within(limit, open)
+        .unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))?;
+    // Drivers without a daemon refuse, and need it as little.
+    let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
+    Ok(connect)
 }
 
 /// libvirt's words without the numbers that `virt` adds.

@@ -51,7 +51,7 @@ impl Host {
             Some(user) => Lent::lend(&spec.files(), user).kind(Kind::Host)?,
             None => Lent::default(),
         };
-        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id));
+        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id, keep));
         let life = Arc::new(Life::new());
         let domain = self.create(&spec, &xml, keep, &life)?;
         self.guests.add(&life);

@@ -124,8 +124,7 @@ impl Guests {
     fn lost(&self, why: &str) {
         let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for life in lives.iter().filter_map(Weak::upgrade) {
-            life.end(EndCause::ConnectionLost, Some(why.to_owned()));
-            life.gone();
+            life.lose(why);
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use virt::connect::Connect;
@@ -11,15 +13,25 @@ use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
 use super::lending::Lent;
-use super::libvirt::host_error;
+use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
+use super::libvirt_gauge::{Counters, Gauge};
 use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
-use crate::error::{Classify, Kind};
+use super::ppm;
+use crate::error::{Classify, Kind, failure};
 
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
 const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
+
+/// How long the successor of a lost daemon is waited for: service managers start one within a
+/// second, and it needs another to find its guests. Whoever waits for the verdict waits for this,
+/// too; what it does not suffice for, the next build does.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Pause between two looks for the successor.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A guest. Dropping it ends it, unless [`Guest::leave`] was called.
 ///
@@ -38,6 +50,8 @@ pub struct Guest {
     mac: String,
     qemu_log: Option<PathBuf>,
     left: AtomicBool,
+    /// Whether it may have outlived us.
+    survived: Arc<AtomicBool>,
     /// Taken back when QEMU is gone, or is being ended.
     lent: Lent,
 }
@@ -46,26 +60,6 @@ impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guest").finish_non_exhaustive()
     }
-}
-
-/// A picture of the guest's screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screenshot {
-    /// `png` or `ppm`, after QEMU's age.
-    pub extension: &'static str,
-    /// The file's content.
-    pub bytes: Vec<u8>,
-}
-
-/// What a guest has read and written since it started, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// From its disk.
-    pub disk_read: u64,
-    /// To its disk.
-    pub disk_written: u64,
-    /// Received and sent; QEMU's user networking does not count.
-    pub network: Option<(u64, u64)>,
 }
 
 impl Guest {
@@ -90,6 +84,7 @@ impl Guest {
             mac: spec.mac.to_string(),
             qemu_log,
             left: AtomicBool::new(false),
+            survived: Arc::default(),
             lent,
         }
     }
@@ -123,22 +118,41 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when libvirt cannot end it.
     pub fn destroy(&self) -> anyhow::Result<()> {
-        if self.life.is_lost() {
-            return self
-                .destroy_by_successor()
-                .context("ending the guest whose libvirt daemon was lost");
-        }
-        if self.life.is_gone() {
-            return Ok(());
-        }
-        self.life.destroying();
-        destroy(&self.domain).context("ending the guest")
+        let ended = self.end();
+        self.survived.store(ended.is_err(), Ordering::SeqCst);
+        ended
     }
 
-    /// Service managers start a daemon again when it is asked for, and so does libvirt with the
-    /// user's own; it finds the guests of the one before.
+    fn end(&self) -> anyhow::Result<()> {
+        if !self.life.is_lost() {
+            if self.life.is_gone() {
+                return Ok(());
+            }
+            self.life.destroying();
+            match destroy(&self.domain) {
+                // The daemon went away meanwhile.
+                Err(_) if self.life.is_lost() => {}
+                ended => return ended.context("ending the guest"),
+            }
+        }
+        self.destroy_by_successor()
+            .context("ending the guest whose libvirt daemon was lost")
+    }
+
+    /// Service managers start a daemon again, at once or when it is asked for, and so does libvirt
+    /// with the user's own; it finds the guests of the one before.
     fn destroy_by_successor(&self) -> anyhow::Result<()> {
-        let connect = Connect::open(Some(&self.uri)).map_err(host_error)?;
+        let deadline = Instant::now() + SUCCESSOR_PATIENCE;
+        let connect = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match open_daemon(&self.uri, left) {
+                Ok(connect) => break connect,
+                Err(message) if Instant::now() + SUCCESSOR_INTERVAL >= deadline => {
+                    return Err(failure(Kind::Host, format!("libvirt: {message}")));
+                }
+                Err(_) => thread::sleep(SUCCESSOR_INTERVAL),
+            }
+        };
         let domain = match connect.lookup_domain_by_name(&self.name) {
             Ok(domain) => domain,
             Err(error) if error.code().is(ErrorNumber::NoDomain) => return Ok(()),
@@ -148,25 +162,28 @@ impl Guest {
         if is_ours { destroy(&domain) } else { Ok(()) }
     }
 
+    /// Tells, also after this value is dropped, whether the guest may have outlived it: nobody was
+    /// there to end it.
+    pub fn survival(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.survived)
+    }
+
     /// Does not end the guest when this value is dropped.
     pub fn leave(&self) {
         self.left.store(true, Ordering::SeqCst);
     }
 
-    /// Takes a picture of the guest's screen.
+    /// A picture of the guest's screen, as a PNG file.
     ///
     /// # Errors
     /// [`Kind::Host`] when the guest has no screen or does not run.
-    pub fn screenshot(&self) -> anyhow::Result<Screenshot> {
-        let (mime, bytes) = read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
+    pub fn screenshot(&self) -> anyhow::Result<Vec<u8>> {
+        read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
             self.domain.screenshot(stream, 0, 0)
         })
+        .and_then(|(_, picture)| ppm::to_png(picture))
         .context("taking a picture of the guest's screen")
-        .kind(Kind::Host)?;
-        Ok(Screenshot {
-            extension: if mime == "image/png" { "png" } else { "ppm" },
-            bytes,
-        })
+        .kind(Kind::Host)
     }
 
     /// How much the guest has read and written.
@@ -174,21 +191,12 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        let disk = self
-            .domain
-            .block_stats(self.disk_target)
-            .map_err(host_error)?;
-        let count = |value: i64| u64::try_from(value).unwrap_or_default();
-        let network = self
-            .domain
-            .interface_stats(&self.mac)
-            .ok()
-            .map(|stats| (count(stats.rx_bytes), count(stats.tx_bytes)));
-        Ok(Counters {
-            disk_read: count(disk.rd_bytes),
-            disk_written: count(disk.wr_bytes),
-            network,
-        })
+        self.gauge().read()
+    }
+
+    /// What reads the counters elsewhere.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(&self.domain, self.disk_target, &self.mac)
     }
 
     /// The domain as libvirt runs it.
@@ -205,7 +213,8 @@ impl Guest {
     }
 }
 
-fn destroy(domain: &Domain) -> anyhow::Result<()> {
+/// Ends a domain, unless it has ended.
+pub(super) fn destroy(domain: &Domain) -> anyhow::Result<()> {
     match domain.destroy() {
         Ok(()) => Ok(()),
         // It was faster.
@@ -221,7 +230,9 @@ fn destroy(domain: &Domain) -> anyhow::Result<()> {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if !self.left.load(Ordering::SeqCst) {
+        if self.survived.load(Ordering::SeqCst) {
+            // It was tried, in vain.
+        } else if !self.left.load(Ordering::SeqCst) {
             // Whoever cares for a failure calls `destroy`.
             if let Err(error) = self.destroy() {
                 tracing::warn!(guest = %self.name, %error, "ending a guest");

@@ -5,8 +5,9 @@ use virt::error::ErrorNumber;
 use virt::sys;
 
 use super::libvirt::{Host, host_error};
+use super::libvirt_guest::destroy;
 use super::marker::{Marker, NAMESPACE};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind};
 
 /// A domain that exists already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,21 @@ pub struct Existing {
 }
 
 impl Host {
+    /// All domains that have our mark, running or not: their names and marks.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt does not answer.
+    pub fn marked(&self) -> anyhow::Result<Vec<(String, Marker)>> {
+        let mut marked = Vec::new();
+        for domain in self.connect.list_all_domains(0).map_err(host_error)? {
+            // What others write into that place of their domains is theirs.
+            if let Ok(Some(marker)) = marker(&domain) {
+                marked.push((domain.name().map_err(host_error)?, marker));
+            }
+        }
+        Ok(marked)
+    }
+
     /// Looks for a domain.
     ///
     /// # Errors
@@ -32,32 +48,30 @@ impl Host {
         }))
     }
 
-    /// Ends and forgets a domain that an earlier build left behind. Nothing to do if there is
-    /// none of that name.
+    /// Ends and forgets the domain that the build `build_id` left behind. Nothing to do if there is
+    /// none of that name, or another build's.
     ///
     /// # Errors
-    /// [`Kind::Host`] when the domain is not ours, or libvirt refuses.
-    pub fn remove_leftover(&self, name: &str) -> anyhow::Result<()> {
+    /// [`Kind::Host`] when libvirt refuses.
+    pub fn remove_leftover(&self, name: &str, build_id: &str) -> anyhow::Result<()> {
         let Some(domain) = self.lookup(name)? else {
             return Ok(());
         };
-        if marker(&domain)?.is_none() {
-            return Err(failure(
-                Kind::Host,
-                format!(
-                    "the guest `{name}` was not made by ozr and is left alone: build under \
-                     another name"
-                ),
-            ));
+        if !marker(&domain)?.is_some_and(|marker| marker.build_id == build_id) {
+            return Ok(());
         }
         if domain.is_active().map_err(host_error)? {
-            domain.destroy().map_err(host_error)?;
+            destroy(&domain)?;
         }
         // A transient domain is gone by now.
         if let Some(domain) = self.lookup(name)? {
-            domain
-                .undefine_flags(sys::VIR_DOMAIN_UNDEFINE_NVRAM)
-                .map_err(host_error)?;
+            let undefined = domain.undefine_flags(sys::VIR_DOMAIN_UNDEFINE_NVRAM);
+            match undefined {
+                Err(error) if !error.code().is(ErrorNumber::NoDomain) => {
+                    return Err(host_error(error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::os::raw::{c_char, c_int, c_uint, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{anyhow, ensure};
 use virt::connect::Connect;
@@ -30,6 +31,12 @@ pub(super) fn set_variable_while_alone(name: &str, value: &str) {
 /// What libvirt says of this thread's last call that failed.
 pub(super) fn last_error() -> anyhow::Error {
     anyhow!(virt::error::Error::last_error().message().to_owned())
+}
+
+/// Calls a handler for libvirt, whose C no panic may unwind: that would abort the process before
+/// it has cleaned up. The panic's hook has heard of it.
+fn guarded(call: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(call));
 }
 
 /// Makes of a handler what libvirt keeps for a callback: one plain pointer.
@@ -125,7 +132,7 @@ unsafe extern "C" fn on_lifecycle(
     // SAFETY: `opaque` is the handler of `LifecycleEvents::subscribe`, which libvirt holds until
     // it calls `release`, never during this call.
     let handler = unsafe { handler::<LifecycleHandler>(opaque) };
-    handler(event, detail);
+    guarded(|| handler(event, detail));
     0
 }
 
@@ -166,7 +173,7 @@ unsafe extern "C" fn on_close(_connect: sys::virConnectPtr, reason: c_int, opaqu
     // SAFETY: `opaque` is the handler of `watch_close`, which libvirt holds until it calls
     // `release`, never during this call.
     let handler = unsafe { handler::<CloseHandler>(opaque) };
-    handler(reason);
+    guarded(|| handler(reason));
 }
 
 /// One reference to a libvirt stream; aborted when dropped.
@@ -265,5 +272,5 @@ unsafe extern "C" fn on_stream(_stream: sys::virStreamPtr, events: c_int, opaque
     // SAFETY: `opaque` is the handler of `RawStream::on_event`, which libvirt holds until it
     // calls `release`, never during this call.
     let handler = unsafe { handler::<StreamHandler>(opaque) };
-    handler(events as c_uint);
+    guarded(|| handler(events as c_uint));
 }

@@ -58,7 +58,7 @@ impl Host {
         if let Some(existing) = self.find(&spec.name)? {
             let whose = match existing.marker {
                 Some(marker) => format!(
-                    "a build of ozr made it (process {}); if that is over, -p removes it",
+                    "process {} made it for a build; if that is over, -p removes it",
                     marker.pid
                 ),
                 None => "it is not ozr's, so build under another name".to_owned(),
@@ -136,6 +136,8 @@ pub(super) fn cannot_open(connection: &Connection, message: &str) -> String {
                 "join the group `libvirt`, or do without --connect"
             } else if message.contains("No such file") || message.contains("refused") {
                 "start the libvirt daemon (libvirtd or virtqemud), or do without --connect"
+            } else if message.contains("no answer") {
+                "the libvirt daemon hangs: restart it, or do without --connect"
             } else {
                 "check the URI with `virsh -c URI uri`, or do without --connect"
             };

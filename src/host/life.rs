@@ -45,6 +45,7 @@ struct Progress {
 pub(super) struct Life {
     progress: watch::Sender<Progress>,
     destroying: AtomicBool,
+    lost: AtomicBool,
 }
 
 impl Life {
@@ -52,6 +53,7 @@ impl Life {
         Life {
             progress: watch::Sender::new(Progress::default()),
             destroying: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -94,13 +96,16 @@ impl Life {
         self.progress.borrow().gone
     }
 
-    /// Whether we cannot know how it ended, for want of a daemon to ask.
+    /// Notes that the daemon which knew of it went away.
+    pub(super) fn lose(&self, why: &str) {
+        self.lost.store(true, Ordering::SeqCst);
+        self.end(EndCause::ConnectionLost, Some(why.to_owned()));
+        self.gone();
+    }
+
+    /// Whether we cannot know if it ended, for want of a daemon to ask.
     pub(super) fn is_lost(&self) -> bool {
-        let progress = self.progress.borrow();
-        progress
-            .end
-            .as_ref()
-            .is_some_and(|end| end.cause == EndCause::ConnectionLost)
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Waits for the first sign of the end.
@@ -142,6 +147,15 @@ mod tests {
         assert!(!life.is_gone());
         life.gone();
         assert_eq!(life.finished().await.cause, EndCause::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_while_it_is_ended_is_lost() {
+        let life = Life::new();
+        life.destroying();
+        life.lose("the libvirt daemon ended");
+        assert!(life.is_lost());
+        assert_eq!(life.finished().await.cause, EndCause::Destroyed);
     }
 
     #[tokio::test]

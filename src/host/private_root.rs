@@ -10,6 +10,8 @@ use anyhow::Context;
 
 use crate::error::{Classify, Kind, failure};
 
+/// The root's name in the runtime directory.
+const ROOT: &str = "v";
 /// Room that libvirt needs below its root for the longest socket path it makes,
 /// `/lib/qemu/domain-N-` + 20 characters of the domain's name + `/monitor.sock`
 /// (libvirt 9.0, `virDomainDefGetShortName`), with three digits for N.
@@ -29,7 +31,7 @@ impl PrivateRoot {
     /// Lays out a root below `runtime_dir`, sharing what was learnt about QEMU through
     /// `capability_cache`.
     pub(super) fn create(runtime_dir: &Path, capability_cache: &Path) -> anyhow::Result<Self> {
-        let path = runtime_dir.join("v");
+        let path = runtime_dir.join(ROOT);
         if path.as_os_str().len() + LIBVIRT_SOCKET_ROOM > MAX_SOCKET_PATH {
             return Err(failure(
                 Kind::Host,
@@ -103,6 +105,15 @@ impl PrivateRoot {
     pub(super) fn qemu_log(&self, domain: &str) -> PathBuf {
         self.path.join(format!("log/qemu/{domain}.log"))
     }
+}
+
+/// libvirt's URI of the embedded driver that a build with this runtime directory has.
+pub fn embedded_uri(runtime_dir: &Path) -> String {
+    let root = PrivateRoot {
+        path: runtime_dir.join(ROOT),
+        capability_cache: PathBuf::new(),
+    };
+    root.uri()
 }
 
 /// The driver's settings. Those that only root's driver reads would otherwise ask for daemons

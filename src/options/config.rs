@@ -173,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn progress_is_one_way_or_several() {
+        use crate::options::{EventsTo, Progress};
+
+        let of = |text: &str| parse(text, "ozr.toml").map(|options| options.progress);
+        assert_eq!(of("progress = \"plain\"").unwrap(), [Progress::Plain]);
+        let file = Progress::Json(EventsTo::File("e.json".into()));
+        let several = of("progress = [\"live\", \"json=e.json\"]").unwrap();
+        assert_eq!(several, [Progress::Live, file]);
+        assert_eq!(of("memory = 1").unwrap(), []);
+        let finding = of("progress = \"loud\"").unwrap_err();
+        assert!(finding.message.contains("json=FILE"), "{finding}");
+        assert!(of("progress = 3").is_err());
+    }
+
+    #[test]
     fn the_upper_layer_stands() {
         let upper = parse("memory = 1\ncustomize = true\noutput-dir = \"a\"", "u").unwrap();
         let lower = parse(

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::CheckOptions;
-use super::values::{Compress, Deliver, Format, Relay, Seconds};
+use super::values::{Compress, Deliver, Format, Progress, Relay, Seconds, one_or_several};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 /// Options of an install. A key of the configuration file is the long name of its option;
@@ -136,6 +136,14 @@ pub struct InstallOptions {
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     pub timeout: Option<Seconds>,
 
+    /// Wait while N guests of ozr run already [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Guest")]
+    pub max_guests: Option<u32>,
+
+    /// Try again, up to N times, when the cause is not in the template or the kickstart [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Guest")]
+    pub retries: Option<u32>,
+
     /// Longest time without progress, whatever the installer does [default: 3m to 60m, by what it
     /// does; six times that in software emulation]
     #[arg(long, value_name = "DURATION", help_heading = "Guest")]
@@ -157,6 +165,18 @@ pub struct InstallOptions {
     /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
     #[arg(long, value_name = "DIR", help_heading = "Mirror")]
     pub cache_dir: Option<PathBuf>,
+
+    /// Where running builds and the times of earlier ones are noted
+    /// [default: /var/lib/ozr for root, else ~/.local/state/ozr]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub state_dir: Option<PathBuf>,
+
+    /// How to show how far it is: auto, live (one line that is drawn over and over), plain (timed
+    /// lines), json (events on standard error), none. Beside that, json=FILE or json=fd:N writes
+    /// the events to a file or descriptor. May be given several times [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = "Output")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub progress: Vec<Progress>,
 
     /// Trust these certificate authorities, too (PEM)
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
@@ -213,11 +233,18 @@ impl InstallOptions {
             network_device: self.network_device.or(below.network_device),
             disk_bus: self.disk_bus.or(below.disk_bus),
             timeout: self.timeout.or(below.timeout),
+            max_guests: self.max_guests.or(below.max_guests),
+            retries: self.retries.or(below.retries),
             stall_limit: self.stall_limit.or(below.stall_limit),
             cleanup: self.cleanup || below.cleanup,
             relay: self.relay.or(below.relay),
             refetch: self.refetch || below.refetch,
             cache_dir: self.cache_dir.or(below.cache_dir),
+            state_dir: self.state_dir.or(below.state_dir),
+            progress: match self.progress.is_empty() {
+                true => below.progress,
+                false => self.progress,
+            },
             cacert: self.cacert.or(below.cacert),
             client_cert: self.client_cert.or(below.client_cert),
             client_key: self.client_key.or(below.client_key),

@@ -1,10 +1,11 @@
 //! Values that options take, as on the command line so in the configuration file.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::distro::Release;
 use crate::language::Version;
@@ -76,6 +77,99 @@ impl Compress {
             Compress::Zlib => "zlib",
         }
     }
+}
+
+/// `--progress`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Progress {
+    /// Live on a terminal that can, else plain.
+    Auto,
+    /// One line that is drawn over and over, on any terminal; plain where there is none.
+    Live,
+    /// A line for each step.
+    Plain,
+    /// Neither steps nor progress; notes, warnings and errors only.
+    None,
+    /// One JSON object on a line for each event.
+    Json(EventsTo),
+}
+
+/// Where JSON events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventsTo {
+    /// To standard error, where nothing else goes then.
+    Stderr,
+    /// To the end of a file.
+    File(PathBuf),
+    /// To a descriptor that ozr was started with.
+    Descriptor(u32),
+}
+
+impl FromStr for Progress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.split_once('=') {
+            None => match text {
+                "auto" => Progress::Auto,
+                "live" => Progress::Live,
+                "plain" => Progress::Plain,
+                "none" => Progress::None,
+                "json" => Progress::Json(EventsTo::Stderr),
+                _ => {
+                    return Err(
+                        "write auto, live, plain, json, none, json=FILE or json=fd:N".to_owned(),
+                    );
+                }
+            },
+            Some(("json", place)) => Progress::Json(match place.strip_prefix("fd:") {
+                Some(number) => EventsTo::Descriptor(number.parse().map_err(|_| {
+                    format!("`{number}` is no number of a descriptor: write json=fd:3")
+                })?),
+                None if place.is_empty() => {
+                    return Err("name a file after `json=`, as in json=events.json".to_owned());
+                }
+                None => EventsTo::File(place.into()),
+            }),
+            Some((way, _)) => return Err(format!("only json takes a place, `{way}` does not")),
+        })
+    }
+}
+
+impl TryFrom<String> for Progress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// One value, or a list of them, in the configuration file.
+pub(super) fn one_or_several<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String, Error = String>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Several(Vec<String>),
+    }
+    let texts = match Texts::deserialize(deserializer) {
+        Ok(Texts::One(text)) => vec![text],
+        Ok(Texts::Several(texts)) => texts,
+        Err(_) => {
+            return Err(serde::de::Error::custom(
+                "expected a string or an array of strings",
+            ));
+        }
+    };
+    let values = texts.into_iter().map(T::try_from);
+    values
+        .collect::<Result<_, _>>()
+        .map_err(serde::de::Error::custom)
 }
 
 /// A span of time: `90m`, `1h 30m`, or a bare number of seconds as Oz's `-t` takes it.
@@ -173,6 +267,19 @@ mod tests {
         assert_eq!("1h 30m".parse(), Ok(Seconds(Duration::from_secs(5400))));
         for wrong in ["", "0", "-1", "soon", "1e9", "99999999999999999999"] {
             assert!(wrong.parse::<Seconds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ways_to_show_progress() {
+        let json = |to| Ok(Progress::Json(to));
+        assert_eq!("auto".parse(), Ok(Progress::Auto));
+        assert_eq!("none".parse(), Ok(Progress::None));
+        assert_eq!("json".parse(), json(EventsTo::Stderr));
+        assert_eq!("json=a=b".parse(), json(EventsTo::File("a=b".into())));
+        assert_eq!("json=fd:3".parse(), json(EventsTo::Descriptor(3)));
+        for wrong in ["", "Auto", "json=", "json=fd:", "json=fd:-1", "plain=x"] {
+            assert!(wrong.parse::<Progress>().is_err(), "{wrong}");
         }
     }
 

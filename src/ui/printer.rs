@@ -4,13 +4,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::Write;
-use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 
-use super::event::{Event, Sink};
+use super::event::{Event, Progress, Sink};
+use super::queue::{Clock, Moment, Show};
+use super::words;
 use crate::diagnostic::layout::{self, Colours};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{finding_of, is_reported};
@@ -85,14 +87,21 @@ impl Color {
     }
 }
 
+/// How often a phase that lasts is heard of: whoever reads the log of a CI job sees that it lives,
+/// and an install of half an hour adds no more than a screen or two.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
 /// Prints events to stderr, each step with the time since the start.
 #[derive(Debug)]
 pub struct Printer {
     verbosity: Verbosity,
     colours: Colours,
-    started: Instant,
+    steps: bool,
+    clock: Clock,
     // One event is one write: lines of several threads never mix.
     out: Mutex<std::io::Stderr>,
+    /// When the last step, or sign of life in it, was printed.
+    heard: Mutex<Duration>,
 }
 
 impl Printer {
@@ -101,8 +110,19 @@ impl Printer {
         Printer {
             verbosity,
             colours: color.for_stderr(),
-            started: Instant::now(),
+            steps: true,
+            clock: Clock::start(),
             out: Mutex::new(std::io::stderr()),
+            heard: Mutex::new(Duration::ZERO),
+        }
+    }
+
+    /// Leaves out steps and progress, which are shown in another way, or not at all.
+    #[must_use]
+    pub fn without_steps(self) -> Self {
+        Printer {
+            steps: false,
+            ..self
         }
     }
 
@@ -110,22 +130,39 @@ impl Printer {
         if self.verbosity < least {
             return;
         }
-        let mut out = self
-            .out
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // A closed stderr is no reason to stop a build.
         let _ = out.write_all(format!("{text}\n").as_bytes());
     }
-}
 
-impl Sink for Printer {
-    fn take(&self, event: Event) {
+    /// Prints one line that says how a build ended.
+    pub fn result(&self, text: &str) {
+        self.line(Verbosity::Normal, text);
+    }
+
+    fn step(&self, moment: Moment, text: &str) {
+        if self.steps {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = moment.since_start;
+            let seconds = moment.since_start.as_secs_f64();
+            self.line(Verbosity::Normal, &format!("[{seconds:7.1}s] {text}"));
+        }
+    }
+
+    fn progress(&self, moment: Moment, progress: &Progress) {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // The console is a sign of life, too.
+        if self.verbosity < Verbosity::Console && moment.since_start >= heard + SIGN_OF_LIFE {
+            let more = words::progress(progress);
+            self.step(moment, &format!("{}: {more}", progress.phase.title));
+        }
+    }
+
+    /// Prints one event that happened at `moment`.
+    pub fn print(&self, moment: Moment, event: Event) {
         match event {
-            Event::Step(text) => {
-                let seconds = self.started.elapsed().as_secs_f64();
-                self.line(Verbosity::Normal, &format!("[{seconds:7.1}s] {text}"));
-            }
+            Event::Step(text) => self.step(moment, &text),
+            Event::Phase(phase) => self.step(moment, phase.title),
+            Event::Progress(progress) => self.progress(moment, &progress),
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
             Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
@@ -137,7 +174,24 @@ impl Sink for Printer {
             }
             Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
+            Event::Lost(count) => {
+                self.line(Verbosity::Warnings, &format!("({count} lines left out)"));
+            }
+            // What there is to say of them is said by other events, and by the command's end.
+            Event::BuildStarted(_) | Event::Noticed(_) | Event::Verdict(_) | Event::Ended(_) => {}
         }
+    }
+}
+
+impl Sink for Printer {
+    fn take(&self, event: Event) {
+        self.print(self.clock.now(), event);
+    }
+}
+
+impl Show for Printer {
+    fn show(&mut self, moment: Moment, event: Event) {
+        self.print(moment, event);
     }
 }
 
@@ -149,6 +203,12 @@ pub fn print_error(error: &anyhow::Error, color: Color) {
         Some(finding) => eprintln!("{}", laid_out(finding, &color.for_stderr())),
         None => eprintln!("error: {error:#}"),
     }
+}
+
+/// Prints that ozr has met a defect of its own.
+pub fn print_defect(sentence: &str) {
+    // A closed stderr must not make a second panic of the first.
+    let _ = std::io::stderr().write_all(format!("error: {sentence}\n").as_bytes());
 }
 
 fn laid_out(finding: &Diagnostic, colours: &Colours) -> String {
@@ -166,6 +226,16 @@ pub fn print_report(text: &str) {
 /// Prints a result for scripts: one line on stdout. A reader that went away is no error.
 pub fn print_result(line: &str) {
     print_text(&format!("{line}\n"));
+}
+
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// Prints a text of several lines to stdout as it is.

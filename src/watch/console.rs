@@ -6,12 +6,12 @@
 //! holds it is about to be erased, or, unfinished, by [`Console::settle`].
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vt100::Parser;
 
 use super::escape::{Token, Tokenizer};
 use super::mark::MarkFinder;
+use crate::panics;
 
 /// The size that the installer assumes for a serial console whose size nobody told it.
 const ROWS: u16 = 24;
@@ -159,7 +159,7 @@ impl Console {
         let top_wraps = self.wraps(0);
         // The bytes are the guest's. Should they meet a defect of the terminal emulator, the
         // screen is lost, and the build goes on.
-        let drawn = catch_unwind(AssertUnwindSafe(|| self.terminal.process(bytes)));
+        let drawn = panics::expected(|| self.terminal.process(bytes));
         if drawn.is_err() {
             self.terminal = terminal();
             self.region_bottom = ROWS - 1;

@@ -56,6 +56,11 @@ impl Phase {
         Phase::ShuttingDown,
     ];
 
+    /// The phase of this name.
+    pub fn from_name(name: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
     /// The name in manifests.
     pub fn name(self) -> &'static str {
         match self {
@@ -146,6 +151,7 @@ mod tests {
         for phase in Phase::ALL {
             let json = serde_json::to_string(&phase).unwrap();
             assert_eq!(json, format!("\"{}\"", phase.name()));
+            assert_eq!(Phase::from_name(phase.name()), Some(phase));
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::phases::Phase;
 use super::signal::Signal;
 
@@ -30,7 +32,7 @@ pub struct Progress {
 }
 
 /// How many of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Done so far. Never decreases.
     pub done: u64,
@@ -144,6 +146,11 @@ impl Progress {
         self.began
             .last()
             .map_or(Phase::PoweredOn, |(phase, _)| *phase)
+    }
+
+    /// What part of the current phase is done, from 0 to 1: stays 0 where nothing is counted.
+    pub fn part(&self) -> f64 {
+        self.part
     }
 
     /// How much of the install is done, in percent. Never decreases; 100 only means that the

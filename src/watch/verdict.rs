@@ -28,6 +28,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// The name, for programs.
+    pub fn key(self) -> &'static str {
+        match self {
+            Source::Console => "console",
+            Source::LogPort => "log-port",
+            Source::ServerLog => "server-log",
+            Source::QemuLog => "qemu-log",
+            Source::GuestState => "guest-state",
+        }
+    }
+
     /// The name, in texts for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -184,4 +195,24 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Whether the guest still runs, as far as is known, and must be destroyed.
     pub stop_guest: bool,
+    /// What made a failure certain: the first line that tells of it, the guest's end, or a limit.
+    pub decisive: Option<Seen>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_have_one_name_for_programs() {
+        for source in [
+            Source::Console,
+            Source::LogPort,
+            Source::ServerLog,
+            Source::QemuLog,
+            Source::GuestState,
+        ] {
+            assert_eq!(serde_json::to_value(source).unwrap(), source.key());
+        }
+    }
 }

@@ -89,6 +89,6 @@ pub enum Witness<'a> {
     Ended(End),
     /// The time limit, which is given, was reached.
     TimedOut(Duration),
-    /// The user wants to stop.
-    Interrupted,
+    /// Somebody wants to stop: the name of the signal.
+    Interrupted(&'a str),
 }

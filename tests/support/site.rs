@@ -57,6 +57,7 @@ pub struct Outcome {
 
 /// A running `ozr`.
 pub struct Running {
+    command: Command,
     child: Child,
     stdout: std::thread::JoinHandle<String>,
     stderr: std::sync::Arc<std::sync::Mutex<String>>,
@@ -84,7 +85,7 @@ impl Site {
             .unwrap();
         // Ordinary users and QEMU's own user pass through.
         set_mode(dir.path(), 0o755);
-        for sub in ["out", "cache", "home"] {
+        for sub in ["out", "cache", "home", "state"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
         Site {
@@ -113,7 +114,7 @@ impl Site {
     /// Runs `ozr` as an ordinary user from now on.
     pub fn as_user(&mut self, uid: u32) {
         self.user = Some(uid);
-        for sub in ["out", "cache", "home"] {
+        for sub in ["out", "cache", "home", "state"] {
             std::os::unix::fs::chown(self.path(sub), Some(uid), Some(uid)).unwrap();
         }
     }
@@ -233,12 +234,30 @@ impl Site {
             .arg(self.out())
             .arg("--cache-dir")
             .arg(self.path("cache"))
+            .arg("--state-dir")
+            .arg(self.path("state"))
             .args(["--memory", &self.memory.to_string(), "-vv"]);
         command
     }
 
     /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
     pub fn assert_clean(&self, outcome: &Outcome, kept: &[&str]) {
+        self.assert_nothing_runs(outcome);
+        let mut left: Vec<String> = std::fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept: Vec<String> = kept
+            .iter()
+            .map(|ending| format!("{}.{ending}", self.name))
+            .collect();
+        kept.sort();
+        assert_eq!(left, kept, "{}", outcome.stderr);
+    }
+
+    /// No guest of the site runs, and nothing tells of the build that has ended.
+    pub fn assert_nothing_runs(&self, outcome: &Outcome) {
         let qemus = self.qemus();
         assert!(qemus.is_empty(), "QEMU still runs: {qemus:?}\n{outcome:?}");
         for parent in [
@@ -251,17 +270,10 @@ impl Site {
                 assert!(!name.starts_with(&prefix), "{:?} is left", entry.path());
             }
         }
-        let mut left: Vec<String> = std::fs::read_dir(self.out())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let mut kept: Vec<String> = kept
-            .iter()
-            .map(|ending| format!("{}.{ending}", self.name))
-            .collect();
-        kept.sort();
-        assert_eq!(left, kept, "{}", outcome.stderr);
+        if let Ok(builds) = std::fs::read_dir(self.path("state").join("builds")) {
+            let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
+            assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
+        }
     }
 
     /// The QEMU processes of this site's guests.
@@ -288,10 +300,6 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// Starts a command.
 pub fn start(mut command: Command) -> Running {
-    spawn(&mut command)
-}
-
-fn spawn(command: &mut Command) -> Running {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -302,6 +310,7 @@ fn spawn(command: &mut Command) -> Running {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let shared = std::sync::Arc::clone(&seen);
     Running {
+        command,
         child,
         stdout: std::thread::spawn(move || {
             let mut text = String::new();
@@ -333,13 +342,13 @@ const QEMU_ABORTED: &str = "QEMU was killed by signal 6";
 ///
 /// Software emulation of QEMU 10.0 aborts about once in two hundred boots, while the guest's
 /// kernel starts. That is no finding about ozr, which names it: the command is run once more.
-pub fn run(mut command: Command) -> Outcome {
-    let outcome = spawn(&mut command).wait();
+pub fn run(command: Command) -> Outcome {
+    let (outcome, command) = start(command).end();
     if !outcome.stderr.contains(QEMU_ABORTED) {
         return outcome;
     }
     eprintln!("once more: {}", outcome.stderr);
-    spawn(&mut command).wait()
+    start(command).wait()
 }
 
 impl Running {
@@ -348,7 +357,8 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until stderr shows `text`; panics if the program ends before.
+    /// Waits until stderr shows `text`; panics if the program ends before. If it ends because
+    /// QEMU aborts, it is run once more, as by [`run`].
     pub fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -356,6 +366,12 @@ impl Running {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
+            if ended.is_some() && self.stderr.lock().unwrap().contains(QEMU_ABORTED) {
+                eprintln!("once more: {}", self.stderr.lock().unwrap());
+                let command = std::mem::replace(&mut self.command, Command::new("true"));
+                *self = start(command);
+                continue;
+            }
             let late = Instant::now() > deadline;
             assert!(
                 ended.is_none() && !late,
@@ -364,6 +380,11 @@ impl Running {
             );
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends a signal.
@@ -377,7 +398,11 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub fn wait(mut self) -> Outcome {
+    pub fn wait(self) -> Outcome {
+        self.end().0
+    }
+
+    fn end(mut self) -> (Outcome, Command) {
         use std::os::unix::process::ExitStatusExt;
 
         let deadline = Instant::now() + PATIENCE;
@@ -396,7 +421,7 @@ impl Running {
         let stdout = self.stdout.join().unwrap();
         let heard = self.reader.join().unwrap();
         let stderr = self.stderr.lock().unwrap().clone();
-        Outcome {
+        let outcome = Outcome {
             status: status
                 .code()
                 .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
@@ -405,7 +430,8 @@ impl Running {
             pid,
             ended,
             heard,
-        }
+        };
+        (outcome, self.command)
     }
 }
 

@@ -81,7 +81,13 @@ pub fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &
 }
 
 /// [`assert_build_failed`] with another exit status than 1.
-fn assert_failed_with(site: &Site, outcome: &Outcome, status: i32, cause: &str, words: &[&str]) {
+pub fn assert_failed_with(
+    site: &Site,
+    outcome: &Outcome,
+    status: i32,
+    cause: &str,
+    words: &[&str],
+) {
     assert_explained(site, outcome, status, cause, words);
     site.assert_clean(outcome, &["failed"]);
 }

@@ -2,6 +2,16 @@
 
 use crate::check::catalogue::Rule;
 
+/// The rules whose findings say that the mirror cannot be used, though the input may be right.
+const OF_THE_MIRROR: [&str; 9] = [
+    "KS201", "KS202", "KS203", "KS204", "KS205", "KS206", "KS207", "KS209", "KS213",
+];
+
+/// Whether a rule's findings are about the mirror, not about what was written.
+pub fn is_of_mirror(id: &str) -> bool {
+    OF_THE_MIRROR.contains(&id)
+}
+
 /// The rules, in the order of their ids.
 pub const RULES: &[Rule] = &[
     Rule {

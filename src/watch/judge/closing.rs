@@ -39,6 +39,7 @@ impl Judge {
     /// It stands still.
     pub(super) fn decide_standstill(&mut self) -> Option<Decision> {
         let wait = self.standstill.take()?;
+        self.decisive = Some(wait.seen.clone());
         let text = crate::watch::line::body(&wait.seen.text).to_owned();
         // A question that follows an error is about that.
         let named = self
@@ -73,6 +74,7 @@ impl Judge {
     /// It is done, but does not go away.
     pub(super) fn decide_lingering(&mut self) -> Option<Decision> {
         let lingering = self.lingering.take()?;
+        self.decisive = Some(lingering.seen.clone());
         let what = if lingering.halted {
             "the guest halted instead of switching itself off, and was switched off by ozr"
         } else {
@@ -85,6 +87,7 @@ impl Judge {
             return Some(Decision {
                 outcome: Outcome::Success { notes },
                 stop_guest: true,
+                decisive: None,
             });
         }
         if lingering.halted {
@@ -148,6 +151,7 @@ impl Judge {
                 notes: std::mem::take(&mut self.notes),
             },
             stop_guest: false,
+            decisive: None,
         }
     }
 

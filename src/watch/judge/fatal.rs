@@ -63,6 +63,7 @@ impl Judge {
 
     pub(super) fn decide_fatal(&mut self, stop_guest: bool) -> Option<Decision> {
         let fatal = self.fatal.take()?;
+        self.decisive = fatal.seen.first().cloned();
         if fatal.vague && fatal.cause == Cause::Stage2Unavailable {
             return Some(self.gave_up_booting(fatal, stop_guest));
         }

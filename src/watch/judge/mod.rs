@@ -52,6 +52,9 @@ const MAX_SEEN: usize = 40;
 /// How many notes are kept: a kickstart has a handful of scripts.
 const MAX_NOTES: usize = 20;
 
+/// How many signals wait to be told, at most. They are taken after each line.
+const MAX_NOTICED: usize = 64;
+
 /// A line this long may go on in the next one: anaconda wraps its text at 80 columns, between
 /// words.
 const WRAPPED: usize = 50;
@@ -91,6 +94,9 @@ pub struct Judge {
     our_words: Option<Seen>,
     switched_off: Option<Seen>,
     last_words: Option<Seen>,
+    noticed: Vec<(Signal, Seen)>,
+    /// What made the decision certain, where a line did.
+    decisive: Option<Seen>,
     now: Duration,
     decided: bool,
 }
@@ -115,6 +121,8 @@ impl Judge {
             our_words: None,
             switched_off: None,
             last_words: None,
+            noticed: Vec::new(),
+            decisive: None,
             now: Duration::ZERO,
             decided: false,
         }
@@ -123,6 +131,12 @@ impl Judge {
     /// How far the install has come.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// The texts about failures, and what scripts of ozr's say, that came since this was called
+    /// last: worth telling, whatever they will be judged to mean.
+    pub fn take_noticed(&mut self) -> Vec<(Signal, Seen)> {
+        std::mem::take(&mut self.noticed)
     }
 
     /// When [`Judge::tick`] wants to be called, if nothing is witnessed before.
@@ -187,8 +201,8 @@ impl Judge {
             }
             Witness::Ended(end) => return Some(self.ended(end)),
             Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
-            Witness::Interrupted => {
-                let sentence = format!("interrupted {}", self.while_doing());
+            Witness::Interrupted(by) => {
+                let sentence = format!("interrupted by {by} {}", self.while_doing());
                 return Some(self.fail(Cause::Interrupted, sentence, Vec::new(), true));
             }
         }
@@ -246,6 +260,10 @@ impl Judge {
     }
 
     fn signal(&mut self, signal: &Signal, text: &str, seen: &Seen) {
+        let worth_telling = matches!(signal, Signal::Failure(_) | Signal::ScriptOutput(_));
+        if worth_telling && self.noticed.len() < MAX_NOTICED {
+            self.noticed.push((signal.clone(), seen.clone()));
+        }
         match signal {
             Signal::Failure(found) => self.failure(*found, text, seen),
             Signal::CannotPowerOff | Signal::Halted => {

@@ -3,7 +3,7 @@
 use super::{EVIDENCE, Judge};
 use crate::watch::cause::Cause;
 use crate::watch::line;
-use crate::watch::verdict::{Decision, FullDisk, Outcome, Seen, Verdict};
+use crate::watch::verdict::{Decision, FullDisk, Outcome, Seen, Source, Verdict};
 
 impl Judge {
     /// Closes the case with a failure, and what its cause suggests.
@@ -35,6 +35,9 @@ impl Judge {
 
     fn close(&mut self, cause: Cause, sentence: String, seen: Vec<Seen>, stop: bool) -> Decision {
         self.decided = true;
+        // Where no line did it, the guest's end or our own clock did, just now.
+        let decisive = self.decisive.take();
+        let decisive = decisive.unwrap_or_else(|| self.seen(Source::GuestState, &sentence));
         let mut console: Vec<String> = Vec::with_capacity(EVIDENCE);
         for text in self.tail.drain(..) {
             let body = line::body(&text);
@@ -65,6 +68,7 @@ impl Judge {
                 console,
             })),
             stop_guest: stop,
+            decisive: Some(decisive),
         }
     }
 }

@@ -45,7 +45,7 @@ fn judge(expectations: Expectations, story: &str) -> Option<(Decision, Duration)
             "<host disk full>" => Witness::Ended(End::HostDiskFull),
             "<connection lost>" => Witness::Ended(End::ConnectionLost),
             "<timeout>" => Witness::TimedOut(at(3600)),
-            "<interrupt>" => Witness::Interrupted,
+            "<interrupt>" => Witness::Interrupted("SIGINT"),
             "<quiet>" => {
                 let deadline = judge.deadline()?;
                 let decision = judge.tick(deadline)?;
@@ -65,7 +65,7 @@ fn judge(expectations: Expectations, story: &str) -> Option<(Decision, Duration)
         };
         if let Some(decision) = judge.witness(now, witness) {
             assert_eq!(judge.deadline(), None);
-            assert_eq!(judge.witness(now, Witness::Interrupted), None);
+            assert_eq!(judge.witness(now, Witness::Interrupted("SIGINT")), None);
             return Some((decision, now));
         }
     }

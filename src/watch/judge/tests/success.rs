@@ -14,7 +14,8 @@ fn a_good_install_succeeds() {
             decision,
             Decision {
                 outcome: Outcome::Success { notes: vec![] },
-                stop_guest: false
+                stop_guest: false,
+                decisive: None
             },
             "{end:?}"
         );

@@ -54,7 +54,7 @@ fn time_and_interruption_end_an_install() {
     let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}<interrupt>"));
     assert_eq!(
         failed.sentence,
-        "interrupted while running the %post scripts"
+        "interrupted by SIGINT while running the %post scripts"
     );
 }
 

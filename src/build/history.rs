@@ -1,0 +1,249 @@
+//! How long earlier builds of a template took, kept in the state directory: for estimates only.
+//! What is missing or broken there is as if there had been no build.
+
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::estimate::{Forecast, Times};
+use super::plan::Plan;
+use crate::hex;
+use crate::host::Accel;
+use crate::watch::phases::Phase;
+
+/// Name of the directory in the state directory.
+const DIRECTORY: &str = "history";
+
+/// How many builds are kept: enough for a median that one strange build does not move, few enough
+/// to follow a mirror or a machine that has become faster.
+const KEPT: usize = 5;
+
+/// The largest file that is read; five builds take some two thousand bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The longest time of a part that is believed, in seconds: a month.
+const MAX_SECONDS: f64 = 31.0 * 86_400.0;
+
+/// The version of the files; others are ignored.
+const SCHEMA: u32 = 1;
+
+/// The earlier builds like one.
+#[derive(Debug, Clone)]
+pub struct History {
+    file: PathBuf,
+    about: About,
+}
+
+/// What makes builds alike. The kickstart counts by its file's name, not by its text: it is edited
+/// between builds, which changes how long they take by little, while two kickstarts for the same
+/// template differ by much. The accelerator changes everything by a factor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct About {
+    template: String,
+    release: String,
+    arch: String,
+    kickstart: String,
+    accelerator: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Document {
+    schema: u32,
+    about: About,
+    /// The newest last.
+    builds: Vec<Build>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Build {
+    finished: String,
+    phases: Vec<Part>,
+    finishing: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    name: String,
+    seconds: f64,
+}
+
+impl History {
+    /// That of builds like `plan`, in the state directory `state`.
+    pub fn of(plan: &Plan, accel: Accel, state: &Path) -> History {
+        let request = &plan.request;
+        let kickstart = Path::new(&request.kickstart.name);
+        let kickstart = kickstart.file_name().unwrap_or(kickstart.as_os_str());
+        let about = About {
+            template: request.template.name.clone(),
+            release: plan.release.to_string(),
+            arch: plan.arch.to_string(),
+            kickstart: kickstart.to_string_lossy().into_owned(),
+            accelerator: accel.to_string(),
+        };
+        History::at(state, about)
+    }
+
+    fn at(state: &Path, about: About) -> History {
+        // Serialising texts does not fail.
+        let key = serde_json::to_vec(&about).unwrap_or_default();
+        let name = format!("{}.json", &hex::sha256(&key)[..32]);
+        History {
+            file: state.join(DIRECTORY).join(name),
+            about,
+        }
+    }
+
+    /// What the earlier builds let expect.
+    pub fn forecast(&self) -> Forecast {
+        let builds: Vec<Times> = self.read().iter().filter_map(Build::times).collect();
+        Forecast::of(&builds)
+    }
+
+    fn read(&self) -> Vec<Build> {
+        let small = std::fs::metadata(&self.file).is_ok_and(|meta| meta.len() <= MAX_BYTES);
+        let text = match small {
+            true => std::fs::read(&self.file).unwrap_or_default(),
+            false => return Vec::new(),
+        };
+        match serde_json::from_slice::<Document>(&text) {
+            Ok(document) if document.schema == SCHEMA && document.about == self.about => {
+                document.builds
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds a build that has just succeeded. Of two that end at once, one may be forgotten.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub fn add(&self, times: &Times) -> anyhow::Result<()> {
+        let mut builds = self.read();
+        builds.retain(|build| build.times().is_some());
+        builds.push(Build::new(times));
+        let surplus = builds.len().saturating_sub(KEPT);
+        builds.drain(..surplus);
+        let document = Document {
+            schema: SCHEMA,
+            about: self.about.clone(),
+            builds,
+        };
+        let text = serde_json::to_string_pretty(&document)? + "\n";
+        self.write(&text)
+            .with_context(|| format!("writing {}", self.file.display()))
+    }
+
+    fn write(&self, text: &str) -> anyhow::Result<()> {
+        let dir = self.file.parent().context("finding its directory")?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)?;
+        let mut aside = tempfile::NamedTempFile::new_in(dir)?;
+        aside.write_all(text.as_bytes())?;
+        aside.as_file().sync_all()?;
+        aside.persist(&self.file)?;
+        Ok(())
+    }
+}
+
+impl Build {
+    fn new(times: &Times) -> Build {
+        let seconds = |span: Duration| (span.as_secs_f64() * 1000.0).round() / 1000.0;
+        let part = |(phase, lasted): (&Phase, &Duration)| Part {
+            name: phase.name().to_owned(),
+            seconds: seconds(*lasted),
+        };
+        Build {
+            finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            phases: times.phases.iter().map(part).collect(),
+            finishing: seconds(times.finishing),
+        }
+    }
+
+    /// None if it makes no sense.
+    fn times(&self) -> Option<Times> {
+        let span = |seconds: f64| {
+            let believable = (0.0..=MAX_SECONDS).contains(&seconds);
+            believable.then(|| Duration::from_secs_f64(seconds))
+        };
+        let part = |part: &Part| Some((Phase::from_name(&part.name)?, span(part.seconds)?));
+        Some(Times {
+            phases: self.phases.iter().map(part).collect::<Option<_>>()?,
+            finishing: span(self.finishing)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::progress::Progress;
+
+    fn about(kickstart: &str) -> About {
+        About {
+            template: "rocky".to_owned(),
+            release: "Rocky Linux 9.4".to_owned(),
+            arch: "x86_64".to_owned(),
+            kickstart: kickstart.to_owned(),
+            accelerator: "kvm".to_owned(),
+        }
+    }
+
+    fn times(seconds: u64) -> Times {
+        Times {
+            phases: [(Phase::Packages, Duration::from_secs(seconds))].into(),
+            finishing: Duration::from_millis(1_500),
+        }
+    }
+
+    fn remaining(history: &History) -> Option<Duration> {
+        let progress = Progress::default();
+        history.forecast().remaining(&progress, Duration::ZERO)
+    }
+
+    #[test]
+    fn the_newest_builds_of_the_same_kind_are_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let history = History::at(state.path(), about("web.ks"));
+        assert_eq!(remaining(&history), None);
+        for seconds in [900, 800, 60, 70, 80, 90, 100] {
+            history.add(&times(seconds)).unwrap();
+        }
+        assert_eq!(remaining(&history), Some(Duration::from_millis(81_500)));
+        assert_eq!(history.read().len(), KEPT);
+        let other = History::at(state.path(), about("db.ks"));
+        assert_eq!(remaining(&other), None);
+        let files = std::fs::read_dir(state.path().join(DIRECTORY)).unwrap();
+        assert_eq!(files.count(), 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn what_is_broken_is_ignored_and_replaced() {
+        let state = tempfile::tempdir().unwrap();
+        let history = History::at(state.path(), about("web.ks"));
+        history.add(&times(60)).unwrap();
+        let good = std::fs::read_to_string(&history.file).unwrap();
+        for broken in [
+            String::new(),
+            "{".to_owned(),
+            "[]".to_owned(),
+            good[..good.len() / 2].to_owned(),
+            good.replace("\"schema\": 1", "\"schema\": 2"),
+            good.replace("60.0", "-1.0"),
+            good.replace("60.0", "1e300"),
+            good.replace("\"packages\"", "\"sleeping\""),
+            good.replace("web.ks", "other.ks"),
+            " ".repeat(MAX_BYTES as usize + 1),
+        ] {
+            std::fs::write(&history.file, &broken).unwrap();
+            assert_eq!(remaining(&history), None, "{broken:.200}");
+            history.add(&times(30)).unwrap();
+            assert_eq!(remaining(&history), Some(Duration::from_millis(31_500)));
+        }
+    }
+}

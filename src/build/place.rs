@@ -1,0 +1,140 @@
+//! Where a build lives while it lasts: its entry in the register, its work directory, its runtime
+//! directory.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::control::Control;
+use super::directories;
+use super::evidence;
+use super::live::Live;
+use super::mounts::mount_of;
+use super::plan::Plan;
+use super::register::{Entry, Register, Registration};
+use super::runtime::RuntimeDir;
+use super::sweep;
+use super::workdir::{self, WorkDir};
+use crate::error::{Classify, Kind};
+use crate::hex;
+use crate::host::{self, Connection};
+use crate::ui::event::Reporter;
+
+/// A build's place. Dropping it removes the directories, and then the entry that names them.
+#[derive(Debug)]
+pub struct Place {
+    /// The build's id: the mark on all that it makes.
+    pub id: String,
+    /// Where builds of this user know of each other.
+    pub state_dir: PathBuf,
+    /// How far it is.
+    pub live: Live,
+    /// Tells others; without it the build is as good.
+    _control: Option<Control>,
+    /// Which libvirt it uses.
+    pub connection: Connection,
+    /// Everything unfinished, beside where the image will be.
+    pub work: WorkDir,
+    /// Sockets and libvirt's private state. Goes after libvirt is closed.
+    pub runtime: Arc<RuntimeDir>,
+    /// Whether guests of the build may have outlived it.
+    survivals: Mutex<Vec<Arc<AtomicBool>>>,
+    registration: Mutex<Registration>,
+}
+
+impl Place {
+    /// Removes what dead builds have left, enters this one in the register, and takes its
+    /// directories.
+    ///
+    /// # Errors
+    /// Input: `--connect` names no connection. Host: another build of this name is running, or a
+    /// directory cannot be written.
+    pub fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Place> {
+        let options = &plan.request.options;
+        let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
+        let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
+        let register = Register::at(&state_dir);
+        let output = &plan.output;
+        let work_dir = workdir::place(&output.dir, &output.stem);
+        sweep::before_build(&register, &state_dir, &work_dir, reporter)?;
+        let id = hex::random()?;
+        let entry = Entry {
+            id: id.clone(),
+            pid: std::process::id(),
+            name: plan.name.clone(),
+            started: SystemTime::now(),
+            connection: match &connection {
+                Connection::Embedded => None,
+                Connection::Uri(uri) => Some(uri.clone()),
+            },
+            domain: host::domain_name(&plan.name),
+            runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
+            mount: mount_of(&work_dir),
+            machine: host::machine(),
+            work_dir,
+            image: output.image.clone(),
+            kept: false,
+        };
+        let registration = register.enter(entry.clone()).kind(Kind::Host)?;
+        std::fs::create_dir_all(&output.dir)
+            .map_err(|error| workdir::cannot_write(&output.dir, &error))?;
+        let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
+        if !connection.runs_as_us() {
+            work.let_others_pass()?;
+        }
+        let runtime =
+            RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?;
+        let live = Live::default();
+        let release = plan.release.to_string();
+        let console = work.join(evidence::CONSOLE_LOG);
+        let control = Control::serve(&runtime, entry, release, console, live.clone());
+        let control = control
+            .inspect_err(|error| {
+                reporter.warn(format!("`ozr list` cannot ask this build: {error:#}"));
+            })
+            .ok();
+        Ok(Place {
+            id,
+            state_dir,
+            live,
+            _control: control,
+            connection,
+            work,
+            runtime: Arc::new(runtime),
+            survivals: Mutex::default(),
+            registration: Mutex::new(registration),
+        })
+    }
+
+    /// Leaves the entry in the register if a guest may outlive the build; `survival` says so at its
+    /// end ([`host::Guest::survival`]).
+    pub fn depends_on(&self, survival: Arc<AtomicBool>) {
+        lock(&self.survivals).push(survival);
+    }
+
+    /// Leaves all of it where it is when this value is dropped: the user wants to look at it.
+    ///
+    /// # Errors
+    /// The register cannot be written; nothing is kept then.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        let mut registration = lock(&self.registration);
+        registration.keep()?;
+        self.runtime.keep(registration.entry())?;
+        self.work.keep();
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let survived = |survival: &Arc<AtomicBool>| survival.load(Ordering::SeqCst);
+        if lock(&self.survivals).iter().any(survived) {
+            lock(&self.registration).leave();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

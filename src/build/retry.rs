@@ -1,0 +1,56 @@
+//! Whether another attempt may help.
+
+use std::time::Duration;
+
+use super::failed::InstallFailed;
+use crate::error::{Kind, inner_of, kind_of};
+
+/// How long to wait before the second attempt; twice as long before each further one. A daemon
+/// that restarts is back within seconds, a mirror that is being synchronised takes longer.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// Whether the same build may succeed another time: the cause is not in its input.
+pub fn may_help(error: &anyhow::Error) -> bool {
+    match inner_of::<InstallFailed>(error) {
+        Some(failed) => failed.cause.retry(),
+        None => kind_of(error) == Some(Kind::Mirror),
+    }
+}
+
+/// How long to wait before the attempt after the one of this number, counted from 1.
+pub fn pause(attempt: u32) -> Duration {
+    let factor = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(0);
+    match factor {
+        0 => LONGEST_PAUSE,
+        factor => FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::failure;
+
+    #[test]
+    fn only_what_is_not_in_the_input_is_tried_again() {
+        assert!(may_help(&failure(Kind::Mirror, "503")));
+        for kind in [Kind::Input, Kind::Host, Kind::Interrupted, Kind::Build] {
+            assert!(!may_help(&failure(kind, "x")), "{kind:?}");
+        }
+        let start = InstallFailed::to_start(&failure(Kind::Host, "libvirt: restarting"));
+        assert!(may_help(&start));
+        assert_eq!(kind_of(&start), Some(Kind::Host));
+        assert_eq!(start.to_string(), "libvirt: restarting");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let seconds: Vec<u64> = [1, 2, 3, 5, 6, 40, 400]
+            .map(|attempt| pause(attempt).as_secs())
+            .to_vec();
+        assert_eq!(seconds, [5, 10, 20, 80, 120, 120, 120]);
+    }
+}

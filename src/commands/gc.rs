@@ -1,0 +1,114 @@
+//! `ozr gc`
+
+use std::path::{Path, PathBuf};
+
+use crate::build::directories;
+use crate::build::leftovers::{self, Leftover};
+use crate::error::{Classify, Kind, failure};
+use crate::host::Connection;
+use crate::options::config;
+use crate::ui::event::{Event, Reporter};
+use crate::ui::printer;
+
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr gc --dry-run",
+        "Say what builds left that were killed, and remove nothing.",
+    ),
+    (
+        "ozr gc --connect qemu:///system",
+        "Remove it; look on the system's libvirt, too, for guests that no register tells of.",
+    ),
+];
+
+/// `ozr gc`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Remove what --keep left, too
+    #[arg(long)]
+    kept: bool,
+
+    /// Where running builds are noted [default: /var/lib/ozr for root, else ~/.local/state/ozr]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// libvirt connection where guests are looked for by their marks
+    /// [default: $LIBVIRT_DEFAULT_URI, else none]
+    #[arg(long, value_name = "URI")]
+    connect: Option<String>,
+}
+
+/// Removes what dead builds left, and prints it, one line each.
+///
+/// # Errors
+/// Input: the configuration or `--connect` is wrong. Host: something cannot be removed.
+pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let configured = config::load(config)?;
+    let state_dir = args
+        .state_dir
+        .as_deref()
+        .or(configured.state_dir.as_deref());
+    let state_dir = directories::state_dir(state_dir).kind(Kind::Host)?;
+    let connect = args.connect.as_deref().or(configured.connect.as_deref());
+    let connection = Connection::choose(connect).kind(Kind::Input)?;
+    let found = leftovers::find(&state_dir, &connection)?;
+    let mut failed = found.unseen.len();
+    for error in &found.unseen {
+        reporter.event(Event::Error(format!("{error:#}")));
+    }
+    for entry in &found.elsewhere {
+        reporter.note(format!(
+            "build `{}` of process {} was made on another machine: run `ozr gc` there",
+            entry.name, entry.pid
+        ));
+    }
+    if !args.dry_run {
+        leftovers::sweep_files(&state_dir);
+    }
+    let none = found.leftovers.is_empty();
+    for leftover in found.leftovers {
+        if leftover.kept() && !args.kept {
+            tell_of_kept(&leftover, reporter);
+            continue;
+        }
+        let what = leftover.describe();
+        if args.dry_run {
+            printer::print_result(&format!("would remove {what}"));
+            continue;
+        }
+        match leftover.remove() {
+            Ok(()) => printer::print_result(&format!("removed {what}")),
+            Err(error) => {
+                failed += 1;
+                reporter.event(Event::Error(format!(
+                    "{what} could not be removed: {error:#}"
+                )));
+            }
+        }
+    }
+    if failed > 0 {
+        return Err(failure(
+            Kind::Host,
+            "not everything could be looked at or removed: mend what is named above, then run `ozr gc` again",
+        ));
+    }
+    if none {
+        reporter.note("nothing is left of any dead build");
+    }
+    Ok(())
+}
+
+fn tell_of_kept(leftover: &Leftover, reporter: &Reporter) {
+    let reach = leftover.console().map_or(String::new(), |command| {
+        format!("; `{command}` reaches its guest")
+    });
+    reporter.note(format!(
+        "kept: {}{reach}; `ozr gc --kept` removes it",
+        leftover.describe()
+    ));
+}

@@ -1,0 +1,83 @@
+//! `ozr screenshot`
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::input;
+use super::running::Where;
+use crate::build::control::{client, socket};
+use crate::error::{Classify, Kind, failure};
+use crate::ui::event::Reporter;
+use crate::ui::printer;
+
+/// How long the picture may take: more than the build itself gives libvirt for it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// `ozr screenshot BUILD`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The build: its name, its process number, or the beginning of its id
+    #[arg(value_name = "BUILD")]
+    name: String,
+
+    /// Write the picture there; - is standard output [default: NAME-screen.png, here]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Which builds.
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Takes a picture of the screen of a running build's guest.
+///
+/// # Errors
+/// Input: there is no such build, or standard output is a terminal. Host: there is no picture, or
+/// it cannot be written.
+pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let to_stdout = args.output.as_deref().is_some_and(input::is_stdin);
+    if to_stdout && std::io::stdout().is_terminal() {
+        return Err(failure(
+            Kind::Input,
+            "a picture is nothing for a terminal: send standard output to a file, or name one with -o",
+        ));
+    }
+    let entry = args.place.find(&args.name, config)?.entry;
+    let picture = client::screenshot(&socket(&entry.runtime_dir), PATIENCE)
+        .with_context(|| format!("there is no picture of the screen of `{}`", entry.name))
+        .kind(Kind::Host)?;
+    if to_stdout {
+        return printer::print_bytes(&picture)
+            .context("writing the picture to standard output")
+            .kind(Kind::Host);
+    }
+    let file = match &args.output {
+        Some(file) => file.clone(),
+        None => PathBuf::from(format!("{}-screen.png", entry.name)),
+    };
+    write(&file, &picture)
+        .with_context(|| format!("writing {}", file.display()))
+        .kind(Kind::Host)?;
+    reporter.detail(format!("{} bytes", picture.len()));
+    printer::print_result(&file.display().to_string());
+    Ok(())
+}
+
+/// Writes the picture, whole or not at all, in place of an earlier one. It is the user's alone: a
+/// screen can show anything.
+fn write(file: &Path, picture: &[u8]) -> anyhow::Result<()> {
+    let file = std::path::absolute(file)?;
+    let parent = file.parent().context("it is no file")?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".ozr-")
+        .tempfile_in(parent)?;
+    aside.write_all(picture)?;
+    aside.as_file().sync_all()?;
+    aside.persist(&file)?;
+    File::open(parent)?.sync_all()?;
+    Ok(())
+}
