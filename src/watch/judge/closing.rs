@@ -136,8 +136,14 @@ impl Judge {
             return self.fail(Cause::GuestKilled, sentence, words, false);
         }
         if let Some((cause, sentence)) = self.missing(in_order) {
-            let seen = self.supporting(cause);
-            return self.fail(cause, sentence, seen, false);
+            let mut seen = self.supporting(cause);
+            seen.push(self.last_sign(end));
+            let phase = self.furthest();
+            let mut decision = self.fail(cause, sentence, seen, false);
+            if let Outcome::Failure(verdict) = &mut decision.outcome {
+                verdict.phase = phase;
+            }
+            return decision;
         }
         self.decided = true;
         Decision {
@@ -230,6 +236,16 @@ impl Judge {
         let mut seen = self.supporting(cause);
         seen.push(self.seen(Source::GuestState, &sentence));
         self.fail(cause, sentence, seen, true)
+    }
+
+    /// What showed that the guest is gone.
+    fn last_sign(&mut self, end: End) -> Seen {
+        let how = match end {
+            End::ByGuest => "the guest switched itself off",
+            _ => "the guest is gone",
+        };
+        let sign = self.switched_off.take();
+        sign.unwrap_or_else(|| self.seen(Source::GuestState, how))
     }
 
     fn supporting(&self, cause: Cause) -> Vec<Seen> {
