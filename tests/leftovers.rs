@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use clap::Parser;
 use ozr::commands::install;
 use ozr::error::kind_of;
+use ozr::options::config;
 use ozr::ui::event::{Event, Reporter, Sink};
 use ozr::ui::printer;
 use support::daemon;
@@ -263,7 +264,10 @@ fn ozr_whose_sink_panics() {
         in_another_thread: std::env::var(PANIC_IN).unwrap() == "another thread",
         printer: printer::Printer::new(printer::Verbosity::Console, printer::Color::Never),
     }));
-    let install = || install::run(Ozr::parse_from(words).args, None, &reporter);
+    let install = || {
+        let args = Ozr::parse_from(words).args;
+        args.install(config::load(None)?, &reporter).map(drop)
+    };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(install));
     std::process::exit(match result {
         Ok(Ok(())) => 0,
