@@ -211,7 +211,7 @@ fn ctrl_c_twice() {
     let outcome = running.wait();
     outcome.assert_failed(130, &["error: interrupted "]);
     let judged = site.output("failed").exists();
-    assert_eq!(judged, !outcome.stderr.contains("interrupted twice"));
+    assert!(judged || outcome.stderr.contains("interrupted twice"));
     let kept: &[&str] = if judged {
         &["qcow2", "failed"]
     } else {
@@ -646,7 +646,7 @@ fn guests() -> String {
 #[test]
 fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
     let _alone = alone();
-    let Some(site) = Site::new("both") else {
+    let (Some(site), Some(neighbour)) = (Site::new("both"), Site::new("living")) else {
         return;
     };
     let _turn = daemon::turn_alone();
@@ -679,11 +679,8 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
     daemon.restart();
     daemon::virsh(&["create", "--paused", xml.to_str().unwrap()]);
     let mut living = start({
-        let mut command = site.install(&kickstart(""));
-        command
-            .args(SYSTEM)
-            .args(["--name", "living", "--state-dir"]);
-        command.arg(site.path("another-state"));
+        let mut command = neighbour.install(&kickstart(""));
+        command.args(SYSTEM);
         command
     });
     living.wait_for(BOOTS);
@@ -715,14 +712,12 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
 
     fs::rename(site.path("lost-runtime"), &runtime[0]).unwrap();
     fs::rename(site.path("lost"), &state).unwrap();
-    assert_eq!(site.qemus().len(), 1, "that of the living");
-    let outcome = gc(&site, &[]);
-    outcome.assert_done();
+    gc(&site, &[]).assert_done();
+    assert_eq!(neighbour.qemus().len(), 1);
     living.signal("INT");
     let living = living.wait();
     living.assert_failed(130, &["interrupted by SIGINT"]);
-    fs::remove_dir_all(site.out().join("living.failed")).unwrap();
-    assert_empty(&site, &living, &["qcow2"]);
+    assert_empty(&neighbour, &living, &["failed"]);
     assert_empty(&site, &dead, &["qcow2"]);
     assert!(guests().contains(&theirs));
     daemon::virsh(&["destroy", &theirs]);

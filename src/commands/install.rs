@@ -180,7 +180,7 @@ fn check_and_build(
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => Err(failure(
                 Kind::Interrupted,
-                "interrupted twice: the guest and everything unfinished are removed, and there is no verdict",
+                "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict",
             )),
         }
     });
