@@ -18,7 +18,7 @@ use support::site::{Site, kickstart, run, start};
 use support::verdict::{Decisive, Expected, assert_told, assert_verdict};
 use support::{crafted, daemon};
 
-use Decisive::{Deadline, Line, Moment};
+use Decisive::{Deadline, Ended, Line, Moment};
 
 /// Makes the initramfs give up after 3 seconds.
 const GIVE_UP_SOON: &str = "rd.retry=3";
@@ -295,7 +295,7 @@ fn transaction_failed() {
     let expected = failed(
         "transaction-failed",
         "packages",
-        Line(CMDLINE),
+        Line("Error in POSTIN scriptlet in rpm package corp-broken-scriptlet"),
         &["corp-broken-scriptlet", "while installing packages"],
     );
     let verdict = standin_fails(&site, &kickstart(&more), &[], &expected);
@@ -313,7 +313,7 @@ fn the_guests_disk_is_full() {
     let text = kickstart("").replace("--size=2048 --grow", "--size=150");
     let expected = failed(
         "disk-full",
-        "packages",
+        "downloading",
         Line(CMDLINE),
         &["on the / filesystem", "--disk-size"],
     );
@@ -339,7 +339,7 @@ fn the_hosts_disk_is_full() {
         cause: "disk-full",
         status: 3,
         phase: "downloading",
-        decisive: Line("Installing the software"),
+        decisive: Ended("QEMU stopped the guest: there is no room for its disk"),
         says: &["output directory is full", "make room on the host"],
     };
     let mut command = unchecked(&site, &kickstart(""));
