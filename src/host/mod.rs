@@ -34,7 +34,7 @@ pub use domain_xml::bootable_xml;
 pub use libvirt::{Host, HostOptions, Versions};
 pub use libvirt_create::Started;
 pub use libvirt_events::quiet_libvirt;
-pub use libvirt_guest::{Counters, Guest, Screenshot};
+pub use libvirt_guest::{Counters, Doors, Guest, Screenshot};
 pub use libvirt_leftovers::Existing;
 pub use life::{EndCause, GuestEnd};
 pub use mac::Mac;
