@@ -100,7 +100,8 @@ impl End<'_> {
             return error;
         }
         let words = self.offer.secrets.hide(&format!("{error:#}"));
-        self.with(Verdict::of_the_hypervisor(&words), reporter).await
+        self.with(Verdict::of_the_hypervisor(&words), reporter)
+            .await
     }
 
     /// Ends the attempt: shows and keeps what explains it, and leaves the guest only to a user who
@@ -149,7 +150,10 @@ impl End<'_> {
 
     /// Only the embedded driver's log is where we can read it.
     fn save_qemu_log(&self, verdict: &mut Verdict, reporter: &Reporter) {
-        let log = self.ground.host.qemu_log(&host::domain_name(&self.plan.name));
+        let log = self
+            .ground
+            .host
+            .qemu_log(&host::domain_name(&self.plan.name));
         let Some(Ok(log)) = log.map(std::fs::read) else {
             return;
         };
@@ -221,5 +225,7 @@ impl End<'_> {
 }
 
 fn missing(reporter: &Reporter, error: &anyhow::Error) {
-    reporter.warn(format!("a part of what explains the failure is missing: {error:#}"));
+    reporter.warn(format!(
+        "a part of what explains the failure is missing: {error:#}"
+    ));
 }

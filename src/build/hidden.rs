@@ -32,10 +32,18 @@ pub fn add(secrets: &mut Secrets, plan: &Plan, kickstart: &str) {
         Payload::Remote(url) => Some(url.url()),
         _ => None,
     });
-    for url in std::iter::once(&plan.tree).chain(repositories).chain(contents) {
+    for url in std::iter::once(&plan.tree)
+        .chain(repositories)
+        .chain(contents)
+    {
         add_url(secrets, url);
     }
-    for word in template.os.kernelparam.iter().flat_map(|text| text.split_whitespace()) {
+    for word in template
+        .os
+        .kernelparam
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+    {
         if let Some((name, value)) = word.split_once('=') {
             let name = name.to_ascii_lowercase();
             if SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
@@ -71,9 +79,15 @@ mod tests {
     #[test]
     fn passwords_of_addresses_are_hidden() {
         let mut secrets = Secrets::default();
-        add_url(&mut secrets, &Url::parse("https://me:p%40ssw@h/os?auth=t0ken").unwrap());
+        add_url(
+            &mut secrets,
+            &Url::parse("https://me:p%40ssw@h/os?auth=t0ken").unwrap(),
+        );
         add_url(&mut secrets, &Url::parse("https://ghp_123@h/os").unwrap());
         let text = "https://me:p%40ssw@h/ p@ssw t0ken https://ghp_123@h/ os auth";
-        assert_eq!(secrets.hide(text), "https://me:…@h/ … … https://…@h/ os auth");
+        assert_eq!(
+            secrets.hide(text),
+            "https://me:…@h/ … … https://…@h/ os auth"
+        );
     }
 }

@@ -7,7 +7,12 @@ use super::plan::Plan;
 use crate::host::{self, Guest, Host};
 
 /// What the user is told: one sentence each. `guest` still runs.
-pub fn notes(plan: &Plan, place: &Place, host: &Host, guest: Option<&std::sync::Arc<Guest>>) -> Vec<String> {
+pub fn notes(
+    plan: &Plan,
+    place: &Place,
+    host: &Host,
+    guest: Option<&std::sync::Arc<Guest>>,
+) -> Vec<String> {
     let files = quoted(place.work.path());
     let removal = "`ozr gc --kept` removes it all".to_owned();
     let Some(guest) = guest else {

@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn a_windows_title_hides_nothing() {
         let title = b"\x1b]0;s3cret\x07 \x1b]s3cret";
-        assert_eq!(masked(title, 3, &["s3cret"]), b"\x1b]0;******\x07 \x1b]******");
+        assert_eq!(
+            masked(title, 3, &["s3cret"]),
+            b"\x1b]0;******\x07 \x1b]******"
+        );
     }
 
     #[test]

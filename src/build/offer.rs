@@ -7,12 +7,12 @@ use url::Url;
 
 use super::contents::Contents;
 use super::evidence;
-use super::{hidden, initrd};
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::relay::Relaying;
 use super::sections;
+use super::{hidden, initrd};
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};

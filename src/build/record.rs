@@ -323,9 +323,6 @@ mod tests {
         assert_eq!(read(dir.path(), "good"), "line\nline\nline\n");
         let heard = heard.0.lock().unwrap();
         assert_eq!(heard.len(), 1, "{heard:?}");
-        assert!(
-            heard[0].contains("console.raw: No space left"),
-            "{heard:?}"
-        );
+        assert!(heard[0].contains("console.raw: No space left"), "{heard:?}");
     }
 }

@@ -49,7 +49,10 @@ pub fn json(
         libvirt: hypervisor.map(|versions| versions.libvirt.as_str()),
         qemu: hypervisor.map(|versions| versions.qemu.as_str()),
         kernel: kernel.map(|part| part.to_string_lossy()).join(" "),
-        os: std::fs::read_to_string(OS_RELEASE).ok().as_deref().and_then(pretty_name),
+        os: std::fs::read_to_string(OS_RELEASE)
+            .ok()
+            .as_deref()
+            .and_then(pretty_name),
         accelerator: accel.to_string(),
         release: format!("{} {}", plan.release, plan.arch),
         installer: installer.map(|(version, product)| format!("{version} for {product}")),
@@ -65,7 +68,9 @@ pub fn json(
 
 /// What os-release(5) calls fit for people.
 fn pretty_name(os_release: &str) -> Option<String> {
-    let line = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    let line = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     Some(line.trim_matches(['"', '\'']).to_owned())
 }
 

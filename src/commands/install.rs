@@ -2,21 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reports::Reports;
 use super::{input, preflight, template};
+use crate::build::failed::InstallFailed;
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
 use crate::build::{self, Finished, prepare};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, failure, inner_of, kind_of};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
+use crate::watch::report::{BuildReport, How};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -68,34 +72,80 @@ pub struct Args {
     options: InstallOptions,
 }
 
-/// Installs a template and prints the path of the image.
+/// Installs a template, prints the path of the image, and writes the reports.
 ///
 /// # Errors
 /// Whatever ended the build; nothing unfinished is left.
 pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let no_check = args.no_check;
     let options = args.options.or(config::load(config)?);
-    let read = template::read(&args.template, reporter)?;
+    let reports = Reports::open(&options.report)?;
+    let mut name = match &options.name {
+        Some(name) => name.clone(),
+        None => input::display_name(&args.template),
+    };
+    let built = plan(&args.template, no_check, options, reporter).and_then(|(plan, text)| {
+        name.clone_from(&plan.name);
+        check_and_build(plan, text, no_check, reporter)
+    });
+    let image = built
+        .as_ref()
+        .map(|finished| finished.image.display().to_string());
+    let sentence = built.as_ref().err().map(|error| format!("{error:#}"));
+    let failed = built.as_ref().err().and_then(inner_of::<InstallFailed>);
+    let how = match &image {
+        Ok(image) => How::Done { image },
+        Err(error) => How::Failed {
+            kind: kind_of(error).unwrap_or(Kind::Build),
+            sentence: sentence.as_deref().unwrap_or_default(),
+            verdict: failed.map(|failed| &*failed.verdict),
+        },
+    };
+    let phases = match (&built, failed) {
+        (Ok(finished), _) => &finished.phases[..],
+        (Err(_), Some(failed)) => &failed.phases,
+        (Err(_), None) => &[],
+    };
+    let report = BuildReport {
+        name: &name,
+        started,
+        lasted: clock.elapsed(),
+        phases,
+        how,
+    };
+    reports.write(&report, reporter);
+    if let Ok(image) = &image {
+        printer::print_result(image);
+    }
+    built.map(drop)
+}
+
+/// Reads everything that was named, and decides; the template's text, too.
+fn plan(
+    template: &Path,
+    no_check: bool,
+    options: InstallOptions,
+    reporter: &Reporter,
+) -> anyhow::Result<(Plan, String)> {
+    let read = template::read(template, reporter)?;
     if let Err(findings) = read.template.release() {
-        return Err(template::refuse(
-            &args.template,
-            findings.to_vec(),
-            reporter,
-        ));
+        return Err(template::refuse(template, findings.to_vec(), reporter));
     }
     let kickstart = match &options.kickstart {
-        Some(path) if input::is_stdin(path) && input::is_stdin(&args.template) => {
+        Some(path) if input::is_stdin(path) && input::is_stdin(template) => {
             return Err(failure(
                 Kind::Input,
                 "template and kickstart cannot both come from standard input: name a file for one of them",
             ));
         }
-        Some(path) => own_kickstart(path, args.no_check, reporter)?,
+        Some(path) => own_kickstart(path, no_check, reporter)?,
         None => builtin_kickstart(&read.template)?,
     };
     let request = Request {
-        template_name: input::display_name(&args.template),
+        template_name: input::display_name(template),
         template_sha256: read.sha256,
-        template_dir: plan::template_dir(&args.template).kind(Kind::Input)?,
+        template_dir: plan::template_dir(template).kind(Kind::Input)?,
         template: read.template,
         kickstart,
         options,
@@ -104,9 +154,7 @@ pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Re
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    let finished = check_and_build(plan, read.text, args.no_check, reporter)?;
-    printer::print_result(&finished.image.display().to_string());
-    Ok(())
+    Ok((plan, read.text))
 }
 
 /// Checks and builds until it is done, or until a signal says to stop. Either way everything that

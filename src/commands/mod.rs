@@ -15,5 +15,6 @@ mod mend;
 mod online;
 mod preflight;
 pub mod releases;
+mod reports;
 mod template;
 mod walk;

@@ -137,7 +137,9 @@ pub fn literals(text: &str) -> Vec<String> {
         literals.push(raw.to_string());
         if in_url {
             let userinfo = &text[place];
-            let password = userinfo.split_once(':').map_or(userinfo, |(_, after)| after);
+            let password = userinfo
+                .split_once(':')
+                .map_or(userinfo, |(_, after)| after);
             let decoded = percent_encoding::percent_decode_str(password);
             literals.push(decoded.decode_utf8_lossy().into_owned());
             literals.push(password.to_string());
@@ -461,9 +463,20 @@ mod tests {
             "t0ken",
             "echo hunter2 | passwd --stdin root",
         ] {
-            assert!(literals.iter().any(|l| l == secret), "{secret}: {literals:?}");
+            assert!(
+                literals.iter().any(|l| l == secret),
+                "{secret}: {literals:?}"
+            );
         }
-        for no_secret in ["is here", "me", "passwd", "root", "u", "--stdin", "--plaintext"] {
+        for no_secret in [
+            "is here",
+            "me",
+            "passwd",
+            "root",
+            "u",
+            "--stdin",
+            "--plaintext",
+        ] {
             assert!(!literals.iter().any(|l| l == no_secret), "{no_secret}");
         }
     }

@@ -7,4 +7,6 @@ mod values;
 
 pub use check::CheckOptions;
 pub use install::InstallOptions;
-pub use values::{Compress, Deliver, Format, Relay, ReleaseName, Seconds};
+pub use values::{
+    Compress, Deliver, Format, Relay, ReleaseName, ReportFormat, ReportTarget, Seconds,
+};
