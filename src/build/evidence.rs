@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::mask_raw;
 use super::workdir::WorkDir;
+use crate::image::installed::Log;
 use crate::image::output::OutputPaths;
 use crate::secrets::Secrets;
 
@@ -39,6 +40,9 @@ pub const SCREENSHOT: &str = "screenshot.png";
 pub const TIMINGS: &str = "timings.json";
 /// Name of the file that says what was used, with versions.
 pub const VERSIONS: &str = "versions.json";
+
+/// Name of the directory of the installer's logs from the guest's disk.
+pub const DISK_LOGS: &str = "anaconda";
 
 /// What is moved, if it is there: its secrets were hidden when it was written.
 const MOVED: [&str; 5] = [CONSOLE_LOG, INSTALLER_LOG, KICKSTART, DOMAIN, QEMU_LOG];
@@ -84,10 +88,7 @@ impl Gathered {
         missing: &mut impl FnMut(anyhow::Error),
     ) -> anyhow::Result<Gathered> {
         let aside = work.join("failed");
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&aside)
-            .with_context(|| format!("creating {}", aside.display()))?;
+        create_dir(&aside)?;
         let moved = MOVED.map(|name| {
             let from = work.join(name);
             if !from.exists() {
@@ -114,6 +115,25 @@ impl Gathered {
         write_private(&self.0.join(name), content)
     }
 
+    /// Adds the installer's logs from the guest's disk, their secrets hidden.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn add_logs(&self, logs: &[Log], secrets: &Secrets) -> anyhow::Result<()> {
+        if logs.is_empty() {
+            return Ok(());
+        }
+        let dir = self.0.join(DISK_LOGS);
+        create_dir(&dir)?;
+        for log in logs {
+            let path = dir.join(&log.name);
+            create_private(&path)
+                .and_then(|mut file| mask_raw::copy(&mut &log.content[..], &mut file, secrets))
+                .with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Puts it in place of what an earlier failed build left; the directory.
     ///
     /// # Errors
@@ -124,6 +144,13 @@ impl Gathered {
             .with_context(|| format!("keeping {}", output.failed.display()))?;
         Ok(output.failed.clone())
     }
+}
+
+fn create_dir(path: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("creating {}", path.display()))
 }
 
 /// Copies what the guest wrote, without secrets.
@@ -159,5 +186,29 @@ fn remove_ours(dir: &Path) -> std::io::Result<()> {
             other => other?,
         }
     }
+    match std::fs::remove_dir_all(dir.join(DISK_LOGS)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        other => other?,
+    }
     std::fs::remove_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_documented_and_no_other() {
+        let text = include_str!("../../docs/verdict.md");
+        let (_, files) = text.split_once("\n## Files\n").unwrap();
+        let mut documented: Vec<&str> = files
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0))
+            .collect();
+        let mut kept: Vec<&str> = MOVED.into_iter().chain(COPIED).chain(WRITTEN).collect();
+        kept.push(DISK_LOGS);
+        documented.sort_unstable();
+        kept.sort_unstable();
+        assert_eq!(documented, kept);
+    }
 }

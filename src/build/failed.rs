@@ -17,8 +17,10 @@ use super::timings::Timings;
 use super::versions;
 use crate::error::{Classify, Kind, kind_of};
 use crate::host::{self, Guest, Versions};
+use crate::image::installed;
 use crate::ui::event::{Event, Reporter};
 use crate::watch::cause::Cause;
+use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::report;
 use crate::watch::verdict::Verdict;
@@ -30,6 +32,10 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a picture of the screen may take. QEMU needs some tens of milliseconds; a libvirt that
 /// hangs must not keep the verdict from the user.
 const SCREENSHOT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the search for the installer's logs on the guest's disk may take: a fraction of a
+/// second, unless the disk is slow. They are worth no more.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An install that failed once a guest was to run.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +121,15 @@ impl End<'_> {
         }
         let screenshot = self.screenshot().await;
         self.save_qemu_log(&mut verdict, reporter);
-        let kept = tokio::task::block_in_place(|| self.keep(&verdict, screenshot, reporter));
+        let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot, reporter));
         self.end_guest(reporter).await;
+        let kept = match gathered {
+            Ok(gathered) => {
+                self.add_disk_logs(&gathered, reporter).await;
+                gathered.publish(&self.plan.output)
+            }
+            Err(error) => Err(error),
+        };
         let sentence = &verdict.sentence;
         let sentence = match &kept {
             Ok(kept) => format!("{sentence} (what explains it is in {})", kept.display()),
@@ -165,13 +178,13 @@ impl End<'_> {
         }
     }
 
-    /// Keeps what there is. Whatever part cannot be kept, the others are.
-    fn keep(
+    /// Gathers what there is. Whatever part cannot be had, the others are.
+    fn gather(
         &self,
         verdict: &Verdict,
         screenshot: Option<Vec<u8>>,
         reporter: &Reporter,
-    ) -> anyhow::Result<PathBuf> {
+    ) -> anyhow::Result<Gathered> {
         let secrets = &self.offer.secrets;
         let gathered = Gathered::from(&self.place.work, secrets, &mut |error| {
             missing(reporter, &error);
@@ -196,7 +209,27 @@ impl End<'_> {
                 missing(reporter, &error);
             }
         }
-        gathered.publish(&self.plan.output)
+        Ok(gathered)
+    }
+
+    /// What the installer has left on the disk, if the guest came so far and is gone.
+    async fn add_disk_logs(&self, gathered: &Gathered, reporter: &Reporter) {
+        let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
+        let stays = self.plan.request.options.keep && self.still_runs;
+        if stays || !self.phases().iter().any(storing) {
+            return;
+        }
+        let disk = self.ground.disk.clone();
+        let (sender, logs) = oneshot::channel();
+        std::thread::spawn(move || sender.send(installed::logs(&disk)).ok());
+        let added = match tokio::time::timeout(DISK_PATIENCE, logs).await {
+            Ok(Ok(logs)) => logs.and_then(|logs| gathered.add_logs(&logs, &self.offer.secrets)),
+            // It takes too long.
+            _ => Ok(()),
+        };
+        if let Err(error) = added {
+            missing(reporter, &error);
+        }
     }
 
     async fn end_guest(&self, reporter: &Reporter) {

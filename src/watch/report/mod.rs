@@ -165,7 +165,8 @@ pub(crate) mod tests {
     #[test]
     fn the_schema_is_documented() {
         let text = include_str!("../../../docs/verdict.md");
-        let mut documented: Vec<String> = text
+        let (fields_of, _) = text.split_once("\n## Files\n").unwrap();
+        let mut documented: Vec<String> = fields_of
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
             .map(|(field, _)| field.to_owned())
@@ -182,6 +183,15 @@ pub(crate) mod tests {
         assert_eq!(documented, found);
         for cause in Cause::ALL {
             assert!(text.contains(&format!("| `{cause}` |")), "{cause}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_the_whole_vocabulary() {
+        let readme = include_str!("../../../README.md");
+        for cause in Cause::ALL {
+            let line = format!("| `{cause}` | {} |\n", cause.title());
+            assert!(readme.contains(&line), "{line}");
         }
     }
 
