@@ -103,7 +103,7 @@ fn assert_ended(site: &Site, outcome: &Outcome, status: i32, cause: &str, words:
     };
     let timings = read("timings.json");
     assert_eq!(timings["steps"].as_array().unwrap().len(), 3, "{timings:#}");
-    assert_eq!(timings["phases"][0]["name"], "powered-on", "{timings:#}");
+    assert_eq!(timings["phases"][0]["name"], "power-on", "{timings:#}");
     let versions = read("versions.json");
     for key in ["ozr", "libvirt", "qemu", "kernel", "accelerator", "release"] {
         assert!(versions[key].is_string(), "{key}: {versions:#}");
