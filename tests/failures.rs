@@ -453,6 +453,33 @@ fn ctrl_c_while_the_mirror_stalls() {
 // The guest does not get as far as the installer.
 
 #[test]
+fn a_guest_that_cannot_be_started() {
+    let Some(site) = Site::new("nostart") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--network-device", "no-such-card"]);
+    let outcome = run(command);
+    outcome.assert_failed(3, &[]);
+    let failed = site.output("failed");
+    assert_says(&outcome, &["no-such-card", &failed.display().to_string()]);
+    site.assert_clean(&outcome, &["failed"]);
+    let verdict = verdict(&site);
+    assert_eq!(verdict["cause"], "hypervisor-failed", "{verdict:#}");
+    assert_eq!(verdict["exit_status"], 3);
+    let words = verdict["seen"][0]["text"].as_str().unwrap();
+    assert!(words.contains("no-such-card"), "{verdict:#}");
+    for file in [
+        "kickstart.ks",
+        "timings.json",
+        "versions.json",
+        "verdict.txt",
+    ] {
+        assert!(failed.join(file).exists(), "no {file}");
+    }
+}
+
+#[test]
 fn the_kickstart_is_never_fetched() {
     let Some(mut site) = Site::new("nofetch") else {
         return;

@@ -179,7 +179,10 @@ mod tests {
         assert_eq!(lower.report[1].file, Path::new("b=c.md"));
         let upper = parse("report = [\"junit=u.xml\"]", "u").unwrap();
         let both = upper.or(lower.clone()).report;
-        assert_eq!((both.len(), both[0].file.as_path()), (1, Path::new("u.xml")));
+        assert_eq!(
+            (both.len(), both[0].file.as_path()),
+            (1, Path::new("u.xml"))
+        );
         assert_eq!(parse("", "u").unwrap().or(lower).report.len(), 2);
         for wrong in ["sarif=x", "junit", "markdown="] {
             let finding = parse(&format!("report = [\"{wrong}\"]"), "l").unwrap_err();
