@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::display::Display;
+use super::reports::{About, Reports};
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
@@ -97,21 +98,29 @@ impl Args {
     /// # Errors
     /// Those of [`run`].
     pub fn install(self, below: InstallOptions, reporter: &Reporter) -> anyhow::Result<Finished> {
-        install(
-            &self.template,
-            self.no_check,
-            self.options.or(below),
-            reporter,
-        )
+        let options = self.options.or(below);
+        let reports = Reports::open(&options.report)?;
+        let mut about = About::beginning(match &options.name {
+            Some(name) => name.clone(),
+            None => input::display_name(&self.template),
+        });
+        let planned = plan(&self.template, self.no_check, options, reporter);
+        let built = planned.and_then(|(plan, text)| {
+            about.name.clone_from(&plan.name);
+            check_and_build(plan, text, self.no_check, reporter)
+        });
+        reports.write(&about, &built, reporter);
+        built
     }
 }
 
-fn install(
+/// Reads everything that was named, and decides; the template's text, too.
+fn plan(
     file: &Path,
     no_check: bool,
     options: InstallOptions,
     reporter: &Reporter,
-) -> anyhow::Result<Finished> {
+) -> anyhow::Result<(Plan, String)> {
     let read = template::read(file, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
@@ -138,7 +147,7 @@ fn install(
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    check_and_build(plan, read.text, no_check, reporter)
+    Ok((plan, read.text))
 }
 
 /// Checks and builds until it is done, or until a signal says to stop. Either way everything that
