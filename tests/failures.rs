@@ -11,14 +11,11 @@ use std::process::Command;
 
 use support::disk::Disk;
 use support::mirror::Fault;
-use support::site::{Outcome, Running, Site, kickstart, run, start};
-use support::verdict::{assert_build_failed, assert_failed_with, assert_says, verdict};
+use support::site::{Outcome, Site, kickstart, run, start};
+use support::verdict::{assert_build_failed, assert_says, verdict};
 
 /// Makes the stand-in's initramfs give up after 3 seconds.
 const GIVE_UP_SOON: &str = "rd.retry=3";
-
-/// What ozr says when the installer's first line has come.
-const INSTALLER_STARTS: &str = "] starting the installer\n";
 
 /// What ozr says before a guest starts.
 const GUEST_STARTS: &str = "] starting the guest";
@@ -568,25 +565,6 @@ fn a_question_and_the_guest_is_kept() {
     site.assert_clean(&kept, &["failed"]);
 }
 
-#[test]
-fn qemu_is_killed() {
-    let Some(site) = Site::new("killed") else {
-        return;
-    };
-    let mut running = start(site.install(&kickstart("")));
-    running.wait_for(INSTALLER_STARTS);
-    for pid in site.qemus() {
-        kill("KILL", pid);
-    }
-    let outcome = running.wait();
-    assert_build_failed(
-        &site,
-        &outcome,
-        "guest-killed",
-        &["QEMU was killed by signal 9", "while", "dmesg"],
-    );
-}
-
 // It is tried again.
 
 /// A mirror that refuses once, then a QEMU that is killed: neither is the input's fault.
@@ -615,58 +593,6 @@ fn what_is_not_in_the_input_is_tried_again() {
     // What explains the attempt before stays.
     site.assert_clean(&outcome, &["failed"]);
     assert_eq!(verdict(&site)["cause"], "guest-killed");
-}
-
-// Somebody stops it.
-
-fn interrupted(name: &str, at: &str, signal: &str) {
-    let Some(site) = Site::new(name) else {
-        return;
-    };
-    let mut running: Running = start(site.install(&kickstart("")));
-    running.wait_for(at);
-    assert_eq!(site.qemus().len(), 1);
-    running.signal(signal);
-    let by = format!("interrupted by SIG{signal} while ");
-    assert_failed_with(&site, &running.wait(), 130, "interrupted", &[&by]);
-}
-
-#[test]
-fn ctrl_c_while_packages_are_installed() {
-    interrupted("int", "] installing packages\n", "INT");
-}
-
-#[test]
-fn sigterm_while_the_kernel_starts() {
-    interrupted("term", "] booting the installer's kernel\n", "TERM");
-}
-
-#[test]
-fn sighup_while_the_installer_starts() {
-    interrupted("hup", INSTALLER_STARTS, "HUP");
-}
-
-/// Nobody can clean up after `kill -9`, but the next build of that name.
-#[test]
-fn ozr_is_killed_and_started_again() {
-    let Some(site) = Site::new("again") else {
-        return;
-    };
-    let mut first = start(site.install(&kickstart("")));
-    first.wait_for("] loading the installer\n");
-    first.signal("KILL");
-    let first = first.wait();
-    assert_eq!(first.status, 128 + 9);
-    assert_eq!(site.qemus().len(), 1, "QEMU has outlived ozr");
-
-    let mut second = start(site.install(&kickstart("")));
-    second.wait_for("] booting the installer's kernel\n");
-    assert_eq!(site.qemus().len(), 1, "the first QEMU is gone");
-    second.signal("INT");
-    let second = second.wait();
-    second.assert_failed(130, &[&format!("what process {} left", first.pid)]);
-    site.assert_clean(&second, &["failed"]);
-    site.assert_clean(&first, &["failed"]);
 }
 
 // What is there already.

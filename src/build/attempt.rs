@@ -46,6 +46,7 @@ pub async fn run(
         memory_mib: spec.memory_mib,
         at_most: plan.max_guests,
     };
+    place.live.waiting();
     let slot = stop
         .or(Slot::take(&place.state_dir, &place.id, wish, reporter))
         .await

@@ -35,9 +35,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How often to look around when nothing comes: progress is told, counters are asked for.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// How long the ports may stay open when the guest is gone. libvirt closes them at once; only a
-/// remote one whose connection hangs does not.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long the ports may stay open when the guest is gone. libvirt closes them at once; only one
+/// whose connection hangs, or that has died, does not. A verdict is out within five seconds.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// A file system with fewer bytes left than this is full: QEMU asks for clusters of 64 KiB and
 /// for tables, and others may have freed a little since.
@@ -330,6 +330,7 @@ impl Supervisor<'_> {
             EndCause::Shutdown => End::ByGuest,
             EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
+            EndCause::DiskFull => End::HostDiskFull,
             EndCause::DiskError if is_full(&self.disk) => End::HostDiskFull,
             EndCause::DiskError => End::HostDiskError,
             EndCause::ConnectionLost => End::ConnectionLost,

@@ -87,11 +87,23 @@ pub fn run(
         (_, Ok(below)) => &below.progress,
     };
     let display = Display::open(wishes, verbosity, color)?;
-    let result = below.and_then(|below| {
-        let options = args.options.or(below);
-        install(&args.template, args.no_check, options, display.reporter())
-    });
+    let result = below.and_then(|below| args.install(below, display.reporter()));
     display.end(result)
+}
+
+impl Args {
+    /// Installs, with the options of `below` where these say nothing, and reports to `reporter`.
+    ///
+    /// # Errors
+    /// Those of [`run`].
+    pub fn install(self, below: InstallOptions, reporter: &Reporter) -> anyhow::Result<Finished> {
+        install(
+            &self.template,
+            self.no_check,
+            self.options.or(below),
+            reporter,
+        )
+    }
 }
 
 fn install(
@@ -168,7 +180,7 @@ fn check_and_build(
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => Err(failure(
                 Kind::Interrupted,
-                "interrupted twice: the guest and everything unfinished are removed, and there is no verdict",
+                "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict",
             )),
         }
     });

@@ -145,7 +145,14 @@ impl Verdict {
         if !below && self.full_disk != Some(FullDisk::Host) {
             return;
         }
-        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        // libvirt begins the log with the command line, and remarks that ozr's guests always are
+        // `tainted`: they run as root, or with a CPU of the host's.
+        let telling = |line: &&str| {
+            let line = line.trim();
+            let command = line.starts_with('-') || line.ends_with('\\');
+            !line.is_empty() && !command && !line.contains(" is tainted: ")
+        };
+        let lines: Vec<&str> = log.lines().filter(telling).collect();
         for line in &lines[lines.len().saturating_sub(QEMU_LINES)..] {
             self.seen.push(Seen {
                 source: Source::QemuLog,
@@ -202,6 +209,31 @@ pub struct Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_qemus_log_only_what_qemu_said_is_seen() {
+        let mut verdict = Verdict {
+            cause: Cause::GuestKilled,
+            sentence: String::new(),
+            phase: Phase::Kernel,
+            at: Duration::ZERO,
+            seen: Vec::new(),
+            script: None,
+            packages: Vec::new(),
+            repositories: Vec::new(),
+            full_disk: None,
+            console: Vec::new(),
+        };
+        verdict.add_qemu_log(
+            "2026-11-23 20:29:38.8+0000: starting up libvirt version: 9.0.0\n\
+             LC_ALL=C \\\n/usr/bin/qemu-system-x86_64 \\\n-name guest=x \\\n-msg timestamp=on\n\
+             2026-11-23 20:29:38.9+0000: Domain id=1 is tainted: high-privileges\n\n\
+             qemu-system-x86_64: terminating on signal 15\n",
+        );
+        let seen: Vec<&str> = verdict.seen.iter().map(|seen| &*seen.text).collect();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!(seen[1].ends_with("terminating on signal 15"), "{seen:?}");
+    }
 
     #[test]
     fn sources_have_one_name_for_programs() {

@@ -51,8 +51,6 @@ pub struct Outcome {
     pub pid: u32,
     /// When it ended.
     pub ended: Instant,
-    /// How long its stderr was, and when.
-    heard: Vec<(usize, Instant)>,
 }
 
 /// A running `ozr`.
@@ -61,7 +59,7 @@ pub struct Running {
     child: Child,
     stdout: std::thread::JoinHandle<String>,
     stderr: std::sync::Arc<std::sync::Mutex<String>>,
-    reader: std::thread::JoinHandle<Vec<(usize, Instant)>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 /// A kickstart as an admin has it, for the stand-in tree; `more` is put at its end.
@@ -236,8 +234,16 @@ impl Site {
             .arg(self.path("cache"))
             .arg("--state-dir")
             .arg(self.path("state"))
-            .args(["--memory", &self.memory.to_string(), "-vv"]);
+            .args(["--memory", &self.memory.to_string(), "-vv"])
+            .arg(format!("--progress=json={}", self.path("events").display()));
         command
+    }
+
+    /// What `ozr install` has told for programs, of all builds so far (`docs/progress.md`).
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path("events")).unwrap();
+        let parse = |line| serde_json::from_str(line).unwrap();
+        text.lines().map(parse).collect()
     }
 
     /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
@@ -272,6 +278,13 @@ impl Site {
         }
         if let Ok(builds) = std::fs::read_dir(self.path("state").join("builds")) {
             let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
+            assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
+        }
+        if let Ok(guests) = std::fs::read_dir(self.path("state").join("guests")) {
+            let left: Vec<_> = guests
+                .map(|entry| entry.unwrap().file_name())
+                .filter(|name| name != ".counting")
+                .collect();
             assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
         }
     }
@@ -320,17 +333,13 @@ pub fn start(mut command: Command) -> Running {
         stderr: seen,
         reader: std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            let mut heard = Vec::new();
             while let Ok(length) = stderr.read(&mut buffer) {
                 if length == 0 {
                     break;
                 }
                 let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                let mut all = shared.lock().unwrap();
-                all.push_str(&text);
-                heard.push((all.len(), Instant::now()));
+                shared.lock().unwrap().push_str(&text);
             }
-            heard
         }),
     }
 }
@@ -419,7 +428,7 @@ impl Running {
         let ended = Instant::now();
         let pid = self.pid();
         let stdout = self.stdout.join().unwrap();
-        let heard = self.reader.join().unwrap();
+        self.reader.join().unwrap();
         let stderr = self.stderr.lock().unwrap().clone();
         let outcome = Outcome {
             status: status
@@ -429,20 +438,12 @@ impl Running {
             stderr,
             pid,
             ended,
-            heard,
         };
         (outcome, self.command)
     }
 }
 
 impl Outcome {
-    /// When its stderr first showed `text`.
-    pub fn heard(&self, text: &str) -> Option<Instant> {
-        let end = self.stderr.find(text)? + text.len();
-        let heard = self.heard.iter().find(|(length, _)| *length >= end);
-        heard.map(|(_, when)| *when)
-    }
-
     /// The run succeeded.
     pub fn assert_done(&self) -> &Self {
         assert_eq!(self.status, 0, "{}", self.stderr);

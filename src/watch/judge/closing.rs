@@ -118,8 +118,8 @@ impl Judge {
         }
         let in_order = self.in_order || end == End::ByGuest;
         let doing = self.while_doing();
-        let words: Vec<Seen> = self.last_words.iter().cloned().collect();
         if end == End::Crashed {
+            let words = vec![self.last_sign(end)];
             let what = self.last_words.as_ref().map(|seen| seen.text.clone());
             let cause = what.as_deref().and_then(cause_of_last_words);
             let what = what.as_deref().unwrap_or("the virtual machine crashed");
@@ -133,11 +133,20 @@ impl Judge {
         }
         if end == End::Killed && !self.in_order {
             let sentence = format!("the virtual machine was stopped from outside {doing}");
-            return self.fail(Cause::GuestKilled, sentence, words, false);
+            let sign = self.last_sign(end);
+            return self.fail(Cause::GuestKilled, sentence, vec![sign], false);
         }
         if let Some((cause, sentence)) = self.missing(in_order) {
-            let seen = self.supporting(cause);
-            return self.fail(cause, sentence, seen, false);
+            let mut seen = self.supporting(cause);
+            let sign = self.last_sign(end);
+            self.decisive = Some(sign.clone());
+            seen.push(sign);
+            let phase = self.furthest();
+            let mut decision = self.fail(cause, sentence, seen, false);
+            if let Outcome::Failure(verdict) = &mut decision.outcome {
+                verdict.phase = phase;
+            }
+            return decision;
         }
         self.decided = true;
         Decision {
@@ -171,7 +180,7 @@ impl Judge {
             ),
             End::ByGuest | End::Gone | End::Killed | End::Crashed => return None,
         };
-        let seen: Vec<Seen> = self.last_words.iter().cloned().collect();
+        let seen = vec![self.last_sign(end)];
         Some(if cause == Cause::DiskFull {
             let hint = "make room on the host, and start the build again";
             let mut decision = self.fail_with(cause, &sentence, hint, seen, true);
@@ -230,6 +239,27 @@ impl Judge {
         let mut seen = self.supporting(cause);
         seen.push(self.seen(Source::GuestState, &sentence));
         self.fail(cause, sentence, seen, true)
+    }
+
+    /// What showed that the guest is gone, or cannot go on.
+    fn last_sign(&self, end: End) -> Seen {
+        let how = match end {
+            End::ByGuest => "the guest switched itself off",
+            End::Gone => "the guest is gone",
+            End::Killed => "the virtual machine was stopped from outside",
+            End::Crashed => "the virtual machine crashed",
+            End::HostDiskFull => "QEMU stopped the guest: there is no room for its disk",
+            End::HostDiskError => "QEMU stopped the guest: its disk cannot be read or written",
+            End::ConnectionLost => "the connection to libvirt was lost",
+        };
+        let by_itself = matches!(end, End::ByGuest | End::Gone);
+        let sign = if by_itself {
+            &self.switched_off
+        } else {
+            &self.last_words
+        };
+        sign.clone()
+            .unwrap_or_else(|| self.seen(Source::GuestState, how))
     }
 
     fn supporting(&self, cause: Cause) -> Vec<Seen> {

@@ -92,6 +92,7 @@ pub struct Judge {
     suspects: Suspects,
     notes: Vec<String>,
     our_words: Option<Seen>,
+    switched_off: Option<Seen>,
     last_words: Option<Seen>,
     noticed: Vec<(Signal, Seen)>,
     /// What made the decision certain, where a line did.
@@ -118,6 +119,7 @@ impl Judge {
             suspects: Suspects::default(),
             notes: Vec::new(),
             our_words: None,
+            switched_off: None,
             last_words: None,
             noticed: Vec::new(),
             decisive: None,
@@ -276,6 +278,7 @@ impl Judge {
             }
             Signal::PowerDown | Signal::Reboot => {
                 self.in_order = true;
+                self.switched_off.get_or_insert_with(|| seen.clone());
                 self.go_on(signal);
             }
             Signal::ScriptOutput(_) => self.our_words = Some(seen.clone()),
