@@ -294,7 +294,7 @@ mod tests {
             ),
             (
                 75,
-                "rocky-9  [======>   ]  63%  installing packages 212/412  about 3 min left",
+                "rocky-9  [======>    ]  63%  installing packages 212/412  about 3 min left",
             ),
             (
                 70,
