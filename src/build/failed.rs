@@ -7,12 +7,13 @@ use super::evidence;
 use super::offer::Offer;
 use super::place::Place;
 use super::plan::Plan;
+use super::prepare::DISK;
 use crate::error::{Classify, Kind};
 use crate::host::{self, Guest, Host};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::cause::Cause;
 use crate::watch::report;
-use crate::watch::verdict::Verdict;
+use crate::watch::verdict::{FullDisk, Verdict};
 
 /// How long a guest of a failed build may take to be gone, after it was ended. QEMU gives its
 /// memory back to the kernel, gigabytes perhaps.
@@ -70,6 +71,15 @@ pub struct End<'a> {
     pub still_runs: bool,
 }
 
+/// Gives back the room that the guest's disk takes: what explains that there was none needs some.
+async fn make_room(place: &Place, guest: &Guest) {
+    // Whether it can be ended is looked at later; a disk that is left goes with its directory.
+    if tokio::task::block_in_place(|| guest.destroy()).is_ok() {
+        let _ = tokio::time::timeout(END_PATIENCE, guest.finished()).await;
+        let _ = std::fs::remove_file(place.work.join(DISK));
+    }
+}
+
 impl End<'_> {
     /// Ends the attempt: shows and keeps what explains it, and leaves the guest only to a user who
     /// asked for it. The error that says why.
@@ -95,6 +105,9 @@ impl End<'_> {
             if let Err(error) = kept {
                 reporter.warn(format!("QEMU's log could not be kept: {error:#}"));
             }
+        }
+        if verdict.full_disk == Some(FullDisk::Host) && !plan.request.options.keep {
+            make_room(place, guest).await;
         }
         let kept = report::json(&verdict).and_then(|json| {
             let verdict = [

@@ -13,6 +13,7 @@
 //! what [`live`] holds.
 
 mod attempt;
+mod console_log;
 pub mod contents;
 pub mod control;
 mod counting;

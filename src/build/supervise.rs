@@ -1,9 +1,6 @@
 //! Follows a running install: feeds the judge with what is witnessed, keeps the console's log, and
 //! tells the user how far it is.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +8,7 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use super::console_log::ConsoleLog;
 use super::counting::Counting;
 use super::estimate::Forecast;
 use super::live::Live;
@@ -26,7 +24,7 @@ use crate::watch::judge::Judge;
 use crate::watch::logport::LogPort;
 use crate::watch::progress::PhaseTime;
 use crate::watch::stall::Limits;
-use crate::watch::verdict::Decision;
+use crate::watch::verdict::{Decision, Outcome};
 use crate::watch::witness::{End, Expectations, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
@@ -91,7 +89,7 @@ pub struct Supervised {
 /// Follows the guest until the judge has decided. The guest itself is left to the caller.
 ///
 /// # Errors
-/// The console's log cannot be written.
+/// The console's log cannot be made, or is not whole though the install succeeded.
 pub async fn supervise(
     guest: &Guest,
     senses: Senses,
@@ -99,20 +97,12 @@ pub async fn supervise(
     console_log: &Path,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
-    // A guest can print anything: the log is the user's alone.
-    let log = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(console_log)
-        .with_context(|| format!("creating {}", console_log.display()))?;
     let mut supervisor = Supervisor {
         started: Instant::now(),
         judge: Judge::new(terms.expectations, terms.limits),
         console: Console::new(terms.mark.as_deref()),
         log_port: LogPort::default(),
-        log: BufWriter::new(log),
+        log: ConsoleLog::create(console_log)?,
         reporting: Reporting::new(reporter, terms.forecast, terms.secrets.clone()),
         secrets: terms.secrets,
         disk: terms.disk,
@@ -131,10 +121,15 @@ pub async fn supervise(
     let now = supervisor.now();
     supervisor.reporting.news(now, &mut supervisor.judge);
     supervisor.reporting.decision(now, &decision);
-    supervisor
-        .log
-        .flush()
-        .with_context(|| format!("writing {}", console_log.display()))?;
+    if let Err(error) = supervisor.log.finish() {
+        match &decision.outcome {
+            Outcome::Success { .. } => return Err(error),
+            // What ended the install counts, not what that did to the log.
+            Outcome::Failure(_) => {
+                reporter.warn(format!("the console's log is not whole: {error:#}"));
+            }
+        }
+    }
     let progress = supervisor.judge.progress();
     Ok(Supervised {
         phases: progress.phases(now),
@@ -150,7 +145,7 @@ struct Supervisor<'a> {
     judge: Judge,
     console: Console,
     log_port: LogPort,
-    log: BufWriter<File>,
+    log: ConsoleLog,
     secrets: Secrets,
     disk: PathBuf,
     live: Live,
@@ -224,13 +219,13 @@ impl Supervisor<'_> {
                     Some(bytes) => {
                         unsettled = Some(Instant::now() + QUIET);
                         let output = self.console.feed(&bytes);
-                        self.console_output(output)?
+                        self.console_output(output)
                     }
                     None => {
                         console_open = false;
                         unsettled = None;
                         let output = self.console.settle();
-                        self.console_output(output)?
+                        self.console_output(output)
                     }
                 },
                 piece = senses.log_port.read(), if log_open => match piece {
@@ -252,7 +247,7 @@ impl Supervisor<'_> {
                 () = sleep_until(unsettled.unwrap_or(deadline)), if unsettled.is_some() => {
                     unsettled = None;
                     let output = self.console.settle();
-                    self.console_output(output)?
+                    self.console_output(output)
                 }
                 ended = guest.ended(), if end.is_none() => {
                     end = Some((ended, Instant::now() + DRAIN));
@@ -271,7 +266,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn console_output(&mut self, output: Vec<Output>) -> anyhow::Result<Option<Decision>> {
+    fn console_output(&mut self, output: Vec<Output>) -> Option<Decision> {
         let mut decision = None;
         for item in output {
             let now = self.now();
@@ -282,7 +277,7 @@ impl Supervisor<'_> {
                 }
                 Output::Line(line) => {
                     let line = self.secrets.hide(&line);
-                    writeln!(self.log, "{line}").context("writing the console's log")?;
+                    self.log.line(&line);
                     self.reporter.event(Event::Console(line.clone()));
                     self.judge.witness(now, Witness::Console(&line))
                 }
@@ -290,8 +285,8 @@ impl Supervisor<'_> {
             decision = decision.or(decided);
         }
         // `ozr attach` reads along.
-        self.log.flush().context("writing the console's log")?;
-        Ok(decision)
+        self.log.flush();
+        decision
     }
 
     fn log_bytes(&mut self, bytes: &[u8]) -> Option<Decision> {
