@@ -11,7 +11,7 @@ use super::keeping;
 use super::offer::Offer;
 use super::place::Place;
 use super::plan::Plan;
-use super::prepare::Ground;
+use super::prepare::{DISK, Ground};
 use super::supervise::Supervised;
 use super::timings::Timings;
 use super::versions;
@@ -23,7 +23,7 @@ use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::report;
-use crate::watch::verdict::Verdict;
+use crate::watch::verdict::{FullDisk, Verdict};
 
 /// How long a guest of a failed build may take to be gone, after it was ended. QEMU gives its
 /// memory back to the kernel, gigabytes perhaps.
@@ -121,6 +121,9 @@ impl End<'_> {
         }
         let screenshot = self.screenshot().await;
         self.save_qemu_log(&mut verdict, reporter);
+        if verdict.full_disk == Some(FullDisk::Host) && !self.plan.request.options.keep {
+            self.make_room(reporter).await;
+        }
         let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot, reporter));
         self.end_guest(reporter).await;
         let kept = match gathered {
@@ -229,6 +232,14 @@ impl End<'_> {
         if let Err(error) = added {
             missing(reporter, &error);
         }
+    }
+
+    /// Gives back the room that the guest's disk takes: what explains that there was none needs
+    /// some.
+    async fn make_room(&self, reporter: &Reporter) {
+        self.end_guest(reporter).await;
+        // One that is left goes with its directory.
+        let _ = std::fs::remove_file(self.place.work.join(DISK));
     }
 
     async fn end_guest(&self, reporter: &Reporter) {
