@@ -108,7 +108,10 @@ fn wrong_command_lines() {
             vec!["install", "x", "-s", "y", "--output-dir", "z"],
             "--output-dir",
         ),
-        (vec!["man", "nosuch"], "install, check, explain"),
+        (
+            vec!["man", "nosuch"],
+            "install, list, attach, screenshot, check, explain",
+        ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),
         (vec!["check"], "<PATH>"),

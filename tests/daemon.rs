@@ -7,9 +7,12 @@ mod support;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use ozr::build::record::{Recorder, Track};
 use ozr::host::{Connection, DomainSpec, EndCause, Host, HostOptions};
 use ozr::machine::Firmware;
+use ozr::ui::event::Reporter;
 use support::small::{Then, boot_sector, hear_linux, linux, read_all, spec, within};
 
 /// The system's daemon, and a guest's directory that QEMU's own user may pass through.
@@ -66,6 +69,43 @@ async fn on_the_daemon_last_words_are_heard() {
             String::from_utf8_lossy(&said)
         );
     }
+}
+
+/// virtlogd begins a new log after 2 MiB. What ozr records does not come from there.
+#[tokio::test]
+async fn on_the_daemon_a_console_beyond_virtlogds_log_is_recorded_whole() {
+    let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n";
+    let times = 40_000;
+    let Some(daemon) = on_the_daemon("flood", &boot_sector(line, times, Then::PowerOff)) else {
+        return;
+    };
+    let mut started = daemon.host.start(&daemon.spec, false).unwrap();
+    let record = daemon.dir.path().join("record");
+    fs::create_dir(&record).unwrap();
+    let recorder = Recorder::begin(&record, &Reporter::silent());
+    started.guest.resume().unwrap();
+    let listen = async {
+        loop {
+            recorder.room().await;
+            let Some(bytes) = started.console.read().await else {
+                break;
+            };
+            recorder.put(Track::ConsoleBytes, bytes);
+        }
+    };
+    within("the end of the console", listen).await;
+    assert!(recorder.flush(Duration::from_secs(60)).await);
+    let rotated = daemon.dir.path().join("console.log.0");
+    assert!(rotated.exists(), "virtlogd has kept it in one file");
+    let said = fs::read(record.join("console.raw")).unwrap();
+    let wanted = line.repeat(usize::from(times));
+    assert!(wanted.len() > 2 << 20);
+    assert!(
+        said.ends_with(&wanted),
+        "{} of {} bytes",
+        said.len(),
+        wanted.len()
+    );
 }
 
 #[tokio::test]

@@ -6,19 +6,16 @@
 mod support;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::disk::Disk;
 use support::mirror::Fault;
-use support::site::{Outcome, Running, Site, kickstart, run, start};
-use support::verdict::{assert_build_failed, assert_failed_with, assert_says, verdict};
+use support::site::{Outcome, Site, kickstart, run, start};
+use support::verdict::{assert_build_failed, assert_says, verdict};
 
 /// Makes the stand-in's initramfs give up after 3 seconds.
 const GIVE_UP_SOON: &str = "rd.retry=3";
-
-/// What ozr says when the installer's first line has come.
-const INSTALLER_STARTS: &str = "] starting the installer\n";
 
 /// What ozr says before a guest starts.
 const GUEST_STARTS: &str = "] starting the guest";
@@ -29,6 +26,25 @@ fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
     assert_says(outcome, words);
     assert!(!outcome.stderr.contains(GUEST_STARTS), "{}", outcome.stderr);
     site.assert_clean(outcome, &[]);
+}
+
+/// Every file of the site's `NAME.failed`, with what it holds.
+fn evidence(site: &Site) -> Vec<(PathBuf, Vec<u8>)> {
+    walkdir::WalkDir::new(site.output("failed"))
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| {
+            let content = std::fs::read(entry.path()).unwrap();
+            (entry.into_path(), content)
+        })
+        .collect()
+}
+
+fn has(content: &[u8], text: &str) -> bool {
+    content
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 /// The guest was destroyed when its failure was known: it did not come to switch itself off.
@@ -115,6 +131,57 @@ fn a_bad_template() {
     assert!(caret, "{}", outcome.stderr);
     outcome.assert_failed(2, &["template.tdl:10:20", "<package nam='tree'/>"]);
     assert_eq!(site.mirror.requests().len(), 0);
+}
+
+/// CI hears of what never came to a guest, too; and a report that cannot be written is refused
+/// before anything is spent.
+#[test]
+fn reports_of_a_refusal_and_reports_that_are_refused() {
+    let mut site = Site::bare("report");
+    site.additions = "<packages><package nam='tree'/></packages>".to_string();
+    let (junit, markdown) = (site.path("junit.xml"), site.path("summary.md"));
+    let report = |values: &[String]| {
+        let mut command = site.install(&kickstart(""));
+        for value in values {
+            command.arg("--report").arg(value);
+        }
+        run(command)
+    };
+    let both = [
+        format!("junit={}", junit.display()),
+        format!("markdown={}", markdown.display()),
+    ];
+    for _ in 0..2 {
+        let outcome = report(&both);
+        assert_refused(&site, &outcome, 2, &["template.tdl has errors"]);
+        let text = std::fs::read_to_string(&junit).unwrap();
+        assert!(
+            text.contains("<error type=\"wrong-input\" message=\""),
+            "{text}"
+        );
+        // The second replaces the first.
+        let text = std::fs::read_to_string(&markdown).unwrap();
+        assert_eq!(text.matches("failed: `wrong-input`").count(), 1, "{text}");
+    }
+    let left = std::fs::read_dir(site.path("")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(
+        !left
+            .into_iter()
+            .any(|name| name.starts_with(".ozr-report-"))
+    );
+
+    let nowhere = format!("junit={}/none/j.xml", site.path("").display());
+    assert_refused(
+        &site,
+        &report(&[nowhere]),
+        2,
+        &["none/j.xml cannot be written"],
+    );
+    let twice = [both[0].clone(), both[0].clone()];
+    assert_refused(&site, &report(&twice), 2, &["names", "twice"]);
+    let outcome = report(&["sarif=x".to_string()]);
+    outcome.assert_failed(2, &["write junit=FILE or markdown=FILE"]);
 }
 
 #[test]
@@ -297,6 +364,33 @@ fn sigterm_while_the_check_waits_for_the_mirror() {
 // The guest does not get as far as the installer.
 
 #[test]
+fn a_guest_that_cannot_be_started() {
+    let Some(site) = Site::new("nostart") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["--network-device", "no-such-card"]);
+    let outcome = run(command);
+    outcome.assert_failed(3, &[]);
+    let failed = site.output("failed");
+    assert_says(&outcome, &["no-such-card", &failed.display().to_string()]);
+    site.assert_clean(&outcome, &["failed"]);
+    let verdict = verdict(&site);
+    assert_eq!(verdict["cause"], "hypervisor-failed", "{verdict:#}");
+    assert_eq!(verdict["exit_status"], 3);
+    let words = verdict["seen"][0]["text"].as_str().unwrap();
+    assert!(words.contains("no-such-card"), "{verdict:#}");
+    for file in [
+        "kickstart.ks",
+        "timings.json",
+        "versions.json",
+        "verdict.txt",
+    ] {
+        assert!(failed.join(file).exists(), "no {file}");
+    }
+}
+
+#[test]
 fn the_kickstart_is_never_fetched() {
     let Some(mut site) = Site::new("nofetch") else {
         return;
@@ -447,6 +541,86 @@ fn a_script_of_the_kickstart_fails() {
     assert_not_waited_for(&site);
 }
 
+/// The guest prints all that it knows, and what explains its failure holds none of it. What CI
+/// systems are told is in order, too.
+#[test]
+fn secrets_stay_secret_and_reports_are_written() {
+    let Some(mut site) = Site::new("secrets") else {
+        return;
+    };
+    let with_password = site.mirror.url("/os/.treeinfo").to_string();
+    let with_password = with_password.replace("http://", "http://me:f1le-p%40ss@");
+    site.additions =
+        format!("<files><file name='/etc/from-url' type='url'>{with_password}</file></files>");
+    site.kernelparam = "inst.vncpassword=kern-pass9".to_string();
+    site.rootpw = Some("t3mplate-pass".to_string());
+    let text = kickstart(
+        "%post --erroronfail\n\
+         { cat /proc/cmdline; echo \"<pl4nted/p&ss>\" pl4nted%2Fp%26ss pl4nted%2fp%26ss\n\
+         echo f1le-p@ss f1le-p%40ss kern-pass9 t3mplate-pass; } > /dev/console\n\
+         false\n%end\n",
+    )
+    .replace("--plaintext test-only", "--plaintext 'pl4nted/p&ss'");
+    let (junit, markdown) = (site.path("junit.xml"), site.path("summary.md"));
+    std::fs::write(&markdown, "Of another step.\n").unwrap();
+    let mut command = install_unchecked(&site, &text);
+    command
+        .arg("--report")
+        .arg(format!("junit={}", junit.display()))
+        .arg("--report")
+        .arg(format!("markdown={}", markdown.display()))
+        .env("GITHUB_STEP_SUMMARY", &markdown);
+    let mut running = start(command);
+    running.wait_for("] starting the installer\n");
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", site.qemus()[0])).unwrap();
+    let command_line = String::from_utf8_lossy(&command_line).into_owned();
+    let (_, after) = command_line.split_once("inst.ks=http://").unwrap();
+    let token = after.split('/').nth(1).unwrap().to_owned();
+    assert!(token.len() >= 16, "{token}");
+    let outcome = running.wait();
+    assert_build_failed(&site, &outcome, "script-failed", &["installer reported"]);
+
+    let mut files = evidence(&site);
+    files.push((PathBuf::from("stderr"), outcome.stderr.clone().into_bytes()));
+    files.push((junit.clone(), std::fs::read(&junit).unwrap()));
+    files.push((markdown.clone(), std::fs::read(&markdown).unwrap()));
+    for (path, content) in &files {
+        for secret in [
+            token.as_str(),
+            "ozr-done-",
+            "pl4nted",
+            "f1le-p",
+            "kern-pass9",
+            "t3mplate-pass",
+        ] {
+            assert!(!has(content, secret), "{path:?} holds {secret}");
+        }
+    }
+    // They were there.
+    let holds = |name: &str, text: &str| {
+        let (path, content) = files.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+        let shown = String::from_utf8_lossy(content);
+        assert!(has(content, text), "`{text}` is not in {path:?}: {shown}");
+    };
+    holds("console.log", "<…> … …");
+    holds("console.raw", "<************> ");
+    holds("console.log", "inst.vncpassword=…");
+    holds("domain.xml", "inst.vncpassword=…");
+    holds("installer.log", " INFO anaconda: ");
+    holds("logport.raw", " INFO anaconda:");
+    holds("screenshot.png", "IHDR");
+    holds(
+        "junit.xml",
+        "<failure type=\"script-failed\" message=\"installer reported",
+    );
+    holds("junit.xml", "<property name=\"ozr.seconds.post-scripts\"");
+    holds("summary.md", "Of another step.\n### ozr: ");
+    holds(
+        "summary.md",
+        "<summary>The last lines of the console</summary>",
+    );
+}
+
 #[test]
 fn a_command_of_the_template_fails() {
     let Some(mut site) = Site::new("fails") else {
@@ -506,8 +680,20 @@ fn a_guest_that_cannot_switch_itself_off() {
         return;
     };
     site.kernelparam = "standin.fault=nopoweroff".to_string();
-    let outcome = run(site.install(&kickstart("")));
+    let junit = site.path("junit.xml");
+    let mut command = site.install(&kickstart(""));
+    command
+        .arg("--report")
+        .arg(format!("junit={}", junit.display()));
+    let outcome = run(command);
     outcome.assert_done();
+    let report = std::fs::read_to_string(junit).unwrap();
+    assert!(report.contains("failures=\"0\" errors=\"0\""), "{report}");
+    let image = site.output("qcow2").display().to_string();
+    assert!(
+        report.contains(&format!("<system-out>{image}</system-out>")),
+        "{report}"
+    );
     assert!(
         outcome.stderr.contains("could not switch itself off"),
         "{}",
@@ -568,25 +754,6 @@ fn a_question_and_the_guest_is_kept() {
     site.assert_clean(&kept, &["failed"]);
 }
 
-#[test]
-fn qemu_is_killed() {
-    let Some(site) = Site::new("killed") else {
-        return;
-    };
-    let mut running = start(site.install(&kickstart("")));
-    running.wait_for(INSTALLER_STARTS);
-    for pid in site.qemus() {
-        kill("KILL", pid);
-    }
-    let outcome = running.wait();
-    assert_build_failed(
-        &site,
-        &outcome,
-        "guest-killed",
-        &["QEMU was killed by signal 9", "while", "dmesg"],
-    );
-}
-
 // It is tried again.
 
 /// A mirror that refuses once, then a QEMU that is killed: neither is the input's fault.
@@ -615,58 +782,6 @@ fn what_is_not_in_the_input_is_tried_again() {
     // What explains the attempt before stays.
     site.assert_clean(&outcome, &["failed"]);
     assert_eq!(verdict(&site)["cause"], "guest-killed");
-}
-
-// Somebody stops it.
-
-fn interrupted(name: &str, at: &str, signal: &str) {
-    let Some(site) = Site::new(name) else {
-        return;
-    };
-    let mut running: Running = start(site.install(&kickstart("")));
-    running.wait_for(at);
-    assert_eq!(site.qemus().len(), 1);
-    running.signal(signal);
-    let by = format!("interrupted by SIG{signal} while ");
-    assert_failed_with(&site, &running.wait(), 130, "interrupted", &[&by]);
-}
-
-#[test]
-fn ctrl_c_while_packages_are_installed() {
-    interrupted("int", "] installing packages\n", "INT");
-}
-
-#[test]
-fn sigterm_while_the_kernel_starts() {
-    interrupted("term", "] booting the installer's kernel\n", "TERM");
-}
-
-#[test]
-fn sighup_while_the_installer_starts() {
-    interrupted("hup", INSTALLER_STARTS, "HUP");
-}
-
-/// Nobody can clean up after `kill -9`, but the next build of that name.
-#[test]
-fn ozr_is_killed_and_started_again() {
-    let Some(site) = Site::new("again") else {
-        return;
-    };
-    let mut first = start(site.install(&kickstart("")));
-    first.wait_for("] loading the installer\n");
-    first.signal("KILL");
-    let first = first.wait();
-    assert_eq!(first.status, 128 + 9);
-    assert_eq!(site.qemus().len(), 1, "QEMU has outlived ozr");
-
-    let mut second = start(site.install(&kickstart("")));
-    second.wait_for("] booting the installer's kernel\n");
-    assert_eq!(site.qemus().len(), 1, "the first QEMU is gone");
-    second.signal("INT");
-    let second = second.wait();
-    second.assert_failed(130, &[&format!("what process {} left", first.pid)]);
-    site.assert_clean(&second, &["failed"]);
-    site.assert_clean(&first, &["failed"]);
 }
 
 // What is there already.

@@ -176,7 +176,8 @@ async fn a_guest_is_looked_at_and_destroyed() {
     let xml = guest.live_xml().unwrap();
     assert!(xml.contains("build-destroyed") && xml.contains(&small.spec.mac.to_string()));
     assert!(
-        fs::read_to_string(guest.qemu_log().unwrap()).is_ok_and(|log| log.contains("-accel tcg"))
+        fs::read_to_string(SHARED.host.qemu_log(&small.spec.name).unwrap())
+            .is_ok_and(|log| log.contains("-accel tcg"))
     );
 
     guest.destroy().unwrap();

@@ -11,7 +11,7 @@ use ozr::build::workdir::WorkDir;
 use ozr::error::{Kind, kind_of};
 use ozr::image::finalize::{self, Company};
 use ozr::image::output::OutputPaths;
-use ozr::image::{disk, qemu_img};
+use ozr::image::{disk, installed, qemu_img};
 use ozr::options::{Compress, Format};
 
 const MIB: u64 = 1 << 20;
@@ -338,4 +338,79 @@ async fn a_failing_qemu_img_is_quoted() {
         "{error}"
     );
     assert!(error.contains("No such file or directory"), "{error}");
+}
+
+/// Writes a partition table of an empty partition and one that begins at 4 MiB.
+fn write_table(disk: &Path, gpt: bool) {
+    use std::os::unix::fs::FileExt;
+
+    let disk = fs::File::options().write(true).open(disk).unwrap();
+    let put = |at: u64, bytes: &[u8]| disk.write_all_at(bytes, at).unwrap();
+    put(510, &[0x55, 0xaa]);
+    if !gpt {
+        for (entry, start) in [2048_u32, 8192].into_iter().enumerate() {
+            let at = 446 + 16 * entry as u64;
+            put(at + 4, &[0x83]);
+            put(at + 8, &start.to_le_bytes());
+        }
+        return;
+    }
+    put(446 + 4, &[0xee]);
+    put(446 + 8, &1_u32.to_le_bytes());
+    put(512, b"EFI PART");
+    put(512 + 72, &2_u64.to_le_bytes());
+    put(512 + 80, &128_u32.to_le_bytes());
+    put(512 + 84, &128_u32.to_le_bytes());
+    for (entry, start) in [2048_u64, 8192].into_iter().enumerate() {
+        let at = 1024 + 128 * entry as u64;
+        put(at, &[0xaf; 16]);
+        put(at + 32, &start.to_le_bytes());
+    }
+}
+
+/// A disk as an installer leaves it: a partition table, an empty partition, a system.
+#[test]
+fn the_installers_logs_are_read_from_the_disk() {
+    for table in ["gpt", "mbr"] {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("root/var/log/anaconda");
+        fs::create_dir_all(&logs).unwrap();
+        fs::write(logs.join("anaconda.log"), "what happened\n").unwrap();
+        fs::write(logs.join("storage.log"), vec![b'x'; 3 << 20]).unwrap();
+        fs::write(logs.join("no name"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", logs.join("link.log")).unwrap();
+        let raw = dir.path().join("disk.raw");
+        fs::File::create(&raw).unwrap().set_len(64 * MIB).unwrap();
+        let options = [
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-E",
+            "offset=4194304",
+            "-d",
+            "root",
+        ];
+        let mut arguments = options.to_vec();
+        arguments.extend(["disk.raw", "57344k"]);
+        run("mke2fs", &arguments, dir.path());
+        write_table(&raw, table == "gpt");
+        let convert = ["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"];
+        run("qemu-img", &convert, dir.path());
+        let mut found = installed::logs(&dir.path().join("disk.qcow2")).unwrap();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        let names: Vec<&str> = found.iter().map(|log| log.name.as_str()).collect();
+        assert_eq!(names, ["anaconda.log", "storage.log"], "{table}");
+        assert_eq!(found[0].content, b"what happened\n");
+        assert!(found[1].content == vec![b'x'; 3 << 20]);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.qcow2");
+    run(
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", text(&empty), "64M"],
+        dir.path(),
+    );
+    assert_eq!(installed::logs(&empty).unwrap(), []);
+    assert!(installed::logs(Path::new("/dev/null")).is_err());
 }

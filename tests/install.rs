@@ -511,49 +511,6 @@ fn on_the_system_daemon_an_interrupted_build_leaves_nothing() {
     assert_nothing_on_daemon(&site);
 }
 
-/// QEMU outlives its daemon. The next daemon's guest of that name is known as ours.
-#[test]
-fn on_the_system_daemon_the_daemon_is_lost() {
-    let Some(site) = Site::new("lost") else {
-        return;
-    };
-    let _turn = daemon::turn_alone();
-    let Some(daemon) = daemon::start() else {
-        return;
-    };
-    let install = |arguments: &[&str]| {
-        let mut command = site.install(&kickstart(""));
-        command
-            .args(["--connect", "qemu:///system"])
-            .args(arguments);
-        start(command)
-    };
-    let mut running = install(&[]);
-    running.wait_for("Linux version");
-    if !daemon.kill() {
-        eprintln!("skipped: the daemon is not ours to kill");
-        running.signal("INT");
-        running.wait();
-        return;
-    }
-    let outcome = running.wait();
-    outcome.assert_failed(3, &["the connection to libvirt was lost", "-p"]);
-    let verdict = std::fs::read_to_string(site.output("failed").join("verdict.json")).unwrap();
-    assert!(verdict.contains("hypervisor-failed"), "{verdict}");
-    daemon.restart();
-    install(&[])
-        .wait()
-        .assert_failed(3, &["use -p to remove it"]);
-    let mut running = install(&["-p"]);
-    running.wait_for("Linux version");
-    running.signal("INT");
-    let outcome = running.wait();
-    outcome.assert_failed(130, &["removing the leftover guest"]);
-    // What explains the last build is in place of what explained the lost connection.
-    site.assert_clean(&outcome, &["failed"]);
-    assert_nothing_on_daemon(&site);
-}
-
 /// The daemon knows nothing of the site's guest, and neither do its directories.
 fn assert_nothing_on_daemon(site: &Site) {
     let listed = daemon::virsh(&["list", "--all", "--name"]);

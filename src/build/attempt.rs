@@ -1,11 +1,11 @@
 //! One attempt at an install: the steps, in order.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::estimate::Times;
 use super::evidence;
-use super::failed::{self, InstallFailed};
+use super::failed::End;
 use super::guest::{self, Boot};
 use super::history::History;
 use super::manifest::{self, Facts};
@@ -13,10 +13,12 @@ use super::offer::Offer;
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
+use super::record::Recorder;
 use super::run::Finished;
 use super::slots::{Slot, Wish};
 use super::stop::Stop;
 use super::supervise::{Senses, Supervised, Terms, supervise};
+use super::timings::Timings;
 use crate::error::{Classify, Kind};
 use crate::host::{self, Accel, DomainSpec, Guest, Started};
 use crate::image::finalize::{self, Company};
@@ -27,46 +29,92 @@ use crate::watch::stall::Limits;
 use crate::watch::verdict::Outcome;
 use crate::watch::witness::{Delivery, Expectations};
 
+/// How long the record of the console may take to be written when the guest has said all. A disk
+/// that hangs must not keep the verdict from the user.
+const RECORD_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Makes an image, or tells why there is none. What it made in the build's place is left there;
 /// the guest is gone, unless it was to be kept.
 ///
 /// # Errors
-/// Whatever ended it, with its kind: an [`InstallFailed`] once a guest was to run.
+/// Whatever ended it, with its kind: an [`InstallFailed`](super::failed::InstallFailed) once a guest was to run.
 pub async fn run(
     plan: &Plan,
     place: &Place,
     stop: &Stop,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    let started = SystemTime::now();
+    let mut timings = Timings::begin();
     let mut ground = stop.or(Ground::take(plan, place, reporter)).await?;
+    timings.done("getting-ready");
     let mut offer = Offer::make(plan, place, &mut ground, reporter)?;
+    let accesses = offer.accesses.take();
     let spec = domain(plan, place, &ground, &offer)?;
+    timings.done("offering");
     let wish = Wish {
         memory_mib: spec.memory_mib,
         at_most: plan.max_guests,
     };
+    place.live.waiting();
     let slot = stop
         .or(Slot::take(&place.state_dir, &place.id, wish, reporter))
         .await
         .kind(Kind::Host)?;
-    let (guest, supervised) =
-        install(plan, place, &ground, &mut offer, &spec, stop, reporter).await?;
+    timings.done("waiting-for-room");
+    let started = start(plan, &ground, &spec, reporter);
+    timings.done("starting-guest");
+    let mut end = End {
+        plan,
+        place,
+        ground: &ground,
+        offer: &offer,
+        timings: &timings,
+        guest: None,
+        still_runs: false,
+        hypervisor: None,
+        supervised: None,
+    };
+    let Started {
+        guest,
+        console,
+        log_port,
+    } = match started {
+        Ok(started) => started,
+        Err(error) => return Err(end.of(error, reporter).await),
+    };
+    place.depends_on(guest.survival());
+    let guest = Arc::new(guest);
+    place.live.guest(&guest, spec.accel);
+    end.guest = Some(&guest);
+    // Now: at the end the daemon may not answer any more.
+    let versions = tokio::task::block_in_place(|| ground.host.versions());
+    end.hypervisor = versions.as_ref().ok();
+    let recorder = Recorder::begin(place.work.path(), reporter);
+    let senses = Senses {
+        console,
+        log_port,
+        accesses,
+    };
+    let terms = terms(plan, place, &ground, &offer, &spec, stop);
+    let followed = follow(place, &offer, &guest, senses, terms, &recorder, reporter).await;
+    // Only a disk that hangs is not waited for.
+    recorder.flush(RECORD_PATIENCE).await;
     let decided = Instant::now();
+    let supervised = match followed {
+        Ok(supervised) => supervised,
+        Err(error) => {
+            end.still_runs = true;
+            return Err(end.of(error, reporter).await);
+        }
+    };
     let still_runs = supervised.decision.stop_guest;
-    let notes = match &supervised.decision.outcome {
-        Outcome::Success { notes } => notes,
+    let notes: Vec<String> = match &supervised.decision.outcome {
+        Outcome::Success { notes } => notes.iter().map(|n| offer.secrets.hide(n)).collect(),
         Outcome::Failure(verdict) => {
             let verdict = verdict.as_ref().clone();
             let verdict = verdict.map_texts(|text| offer.secrets.hide(text));
-            let end = failed::End {
-                plan,
-                place,
-                host: &ground.host,
-                offer: &offer,
-                guest: &guest,
-                still_runs,
-            };
+            end.still_runs = still_runs;
+            end.supervised = Some(&supervised);
             return Err(end.with(verdict, reporter).await);
         }
     };
@@ -74,7 +122,7 @@ pub async fn run(
         // It has unmounted everything, and does not go away by itself.
         tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
     }
-    for note in notes {
+    for note in &notes {
         reporter.note(note);
     }
     // QEMU has closed the disk when the guest is finished; nobody asks our server any more.
@@ -84,11 +132,10 @@ pub async fn run(
     drop(offer.server.take());
 
     reporter.step("finishing the image");
-    place.live.finishing();
     let work = &place.work;
     let finish = finalize::finish(work.path(), &ground.disk, plan.format, plan.compress);
     let image = stop.or(finish).await?;
-    let versions = ground.host.versions()?;
+    let versions = versions?;
     let manifest = manifest::describe(&Facts {
         plan,
         spec: &spec,
@@ -96,8 +143,8 @@ pub async fn run(
         image: &image,
         supervised: &supervised,
         hypervisor: format!("QEMU {} by libvirt {}", versions.qemu, versions.libvirt),
-        notes,
-        started,
+        notes: &notes,
+        started: timings.started(),
     })?;
     let company = Company {
         manifest: &manifest,
@@ -120,6 +167,7 @@ pub async fn run(
     }
     Ok(Finished {
         image: plan.output.image.clone(),
+        phases: supervised.phases,
     })
 }
 
@@ -147,16 +195,13 @@ fn domain(
     )
 }
 
-/// Runs the installer until it has ended, or until it is clear how it will.
-async fn install(
+/// Creates the guest, paused.
+fn start(
     plan: &Plan,
-    place: &Place,
     ground: &Ground,
-    offer: &mut Offer,
     spec: &DomainSpec,
-    stop: &Stop,
     reporter: &Reporter,
-) -> anyhow::Result<(Arc<Guest>, Supervised)> {
+) -> anyhow::Result<Started> {
     reporter.step(format!(
         "starting the guest: {} CPUs, {} MiB, {}, {}",
         spec.vcpus,
@@ -165,21 +210,18 @@ async fn install(
         spec.firmware.name()
     ));
     let keep = plan.request.options.keep;
-    let Started {
-        guest,
-        console,
-        log_port,
-    } = tokio::task::block_in_place(|| ground.host.start(spec, keep))
-        .map_err(|error| InstallFailed::to_start(&error))?;
-    place.depends_on(guest.survival());
-    let guest = Arc::new(guest);
-    place.live.guest(&guest, spec.accel);
-    if let Ok(xml) = guest.live_xml() {
-        let kept = place.work.join(evidence::DOMAIN);
-        evidence::write_private(&kept, &offer.secrets.hide(&xml))?;
-    }
-    guest.resume().kind(Kind::Host)?;
-    let terms = Terms {
+    tokio::task::block_in_place(|| ground.host.start(spec, keep))
+}
+
+fn terms(
+    plan: &Plan,
+    place: &Place,
+    ground: &Ground,
+    offer: &Offer,
+    spec: &DomainSpec,
+    stop: &Stop,
+) -> Terms {
+    Terms {
         expectations: Expectations {
             mark: offer.mark.is_some(),
             delivery: match plan.deliver {
@@ -201,15 +243,27 @@ async fn install(
         stop: stop.clone(),
         live: place.live.clone(),
         forecast: History::of(plan, spec.accel, &place.state_dir).forecast(),
-    };
-    let senses = Senses {
-        console,
-        log_port,
-        accesses: offer.accesses.take(),
-    };
-    let log = place.work.join(evidence::CONSOLE_LOG);
-    let supervised = supervise(&guest, senses, terms, &log, reporter).await?;
-    Ok((guest, supervised))
+    }
+}
+
+/// Runs the installer until it has ended, or until it is clear how it will.
+async fn follow(
+    place: &Place,
+    offer: &Offer,
+    guest: &Guest,
+    senses: Senses,
+    terms: Terms,
+    recorder: &Recorder,
+    reporter: &Reporter,
+) -> anyhow::Result<Supervised> {
+    if let Ok(xml) = guest.live_xml() {
+        let kept = place.work.join(evidence::DOMAIN);
+        if let Err(error) = evidence::write_private(&kept, offer.secrets.hide(&xml)) {
+            reporter.warn(format!("{error:#}"));
+        }
+    }
+    guest.resume().kind(Kind::Host)?;
+    supervise(guest, senses, terms, recorder, reporter).await
 }
 
 /// Where the packages come from, for people: without credentials.

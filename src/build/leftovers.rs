@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::register::{Entry, Register, Registered};
 use super::runtime::{self, Abandoned};
-use super::sweep;
+use super::sweep::{self, Daemons};
 use super::{directories, slots, workdir};
 use crate::error::{Classify, Kind};
 use crate::host::{self, Connection, Marker};
@@ -18,7 +18,7 @@ use crate::host::{self, Connection, Marker};
 #[derive(Debug)]
 pub enum Leftover {
     /// A build of which all is known.
-    Build(Registered),
+    Build(Box<Registered>),
     /// A runtime directory that was no build's, or not yet; locked if it can be.
     Directory(PathBuf, Option<File>),
     /// A guest on a daemon, known only by its mark.
@@ -48,7 +48,7 @@ pub struct Found {
 ///
 /// # Errors
 /// Host: the register cannot be read.
-pub fn find(state_dir: &Path, connection: &Connection) -> anyhow::Result<Found> {
+pub fn find(state_dir: &Path, connection: &Connection, daemons: &Daemons) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let mut known = HashSet::new();
     let register = Register::at(state_dir);
@@ -57,7 +57,7 @@ pub fn find(state_dir: &Path, connection: &Connection) -> anyhow::Result<Found> 
         if build.entry.is_elsewhere() {
             found.elsewhere.push(build.entry);
         } else if !build.is_alive() {
-            found.leftovers.push(Leftover::Build(build));
+            found.leftovers.push(Leftover::Build(Box::new(build)));
         }
     }
     for place in directories::runtime_places() {
@@ -74,7 +74,7 @@ pub fn find(state_dir: &Path, connection: &Connection) -> anyhow::Result<Found> 
         }
     }
     if let Connection::Uri(uri) = connection {
-        match guests(uri, &known) {
+        match guests(uri, &known, daemons) {
             Ok(guests) => found.leftovers.extend(guests),
             Err(error) => found.unseen.push(error),
         }
@@ -84,8 +84,9 @@ pub fn find(state_dir: &Path, connection: &Connection) -> anyhow::Result<Found> 
 
 /// The guests whose marks say that the process which made them is dead. Those that a register
 /// tells of are its business, and of those from other hosts nothing is known.
-fn guests(uri: &str, known: &HashSet<String>) -> anyhow::Result<Vec<Leftover>> {
-    let marked = sweep::open_daemon(uri)?
+fn guests(uri: &str, known: &HashSet<String>, daemons: &Daemons) -> anyhow::Result<Vec<Leftover>> {
+    let marked = daemons
+        .open(uri)?
         .marked()
         .with_context(|| format!("asking {uri} for its guests"))
         .kind(Kind::Host)?;
@@ -118,12 +119,12 @@ impl Leftover {
     }
 
     /// What it is: whose, and what of it is there.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, daemons: &Daemons) -> String {
         match self {
             Leftover::Build(build) => {
                 let entry = &build.entry;
                 let whose = format!("build `{}` of process {}", entry.name, entry.pid);
-                match things(entry).as_slice() {
+                match things(entry, daemons).as_slice() {
                     [] => format!("{whose}: its entry in the register"),
                     things => format!("{whose}: {}", things.join(", ")),
                 }
@@ -136,12 +137,12 @@ impl Leftover {
     }
 
     /// How its guest's console is reached, if it runs.
-    pub fn console(&self) -> Option<String> {
+    pub fn console(&self, daemons: &Daemons) -> Option<String> {
         let (uri, domain) = match self {
             Leftover::Build(build) => {
                 let entry = &build.entry;
                 let runs = match &entry.connection {
-                    Some(uri) => guest_of(entry, uri).is_ok_and(|there| there),
+                    Some(uri) => daemons.has_guest(uri, entry).is_ok_and(|there| there),
                     None => !qemus(entry).is_empty(),
                 };
                 if !runs {
@@ -161,23 +162,23 @@ impl Leftover {
     ///
     /// # Errors
     /// Host: something of it cannot be removed.
-    pub fn remove(self) -> anyhow::Result<()> {
+    pub fn remove(self, daemons: &Daemons) -> anyhow::Result<()> {
         match self {
-            Leftover::Build(build) => sweep::remove_patiently(build),
+            Leftover::Build(build) => sweep::remove_patiently(*build, daemons),
             Leftover::Directory(path, _lock) => host::remove_abandoned(&path, None),
             Leftover::Guest { uri, name, marker } => {
-                sweep::remove_guest(&uri, &name, &marker.build_id)
+                daemons.open(&uri)?.remove_leftover(&name, &marker.build_id)
             }
         }
     }
 }
 
 /// What of a dead build is there, in the words of the command's output.
-fn things(entry: &Entry) -> Vec<String> {
+fn things(entry: &Entry, daemons: &Daemons) -> Vec<String> {
     let mut things = Vec::new();
     if let Some(uri) = &entry.connection {
         let guest = format!("guest {} on {uri}", entry.domain);
-        match guest_of(entry, uri) {
+        match daemons.has_guest(uri, entry) {
             Ok(true) => things.push(guest),
             Ok(false) => {}
             Err(_) => things.push(format!("perhaps {guest}, which does not answer")),
@@ -199,13 +200,6 @@ fn things(entry: &Entry) -> Vec<String> {
         ));
     }
     things
-}
-
-fn guest_of(entry: &Entry, uri: &str) -> anyhow::Result<bool> {
-    let found = sweep::open_daemon(uri)?.find(&entry.domain)?;
-    Ok(found
-        .and_then(|found| found.marker)
-        .is_some_and(|marker| marker.build_id == entry.id))
 }
 
 fn qemus(entry: &Entry) -> Vec<i32> {

@@ -4,11 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::host::{Accel, Guest};
+use crate::watch::phases::Phase;
 use crate::watch::progress::{Counted, Progress};
 
 /// The stage before a guest runs: libvirt, the installer's files, the disk. The stages while it
 /// runs are the [phases](crate::watch::phases::Phase).
 pub const GETTING_READY: &str = "getting-ready";
+
+/// The stage in which a guest could start, and other builds' guests leave it no room.
+pub const WAITING: &str = "waiting-for-room";
 
 /// The stage after the guest: the disk becomes the image.
 pub const FINISHING: &str = "finishing-image";
@@ -24,7 +28,7 @@ pub struct State {
     pub started: Instant,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// [`GETTING_READY`], the name of a phase, or [`FINISHING`].
+    /// [`GETTING_READY`], [`WAITING`], the name of a phase, or [`FINISHING`].
     pub phase: &'static str,
     /// How much of the install is done. Never decreases within an attempt.
     pub percent: u8,
@@ -74,11 +78,17 @@ impl Live {
         };
     }
 
+    /// All is ready, and the guest starts as soon as others' let it.
+    pub fn waiting(&self) {
+        self.state().phase = WAITING;
+    }
+
     /// A guest was started.
     pub fn guest(&self, guest: &Arc<Guest>, accel: Accel) {
         let mut state = self.state();
         state.guest = Arc::downgrade(guest);
         state.accel = Some(accel);
+        state.phase = Phase::PoweredOn.name();
     }
 
     /// The install has come this far.

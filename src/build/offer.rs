@@ -7,12 +7,12 @@ use url::Url;
 
 use super::contents::Contents;
 use super::evidence;
-use super::initrd;
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Ground;
 use super::relay::Relaying;
 use super::sections;
+use super::{hidden, initrd};
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
@@ -78,9 +78,11 @@ impl Offer {
         for note in &composed.notes {
             reporter.note(note);
         }
+        let literals = secrets.clone();
+        hidden::add(&mut secrets, plan, &composed.text);
         let kept_kickstart = place.work.join(evidence::KICKSTART);
-        let masked = mask::mask(&composed.text, &secrets.reveal());
-        evidence::write_private(&kept_kickstart, &masked)?;
+        let masked = mask::mask(&composed.text, &literals.reveal());
+        evidence::write_private(&kept_kickstart, &secrets.hide(&masked))?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
             (Deliver::Http, Some(server)) => {
                 let content = Content::Bytes(composed.text.as_bytes().into());

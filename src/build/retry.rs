@@ -33,6 +33,7 @@ pub fn pause(attempt: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::error::failure;
+    use crate::watch::verdict::Verdict;
 
     #[test]
     fn only_what_is_not_in_the_input_is_tried_again() {
@@ -40,7 +41,8 @@ mod tests {
         for kind in [Kind::Input, Kind::Host, Kind::Interrupted, Kind::Build] {
             assert!(!may_help(&failure(kind, "x")), "{kind:?}");
         }
-        let start = InstallFailed::to_start(&failure(Kind::Host, "libvirt: restarting"));
+        let verdict = Verdict::of_the_hypervisor("libvirt: restarting");
+        let start = InstallFailed::of(verdict, Kind::Host);
         assert!(may_help(&start));
         assert_eq!(kind_of(&start), Some(Kind::Host));
         assert_eq!(start.to_string(), "libvirt: restarting");

@@ -7,12 +7,15 @@ use super::plan::Plan;
 use super::stop::Stop;
 use super::{attempt, prepare, retry};
 use crate::ui::event::{BuildStarted, Event, Reporter};
+use crate::watch::progress::PhaseTime;
 
 /// A finished build.
 #[derive(Debug)]
 pub struct Finished {
     /// The image.
     pub image: PathBuf,
+    /// How long each phase of the install took.
+    pub phases: Vec<PhaseTime>,
 }
 
 /// Builds. Dropping the future ends the build, too: its guest is destroyed, everything unfinished

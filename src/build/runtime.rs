@@ -34,7 +34,7 @@ pub struct RuntimeDir {
 #[derive(Debug)]
 pub enum Abandoned {
     /// That of a build, locked so that nobody else removes it.
-    Build(Registered),
+    Build(Box<Registered>),
     /// One that was not a build's, or not yet.
     Nameless(PathBuf, Option<File>),
 }
@@ -153,7 +153,8 @@ fn is_left(path: PathBuf, pid: u32) -> Option<Abandoned> {
     // Taken again by whoever reads it, while nobody else can look.
     drop(file);
     let build = Registered::read(mark)?;
-    (!build.is_alive() && build.entry.runtime_dir == path).then_some(Abandoned::Build(build))
+    (!build.is_alive() && build.entry.runtime_dir == path)
+        .then(|| Abandoned::Build(Box::new(build)))
 }
 
 /// Keeps others from making or looking for runtime directories in `place`; none where there is
@@ -172,8 +173,8 @@ fn name(pid: u32, id: &str) -> String {
 /// The process in a name of ours.
 fn pid_of(name: &str) -> Option<u32> {
     let (pid, id) = name.split_once('-')?;
-    let hexadecimal = id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if hexadecimal { pid.parse().ok() } else { None }
+    let is_id = id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_id { pid.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -217,7 +218,7 @@ mod tests {
         drop(done);
         // Killed while it made it: its number is nobody's.
         let half = place.path().join("4194305-dddddd");
-        let stranger = place.path().join("4194305-theirs");
+        let stranger = place.path().join("4194305-not-ours");
         let open = place.path().join("4194305-eeeeee");
         for dir in [&half, &stranger] {
             DirBuilder::new().mode(0o700).create(dir).unwrap();

@@ -1,9 +1,6 @@
-//! Follows a running install: feeds the judge with what is witnessed, keeps the console's log, and
+//! Follows a running install: feeds the judge with what is witnessed, hands it to the recorder, and
 //! tells the user how far it is.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use super::counting::Counting;
 use super::estimate::Forecast;
 use super::live::Live;
+use super::record::{Recorder, Track};
 use super::reporting::Reporting;
 use super::stop::Stop;
 use crate::host::{Counters, EndCause, Guest, GuestEnd, Port};
@@ -23,7 +21,7 @@ use crate::serve::{Access, Resource};
 use crate::ui::event::{Event, Noticed, Reporter};
 use crate::watch::console::{Console, Output};
 use crate::watch::judge::Judge;
-use crate::watch::logport::LogPort;
+use crate::watch::logport::{LogPort, Record};
 use crate::watch::progress::PhaseTime;
 use crate::watch::stall::Limits;
 use crate::watch::verdict::Decision;
@@ -91,28 +89,20 @@ pub struct Supervised {
 /// Follows the guest until the judge has decided. The guest itself is left to the caller.
 ///
 /// # Errors
-/// The console's log cannot be written.
+/// None that is known.
 pub async fn supervise(
     guest: &Guest,
     senses: Senses,
     terms: Terms,
-    console_log: &Path,
+    recorder: &Recorder,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
-    // A guest can print anything: the log is the user's alone.
-    let log = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(console_log)
-        .with_context(|| format!("creating {}", console_log.display()))?;
     let mut supervisor = Supervisor {
         started: Instant::now(),
         judge: Judge::new(terms.expectations, terms.limits),
         console: Console::new(terms.mark.as_deref()),
         log_port: LogPort::default(),
-        log: BufWriter::new(log),
+        recorder,
         reporting: Reporting::new(reporter, terms.forecast, terms.secrets.clone()),
         secrets: terms.secrets,
         disk: terms.disk,
@@ -131,10 +121,6 @@ pub async fn supervise(
     let now = supervisor.now();
     supervisor.reporting.news(now, &mut supervisor.judge);
     supervisor.reporting.decision(now, &decision);
-    supervisor
-        .log
-        .flush()
-        .with_context(|| format!("writing {}", console_log.display()))?;
     let progress = supervisor.judge.progress();
     Ok(Supervised {
         phases: progress.phases(now),
@@ -150,7 +136,7 @@ struct Supervisor<'a> {
     judge: Judge,
     console: Console,
     log_port: LogPort,
-    log: BufWriter<File>,
+    recorder: &'a Recorder,
     secrets: Secrets,
     disk: PathBuf,
     live: Live,
@@ -220,26 +206,30 @@ impl Supervisor<'_> {
                     None
                 }
                 counters = next_counters(counting) => self.counters(counters),
-                piece = senses.console.read(), if console_open => match piece {
+                piece = heard(self.recorder, &mut senses.console), if console_open => match piece {
                     Some(bytes) => {
                         unsettled = Some(Instant::now() + QUIET);
                         let output = self.console.feed(&bytes);
-                        self.console_output(output)?
+                        self.recorder.put(Track::ConsoleBytes, bytes);
+                        self.console_output(output)
                     }
                     None => {
                         console_open = false;
                         unsettled = None;
                         let output = self.console.settle();
-                        self.console_output(output)?
+                        self.console_output(output)
                     }
                 },
-                piece = senses.log_port.read(), if log_open => match piece {
-                    Some(bytes) => self.log_bytes(&bytes),
+                piece = heard(self.recorder, &mut senses.log_port), if log_open => match piece {
+                    Some(bytes) => {
+                        let records = self.log_port.feed(&bytes);
+                        self.recorder.put(Track::LogPortBytes, bytes);
+                        self.log_records(&records)
+                    }
                     None => {
                         log_open = false;
-                        let record = self.log_port.finish();
-                        let now = self.now();
-                        record.and_then(|record| self.judge.witness(now, Witness::Log(&record)))
+                        let last = self.log_port.finish();
+                        self.log_records(last.as_slice())
                     }
                 },
                 access = next_access(&mut senses.accesses) => match access {
@@ -252,7 +242,7 @@ impl Supervisor<'_> {
                 () = sleep_until(unsettled.unwrap_or(deadline)), if unsettled.is_some() => {
                     unsettled = None;
                     let output = self.console.settle();
-                    self.console_output(output)?
+                    self.console_output(output)
                 }
                 ended = guest.ended(), if end.is_none() => {
                     end = Some((ended, Instant::now() + DRAIN));
@@ -271,8 +261,11 @@ impl Supervisor<'_> {
         }
     }
 
-    fn console_output(&mut self, output: Vec<Output>) -> anyhow::Result<Option<Decision>> {
+    /// The judge hears what was said; everybody else without secrets. A password may be a word
+    /// that the judge looks for.
+    fn console_output(&mut self, output: Vec<Output>) -> Option<Decision> {
         let mut decision = None;
+        let mut record = String::new();
         for item in output {
             let now = self.now();
             let decided = match item {
@@ -281,26 +274,31 @@ impl Supervisor<'_> {
                     self.judge.witness(now, Witness::Mark)
                 }
                 Output::Line(line) => {
-                    let line = self.secrets.hide(&line);
-                    writeln!(self.log, "{line}").context("writing the console's log")?;
-                    self.reporter.event(Event::Console(line.clone()));
+                    let shown = self.secrets.hide(&line);
+                    record.push_str(&shown);
+                    record.push('\n');
+                    self.reporter.event(Event::Console(shown));
                     self.judge.witness(now, Witness::Console(&line))
                 }
             };
             decision = decision.or(decided);
         }
-        // `ozr attach` reads along.
-        self.log.flush().context("writing the console's log")?;
-        Ok(decision)
+        let record = record.into_bytes();
+        self.recorder.put(Track::ConsoleLines, record);
+        decision
     }
 
-    fn log_bytes(&mut self, bytes: &[u8]) -> Option<Decision> {
+    fn log_records(&mut self, records: &[Record]) -> Option<Decision> {
         let mut decision = None;
-        for record in self.log_port.feed(bytes) {
+        let mut lines = String::new();
+        for record in records {
+            lines.push_str(&self.secrets.hide(&record.to_string()));
+            lines.push('\n');
             let now = self.now();
-            let decided = self.judge.witness(now, Witness::Log(&record));
+            let decided = self.judge.witness(now, Witness::Log(record));
             decision = decision.or(decided);
         }
+        self.recorder.put(Track::LogPortLines, lines.into_bytes());
         decision
     }
 
@@ -330,6 +328,7 @@ impl Supervisor<'_> {
             EndCause::Shutdown => End::ByGuest,
             EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
+            EndCause::DiskFull => End::HostDiskFull,
             EndCause::DiskError if is_full(&self.disk) => End::HostDiskFull,
             EndCause::DiskError => End::HostDiskError,
             EndCause::ConnectionLost => End::ConnectionLost,
@@ -371,6 +370,12 @@ async fn next_counters(counting: &mut Option<Counting>) -> Option<Counters> {
         Some(counting) => counting.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// The next bytes of a port, when there is room to record them.
+async fn heard(recorder: &Recorder, port: &mut Port) -> Option<Vec<u8>> {
+    recorder.room().await;
+    port.read().await
 }
 
 async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option<Access> {

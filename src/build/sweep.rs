@@ -2,9 +2,10 @@
 //! entries in the register. What lives, what is not ours and what a user asked to keep is not
 //! touched.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -43,10 +44,11 @@ pub fn before_build(
         .into_iter()
         .filter(|build| !build.is_alive() && !build.entry.is_elsewhere());
     let (ours, others): (Vec<_>, Vec<_>) = dead.partition(|build| build.entry.work_dir == work_dir);
+    let daemons = Daemons::default();
     for build in ours {
         tell(&build.entry, reporter);
         let name = build.entry.name.clone();
-        remove_patiently(build)
+        remove_patiently(build, &daemons)
             .with_context(|| format!("removing what is left of an earlier build of `{name}`"))
             .kind(Kind::Host)?;
     }
@@ -62,7 +64,7 @@ pub fn before_build(
     let late = Arc::new(AtomicBool::new(false));
     let removing = {
         let (late, reporter) = (Arc::clone(&late), reporter.clone());
-        move || remove_others(others, &late, &reporter)
+        move || remove_others(others, &daemons, &late, &reporter)
     };
     if patience::within(PATIENCE, removing).is_none() {
         late.store(true, Ordering::SeqCst);
@@ -74,7 +76,12 @@ pub fn before_build(
     Ok(())
 }
 
-fn remove_others(builds: Vec<Registered>, late: &AtomicBool, reporter: &Reporter) {
+fn remove_others(
+    builds: Vec<Registered>,
+    daemons: &Daemons,
+    late: &AtomicBool,
+    reporter: &Reporter,
+) {
     for build in builds {
         if late.load(Ordering::SeqCst) {
             return;
@@ -89,7 +96,7 @@ fn remove_others(builds: Vec<Registered>, late: &AtomicBool, reporter: &Reporter
         }
         tell(&build.entry, reporter);
         let name = build.entry.name.clone();
-        if let Err(error) = remove(build)
+        if let Err(error) = remove(build, daemons)
             && !late.load(Ordering::SeqCst)
         {
             reporter.warn(format!(
@@ -110,8 +117,9 @@ fn tell(entry: &Entry, reporter: &Reporter) {
 ///
 /// # Errors
 /// As [`remove`]; it took too long.
-pub fn remove_patiently(build: Registered) -> anyhow::Result<()> {
-    patience::within(LONGEST, move || remove(build)).unwrap_or_else(|| {
+pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
+    let daemons = daemons.clone();
+    patience::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
         Err(failure(
             Kind::Host,
             format!("it takes longer than {} s", LONGEST.as_secs()),
@@ -123,7 +131,7 @@ pub fn remove_patiently(build: Registered) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Host: something cannot be removed; the entry stays for the next try.
-pub fn remove(build: Registered) -> anyhow::Result<()> {
+pub fn remove(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let entry = &build.entry;
     if !runtime::is_place_of(entry) {
         return Err(failure(
@@ -135,7 +143,9 @@ pub fn remove(build: Registered) -> anyhow::Result<()> {
         ));
     }
     if let Some(uri) = &entry.connection {
-        remove_guest(uri, &entry.domain, &entry.id)
+        daemons
+            .open(uri)
+            .and_then(|host| host.remove_leftover(&entry.domain, &entry.id))
             .with_context(|| format!("removing the guest `{}`", entry.domain))
             .kind(Kind::Host)?;
     }
@@ -162,25 +172,44 @@ pub fn missing_mount(entry: &Entry) -> Option<&Path> {
     (!is_there).then_some(entry.mount.as_path())
 }
 
-/// Opens a daemon in order to look after the guests of dead builds.
-///
-/// # Errors
-/// It does not answer.
-pub fn open_daemon(uri: &str) -> anyhow::Result<Host> {
-    Host::open(&HostOptions {
-        connection: Connection::Uri(uri.to_owned()),
-        // Of the driver in the process itself.
-        runtime_dir: "/nonexistent".into(),
-        capability_cache: "/nonexistent".into(),
-        libvirt_networks: false,
-    })
-}
+/// The libvirt daemons that have guests of dead builds. Each is opened once: one that hangs is
+/// waited for once, however many builds it had. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Daemons(Arc<Mutex<HashMap<String, Opened>>>);
 
-/// Removes the guest of a dead build from a libvirt daemon, which outlives us and has perhaps ended
-/// it already.
-///
-/// # Errors
-/// Host: the daemon does not answer, or refuses.
-pub fn remove_guest(uri: &str, domain: &str, build_id: &str) -> anyhow::Result<()> {
-    open_daemon(uri)?.remove_leftover(domain, build_id)
+/// A daemon, or why it does not answer.
+type Opened = Result<Arc<Host>, String>;
+
+impl Daemons {
+    /// Opens a daemon, if it is not open.
+    ///
+    /// # Errors
+    /// Host: it does not answer, or did not.
+    pub fn open(&self, uri: &str) -> anyhow::Result<Arc<Host>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = known.entry(uri.to_owned()).or_insert_with(|| {
+            let host = Host::open(&HostOptions {
+                connection: Connection::Uri(uri.to_owned()),
+                // Of the driver in the process itself.
+                runtime_dir: "/nonexistent".into(),
+                capability_cache: "/nonexistent".into(),
+                libvirt_networks: false,
+            });
+            host.map(Arc::new).map_err(|error| format!("{error:#}"))
+        });
+        opened
+            .clone()
+            .map_err(|message| failure(Kind::Host, message))
+    }
+
+    /// Whether the build's guest is there.
+    ///
+    /// # Errors
+    /// Host: the daemon does not answer.
+    pub fn has_guest(&self, uri: &str, entry: &Entry) -> anyhow::Result<bool> {
+        let found = self.open(uri)?.find(&entry.domain)?;
+        Ok(found
+            .and_then(|found| found.marker)
+            .is_some_and(|marker| marker.build_id == entry.id))
+    }
 }

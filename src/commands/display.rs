@@ -7,6 +7,7 @@ use crate::build::Finished;
 use crate::build::failed::InstallFailed;
 use crate::error::{Classify, Kind, failure, inner_of, is_reported, kind_of, reported};
 use crate::options::{EventsTo, Progress};
+use crate::panics;
 use crate::ui::event::{Ended, Event, Reporter, Several, Sink};
 use crate::ui::json_lines::{self, JsonLines};
 use crate::ui::live::{self, Live};
@@ -92,11 +93,14 @@ impl Display {
             },
             Err(error) => {
                 let failed = inner_of::<InstallFailed>(error);
+                // What a task that panicked says of itself may quote anything.
+                let said = is_reported(error) || (panics::seen() && failed.is_none());
+                let kind = kind_of(error).filter(|_| !panics::seen());
                 Ended {
-                    exit_status: kind_of(error).unwrap_or(Kind::Build).exit_status(),
+                    exit_status: kind.unwrap_or(Kind::Build).exit_status(),
                     image: None,
                     cause: failed.map(|failed| failed.cause.name()),
-                    message: (!is_reported(error)).then(|| format!("{error:#}")),
+                    message: (!said).then(|| format!("{error:#}")),
                     evidence: failed.and_then(|failed| failed.kept.clone()),
                 }
             }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::directories;
 use crate::build::leftovers::{self, Leftover};
+use crate::build::sweep::Daemons;
 use crate::error::{Classify, Kind, failure};
 use crate::host::Connection;
 use crate::options::config;
@@ -56,7 +57,8 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     let state_dir = directories::state_dir(state_dir).kind(Kind::Host)?;
     let connect = args.connect.as_deref().or(configured.connect.as_deref());
     let connection = Connection::choose(connect).kind(Kind::Input)?;
-    let found = leftovers::find(&state_dir, &connection)?;
+    let daemons = Daemons::default();
+    let found = leftovers::find(&state_dir, &connection, &daemons)?;
     let mut failed = found.unseen.len();
     for error in &found.unseen {
         reporter.event(Event::Error(format!("{error:#}")));
@@ -73,15 +75,15 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     let none = found.leftovers.is_empty();
     for leftover in found.leftovers {
         if leftover.kept() && !args.kept {
-            tell_of_kept(&leftover, reporter);
+            tell_of_kept(&leftover, &daemons, reporter);
             continue;
         }
-        let what = leftover.describe();
+        let what = leftover.describe(&daemons);
         if args.dry_run {
             printer::print_result(&format!("would remove {what}"));
             continue;
         }
-        match leftover.remove() {
+        match leftover.remove(&daemons) {
             Ok(()) => printer::print_result(&format!("removed {what}")),
             Err(error) => {
                 failed += 1;
@@ -103,12 +105,12 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     Ok(())
 }
 
-fn tell_of_kept(leftover: &Leftover, reporter: &Reporter) {
-    let reach = leftover.console().map_or(String::new(), |command| {
+fn tell_of_kept(leftover: &Leftover, daemons: &Daemons, reporter: &Reporter) {
+    let reach = leftover.console(daemons).map_or(String::new(), |command| {
         format!("; `{command}` reaches its guest")
     });
     reporter.note(format!(
         "kept: {}{reach}; `ozr gc --kept` removes it",
-        leftover.describe()
+        leftover.describe(daemons)
     ));
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::display::Display;
+use super::reports::{About, Reports};
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
@@ -87,19 +88,39 @@ pub fn run(
         (_, Ok(below)) => &below.progress,
     };
     let display = Display::open(wishes, verbosity, color)?;
-    let result = below.and_then(|below| {
-        let options = args.options.or(below);
-        install(&args.template, args.no_check, options, display.reporter())
-    });
+    let result = below.and_then(|below| args.install(below, display.reporter()));
     display.end(result)
 }
 
-fn install(
+impl Args {
+    /// Installs, with the options of `below` where these say nothing, and reports to `reporter`.
+    ///
+    /// # Errors
+    /// Those of [`run`].
+    pub fn install(self, below: InstallOptions, reporter: &Reporter) -> anyhow::Result<Finished> {
+        let options = self.options.or(below);
+        let reports = Reports::open(&options.report)?;
+        let mut about = About::beginning(match &options.name {
+            Some(name) => name.clone(),
+            None => input::display_name(&self.template),
+        });
+        let planned = plan(&self.template, self.no_check, options, reporter);
+        let built = planned.and_then(|(plan, text)| {
+            about.name.clone_from(&plan.name);
+            check_and_build(plan, text, self.no_check, reporter)
+        });
+        reports.write(&about, &built, reporter);
+        built
+    }
+}
+
+/// Reads everything that was named, and decides; the template's text, too.
+fn plan(
     file: &Path,
     no_check: bool,
     options: InstallOptions,
     reporter: &Reporter,
-) -> anyhow::Result<Finished> {
+) -> anyhow::Result<(Plan, String)> {
     let read = template::read(file, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
@@ -126,7 +147,7 @@ fn install(
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
-    check_and_build(plan, read.text, no_check, reporter)
+    Ok((plan, read.text))
 }
 
 /// Checks and builds until it is done, or until a signal says to stop. Either way everything that
@@ -168,7 +189,7 @@ fn check_and_build(
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => Err(failure(
                 Kind::Interrupted,
-                "interrupted twice: the guest and everything unfinished are removed, and there is no verdict",
+                "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict",
             )),
         }
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::listing;
-use super::running::{Where, removal};
+use super::running::{Where, remedy, runs_here};
 use crate::build::control::protocol::Status;
 use crate::build::control::{client, socket};
 use crate::build::register::Entry;
@@ -41,6 +41,8 @@ enum Being {
     Dead,
     /// Dead, and the user asked to keep what it had.
     Kept,
+    /// Another machine's, with which this one shares the register.
+    Elsewhere,
 }
 
 /// A build.
@@ -71,8 +73,8 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         .place
         .builds(config)?
         .into_iter()
-        .map(|build| (build.is_alive(), build.entry))
-        .map(|(alive, entry)| (entry, alive))
+        .map(|build| (runs_here(&build), build.entry))
+        .map(|(runs, entry)| (entry, runs))
         .collect();
     let rows = rows(&builds);
     printer::print_text(&match args.json {
@@ -91,7 +93,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
                 PATIENCE.as_secs()
             )),
             Being::Running => {}
-            Being::Dead | Being::Kept => reporter.note(removal(entry)),
+            _ => reporter.note(remedy(entry)),
         }
     }
     Ok(())
@@ -122,6 +124,7 @@ fn row(entry: &Entry, alive: bool) -> Row {
     Row {
         state: match (alive, entry.kept) {
             (true, _) => Being::Running,
+            _ if entry.is_elsewhere() => Being::Elsewhere,
             (false, true) => Being::Kept,
             (false, false) => Being::Dead,
         },
@@ -149,6 +152,7 @@ fn table(rows: &[Row]) -> String {
             (None, Being::Running) => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
             (None, Being::Dead) => ("(dead)".to_owned(), "-".to_owned()),
             (None, Being::Kept) => ("(kept)".to_owned(), "-".to_owned()),
+            (None, Being::Elsewhere) => ("(elsewhere)".to_owned(), "-".to_owned()),
         };
         [
             row.name.clone(),
@@ -198,6 +202,7 @@ mod tests {
             name: name.to_owned(),
             started: SystemTime::now() + Duration::from_secs(3600),
             image: format!("/srv/{name}.qcow2").into(),
+            machine: String::new(),
             kept,
             ..Entry::example()
         };

@@ -37,15 +37,17 @@ const FILES: Entries = &[
          everybody else's. Shared by all builds.",
     ),
     (
+        "/var/lib/ozr, ~/.local/state/ozr",
+        "Root's and everybody else's ($XDG_STATE_HOME/ozr where that variable is set). In builds \
+         which builds there are: who finds an entry that nobody holds locked removes what that \
+         build left. In guests whose guests run, and in history how long earlier builds took, for \
+         estimates; both may be removed.",
+    ),
+    (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
         "Sockets and libvirt's private state of running builds: root's, a user's, and a user's \
          without a runtime directory. ozr list and ozr screenshot ask a build over the socket \
          control in its directory there.",
-    ),
-    (
-        "/var/lib/ozr, ~/.local/state/ozr",
-        "Which builds there are: root's, and everybody else's ($XDG_STATE_HOME/ozr where that \
-         variable is set).",
     ),
 ];
 

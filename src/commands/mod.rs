@@ -20,6 +20,7 @@ mod mend;
 mod online;
 mod preflight;
 pub mod releases;
+mod reports;
 mod running;
 pub mod screenshot;
 mod setting;

@@ -53,7 +53,7 @@ impl Where {
         let mut builds = self.builds(config)?;
         let all: Vec<(&Entry, bool)> = builds
             .iter()
-            .map(|build| (&build.entry, build.is_alive()))
+            .map(|build| (&build.entry, runs_here(build)))
             .collect();
         let at = choose(name, &all).map_err(|why| failure(Kind::Input, why))?;
         let build = builds.swap_remove(at);
@@ -64,10 +64,13 @@ impl Where {
     }
 }
 
-/// How a build that has ended without cleaning up, or was kept, is removed.
-pub fn removal(entry: &Entry) -> String {
+/// What is to be done about a build that does not run here: one that has ended without cleaning
+/// up, or was kept, or is another machine's.
+pub fn remedy(entry: &Entry) -> String {
     let Entry { name, pid, .. } = entry;
-    if entry.kept {
+    if entry.is_elsewhere() {
+        format!("`{name}` (process {pid}) is a build of another machine: look there")
+    } else if entry.kept {
         format!(
             "what is left of `{name}` (process {pid}) was kept by --keep, with its files in {}: `ozr gc --kept` removes it",
             entry.work_dir.display()
@@ -77,7 +80,12 @@ pub fn removal(entry: &Entry) -> String {
     }
 }
 
-/// The place, among the builds and whether each lives, of the one called `name`; or one sentence
+/// Whether a build runs, on this machine.
+pub fn runs_here(build: &Registered) -> bool {
+    build.is_alive() && !build.entry.is_elsewhere()
+}
+
+/// The place, among the builds and whether each runs here, of the one called `name`; or one sentence
 /// that says why there is none. Pure.
 fn choose(name: &str, builds: &[(&Entry, bool)]) -> Result<usize, String> {
     let by_name = |entry: &Entry| entry.name == name;
@@ -112,7 +120,7 @@ fn choose(name: &str, builds: &[(&Entry, bool)]) -> Result<usize, String> {
         .iter()
         .find_map(|way| matching(way, false).first().copied());
     if let Some(ended) = ended {
-        return Err(removal(builds[ended].0));
+        return Err(remedy(builds[ended].0));
     }
     let names: Vec<&str> = builds
         .iter()
@@ -140,6 +148,7 @@ mod tests {
             pid,
             name: name.to_owned(),
             image: format!("/srv/{pid}/{name}.qcow2").into(),
+            machine: String::new(),
             kept: name == "kept",
             ..Entry::example()
         }

@@ -190,6 +190,11 @@ impl Host {
         facts
     }
 
+    /// Where QEMU's messages about a guest are, if we can know: only with the embedded driver.
+    pub fn qemu_log(&self, domain: &str) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| root.qemu_log(domain))
+    }
+
     pub(super) fn lock_capabilities(&self) -> anyhow::Result<Option<File>> {
         self.root
             .as_ref()

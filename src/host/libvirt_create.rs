@@ -12,7 +12,7 @@ use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
 use super::lending::Lent;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
-use super::libvirt_guest::Guest;
+use super::libvirt_guest::{Doors, Guest};
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
@@ -71,7 +71,10 @@ impl Host {
             subscription,
             &spec,
             lent,
-            self.root.as_ref().map(|root| root.qemu_log(&spec.name)),
+            Doors {
+                console: wiring.console_socket,
+                screen: wiring.vnc_socket,
+            },
         );
         if keep {
             guest.leave();

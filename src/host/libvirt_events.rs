@@ -10,7 +10,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
-use super::libvirt_raw::{LifecycleEvents, set_variable_while_alone, unwatch_close, watch_close};
+use super::libvirt_raw::{DomainEvents, set_variable_while_alone, unwatch_close, watch_close};
 use super::life::{EndCause, Life};
 
 /// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
@@ -60,19 +60,35 @@ fn start_loop_thread() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A subscription to the lifecycle events of one domain; ends when dropped.
+/// QEMU's word for a file system without room (libvirt 9.0, `qemuMonitorJSONHandleIOError`: a disk's
+/// error with `nospace` set).
+const NO_SPACE: &str = "enospc";
+
+/// A subscription to what tells how one domain ends; ends when dropped.
 pub(super) struct Subscription {
-    _events: LifecycleEvents,
+    _lifecycle: DomainEvents,
+    _disk_errors: Option<DomainEvents>,
 }
 
 impl Subscription {
     /// Tells `life` how `domain` ends.
     pub(super) fn new(connect: &Connect, domain: &Domain, life: Arc<Life>) -> anyhow::Result<Self> {
-        let events = LifecycleEvents::subscribe(connect, domain, move |event, detail| {
+        let told = Arc::clone(&life);
+        // libvirt queues it before the guest's suspension.
+        let disk_errors = DomainEvents::disk_errors(connect, domain, move |reason| {
+            if reason == NO_SPACE {
+                told.no_space();
+            }
+        });
+        let lifecycle = DomainEvents::lifecycle(connect, domain, move |event, detail| {
             tell(&life, event, detail);
         })
         .context("asking libvirt for the guest's lifecycle events")?;
-        Ok(Subscription { _events: events })
+        Ok(Subscription {
+            _lifecycle: lifecycle,
+            // Says more, where it is known.
+            _disk_errors: disk_errors.ok(),
+        })
     }
 }
 
@@ -94,7 +110,7 @@ fn tell(life: &Life, event: c_int, detail: c_int) {
             life.end(EndCause::Crashed, None);
         }
         sys::VIR_DOMAIN_EVENT_SUSPENDED if detail == sys::VIR_DOMAIN_EVENT_SUSPENDED_IOERROR => {
-            life.end(EndCause::DiskError, None);
+            life.end(life.disk_error(), None);
         }
         sys::VIR_DOMAIN_EVENT_STOPPED => {
             let cause = match detail {

@@ -1,6 +1,6 @@
 //! A running guest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -48,7 +48,7 @@ pub struct Guest {
     build_id: String,
     disk_target: &'static str,
     mac: String,
-    qemu_log: Option<PathBuf>,
+    doors: Doors,
     left: AtomicBool,
     /// Whether it may have outlived us.
     survived: Arc<AtomicBool>,
@@ -62,6 +62,15 @@ impl std::fmt::Debug for Guest {
     }
 }
 
+/// Sockets of a guest whose QEMU runs as us; none where a daemon chooses its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Doors {
+    /// Its serial console, one reader at a time.
+    pub console: Option<PathBuf>,
+    /// Its screen, by VNC.
+    pub screen: Option<PathBuf>,
+}
+
 impl Guest {
     pub(super) fn new(
         connect: Connect,
@@ -70,7 +79,7 @@ impl Guest {
         subscription: Subscription,
         spec: &DomainSpec,
         lent: Lent,
-        qemu_log: Option<PathBuf>,
+        doors: Doors,
     ) -> Self {
         Guest {
             domain,
@@ -82,7 +91,7 @@ impl Guest {
             connect,
             disk_target: super::domain::first_device(spec.disk.bus),
             mac: spec.mac.to_string(),
-            qemu_log,
+            doors,
             left: AtomicBool::new(false),
             survived: Arc::default(),
             lent,
@@ -207,9 +216,9 @@ impl Guest {
         self.domain.xml_desc(0).map_err(host_error)
     }
 
-    /// Where QEMU's own messages go, if we can know: only with the embedded driver.
-    pub fn qemu_log(&self) -> Option<&Path> {
-        self.qemu_log.as_deref()
+    /// Where else it can be reached.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
     }
 }
 

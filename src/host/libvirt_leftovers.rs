@@ -57,7 +57,7 @@ impl Host {
         let Some(domain) = self.lookup(name)? else {
             return Ok(());
         };
-        if !marker(&domain)?.is_some_and(|marker| marker.build_id == build_id) {
+        if marker(&domain)?.is_none_or(|marker| marker.build_id != build_id) {
             return Ok(());
         }
         if domain.is_active().map_err(host_error)? {

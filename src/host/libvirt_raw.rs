@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,6 +14,8 @@ use virt::sys;
 
 /// Told a lifecycle event and its detail (`virDomainEventType` and the types that it refers to).
 type LifecycleHandler = dyn Fn(c_int, c_int) + Send + Sync;
+/// Told why a disk could not be read or written.
+type DiskErrorHandler = dyn Fn(&str) + Send + Sync;
 /// Told why a connection was closed (`virConnectCloseReason`).
 type CloseHandler = dyn Fn(c_int) + Send + Sync;
 /// Told what happened to a stream (bits of `virStreamEventType`).
@@ -62,15 +65,19 @@ unsafe fn handler<'a, H: ?Sized>(opaque: *mut c_void) -> &'a H {
     unsafe { &*opaque.cast::<Box<H>>() }
 }
 
-/// A subscription to the lifecycle events of one domain; ends when dropped.
-pub(super) struct LifecycleEvents {
+/// A subscription to events of one domain; ends when dropped.
+pub(super) struct DomainEvents {
     connect: Connect,
     id: c_int,
 }
 
-impl LifecycleEvents {
-    /// Calls `handler` from the event loop's thread, with each event and its detail.
-    pub(super) fn subscribe(
+/// The type as which libvirt's interface passes the callbacks of all domain events; it calls them
+/// with the arguments of the event that was asked for (`VIR_DOMAIN_EVENT_CALLBACK` in its header).
+type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+
+impl DomainEvents {
+    /// Calls `handler` from the event loop's thread, with each lifecycle event and its detail.
+    pub(super) fn lifecycle(
         connect: &Connect,
         domain: &Domain,
         handler: impl Fn(c_int, c_int) + Send + Sync + 'static,
@@ -82,39 +89,92 @@ impl LifecycleEvents {
             c_int,
             *mut c_void,
         ) -> c_int;
-        type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
-        // SAFETY: libvirt's API passes callbacks of every event as one generic type and calls
-        // them with the arguments of the event that was asked for
-        // (`VIR_DOMAIN_EVENT_CALLBACK` in its header); for lifecycle events those are `Lifecycle`.
+        // SAFETY: see `Generic`; for lifecycle events the arguments are those of `Lifecycle`.
         let callback =
             unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle as Lifecycle) };
         let opaque = give::<LifecycleHandler>(Box::new(handler));
-        // SAFETY: both pointers are valid for the call; libvirt takes references of its own.
-        // `opaque` is what `on_lifecycle` and `release` expect.
+        // SAFETY: `opaque` is what `on_lifecycle` and `release` expect.
+        unsafe {
+            Self::subscribe(
+                connect,
+                domain,
+                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                callback,
+                opaque,
+                release::<LifecycleHandler>,
+            )
+        }
+    }
+
+    /// Calls `handler` from the event loop's thread, with the reason of each error of a disk:
+    /// `enospc`, or QEMU's word for another one.
+    pub(super) fn disk_errors(
+        connect: &Connect,
+        domain: &Domain,
+        handler: impl Fn(&str) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        type DiskError = unsafe extern "C" fn(
+            sys::virConnectPtr,
+            sys::virDomainPtr,
+            *const c_char,
+            *const c_char,
+            c_int,
+            *const c_char,
+            *mut c_void,
+        );
+        // SAFETY: see `Generic`; for this event the arguments are those of `DiskError`.
+        let callback =
+            unsafe { std::mem::transmute::<DiskError, Generic>(on_disk_error as DiskError) };
+        let opaque = give::<DiskErrorHandler>(Box::new(handler));
+        // SAFETY: `opaque` is what `on_disk_error` and `release` expect.
+        unsafe {
+            Self::subscribe(
+                connect,
+                domain,
+                sys::VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
+                callback,
+                opaque,
+                release::<DiskErrorHandler>,
+            )
+        }
+    }
+
+    /// # Safety
+    /// `callback` must be one for `event`; `opaque` must be what it and `free` expect.
+    unsafe fn subscribe(
+        connect: &Connect,
+        domain: &Domain,
+        event: sys::virDomainEventID,
+        callback: Generic,
+        opaque: *mut c_void,
+        free: unsafe extern "C" fn(*mut c_void),
+    ) -> anyhow::Result<Self> {
+        // SAFETY: both pointers are valid for the call; libvirt takes references of its own. The
+        // rest is this function's contract.
         let id = unsafe {
             sys::virConnectDomainEventRegisterAny(
                 connect.as_ptr(),
                 domain.as_ptr(),
-                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int,
+                event as c_int,
                 Some(callback),
                 opaque,
-                Some(release::<LifecycleHandler>),
+                Some(free),
             )
         };
         if id < 0 {
             let error = last_error();
             // SAFETY: libvirt did not take the handler, so it is still ours.
-            unsafe { release::<LifecycleHandler>(opaque) };
+            unsafe { free(opaque) };
             return Err(error);
         }
-        Ok(LifecycleEvents {
+        Ok(DomainEvents {
             connect: connect.clone(),
             id,
         })
     }
 }
 
-impl Drop for LifecycleEvents {
+impl Drop for DomainEvents {
     fn drop(&mut self) {
         // SAFETY: the connection is alive, for we hold it. Failing (the daemon is gone) is fine:
         // libvirt then drops the callback with the connection.
@@ -129,11 +189,32 @@ unsafe extern "C" fn on_lifecycle(
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    // SAFETY: `opaque` is the handler of `LifecycleEvents::subscribe`, which libvirt holds until
-    // it calls `release`, never during this call.
+    // SAFETY: `opaque` is the handler of `DomainEvents::lifecycle`, which libvirt holds until it
+    // calls `release`, never during this call.
     let handler = unsafe { handler::<LifecycleHandler>(opaque) };
     guarded(|| handler(event, detail));
     0
+}
+
+unsafe extern "C" fn on_disk_error(
+    _connect: sys::virConnectPtr,
+    _domain: sys::virDomainPtr,
+    _path: *const c_char,
+    _device: *const c_char,
+    _action: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    let reason = if reason.is_null() {
+        c""
+    } else {
+        // SAFETY: libvirt passes a string that ends with a zero, and keeps it during this call.
+        unsafe { CStr::from_ptr(reason) }
+    };
+    // SAFETY: `opaque` is the handler of `DomainEvents::disk_errors`, which libvirt holds until it
+    // calls `release`, never during this call.
+    let handler = unsafe { handler::<DiskErrorHandler>(opaque) };
+    guarded(|| handler(&reason.to_string_lossy()));
 }
 
 /// Calls `handler` from the event loop's thread when the connection is closed by anyone but us.

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::raw::{c_int, c_uint};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +26,9 @@ const PIECE: usize = 16 * 1024;
 const WAITING_PIECES: usize = 128;
 /// Most bytes that are taken from the log at the end; a terminal's buffers hold far less.
 const MAX_REST: u64 = 1024 * 1024;
+/// How many rotated logs virtlogd keeps, unless its configuration says otherwise (`max_backups`);
+/// the newest is `.0`. It rotates at 2 MiB.
+const LOG_BACKUPS: u32 = 3;
 /// `virStreamRecv`'s answer when a stream has nothing to read now.
 const WOULD_BLOCK: c_int = -2;
 /// All that matters about a readable stream.
@@ -160,14 +163,37 @@ impl StreamPort {
     }
 
     /// What the log has beyond what was delivered: a terminal's buffer full, so that reading it
-    /// does not hold up whoever else waits. Nothing if a daemon has begun a new log.
+    /// does not hold up whoever else waits. Nothing if the daemon has thrown away its beginning.
     fn rest(&mut self) -> Option<Vec<u8>> {
-        let mut file = File::open(self.log.take()?).ok()?;
-        file.seek(SeekFrom::Start(self.delivered)).ok()?;
+        let mut skip = self.delivered;
         let mut rest = Vec::new();
-        file.take(MAX_REST).read_to_end(&mut rest).ok()?;
+        for file in parts_of(&self.log.take()?)? {
+            let length = file.metadata().ok()?.len();
+            let mut file = file;
+            file.seek(SeekFrom::Start(skip.min(length))).ok()?;
+            skip = skip.saturating_sub(length);
+            let room = MAX_REST - rest.len() as u64;
+            file.take(room).read_to_end(&mut rest).ok()?;
+        }
         Some(rest).filter(|rest| !rest.is_empty())
     }
+}
+
+/// A log and what virtlogd has rotated away of it, the oldest first; nothing if it may have
+/// removed some.
+fn parts_of(log: &Path) -> Option<Vec<File>> {
+    let mut parts = vec![File::open(log).ok()?];
+    for number in 0..LOG_BACKUPS {
+        let mut name = log.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        match File::open(PathBuf::from(name)) {
+            Ok(_) if number + 1 == LOG_BACKUPS => return None,
+            Ok(file) => parts.push(file),
+            Err(_) => break,
+        }
+    }
+    parts.reverse();
+    Some(parts)
 }
 
 impl Drop for StreamPort {
@@ -194,4 +220,30 @@ pub(super) fn read_whole<T>(
         ensure!(bytes.len() <= limit, "more than {limit} bytes came");
     }
     Ok((answer, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_logs_are_put_together_unless_some_may_be_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let said = |log: &Path| {
+            let parts = parts_of(log)?.into_iter();
+            Some(
+                parts
+                    .map(|part| std::io::read_to_string(part).unwrap())
+                    .collect::<String>(),
+            )
+        };
+        assert_eq!(said(&log), None);
+        for (name, text) in [("log", "three"), ("log.0", "two,"), ("log.1", "one,")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        assert_eq!(said(&log).unwrap(), "one,two,three");
+        std::fs::write(dir.path().join("log.2"), "nought,").unwrap();
+        assert_eq!(said(&log), None);
+    }
 }

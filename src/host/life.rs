@@ -19,6 +19,8 @@ pub enum EndCause {
     /// QEMU stopped the guest because its disk's file could not be read or written: most often
     /// the file system is full. The guest still exists and must be destroyed.
     DiskError,
+    /// The same, and QEMU says that the file system is full.
+    DiskFull,
     /// The libvirt daemon went away; the guest may still run.
     ConnectionLost,
 }
@@ -46,6 +48,7 @@ pub(super) struct Life {
     progress: watch::Sender<Progress>,
     destroying: AtomicBool,
     lost: AtomicBool,
+    no_space: AtomicBool,
 }
 
 impl Life {
@@ -54,6 +57,7 @@ impl Life {
             progress: watch::Sender::new(Progress::default()),
             destroying: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            no_space: AtomicBool::new(false),
         }
     }
 
@@ -94,6 +98,20 @@ impl Life {
 
     pub(super) fn is_gone(&self) -> bool {
         self.progress.borrow().gone
+    }
+
+    /// Notes that the file system of its disk has no room.
+    pub(super) fn no_space(&self) {
+        self.no_space.store(true, Ordering::SeqCst);
+    }
+
+    /// What it means that its disk could not be read or written.
+    pub(super) fn disk_error(&self) -> EndCause {
+        if self.no_space.load(Ordering::SeqCst) {
+            EndCause::DiskFull
+        } else {
+            EndCause::DiskError
+        }
     }
 
     /// Notes that the daemon which knew of it went away.
@@ -147,6 +165,15 @@ mod tests {
         assert!(!life.is_gone());
         life.gone();
         assert_eq!(life.finished().await.cause, EndCause::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn a_disk_without_room_is_told_from_a_broken_one() {
+        let life = Life::new();
+        assert_eq!(life.disk_error(), EndCause::DiskError);
+        life.no_space();
+        life.end(life.disk_error(), None);
+        assert_eq!(life.ended().await.cause, EndCause::DiskFull);
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub use libvirt::{Host, HostOptions, Versions};
 pub use libvirt_create::Started;
 pub use libvirt_events::quiet_libvirt;
 pub use libvirt_gauge::{Counters, Gauge};
-pub use libvirt_guest::Guest;
+pub use libvirt_guest::{Doors, Guest};
 pub use libvirt_leftovers::Existing;
 pub use life::{EndCause, GuestEnd};
 pub use mac::Mac;

@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn pictures_are_read() {
-        let table: [(&str, &[u8], (u32, u32), &[u8]); 5] = [
+        for (head, samples, size, rgb) in [
             // QEMU's own form (ui/console.c, ppm_save).
-            ("P6\n2 1\n255\n", b"abcdef", (2, 1), b"abcdef"),
+            ("P6\n2 1\n255\n", &b"abcdef"[..], (2, 1), &b"abcdef"[..]),
             ("P6 # by hand\n#x\n1\t1\r255 ", b"abc", (1, 1), b"abc"),
             ("P6\n1 1\n15\n", &[0, 15, 200], (1, 1), &[0, 255, 255]),
             (
@@ -147,10 +147,9 @@ mod tests {
             ),
             // A sequence of pictures: the first counts.
             ("P6\n1 1\n255\n", b"abcP6\n", (1, 1), b"abc"),
-        ];
-        for (head, samples, (width, height), rgb) in table {
+        ] {
             let read = Ppm::read(&ppm(head, samples)).unwrap();
-            assert_eq!((read.width, read.height), (width, height), "{head:?}");
+            assert_eq!((read.width, read.height), size, "{head:?}");
             assert_eq!(read.rgb, rgb, "{head:?}");
         }
     }

@@ -3,6 +3,7 @@
 pub mod checksum;
 pub mod disk;
 pub mod finalize;
+pub mod installed;
 pub mod manifest;
 pub mod output;
 pub mod publish;

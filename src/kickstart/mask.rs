@@ -90,7 +90,7 @@ pub fn hide(finding: &mut Diagnostic, text: &str, places: &[Range<usize>]) {
         .iter()
         .take_while(|place| place.start < line.end)
         .map(|place| place.start.max(line.start)..place.end.min(line.end))
-        .map(|place| value_of(text, place))
+        .map(|place| value_of(text, &place))
         .collect();
     if here.is_empty() {
         return;
@@ -121,14 +121,44 @@ pub fn hide(finding: &mut Diagnostic, text: &str, places: &[Range<usize>]) {
     }
 }
 
+/// The secrets of a kickstart themselves, to hide them in what others say of it: passwords of
+/// commands and of URLs as they are meant, without quotes, and whole lines of scripts. Comments
+/// are left out: no program prints them, and what speaks of passwords there is mostly prose.
+pub fn literals(text: &str) -> Vec<String> {
+    let (outline, _) = scan_all(text, "");
+    let mut literals = Vec::new();
+    for place in secret_places(text, &outline) {
+        let line = text[..place.start].rfind('\n').map_or(0, |at| at + 1);
+        if text[line..].trim_start().starts_with('#') {
+            continue;
+        }
+        let in_url = text[..place.start].ends_with("://");
+        let raw = text[value_of(text, &place)].trim();
+        literals.push(raw.to_string());
+        if in_url {
+            let userinfo = &text[place];
+            let password = userinfo
+                .split_once(':')
+                .map_or(userinfo, |(_, after)| after);
+            let decoded = percent_encoding::percent_decode_str(password);
+            literals.push(decoded.decode_utf8_lossy().into_owned());
+            literals.push(password.to_string());
+        } else if let Ok([word]) = split(raw, 0, Comments::Literal).as_deref() {
+            let value = word.text.strip_prefix("--").and_then(|t| t.split_once('='));
+            literals.push(value.map_or(word.text.clone(), |(_, value)| value.to_string()));
+        }
+    }
+    literals
+}
+
 /// The value of `--option=value`, where no quote stands before it; else the place as it is.
-fn value_of(text: &str, place: Range<usize>) -> Range<usize> {
+fn value_of(text: &str, place: &Range<usize>) -> Range<usize> {
     let raw = &text[place.clone()];
     match raw.split_once('=') {
         Some((name, _)) if name.starts_with("--") && !name.contains(['"', '\'', '\\']) => {
             place.start + name.len() + 1..place.end
         }
-        _ => place,
+        _ => place.clone(),
     }
 }
 
@@ -417,6 +447,39 @@ mod tests {
     use crate::kickstart::additions::{Additions, Body, FileAddition};
     use crate::kickstart::compose::compose;
     use crate::kickstart::scan::scan;
+
+    #[test]
+    fn the_secrets_themselves_are_known() {
+        let text = "rootpw --plaintext \"two words\"\nuser --name=u --password='s3cret x'\n\
+                    url --url=http://me:p%40ss@h/os\nrepo --name=r --baseurl=http://t0ken@h/\n\
+                    %post\necho hunter2 | passwd --stdin root\n%end\n\
+                    # no password is here\n";
+        let literals = literals(text);
+        for secret in [
+            "two words",
+            "s3cret x",
+            "p@ss",
+            "p%40ss",
+            "t0ken",
+            "echo hunter2 | passwd --stdin root",
+        ] {
+            assert!(
+                literals.iter().any(|l| l == secret),
+                "{secret}: {literals:?}"
+            );
+        }
+        for no_secret in [
+            "is here",
+            "me",
+            "passwd",
+            "root",
+            "u",
+            "--stdin",
+            "--plaintext",
+        ] {
+            assert!(!literals.iter().any(|l| l == no_secret), "{no_secret}");
+        }
+    }
 
     #[test]
     fn secrets_of_commands() {

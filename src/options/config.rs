@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::language::Version;
     use crate::machine::{AccelChoice, Network};
-    use crate::options::Seconds;
+    use crate::options::{ReportFormat, Seconds};
     use std::time::Duration;
 
     #[test]
@@ -185,6 +185,25 @@ mod tests {
         let finding = of("progress = \"loud\"").unwrap_err();
         assert!(finding.message.contains("json=FILE"), "{finding}");
         assert!(of("progress = 3").is_err());
+    }
+
+    #[test]
+    fn reports_are_lists_and_the_upper_one_stands() {
+        let lower = parse("report = [\"junit=a.xml\", \"markdown=b=c.md\"]", "l").unwrap();
+        assert_eq!(lower.report[0].format, ReportFormat::Junit);
+        assert_eq!(lower.report[1].file, Path::new("b=c.md"));
+        let upper = parse("report = [\"junit=u.xml\"]", "u").unwrap();
+        let both = upper.or(lower.clone()).report;
+        assert_eq!(
+            (both.len(), both[0].file.as_path()),
+            (1, Path::new("u.xml"))
+        );
+        assert_eq!(parse("", "u").unwrap().or(lower).report.len(), 2);
+        for wrong in ["sarif=x", "junit", "markdown="] {
+            let finding = parse(&format!("report = [\"{wrong}\"]"), "l").unwrap_err();
+            assert_eq!(finding.line, 1, "{finding}");
+            assert!(finding.message.contains("=FILE"), "{finding}");
+        }
     }
 
     #[test]

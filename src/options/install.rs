@@ -6,7 +6,9 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::CheckOptions;
-use super::values::{Compress, Deliver, Format, Progress, Relay, Seconds, one_or_several};
+use super::values::{
+    Compress, Deliver, Format, Progress, Relay, ReportTarget, Seconds, one_or_several,
+};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 /// Options of an install. A key of the configuration file is the long name of its option;
@@ -86,6 +88,11 @@ pub struct InstallOptions {
     /// Replace an existing image
     #[arg(long, help_heading = "Output")]
     pub force: bool,
+
+    /// Write a report of the build for CI systems, whatever becomes of it: junit=FILE or
+    /// markdown=FILE; may be given more than once
+    #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
+    pub report: Vec<ReportTarget>,
 
     /// On failure leave a guest that still runs as it is, with its work directory
     #[arg(long, help_heading = "Output")]
@@ -221,6 +228,11 @@ impl InstallOptions {
             compress: self.compress.or(below.compress),
             xml: self.xml.or(below.xml),
             force: self.force || below.force,
+            report: if self.report.is_empty() {
+                below.report
+            } else {
+                self.report
+            },
             keep: self.keep || below.keep,
             connect: self.connect.or(below.connect),
             accel: self.accel.or(below.accel),

@@ -7,4 +7,7 @@ mod values;
 
 pub use check::CheckOptions;
 pub use install::InstallOptions;
-pub use values::{Compress, Deliver, EventsTo, Format, Progress, Relay, ReleaseName, Seconds};
+pub use values::{
+    Compress, Deliver, EventsTo, Format, Progress, Relay, ReleaseName, ReportFormat, ReportTarget,
+    Seconds,
+};

@@ -10,6 +10,53 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::distro::Release;
 use crate::language::Version;
 
+/// `--report`: `FORMAT=FILE`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ReportTarget {
+    /// How it is written.
+    pub format: ReportFormat,
+    /// Where to.
+    pub file: PathBuf,
+}
+
+/// The format of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// JUnit XML.
+    Junit,
+    /// Markdown.
+    Markdown,
+}
+
+impl FromStr for ReportTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (format, file) = text.split_once('=').unwrap_or((text, ""));
+        let format = match format {
+            "junit" => ReportFormat::Junit,
+            "markdown" => ReportFormat::Markdown,
+            _ => return Err("write junit=FILE or markdown=FILE".to_string()),
+        };
+        if file.is_empty() {
+            return Err(format!("name a file: {text}=FILE"));
+        }
+        Ok(ReportTarget {
+            format,
+            file: PathBuf::from(file),
+        })
+    }
+}
+
+impl TryFrom<String> for ReportTarget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// `--deliver`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]

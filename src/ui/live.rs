@@ -290,7 +290,11 @@ mod tests {
             ),
             (
                 80,
-                "rocky-9  [======>   ]  63%  installing packages 212/412  about 3 min left",
+                "rocky-9  [======>   ]  63%  installing packages 212/412  4:12  about 3 min left",
+            ),
+            (
+                75,
+                "rocky-9  [======>    ]  63%  installing packages 212/412  about 3 min left",
             ),
             (
                 70,

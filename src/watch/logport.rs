@@ -5,6 +5,8 @@
 //! `HH:MM:SS,mmm LEVEL PROGRAM:MESSAGE`, control characters in the message as `#` and three
 //! octal digits.
 
+use std::fmt;
+
 use super::escape;
 
 /// A longer record is cut. Anaconda logs tracebacks and dependency lists of some tens of KiB.
@@ -25,6 +27,20 @@ pub enum Level {
 }
 
 impl Level {
+    /// The severity as the template spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Notice => "NOTICE",
+            Level::Warning => "WARNING",
+            Level::Err => "ERR",
+            Level::Crit => "CRIT",
+            Level::Alert => "ALERT",
+            Level::Emerg => "EMERG",
+        }
+    }
+
     fn parse(name: &str) -> Option<Level> {
         Some(match name {
             "DEBUG" => Level::Debug,
@@ -73,6 +89,15 @@ impl Record {
             program: program.to_owned(),
             message: escape::plain(&decode(message)),
         })
+    }
+}
+
+impl fmt::Display for Record {
+    /// One line: line breaks in the message as `\n`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.replace('\n', "\\n");
+        let level = self.level.name();
+        write!(f, "{} {level} {}: {message}", self.time, self.program)
     }
 }
 
@@ -167,6 +192,10 @@ mod tests {
         assert_eq!(
             record.message,
             "anaconda: ui.tui: first line\n\tsecond bold"
+        );
+        assert_eq!(
+            record.to_string(),
+            "09:08:07,006 ERR anaconda: anaconda: ui.tui: first line\\n\tsecond bold"
         );
     }
 

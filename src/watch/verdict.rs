@@ -128,6 +128,26 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// libvirt or QEMU failed, as they say in `words`, and there is nothing of the guest to judge.
+    pub fn of_the_hypervisor(words: &str) -> Verdict {
+        Verdict {
+            cause: Cause::HypervisorFailed,
+            sentence: words.to_owned(),
+            phase: Phase::PoweredOn,
+            at: Duration::ZERO,
+            seen: vec![Seen {
+                source: Source::QemuLog,
+                at: Duration::ZERO,
+                text: words.to_owned(),
+            }],
+            script: None,
+            packages: Vec::new(),
+            repositories: Vec::new(),
+            full_disk: None,
+            console: Vec::new(),
+        }
+    }
+
     /// What the exit status says.
     pub fn kind(&self) -> Kind {
         match self.full_disk {

@@ -71,6 +71,18 @@ impl Daemon {
         true
     }
 
+    /// Sends it a signal; false if we did not start it.
+    pub fn signal(&self, signal: &str) -> bool {
+        let Some(started) = &self.0 else {
+            return false;
+        };
+        let pid = started.lock().unwrap().libvirtd.id().to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &pid])
+            .status();
+        status.unwrap().success()
+    }
+
     /// Starts it again after [`Daemon::kill`].
     pub fn restart(&self) {
         let mut started = self.0.as_ref().unwrap().lock().unwrap();

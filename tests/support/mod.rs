@@ -9,6 +9,7 @@ pub mod mirror;
 pub mod repository;
 pub mod site;
 pub mod small;
+pub mod terminal;
 pub mod tls;
 pub mod tree;
 pub mod verdict;

@@ -280,6 +280,13 @@ impl Site {
             let left: Vec<_> = builds.map(|entry| entry.unwrap().path()).collect();
             assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
         }
+        if let Ok(guests) = std::fs::read_dir(self.path("state").join("guests")) {
+            let left: Vec<_> = guests
+                .map(|entry| entry.unwrap().file_name())
+                .filter(|name| name != ".counting")
+                .collect();
+            assert!(left.is_empty(), "{left:?} are left\n{}", outcome.stderr);
+        }
     }
 
     /// The QEMU processes of this site's guests.

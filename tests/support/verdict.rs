@@ -12,6 +12,21 @@ use super::site::{Outcome, Site};
 /// The root password of the tests' kickstart, which must be in nothing that is kept.
 const SECRET: &str = "test-only";
 
+/// What every failed build with a guest leaves. QEMU's log is a daemon's own.
+const EVIDENCE: [&str; 11] = [
+    "verdict.txt",
+    "verdict.json",
+    "console.log",
+    "console.raw",
+    "installer.log",
+    "logport.raw",
+    "kickstart.ks",
+    "domain.xml",
+    "access.log",
+    "timings.json",
+    "versions.json",
+];
+
 /// The verdict is out and the guest gone so soon after the line that decides (issue 4).
 pub const PROMPT: Duration = Duration::from_secs(5);
 
@@ -111,16 +126,20 @@ fn assert_explained(site: &Site, outcome: &Outcome, status: i32, cause: &str, wo
     assert_eq!(json["cause"], cause, "{json:#}");
     assert_eq!(json["sentence"], first);
     assert_eq!(json["exit_status"], status);
-    for name in [
-        "verdict.txt",
-        "verdict.json",
-        "console.log",
-        "kickstart.ks",
-        "domain.xml",
-        "access.log",
-    ] {
+    for name in EVIDENCE {
         assert!(failed.join(name).exists(), "{name} is not kept");
     }
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(failed.join(name)).unwrap()).unwrap()
+    };
+    let timings = read("timings.json");
+    assert_eq!(timings["steps"].as_array().unwrap().len(), 4, "{timings:#}");
+    assert_eq!(timings["phases"][0]["name"], "power-on", "{timings:#}");
+    let versions = read("versions.json");
+    for key in ["ozr", "libvirt", "qemu", "kernel", "accelerator", "release"] {
+        assert!(versions[key].is_string(), "{key}: {versions:#}");
+    }
+    assert_eq!(versions["tree"]["url"], site.mirror.url("/os/").as_str());
     assert_private(&failed);
     assert!(!outcome.stderr.contains(SECRET), "{}", outcome.stderr);
 }

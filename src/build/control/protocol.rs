@@ -50,7 +50,8 @@ pub struct Status {
     pub name: String,
     /// What it installs, for people.
     pub release: String,
-    /// `getting-ready`, a phase of the install by the names of manifests, `finishing-image`.
+    /// `getting-ready`, `waiting-for-room`, a phase of the install by the names of manifests,
+    /// `finishing-image`.
     pub phase: String,
     /// How much of the install is done.
     pub percent: u8,

@@ -1,10 +1,17 @@
-//! A verdict as `verdict.json` (`docs/verdict.md`) and as `verdict.txt`.
+//! A verdict as `verdict.json` (`docs/verdict.md`) and as `verdict.txt`; a whole build as
+//! [JUnit XML](junit) and as [Markdown](markdown).
+
+mod build;
+pub mod junit;
+pub mod markdown;
+
+pub use build::{BuildReport, How};
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::verdict::{FullDisk, Verdict};
+use crate::watch::verdict::{FullDisk, Verdict};
 
 /// The version of the schema of `verdict.json`. Raised when a field changes its meaning or goes
 /// away, not when one is added.
@@ -105,7 +112,7 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -113,7 +120,8 @@ mod tests {
     use crate::watch::phases::Phase;
     use crate::watch::verdict::{Script, Section, Seen, Source};
 
-    fn verdict() -> Verdict {
+    /// A verdict with something in every field.
+    pub(crate) fn verdict() -> Verdict {
         Verdict {
             cause: Cause::ScriptFailed,
             sentence: "it failed, token".to_owned(),
@@ -156,8 +164,9 @@ mod tests {
     /// Every field is documented, and every documented field is there.
     #[test]
     fn the_schema_is_documented() {
-        let text = include_str!("../../docs/verdict.md");
-        let mut documented: Vec<String> = text
+        let text = include_str!("../../../docs/verdict.md");
+        let (fields_of, _) = text.split_once("\n## Files\n").unwrap();
+        let mut documented: Vec<String> = fields_of
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
             .map(|(field, _)| field.to_owned())
@@ -174,6 +183,15 @@ mod tests {
         assert_eq!(documented, found);
         for cause in Cause::ALL {
             assert!(text.contains(&format!("| `{cause}` |")), "{cause}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_the_whole_vocabulary() {
+        let readme = include_str!("../../../README.md");
+        for cause in Cause::ALL {
+            let line = format!("| `{cause}` | {} |\n", cause.title());
+            assert!(readme.contains(&line), "{line}");
         }
     }
 

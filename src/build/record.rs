@@ -1,0 +1,328 @@
+//! The record of what the guest says: the raw bytes as they come, and the lines that were made of
+//! them, each in a file of the work directory.
+//!
+//! A thread of its own writes, so that a slow disk does not stop the reading at once. What waits
+//! for it is bounded: when that much waits, reading waits too, and the guest with it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::evidence;
+use crate::ui::event::Reporter;
+
+/// Bytes that may wait for the disk: seconds of what a serial console can carry, and little beside
+/// the guest's own memory.
+const WAITING: usize = 8 << 20;
+
+/// Bytes for which there must be room before more is read from the guest: what one read brings
+/// (16 KiB), as it came and as lines, from both ports.
+const ROOM: u32 = 128 << 10;
+
+/// What is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Track {
+    /// The console's bytes.
+    ConsoleBytes,
+    /// Its lines, as a terminal would show them.
+    ConsoleLines,
+    /// The log port's bytes.
+    LogPortBytes,
+    /// Its records, one a line.
+    LogPortLines,
+}
+
+impl Track {
+    const ALL: [Track; 4] = [
+        Track::ConsoleBytes,
+        Track::ConsoleLines,
+        Track::LogPortBytes,
+        Track::LogPortLines,
+    ];
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Track::ConsoleBytes => evidence::CONSOLE_RAW,
+            Track::ConsoleLines => evidence::CONSOLE_LOG,
+            Track::LogPortBytes => evidence::LOG_PORT_RAW,
+            Track::LogPortLines => evidence::INSTALLER_LOG,
+        }
+    }
+}
+
+enum Order {
+    Write {
+        track: Track,
+        bytes: Vec<u8>,
+        /// How much room it takes while it waits.
+        room: usize,
+    },
+    /// Everything before this is written when it is answered.
+    Answer(oneshot::Sender<()>),
+}
+
+/// Records what the guest says. What is dropped unfinished is written to its end nevertheless.
+#[derive(Debug)]
+pub struct Recorder {
+    room: Arc<Semaphore>,
+    orders: Sender<Order>,
+}
+
+impl Recorder {
+    /// Begins a record in `dir`; only this user can read it, for a guest can print anything. A
+    /// file that cannot be made or written is warned about once, and ends nothing.
+    pub fn begin(dir: &Path, reporter: &Reporter) -> Recorder {
+        let mut failed = Failures::new(reporter.clone());
+        let files = Track::ALL.map(|track| {
+            let path = dir.join(track.file_name());
+            // Appending, whatever became of the file: one that was emptied by a rotation gets no
+            // hole in front, and one that was renamed goes on.
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(path);
+            file.map_err(|error| failed.at(track, &error)).ok()
+        });
+        Recorder::to(files, failed)
+    }
+
+    fn to(files: [Option<File>; 4], mut failed: Failures) -> Recorder {
+        let room = Arc::new(Semaphore::new(WAITING));
+        let (orders, received) = channel();
+        let written = Arc::clone(&room);
+        // Nobody waits for the thread: it ends when it has written what was ordered.
+        let started = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || write(&files, &received, &written, &mut failed));
+        if let Err(error) = started {
+            tracing::warn!(%error, "starting the recorder's thread");
+        }
+        Recorder { room, orders }
+    }
+
+    /// Waits until there is room for more of what the guest says. Cancel safe.
+    pub async fn room(&self) {
+        // Never closed.
+        let _ = self.room.acquire_many(ROOM).await;
+    }
+
+    /// Records bytes.
+    pub fn put(&self, track: Track, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let room = self.room.forget_permits(bytes.len());
+        let order = Order::Write { track, bytes, room };
+        if self.orders.send(order).is_err() {
+            // There is no thread, so nothing will wait.
+            self.room.add_permits(room);
+        }
+    }
+
+    /// Waits until everything so far is written, but no longer than `patience`: whether it is.
+    pub async fn flush(&self, patience: Duration) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.orders.send(Order::Answer(answer));
+        matches!(tokio::time::timeout(patience, answered).await, Ok(Ok(())))
+    }
+}
+
+fn write(
+    files: &[Option<File>; 4],
+    orders: &Receiver<Order>,
+    room: &Semaphore,
+    failed: &mut Failures,
+) {
+    for order in orders {
+        match order {
+            Order::Write {
+                track,
+                bytes,
+                room: taken,
+            } => {
+                let file = files[track as usize].as_ref();
+                if let Some(Err(error)) = file.map(|mut file| file.write_all(&bytes)) {
+                    failed.at(track, &error);
+                }
+                room.add_permits(taken);
+            }
+            Order::Answer(answer) => {
+                let _ = answer.send(());
+            }
+        }
+    }
+}
+
+/// Warns of the first failure.
+struct Failures {
+    reporter: Reporter,
+    warned: bool,
+}
+
+impl Failures {
+    fn new(reporter: Reporter) -> Self {
+        Failures {
+            reporter,
+            warned: false,
+        }
+    }
+
+    fn at(&mut self, track: Track, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            self.reporter.warn(format!(
+                "the record of what the guest says will have gaps ({}: {error}); the build goes on",
+                track.file_name()
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ui::event::{Event, Sink};
+
+    /// Longer than any write takes; a test that waits so long has failed.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn take(&self, event: Event) {
+            if let Event::Warning(text) = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    fn quiet() -> Failures {
+        Failures::new(Reporter::silent())
+    }
+
+    fn read(dir: &Path, name: &str) -> String {
+        std::fs::read_to_string(dir.join(name)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_track_has_its_file_and_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::begin(dir.path(), &Reporter::silent());
+        for number in 0..1000 {
+            let track = Track::ALL[number % 4];
+            recorder.put(track, format!("{number}\n").into_bytes());
+        }
+        assert!(recorder.flush(LONG).await);
+        for (at, track) in Track::ALL.into_iter().enumerate() {
+            let expected: String = (at..1000).step_by(4).map(|n| format!("{n}\n")).collect();
+            assert_eq!(read(dir.path(), track.file_name()), expected);
+            use std::os::unix::fs::PermissionsExt;
+            let file = std::fs::metadata(dir.path().join(track.file_name())).unwrap();
+            assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    /// A pipe that nobody reads stands for a disk that does not get on.
+    #[tokio::test]
+    async fn a_slow_disk_makes_the_reader_wait_and_loses_nothing() {
+        let (mut disk, writer) = std::io::pipe().unwrap();
+        let file = File::from(OwnedFd::from(writer));
+        let recorder = Recorder::to([Some(file), None, None, None], quiet());
+        let mut put: Vec<u8> = Vec::new();
+        let piece = |number: usize| format!("{number:15}\n").repeat(1024).into_bytes();
+        let has_room = || tokio::time::timeout(Duration::ZERO, recorder.room());
+        while has_room().await.is_ok() {
+            let bytes = piece(put.len());
+            put.extend(&bytes);
+            recorder.put(Track::ConsoleBytes, bytes);
+            assert!(put.len() < 2 * WAITING, "nothing ever waits");
+        }
+        // The last piece, the pipe and what the thread holds come on top.
+        assert!(put.len() >= WAITING - ROOM as usize - (16 << 10));
+        assert!(!recorder.flush(Duration::ZERO).await);
+        let all = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            disk.read_to_end(&mut all).unwrap();
+            all
+        });
+        recorder.room().await;
+        let last = piece(1);
+        put.extend(&last);
+        recorder.put(Track::ConsoleBytes, last);
+        assert!(recorder.flush(LONG).await);
+        drop(recorder);
+        assert!(all.join().unwrap() == put, "bytes are missing or mixed up");
+    }
+
+    #[tokio::test]
+    async fn a_flood_comes_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::begin(dir.path(), &Reporter::silent());
+        let piece: Vec<u8> = (0..16 << 10).map(|n| (n % 251) as u8).collect();
+        let times = 4 * WAITING / piece.len();
+        for _ in 0..times {
+            recorder.room().await;
+            recorder.put(Track::ConsoleBytes, piece.clone());
+        }
+        assert!(recorder.flush(LONG).await);
+        let all = std::fs::read(dir.path().join(evidence::CONSOLE_RAW)).unwrap();
+        assert!(all == piece.repeat(times), "{} bytes", all.len());
+    }
+
+    #[tokio::test]
+    async fn rotations_leave_no_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::begin(dir.path(), &Reporter::silent());
+        let file = dir.path().join(evidence::CONSOLE_LOG);
+        let say = async |text: &str| {
+            recorder.put(Track::ConsoleLines, text.as_bytes().to_vec());
+            assert!(recorder.flush(LONG).await);
+        };
+        say("before\n").await;
+        // What logrotate does with `copytruncate`, and without.
+        std::fs::copy(&file, dir.path().join("copied")).unwrap();
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        say("between\n").await;
+        assert_eq!(read(dir.path(), evidence::CONSOLE_LOG), "between\n");
+        std::fs::rename(&file, dir.path().join("renamed")).unwrap();
+        say("after\n").await;
+        assert_eq!(read(dir.path(), "renamed"), "between\nafter\n");
+        assert_eq!(read(dir.path(), "copied"), "before\n");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_once_and_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let good = File::create(dir.path().join("good")).unwrap();
+        let heard = Arc::new(Heard::default());
+        let failed = Failures::new(Reporter::new(heard.clone()));
+        let recorder = Recorder::to([Some(full), Some(good), None, None], failed);
+        for _ in 0..3 {
+            recorder.put(Track::ConsoleBytes, vec![b'x'; WAITING]);
+            recorder.room().await;
+            recorder.put(Track::ConsoleLines, b"line\n".to_vec());
+        }
+        assert!(recorder.flush(LONG).await);
+        assert_eq!(read(dir.path(), "good"), "line\nline\nline\n");
+        let heard = heard.0.lock().unwrap();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("console.raw: No space left"), "{heard:?}");
+    }
+}
