@@ -507,6 +507,7 @@ fn hypervisor_failed() {
         return;
     };
     site.kernelparam = "standin.fault=hang@installing".to_string();
+    let _end = Qemus(&site);
     let install = || {
         let mut command = unchecked(&site, &kickstart(""));
         command.args(["--connect", "qemu:///system", "-p"]);
@@ -543,6 +544,18 @@ fn hypervisor_failed() {
     site.assert_clean(&outcome, &["failed"]);
     let listed = daemon::virsh(&["list", "--all", "--name"]);
     assert!(!listed.contains(&site.name), "{listed}");
+}
+
+/// Ends a site's QEMU processes when a test ends early.
+struct Qemus<'a>(&'a Site);
+
+impl Drop for Qemus<'_> {
+    fn drop(&mut self) {
+        for pid in self.0.qemus() {
+            // It may have ended meanwhile.
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
 }
 
 /// A file that the mirror serves, by the start of its path.
