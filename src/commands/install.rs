@@ -11,7 +11,7 @@ use super::reports::{About, Reports};
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
-use crate::build::{self, Finished, prepare};
+use crate::build::{self, Finished, place, prepare};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
@@ -173,8 +173,9 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    prepare::check_outputs(&plan)?;
+    place::sweep(&plan, reporter)?;
     if !no_check {
-        prepare::check_outputs(&plan)?;
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
         if checked.is_err() {
             // An address that is still being tried is not waited for.
