@@ -23,7 +23,7 @@ use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::report;
-use crate::watch::verdict::Verdict;
+use crate::watch::verdict::{FullDisk, Verdict};
 
 /// How long a guest of a failed build may take to be gone, after it was ended. QEMU gives its
 /// memory back to the kernel, gigabytes perhaps.
@@ -121,6 +121,9 @@ impl End<'_> {
         }
         let screenshot = self.screenshot().await;
         self.save_qemu_log(&mut verdict, reporter);
+        if verdict.full_disk == Some(FullDisk::Host) && !self.plan.request.options.keep {
+            self.make_room(reporter).await;
+        }
         let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot, reporter));
         self.end_guest(reporter).await;
         let kept = match gathered {
@@ -148,6 +151,13 @@ impl End<'_> {
 
     fn phases(&self) -> &[PhaseTime] {
         self.supervised.map_or(&[], |supervised| &supervised.phases)
+    }
+
+    /// What explains a full file system needs room there, which the unfinished disk has taken.
+    async fn make_room(&self, reporter: &Reporter) {
+        self.end_guest(reporter).await;
+        // It is removed with the work directory otherwise.
+        let _ = std::fs::remove_file(&self.ground.disk);
     }
 
     /// The guest's screen, if it still has one.
@@ -215,7 +225,7 @@ impl End<'_> {
     async fn add_disk_logs(&self, gathered: &Gathered, reporter: &Reporter) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
         let stays = self.plan.request.options.keep && self.still_runs;
-        if stays || !self.phases().iter().any(storing) {
+        if stays || !self.ground.disk.exists() || !self.phases().iter().any(storing) {
             return;
         }
         let disk = self.ground.disk.clone();

@@ -43,6 +43,17 @@ pub struct Place {
     registration: Mutex<Registration>,
 }
 
+/// Removes what dead builds have left.
+///
+/// # Errors
+/// Host: what is left in this build's own place cannot be removed.
+pub fn sweep(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
+    let state_dir = directories::state_dir(plan.request.options.state_dir.as_deref());
+    let state_dir = state_dir.kind(Kind::Host)?;
+    let work_dir = workdir::place(&plan.output.dir, &plan.output.stem);
+    sweep::before_build(&Register::at(&state_dir), &state_dir, &work_dir, reporter)
+}
+
 impl Place {
     /// Removes what dead builds have left, enters this one in the register, and takes its
     /// directories.
@@ -57,7 +68,7 @@ impl Place {
         let register = Register::at(&state_dir);
         let output = &plan.output;
         let work_dir = workdir::place(&output.dir, &output.stem);
-        sweep::before_build(&register, &state_dir, &work_dir, reporter)?;
+        sweep(plan, reporter)?;
         let id = hex::random()?;
         let entry = Entry {
             id: id.clone(),

@@ -11,7 +11,7 @@ use super::reports::{About, Reports};
 use super::{input, preflight, template};
 use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::build::stop::{Stopper, stop};
-use crate::build::{self, Finished, prepare};
+use crate::build::{self, Finished, place, prepare};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::{builtin, scan};
@@ -174,6 +174,8 @@ fn check_and_build(
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
     if !no_check {
+        // A check that fails is no reason to leave a dead build's guest running.
+        place::sweep(&plan, reporter)?;
         prepare::check_outputs(&plan)?;
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
         if checked.is_err() {
