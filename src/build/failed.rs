@@ -11,7 +11,7 @@ use super::keeping;
 use super::offer::Offer;
 use super::place::Place;
 use super::plan::Plan;
-use super::prepare::{DISK, Ground};
+use super::prepare::Ground;
 use super::supervise::Supervised;
 use super::timings::Timings;
 use super::versions;
@@ -153,6 +153,13 @@ impl End<'_> {
         self.supervised.map_or(&[], |supervised| &supervised.phases)
     }
 
+    /// What explains a full file system needs room there, which the unfinished disk has taken.
+    async fn make_room(&self, reporter: &Reporter) {
+        self.end_guest(reporter).await;
+        // It is removed with the work directory otherwise.
+        let _ = std::fs::remove_file(&self.ground.disk);
+    }
+
     /// The guest's screen, if it still has one.
     async fn screenshot(&self) -> Option<Vec<u8>> {
         let guest = Arc::clone(self.guest.filter(|_| self.still_runs)?);
@@ -218,7 +225,7 @@ impl End<'_> {
     async fn add_disk_logs(&self, gathered: &Gathered, reporter: &Reporter) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
         let stays = self.plan.request.options.keep && self.still_runs;
-        if stays || !self.phases().iter().any(storing) {
+        if stays || !self.ground.disk.exists() || !self.phases().iter().any(storing) {
             return;
         }
         let disk = self.ground.disk.clone();
@@ -232,14 +239,6 @@ impl End<'_> {
         if let Err(error) = added {
             missing(reporter, &error);
         }
-    }
-
-    /// Gives back the room that the guest's disk takes: what explains that there was none needs
-    /// some.
-    async fn make_room(&self, reporter: &Reporter) {
-        self.end_guest(reporter).await;
-        // One that is left goes with its directory.
-        let _ = std::fs::remove_file(self.place.work.join(DISK));
     }
 
     async fn end_guest(&self, reporter: &Reporter) {

@@ -18,7 +18,7 @@ use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
 use crate::ui::event::Reporter;
 
 /// Name of the guest's disk in the work directory.
-pub(super) const DISK: &str = "disk.qcow2";
+const DISK: &str = "disk.qcow2";
 
 /// What an install stands on.
 #[derive(Debug)]

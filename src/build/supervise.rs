@@ -34,8 +34,11 @@ const QUIET: Duration = Duration::from_secs(1);
 const PULSE: Duration = Duration::from_secs(1);
 
 /// How long the ports may stay open when the guest is gone. libvirt closes them at once; only one
-/// whose connection hangs, or that has died, does not. A verdict is out within five seconds.
+/// whose connection hangs does not. A verdict is out within five seconds.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// The same where the daemon went away with them: what it had sent is here already.
+const LOST_DRAIN: Duration = Duration::from_millis(300);
 
 /// A file system with fewer bytes left than this is full: QEMU asks for clusters of 64 KiB and
 /// for tables, and others may have freed a little since.
@@ -245,7 +248,11 @@ impl Supervisor<'_> {
                     self.console_output(output)
                 }
                 ended = guest.ended(), if end.is_none() => {
-                    end = Some((ended, Instant::now() + DRAIN));
+                    let drain = match ended.cause {
+                        EndCause::ConnectionLost => LOST_DRAIN,
+                        _ => DRAIN,
+                    };
+                    end = Some((ended, Instant::now() + drain));
                     None
                 }
                 // Wakes up for the check above when the ports stay open.

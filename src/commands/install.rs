@@ -173,8 +173,8 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
-    prepare::check_outputs(&plan)?;
     place::sweep(&plan, reporter)?;
+    prepare::check_outputs(&plan)?;
     if !no_check {
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
         if checked.is_err() {

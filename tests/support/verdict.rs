@@ -98,20 +98,9 @@ pub fn assert_build_failed(site: &Site, outcome: &Outcome, cause: &str, words: &
 }
 
 /// [`assert_build_failed`] with another exit status than 1.
-pub fn assert_failed_with(
-    site: &Site,
-    outcome: &Outcome,
-    status: i32,
-    cause: &str,
-    words: &[&str],
-) {
-    assert_explained(site, outcome, status, cause, words);
-    site.assert_clean(outcome, &["failed"]);
-}
-
-/// The sentence, the verdict and what is kept beside it.
-fn assert_explained(site: &Site, outcome: &Outcome, status: i32, cause: &str, words: &[&str]) {
+fn assert_failed_with(site: &Site, outcome: &Outcome, status: i32, cause: &str, words: &[&str]) {
     outcome.assert_failed(status, &[]);
+    site.assert_clean(outcome, &["failed"]);
     let failed = site.output("failed");
     assert_says(outcome, words);
     assert_says(outcome, &[&failed.display().to_string()]);
@@ -165,14 +154,7 @@ fn assert_private(directory: &Path) {
 /// The build failed as `expected`, was over soon after it was decided, and left nothing but what
 /// explains it; the verdict.
 pub fn assert_verdict(site: &Site, outcome: &Outcome, expected: &Expected) -> Value {
-    let verdict = assert_told(site, outcome, expected);
-    site.assert_clean(outcome, &["failed"]);
-    verdict
-}
-
-/// [`assert_verdict`] where something is left that ozr cannot reach.
-pub fn assert_told(site: &Site, outcome: &Outcome, expected: &Expected) -> Value {
-    assert_explained(
+    assert_failed_with(
         site,
         outcome,
         expected.status,
@@ -200,7 +182,9 @@ pub fn assert_told(site: &Site, outcome: &Outcome, expected: &Expected) -> Value
         expected.cause,
         took.as_secs_f64()
     );
-    assert!(took <= PROMPT, "{took:?}: {}", outcome.stderr);
+    let events = site.events();
+    let last = &events[events.len().saturating_sub(20)..];
+    assert!(took <= PROMPT, "{took:?}: {last:#?}");
     verdict
 }
 

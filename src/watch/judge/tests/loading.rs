@@ -152,9 +152,10 @@ fn the_server_tells_what_the_guest_could_not_get() {
     );
     let failed = failure(OVER_HTTP, &story);
     assert_eq!(failed.cause, Cause::Stage2Unavailable);
-    assert_eq!(failed.seen.len(), 1);
+    assert_eq!(failed.seen.len(), 2);
     assert_eq!(failed.seen[0].source, Source::ServerLog);
     assert_eq!(failed.seen[0].text, "tree/images/install.img: status 403");
+    assert_eq!(failed.seen[1].text, "the guest switched itself off");
     // It has got it elsewhere.
     let story = UP_TO_POST.replace(
         "Starting automated install...",
@@ -174,5 +175,6 @@ fn a_kickstart_that_was_asked_for_and_not_had_is_told_from_one_never_asked_for()
     assert_eq!(failed.seen[0].source, Source::ServerLog);
     let failed = failure(OVER_HTTP, &format!("{BOOT}<shutdown by guest>"));
     assert_eq!(failed.cause, Cause::KickstartUnreachable);
-    assert!(failed.seen.is_empty());
+    assert_eq!(failed.seen.len(), 1);
+    assert_eq!(failed.seen[0].source, Source::GuestState);
 }
