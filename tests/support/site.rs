@@ -235,13 +235,13 @@ impl Site {
             .arg("--state-dir")
             .arg(self.path("state"))
             .args(["--memory", &self.memory.to_string(), "-vv"])
-            .arg(format!("--progress=json={}", self.path("events").display()));
+            .arg(format!("--progress=json={}", self.path("home/events").display()));
         command
     }
 
     /// What `ozr install` has told for programs, of all builds so far (`docs/progress.md`).
     pub fn events(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.path("events")).unwrap();
+        let text = std::fs::read_to_string(self.path("home/events")).unwrap();
         let parse = |line| serde_json::from_str(line).unwrap();
         text.lines().map(parse).collect()
     }
