@@ -75,7 +75,8 @@ async fn on_the_daemon_last_words_are_heard() {
 #[tokio::test]
 async fn on_the_daemon_a_console_beyond_virtlogds_log_is_recorded_whole() {
     let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n";
-    let times = 40_000;
+    // 2.1 MB: no more than it takes, every byte costs an emulated port.
+    let times = 33_000;
     let Some(daemon) = on_the_daemon("flood", &boot_sector(line, times, Then::PowerOff)) else {
         return;
     };
@@ -100,11 +101,19 @@ async fn on_the_daemon_a_console_beyond_virtlogds_log_is_recorded_whole() {
     let said = fs::read(record.join("console.raw")).unwrap();
     let wanted = line.repeat(usize::from(times));
     assert!(wanted.len() > 2 << 20);
+    let start = said.len().saturating_sub(wanted.len());
+    let wrong = said[start..].iter().zip(&wanted).position(|(a, b)| a != b);
+    let shown = |at: usize| {
+        let part = &said[at.saturating_sub(100)..said.len().min(at + 200)];
+        String::from_utf8_lossy(part).into_owned()
+    };
     assert!(
         said.ends_with(&wanted),
-        "{} of {} bytes",
+        "{} of {} bytes, wrong from {wrong:?}: {:?} … {:?}",
         said.len(),
-        wanted.len()
+        wanted.len(),
+        shown(0),
+        shown(start + wrong.unwrap_or(0))
     );
 }
 

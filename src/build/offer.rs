@@ -82,7 +82,7 @@ impl Offer {
         hidden::add(&mut secrets, plan, &composed.text);
         let kept_kickstart = place.work.join(evidence::KICKSTART);
         let masked = mask::mask(&composed.text, &literals.reveal());
-        evidence::write_private(&kept_kickstart, &secrets.hide(&masked))?;
+        evidence::write_private(&kept_kickstart, secrets.hide(&masked))?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
             (Deliver::Http, Some(server)) => {
                 let content = Content::Bytes(composed.text.as_bytes().into());

@@ -43,7 +43,8 @@ pub struct Place {
     registration: Mutex<Registration>,
 }
 
-/// Removes what dead builds have left.
+/// Removes what dead builds have left: before anything else, so that a build which comes to nothing
+/// does not leave another's guest running.
 ///
 /// # Errors
 /// Host: what is left in this build's own place cannot be removed.
@@ -55,8 +56,7 @@ pub fn sweep(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
 }
 
 impl Place {
-    /// Removes what dead builds have left, enters this one in the register, and takes its
-    /// directories.
+    /// Enters the build in the register, and takes its directories.
     ///
     /// # Errors
     /// Input: `--connect` names no connection. Host: another build of this name is running, or a
@@ -68,7 +68,6 @@ impl Place {
         let register = Register::at(&state_dir);
         let output = &plan.output;
         let work_dir = workdir::place(&output.dir, &output.stem);
-        sweep(plan, reporter)?;
         let id = hex::random()?;
         let entry = Entry {
             id: id.clone(),

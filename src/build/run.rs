@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::place::Place;
 use super::plan::Plan;
 use super::stop::Stop;
-use super::{attempt, prepare, retry};
+use super::{attempt, retry};
 use crate::ui::event::{BuildStarted, Event, Reporter};
 use crate::watch::progress::PhaseTime;
 
@@ -25,7 +25,6 @@ pub struct Finished {
 /// Whatever ended the build, with its kind; what is unfinished is removed, and what explains a
 /// failed install is kept in `NAME.failed/`.
 pub async fn run(plan: &Plan, stop: &Stop, reporter: &Reporter) -> anyhow::Result<Finished> {
-    prepare::check_outputs(plan)?;
     let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
     reporter.event(Event::BuildStarted(BuildStarted {
         name: plan.name.clone(),

@@ -173,10 +173,9 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    place::sweep(&plan, reporter)?;
+    prepare::check_outputs(&plan)?;
     if !no_check {
-        // A check that fails is no reason to leave a dead build's guest running.
-        place::sweep(&plan, reporter)?;
-        prepare::check_outputs(&plan)?;
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
         if checked.is_err() {
             // An address that is still being tried is not waited for.

@@ -24,6 +24,11 @@ const PIECE: usize = 16 * 1024;
 /// and the guest's writes block, as they do with a slow terminal: a guest that floods its
 /// console can neither fill our memory nor lose what it said.
 const WAITING_PIECES: usize = 128;
+/// How many of the last bytes are looked for in the log, to go on behind them.
+const TAIL: usize = 256;
+/// How far from where the count of bytes says it those may stand: QEMU logs what nobody reads
+/// from a pseudo terminal yet (`pty_chr_write`), a few bytes of the firmware's.
+const SLACK: u64 = 4096;
 /// Most bytes that are taken from the log at the end; a terminal's buffers hold far less.
 const MAX_REST: u64 = 1024 * 1024;
 /// How many rotated logs virtlogd keeps, unless its configuration says otherwise (`max_backups`);
@@ -113,6 +118,8 @@ pub(super) struct StreamPort {
     pieces: mpsc::Receiver<Vec<u8>>,
     /// Bytes delivered so far.
     delivered: u64,
+    /// The last of them.
+    tail: Vec<u8>,
     /// A file in which everything that goes through the port stands too. The kernel throws away
     /// what is unread in a pseudo terminal when the other side closes it.
     log: Option<PathBuf>,
@@ -148,6 +155,7 @@ impl StreamPort {
         Ok(StreamPort {
             pieces,
             delivered: 0,
+            tail: Vec::new(),
             log,
             shared,
         })
@@ -157,26 +165,38 @@ impl StreamPort {
     pub(super) async fn read(&mut self) -> Option<Vec<u8>> {
         let piece = self.pieces.recv().await;
         self.shared.resume();
-        let piece = piece.or_else(|| self.rest());
-        self.delivered += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        piece
+        let piece = piece.or_else(|| self.rest())?;
+        self.delivered += piece.len() as u64;
+        self.tail.extend_from_slice(&piece);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        Some(piece)
     }
 
     /// What the log has beyond what was delivered: a terminal's buffer full, so that reading it
     /// does not hold up whoever else waits. Nothing if the daemon has thrown away its beginning.
     fn rest(&mut self) -> Option<Vec<u8>> {
-        let mut skip = self.delivered;
-        let mut rest = Vec::new();
-        for file in parts_of(&self.log.take()?)? {
+        let from = self.delivered.saturating_sub(TAIL as u64 + SLACK);
+        let mut skip = from;
+        let mut end = Vec::new();
+        for mut file in parts_of(&self.log.take()?)? {
             let length = file.metadata().ok()?.len();
-            let mut file = file;
             file.seek(SeekFrom::Start(skip.min(length))).ok()?;
             skip = skip.saturating_sub(length);
-            let room = MAX_REST - rest.len() as u64;
-            file.take(room).read_to_end(&mut rest).ok()?;
+            let room = MAX_REST - end.len() as u64;
+            file.take(room).read_to_end(&mut end).ok()?;
         }
+        let delivered = usize::try_from(self.delivered - from).ok()?;
+        let rest = end.split_off(behind(&self.tail, &end, delivered));
         Some(rest).filter(|rest| !rest.is_empty())
     }
+}
+
+/// Where in `log` that follows which was delivered last: behind `tail`, where that stands nearest
+/// to `count`, else at `count`.
+fn behind(tail: &[u8], log: &[u8], count: usize) -> usize {
+    let ends = (tail.len()..=log.len()).filter(|end| log[..*end].ends_with(tail));
+    let nearest = ends.min_by_key(|end| end.abs_diff(count));
+    nearest.unwrap_or(count).min(log.len())
 }
 
 /// A log and what virtlogd has rotated away of it, the oldest first; nothing if it may have
@@ -225,6 +245,16 @@ pub(super) fn read_whole<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rest_begins_behind_what_was_delivered() {
+        let log = b"\r\nabc\r\nabc\r\nabc\r\nxyz";
+        // The first line feed came before anybody listened.
+        assert_eq!(behind(b"abc\r\nabc", log, 8), 10);
+        assert_eq!(behind(b"", log, 4), 4);
+        assert_eq!(behind(b"never", log, 4), 4);
+        assert_eq!(behind(b"never", log, 400), log.len());
+    }
 
     #[test]
     fn rotated_logs_are_put_together_unless_some_may_be_gone() {

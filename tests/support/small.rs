@@ -10,8 +10,8 @@ use ozr::host::{
 };
 use ozr::machine::{DiskBus, Firmware, Network};
 
-/// Nothing here takes a tenth of this on an idle machine; it turns a hang into a failure.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing here takes a fifth of this on an idle machine; it turns a hang into a failure.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a boot sector does after it has said its text.
 #[derive(Clone, Copy)]
