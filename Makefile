@@ -8,7 +8,7 @@ CARGO   ?= cargo
 OZR   = target/release/ozr
 TREES = target/install-tree
 
-.PHONY: all build deps tree demo test lint bench bench-check fuzz install clean
+.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install clean
 
 all: build
 
@@ -48,6 +48,11 @@ bench-check: deps
 # A minute for each target; needs cargo-fuzz and a nightly compiler.
 fuzz:
 	scripts/fuzz
+
+# 200 builds, one in five with a fault by chance; about an hour.
+soak: deps
+	$(MAKE) build
+	OZR_TREE=$$(fixtures/tree/build $(TREES)) scripts/soak
 
 install: build
 	install -Dm 755 $(OZR) $(DESTDIR)$(PREFIX)/bin/ozr
