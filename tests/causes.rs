@@ -495,6 +495,26 @@ fn guest_killed() {
     assert_verdict(&site, &running.wait(), &expected);
 }
 
+#[test]
+fn interrupted() {
+    let Some(mut site) = crafted::site("term", crafted::INSTALL) else {
+        return;
+    };
+    site.kernelparam = "standin.fault=hang@installing".to_string();
+    let mut running = start(unchecked(&site, &kickstart("")));
+    running.wait_for("] installing packages\n");
+    let stopped = Instant::now();
+    running.signal("TERM");
+    let expected = Expected {
+        cause: "interrupted",
+        status: 130,
+        phase: "packages",
+        decisive: Moment(stopped, "SIGTERM came"),
+        says: &["interrupted by SIGTERM while installing packages"],
+    };
+    assert_verdict(&site, &running.wait(), &expected);
+}
+
 /// The daemon dies in the middle, and is started again, as service managers do. Its QEMU outlives
 /// it; the successor ends it for ozr.
 #[test]

@@ -23,7 +23,7 @@ pub enum Source {
     ServerLog,
     /// QEMU, or libvirt of it.
     QemuLog,
-    /// The state of the guest, as libvirt tells it, and our own clock.
+    /// The state of the guest, as libvirt tells it, our own clock, and who stops us.
     GuestState,
 }
 

@@ -35,7 +35,7 @@ pub const PROMPT: Duration = Duration::from_secs(5);
 pub enum Decisive {
     /// A line of the console. A line of the log port that says the same counts as well.
     Line(&'static str),
-    /// Something that the test did to the guest.
+    /// Something that the test did to the guest, or to ozr.
     Moment(Instant, &'static str),
     /// The host stopped the guest; what it says.
     Ended(&'static str),
@@ -173,7 +173,7 @@ pub fn assert_verdict(site: &Site, outcome: &Outcome, expected: &Expected) -> Va
     };
     match expected.decisive {
         Decisive::Line(text) => seen(&["console", "log-port"], text),
-        Decisive::Moment(_, text) => seen(&["qemu-log"], text),
+        Decisive::Moment(_, text) => seen(&["qemu-log", "guest-state"], text),
         Decisive::Ended(text) | Decisive::Deadline(_, text) => seen(&["guest-state"], text),
     }
     let took = decisive_to_exit(site, &verdict, outcome, expected.decisive);

@@ -203,7 +203,8 @@ impl Judge {
             Witness::TimedOut(limit) => return Some(self.timed_out(limit)),
             Witness::Interrupted(by) => {
                 let sentence = format!("interrupted by {by} {}", self.while_doing());
-                return Some(self.fail(Cause::Interrupted, sentence, Vec::new(), true));
+                let came = self.seen(Source::GuestState, &format!("{by} came"));
+                return Some(self.fail(Cause::Interrupted, sentence, vec![came], true));
             }
         }
         if self
