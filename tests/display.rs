@@ -33,7 +33,7 @@ fn install(site: &Site, kickstart: &str) -> Command {
         .arg(site.path("cache"))
         .arg("--state-dir")
         .arg(site.path("state"))
-        .args(["--memory", "2048", "--force"]);
+        .args(["--memory", "2048", "--vcpus", "1", "--force"]);
     command
 }
 

@@ -31,7 +31,7 @@ impl Guest {
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
-            .args(["-m", "1024", "-smp", "2", "-snapshot", "-display", "none"])
+            .args(["-m", "1024", "-smp", "1", "-snapshot", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio"])
             .args([
                 "-netdev",

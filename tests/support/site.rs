@@ -234,7 +234,9 @@ impl Site {
             .arg(self.path("cache"))
             .arg("--state-dir")
             .arg(self.path("state"))
-            .args(["--memory", &self.memory.to_string(), "-vv"])
+            // One CPU: with several, software emulation loses interrupts between them at times, and
+            // the guest's kernel waits for ever.
+            .args(["--memory", &self.memory.to_string(), "--vcpus", "1", "-vv"])
             .arg(format!("--progress=json={}", self.path("home/events").display()));
         command
     }
