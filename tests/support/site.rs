@@ -237,7 +237,10 @@ impl Site {
             // One CPU: with several, software emulation loses interrupts between them at times, and
             // the guest's kernel waits for ever.
             .args(["--memory", &self.memory.to_string(), "--vcpus", "1", "-vv"])
-            .arg(format!("--progress=json={}", self.path("home/events").display()));
+            .arg(format!(
+                "--progress=json={}",
+                self.path("home/events").display()
+            ));
         command
     }
 
