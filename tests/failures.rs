@@ -899,4 +899,14 @@ fn a_leftover_guest_on_the_system_daemon() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(left, [format!("{}.failed", site.name)]);
+
+    // What was kept of the first is there until somebody says so.
+    let mut command = site.ozr();
+    command
+        .args(["gc", "--kept", "--state-dir"])
+        .arg(site.path("state"));
+    let outcome = run(command);
+    outcome.assert_done();
+    assert!(outcome.stdout.contains(&site.name), "{outcome:?}");
+    site.assert_clean(&kept, &["failed"]);
 }
