@@ -30,9 +30,9 @@ fn look(site: &Site, arguments: &[&str]) -> Running {
     start(command)
 }
 
-/// The builds that `ozr list --json` tells of.
+/// The builds that `ozr list --format json` tells of.
 fn listed(site: &Site) -> Vec<Value> {
-    let outcome = look(site, &["list", "--json"]).wait();
+    let outcome = look(site, &["list", "--format", "json"]).wait();
     outcome.assert_done();
     outcome
         .stdout

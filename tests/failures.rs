@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::disk::Disk;
+use support::is_root;
 use support::mirror::Fault;
 use support::site::{Outcome, Site, kickstart, run, start};
 use support::verdict::{assert_build_failed, assert_says, verdict};
@@ -106,14 +107,6 @@ fn install_into(site: &Site, dir: &Path) -> Command {
         });
     }
     command
-}
-
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root can become another user");
-    }
-    root
 }
 
 // Refused before anything is spent.

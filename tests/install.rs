@@ -11,6 +11,7 @@ use std::process::Command;
 use support::daemon;
 use support::disk::Disk;
 use support::guest::Guest;
+use support::is_root;
 use support::site::{Outcome, Site, kickstart, run, start};
 
 /// What every finished build leaves, as endings of its name.
@@ -347,8 +348,7 @@ fn a_verbatim_kickstart_as_an_ordinary_user() {
     let Some(mut site) = Site::new("user") else {
         return;
     };
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+    if !is_root() {
         return;
     }
     site.as_user(ORDINARY);

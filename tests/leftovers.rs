@@ -18,6 +18,7 @@ use ozr::options::config;
 use ozr::ui::event::{Event, Reporter, Sink};
 use ozr::ui::printer;
 use support::daemon;
+use support::is_root;
 use support::mirror::Fault;
 use support::site::{Outcome, Running, Site, kickstart, run, start};
 
@@ -150,14 +151,6 @@ fn listing(dir: &Path) -> Vec<String> {
         .collect();
     lines.sort();
     lines
-}
-
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root can do this");
-    }
-    root
 }
 
 /// A build that is killed when it has said `at`.
@@ -637,6 +630,15 @@ fn the_disk_is_not_mounted() {
 
 // The system's libvirt.
 
+/// A build whose guest boots there.
+fn boots_on_the_daemon(site: &Site) -> Running {
+    let mut command = install_over(site);
+    command.args(SYSTEM);
+    let mut running = start(command);
+    running.wait_for(BOOTS);
+    running
+}
+
 fn guests() -> String {
     daemon::virsh(&["list", "--all", "--name"])
 }
@@ -650,7 +652,7 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
         return;
     };
     let _turn = daemon::turn_alone();
-    let Some(daemon) = daemon::start() else {
+    let Some(daemon) = daemon::start_ours() else {
         return;
     };
     let theirs = format!("theirs-{}", site.name);
@@ -659,21 +661,10 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
          <os><type>hvm</type></os><features><acpi/></features></domain>"
     );
     let xml = site.write("theirs.xml", &xml);
-    let mut dead = start({
-        let mut command = install_over(&site);
-        command.args(SYSTEM);
-        command
-    });
-    dead.wait_for(BOOTS);
+    let dead = boots_on_the_daemon(&site);
     // It must not see its daemon die, for it would end the guest by the next one.
     dead.signal("STOP");
-    if !daemon.kill() {
-        eprintln!("skipped: the daemon is not ours to kill");
-        dead.signal("CONT");
-        dead.signal("INT");
-        dead.wait();
-        return;
-    }
+    daemon.kill();
     dead.signal("KILL");
     let dead = dead.wait();
     daemon.restart();
@@ -732,22 +723,11 @@ fn the_daemon_is_killed() {
         return;
     };
     let _turn = daemon::turn_alone();
-    let Some(daemon) = daemon::start() else {
+    let Some(daemon) = daemon::start_ours() else {
         return;
     };
-    let install = || {
-        let mut command = install_over(&site);
-        command.args(SYSTEM);
-        start(command)
-    };
-    let mut running = install();
-    running.wait_for(BOOTS);
-    if !daemon.kill() {
-        eprintln!("skipped: the daemon is not ours to kill");
-        running.signal("INT");
-        running.wait();
-        return;
-    }
+    let running = boots_on_the_daemon(&site);
+    daemon.kill();
     let outcome = running.wait();
     outcome.assert_failed(
         3,
@@ -767,8 +747,7 @@ fn the_daemon_is_killed() {
     assert_eq!(site.qemus().len(), 1);
     daemon.restart();
 
-    let mut next = install();
-    next.wait_for(BOOTS);
+    let next = boots_on_the_daemon(&site);
     assert_eq!(site.qemus().len(), 1, "the first QEMU is gone");
     next.signal("INT");
     let next = next.wait();
@@ -787,19 +766,11 @@ fn the_daemon_restarts() {
         return;
     };
     let _turn = daemon::turn_alone();
-    let Some(daemon) = daemon::start() else {
+    let Some(daemon) = daemon::start_ours() else {
         return;
     };
-    let mut command = install_over(&site);
-    command.args(SYSTEM);
-    let mut running = start(command);
-    running.wait_for(BOOTS);
-    if !daemon.kill() {
-        eprintln!("skipped: the daemon is not ours to kill");
-        running.signal("INT");
-        running.wait();
-        return;
-    }
+    let running = boots_on_the_daemon(&site);
+    daemon.kill();
     daemon.restart();
     let outcome = running.wait();
     eprintln!("{}", outcome.stderr.lines().last().unwrap_or_default());
@@ -819,19 +790,11 @@ fn the_daemon_hangs() {
         return;
     };
     let _turn = daemon::turn_alone();
-    let Some(daemon) = daemon::start() else {
+    let Some(daemon) = daemon::start_ours() else {
         return;
     };
-    let mut command = install_over(&site);
-    command.args(SYSTEM);
-    let mut running = start(command);
-    running.wait_for(BOOTS);
-    if !daemon.signal("STOP") {
-        eprintln!("skipped: the daemon is not ours to stop");
-        running.signal("INT");
-        running.wait();
-        return;
-    }
+    let running = boots_on_the_daemon(&site);
+    daemon.signal("STOP");
     let outcome = running.wait();
     outcome.assert_failed(
         3,

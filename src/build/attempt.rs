@@ -131,6 +131,7 @@ pub async fn run(
     drop(slot);
     drop(offer.server.take());
 
+    place.live.finishing();
     reporter.step("finishing the image");
     let work = &place.work;
     let finish = finalize::finish(work.path(), &ground.disk, plan.format, plan.compress);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::listing;
+use super::listing::{self, ListFormat};
 use super::running::{Where, remedy, runs_here};
 use crate::build::control::protocol::Status;
 use crate::build::control::{client, socket};
@@ -23,9 +23,9 @@ const UNKNOWN: &str = "?";
 /// `ozr list`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print one JSON object on a line for each build, with all that is known of it
-    #[arg(long)]
-    json: bool,
+    /// How the builds are written; `json` has all that is known of each
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: ListFormat,
 
     /// Which builds.
     #[command(flatten)]
@@ -77,9 +77,9 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         .map(|(runs, entry)| (entry, runs))
         .collect();
     let rows = rows(&builds);
-    printer::print_text(&match args.json {
-        true => listing::json_lines(&rows),
-        false => table(&rows),
+    printer::print_text(&match args.format {
+        ListFormat::Json => listing::json_lines(&rows),
+        ListFormat::Human => table(&rows),
     });
     if rows.is_empty() {
         reporter.note("no build is running");

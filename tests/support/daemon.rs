@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a daemon, or for a defined domain to say something.
@@ -59,33 +61,42 @@ pub fn start() -> Option<Arc<Daemon>> {
     Some(daemon)
 }
 
+/// The same, where it is ours to kill and to stop.
+pub fn start_ours() -> Option<Arc<Daemon>> {
+    let daemon = start()?;
+    if daemon.0.is_none() {
+        eprintln!("skipped: somebody else runs the daemon");
+        return None;
+    }
+    Some(daemon)
+}
+
+/// What is done to a daemon of ours.
 impl Daemon {
-    /// Kills it, as a crash does; false if we did not start it.
-    pub fn kill(&self) -> bool {
-        let Some(started) = &self.0 else {
-            return false;
-        };
-        let child = &mut started.lock().unwrap().libvirtd;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        true
+    fn started(&self) -> MutexGuard<'_, Started> {
+        let started = self.0.as_ref().expect("it is ours");
+        started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends it a signal; false if we did not start it.
-    pub fn signal(&self, signal: &str) -> bool {
-        let Some(started) = &self.0 else {
-            return false;
-        };
-        let pid = started.lock().unwrap().libvirtd.id().to_string();
+    /// Kills it, as a crash does.
+    pub fn kill(&self) {
+        let child = &mut self.started().libvirtd;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.started().libvirtd.id().to_string();
         let status = Command::new("kill")
             .args([&format!("-{signal}"), &pid])
             .status();
-        status.unwrap().success()
+        assert!(status.unwrap().success());
     }
 
     /// Starts it again after [`Daemon::kill`].
     pub fn restart(&self) {
-        let mut started = self.0.as_ref().unwrap().lock().unwrap();
+        let mut started = self.started();
         started.libvirtd = libvirtd(started.config.path());
     }
 }

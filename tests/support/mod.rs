@@ -13,3 +13,12 @@ pub mod terminal;
 pub mod tls;
 pub mod tree;
 pub mod verdict;
+
+/// Whether this is root; says that a test is skipped where it is not.
+pub fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can do this");
+    }
+    root
+}

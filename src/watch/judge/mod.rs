@@ -15,7 +15,6 @@
 mod closing;
 mod fatal;
 mod missing;
-
 mod suspects;
 mod writing;
 
