@@ -9,7 +9,7 @@ use crate::ui::event::{self, Decisive, Event, Judged, Noticed, PhaseEntered, Rep
 use crate::watch::cause::Cause;
 use crate::watch::judge::Judge;
 use crate::watch::phases::Phase;
-use crate::watch::progress::Counted;
+use crate::watch::progress::{Counted, Progress};
 use crate::watch::signal::Signal;
 use crate::watch::texts::pattern::Certainty;
 use crate::watch::verdict::{Decision, Outcome, Seen};
@@ -61,6 +61,11 @@ impl<'a> Reporting<'a> {
         self.progress(now, judge);
     }
 
+    /// How much of the build is done.
+    pub fn percent(&self, progress: &Progress) -> u8 {
+        self.forecast.percent(progress)
+    }
+
     fn progress(&mut self, now: Duration, judge: &Judge) {
         let progress = judge.progress();
         let entered = entered(self.phase);
@@ -78,7 +83,7 @@ impl<'a> Reporting<'a> {
         };
         let news = event::Progress {
             phase: entered,
-            percent: self.forecast.percent(progress),
+            percent: self.percent(progress),
             packages: progress.packages().map(counted),
             download: progress.download().map(counted),
             elapsed: now,

@@ -261,7 +261,9 @@ impl Supervisor<'_> {
             };
             let now = self.now();
             self.reporting.news(now, &mut self.judge);
-            self.live.progress(self.judge.progress());
+            let progress = self.judge.progress();
+            let percent = self.reporting.percent(progress);
+            self.live.progress(progress, percent);
             if let Some(decision) = decision {
                 return Ok(decision);
             }
