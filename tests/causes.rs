@@ -33,13 +33,12 @@ fn unchecked(site: &Site, kickstart: &str) -> Command {
     command
 }
 
-/// Installs a kickstart with these lines at its end in a guest that plays `play`, which must fail
-/// as expected.
-fn crafted_fails(name: &str, play: &str, more: &str, options: &[&str], expected: &Expected) {
+/// Installs in a guest that plays `play`, which must fail as expected.
+fn crafted_fails(name: &str, play: &str, options: &[&str], expected: &Expected) {
     let Some(site) = crafted::site(name, play) else {
         return;
     };
-    let mut command = unchecked(&site, &kickstart(more));
+    let mut command = unchecked(&site, &kickstart(""));
     command.args(options);
     assert_verdict(&site, &run(command), expected);
 }
@@ -88,7 +87,7 @@ fn no_boot_output() {
 
 #[test]
 fn kickstart_unreachable() {
-    let Some(mut site) = crafted::site("noks", "find_kickstart\n") else {
+    let Some(mut site) = Site::new("noks") else {
         return;
     };
     site.kernelparam = format!("inst.ks=http://10.0.2.2:9/none.ks {GIVE_UP_SOON}");
@@ -96,9 +95,13 @@ fn kickstart_unreachable() {
         "kickstart-unreachable",
         "initramfs",
         Line("Warning: Could not boot."),
-        &["never fetched the kickstart"],
+        &[
+            "never fetched the kickstart",
+            "http://10.0.2.2:9/none.ks",
+            "--network",
+        ],
     );
-    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+    standin_fails(&site, &kickstart(""), &[], &expected);
 }
 
 /// What NetworkManager of EL 9 says where no DHCP server answers, and then dracut.
@@ -126,8 +129,7 @@ fn network_failed() {
 
 #[test]
 fn stage2_unavailable() {
-    let play = "find_kickstart\n. /lib/standin/stage2.sh\nfind_stage2\n";
-    let Some(mut site) = crafted::site("nostage2", play) else {
+    let Some(mut site) = Site::new("nostage2") else {
         return;
     };
     site.kernelparam = format!("inst.stage2=http://10.0.2.2:9/os {GIVE_UP_SOON}");
@@ -135,9 +137,13 @@ fn stage2_unavailable() {
         "stage2-unavailable",
         "initramfs",
         Line("Warning: Could not boot."),
-        &["failed to fetch stage2 from http://10.0.2.2:9/os"],
+        &[
+            "could not load the installer",
+            "failed to fetch stage2 from http://10.0.2.2:9/os",
+            "install tree",
+        ],
     );
-    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+    standin_fails(&site, &kickstart(""), &[], &expected);
 }
 
 /// What checkisomd5 of EL 9 says; dracut waits for ever after it.
@@ -149,7 +155,6 @@ fn media_check_failed() {
          'Press [Esc] to abort check.' 'Checking: 100.0%' '' \
          'The media check is complete, the result is: FAIL.' '' \
          'It is not recommended to use this media.'\n",
-        "",
         &[],
         &failed(
             "media-check-failed",
@@ -179,35 +184,41 @@ fn out_of_memory() {
 
 #[test]
 fn kickstart_rejected() {
-    crafted_fails(
-        "reject",
-        crafted::INSTALL,
-        "no-such-command\n",
-        &[],
-        &failed(
-            "kickstart-rejected",
-            "installer",
-            Line("An error occurred during reading the kickstart file"),
-            &["installer reported", "no-such-command"],
-        ),
+    let Some(site) = Site::new("reject") else {
+        return;
+    };
+    let text = format!("install\n{}", kickstart(""));
+    let expected = failed(
+        "kickstart-rejected",
+        "installer",
+        Line("An error occurred during reading the kickstart file"),
+        &[
+            "installer reported",
+            "line 1",
+            "install",
+            "correct the kickstart",
+        ],
     );
+    let mut command = unchecked(&site, &text);
+    command.args(["--retries", "2"]);
+    let outcome = run(command);
+    assert!(!outcome.stderr.contains("attempt"), "it cannot help");
+    assert_verdict(&site, &outcome, &expected);
 }
 
 #[test]
 fn question_asked() {
-    crafted_fails(
-        "question",
-        "find_kickstart\nstart_installer\nsay 'Starting automated install...'\n\
-         stop_with 'The following mandatory spokes are not completed:' 'Root password'\n",
-        "",
-        &[],
-        &failed(
-            "question-asked",
-            "preparing",
-            Line(CMDLINE),
-            &["not completed: Root password", "to the kickstart"],
-        ),
+    let Some(site) = Site::new("question") else {
+        return;
+    };
+    let text = kickstart("").replace("rootpw --plaintext test-only\n", "");
+    let expected = failed(
+        "question-asked",
+        "preparing",
+        Line(CMDLINE),
+        &["not completed: Root password, User", "to the kickstart"],
     );
+    standin_fails(&site, &text, &[], &expected);
 }
 
 #[test]
@@ -231,37 +242,36 @@ fn source_unavailable() {
 
 #[test]
 fn software_missing() {
-    crafted_fails(
-        "software",
-        crafted::INSTALL,
-        "%packages\nno-such-package\n%end\n",
-        &[],
-        &failed(
-            "software-missing",
-            "preparing",
-            Line(CMDLINE),
-            &["missing packages: no-such-package", "%packages"],
-        ),
+    let Some(site) = Site::new("software") else {
+        return;
+    };
+    let text = kickstart("%packages\nno-such-package\n%end\n");
+    let expected = failed(
+        "software-missing",
+        "preparing",
+        Line(CMDLINE),
+        &["missing packages: no-such-package", "%packages"],
     );
+    let verdict = standin_fails(&site, &text, &[], &expected);
+    assert_eq!(verdict["packages"], serde_json::json!(["no-such-package"]));
+    let asked = verdict["repositories"][0].as_str().unwrap();
+    assert_eq!(asked, site.mirror.url("/os/").as_str());
+    assert!(verdict["seen"].as_array().unwrap().len() > 2, "{verdict:#}");
 }
 
 #[test]
 fn storage_failed() {
-    crafted_fails(
-        "storage",
-        "find_kickstart\nstart_installer\n\
-         say 'Starting automated install...' 'Saving storage configuration...' \
-         'Failed to save storage configuration' 'Unable to allocate requested partition scheme.'\n\
-         stop_with 'The following mandatory spokes are not completed:' 'Installation Destination'\n",
-        "",
-        &[],
-        &failed(
-            "storage-failed",
-            "preparing",
-            Line(CMDLINE),
-            &["Installation Destination", "--disk-size"],
-        ),
+    let Some(site) = Site::new("storage") else {
+        return;
+    };
+    let expected = failed(
+        "storage-failed",
+        "preparing",
+        Line(CMDLINE),
+        &["installer reported", "--disk-size"],
     );
+    let options = ["--disk-size", "300MB"];
+    standin_fails(&site, &kickstart(""), &options, &expected);
 }
 
 // The installer works.
@@ -368,48 +378,55 @@ fn boot_loader_failed() {
 
 #[test]
 fn script_failed() {
-    crafted_fails(
-        "script",
-        crafted::INSTALL,
-        "%post --erroronfail\necho about to fail\nfalse\n%end\n",
-        &[],
-        &failed(
-            "script-failed",
-            "post-scripts",
-            Line(CMDLINE),
-            &["about to fail", "script at line 17", "--log"],
-        ),
+    let Some(site) = Site::new("script") else {
+        return;
+    };
+    let text = kickstart("%post --erroronfail\necho about to fail\nfalse\n%end\n");
+    let expected = failed(
+        "script-failed",
+        "post-scripts",
+        Line(CMDLINE),
+        &["installer reported", "script at line ", "--log"],
     );
+    let script = standin_fails(&site, &text, &[], &expected)["script"].take();
+    let before = text.lines().take_while(|line| !line.starts_with("%post"));
+    let line = before.count() + 1;
+    assert_eq!(script["line"], line, "{script:#}");
+    assert_eq!(script["section"]["header"], "%post --erroronfail");
+    assert_eq!(script["section"]["line"], line);
+    assert_eq!(script["section"]["added"], false);
+    let log = script["log"].as_array().unwrap();
+    assert!(log.contains(&"about to fail".into()), "{script:#}");
 }
 
 #[test]
 fn kernel_panic() {
-    let Some(mut site) = crafted::site("panic", crafted::INSTALL) else {
+    let Some(mut site) = Site::new("panic") else {
         return;
     };
-    site.kernelparam = "standin.fault=panic@installing".to_string();
+    site.kernelparam = "standin.fault=panic@starting-automated-install".to_string();
     let expected = failed(
         "kernel-panic",
-        "packages",
+        "preparing",
         Line("Kernel panic - not syncing"),
-        &["kernel panicked: sysrq triggered crash"],
+        &["kernel panicked: sysrq triggered crash; look"],
     );
-    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+    standin_fails(&site, &kickstart(""), &[], &expected);
 }
 
 #[test]
 fn installer_failed() {
-    let Some(mut site) = crafted::site("early", crafted::INSTALL) else {
+    let Some(mut site) = Site::new("early") else {
         return;
     };
-    site.kernelparam = "standin.fault=poweroff@installing".to_string();
+    site.kernelparam = "standin.fault=poweroff@starting-automated-install".to_string();
     let expected = failed(
         "installer-failed",
-        "packages",
+        "preparing",
         Line("reboot: Power down"),
-        &["powered off without finishing", "installing packages"],
+        &["powered off without finishing", "came as far as"],
     );
-    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+    standin_fails(&site, &kickstart(""), &[], &expected);
 }
 
 /// Without a completion mark nobody knows whether the install was done.
@@ -439,7 +456,6 @@ fn stalled() {
     crafted_fails(
         "stalled",
         DOTS,
-        "",
         &["--stall-limit", "20"],
         &failed(
             "stalled",
@@ -455,7 +471,6 @@ fn timed_out() {
     crafted_fails(
         "timeout",
         DOTS,
-        "",
         &["--timeout", "30"],
         &failed(
             "timed-out",
