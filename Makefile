@@ -49,7 +49,7 @@ bench-check: deps
 fuzz:
 	scripts/fuzz
 
-# 200 builds, one in five with a fault by chance; about an hour.
+# 200 builds, one in five with a fault by chance; about half an hour.
 soak: deps
 	$(MAKE) build
 	OZR_TREE=$$(fixtures/tree/build $(TREES)) scripts/soak
