@@ -407,7 +407,7 @@ fn kernel_panic() {
     site.kernelparam = "standin.fault=panic@starting-automated-install".to_string();
     let expected = failed(
         "kernel-panic",
-        "preparing",
+        "installer",
         Line("Kernel panic - not syncing"),
         &["kernel panicked: sysrq triggered crash; look"],
     );
@@ -422,7 +422,7 @@ fn installer_failed() {
     site.kernelparam = "standin.fault=poweroff@starting-automated-install".to_string();
     let expected = failed(
         "installer-failed",
-        "preparing",
+        "installer",
         Line("reboot: Power down"),
         &["powered off without finishing", "came as far as"],
     );
