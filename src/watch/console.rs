@@ -20,7 +20,7 @@ const COLUMNS: u16 = 80;
 /// A line that goes on for longer is cut: nothing that is looked for is this long.
 const MAX_LINE: usize = 8 * 1024;
 
-/// Text is drawn in pieces that can scroll a row away at most once.
+/// Text is drawn in pieces of so many bytes, which can scroll a row away at most once.
 const PIECE: usize = COLUMNS as usize;
 
 /// How many of systemd's running jobs are remembered, so that each is shown once and not with
@@ -49,6 +49,9 @@ impl vt100::Callbacks for Scrolls {
 /// The console's state.
 pub struct Console {
     tokenizer: Tokenizer,
+    /// The first bytes of a character whose others have not come yet. The terminal (vte 0.15)
+    /// swallows a character behind one that comes in parts, if an ill-formed one follows.
+    begun: Vec<u8>,
     terminal: Parser<Scrolls>,
     /// What was last handed out of each row. It outlives an erased screen, so that a redraw of
     /// the same text is no news.
@@ -83,6 +86,7 @@ impl Console {
     pub fn new(mark: Option<&str>) -> Self {
         Console {
             tokenizer: Tokenizer::default(),
+            begun: Vec::new(),
             terminal: terminal(),
             shown: vec![None; usize::from(ROWS)],
             written: vec![false; usize::from(ROWS)],
@@ -117,18 +121,43 @@ impl Console {
                 if self.mark.take(text) {
                     out.push(Output::Mark);
                 }
-                for piece in text.chunks(PIECE) {
-                    let first = self.cursor_row();
-                    let scrolled = self.draw(piece, out);
-                    let last = self.cursor_row();
-                    self.written[first.saturating_sub(scrolled).min(last)..=last].fill(true);
-                }
+                let mut bytes = std::mem::take(&mut self.begun);
+                bytes.extend_from_slice(text);
+                self.text(&bytes, out);
             }
             Token::LineFeed(byte) => {
+                self.begun.clear();
                 self.draw(&[byte], out);
                 self.collect(self.cursor_row() as u16, out);
             }
-            Token::Sequence(sequence) => self.sequence(sequence, out),
+            Token::Sequence(sequence) => {
+                self.begun.clear();
+                self.sequence(sequence, out);
+            }
+        }
+    }
+
+    /// Draws the characters of a text. Bytes that are none are left out, as the terminal does.
+    fn text(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        for part in bytes.utf8_chunks() {
+            let mut rest = part.valid();
+            while !rest.is_empty() {
+                let mut end = PIECE.min(rest.len());
+                while !rest.is_char_boundary(end) {
+                    end -= 1;
+                }
+                let (piece, behind) = rest.split_at(end);
+                let first = self.cursor_row();
+                let scrolled = self.draw(piece.as_bytes(), out);
+                let last = self.cursor_row();
+                self.written[first.saturating_sub(scrolled).min(last)..=last].fill(true);
+                rest = behind;
+            }
+            self.begun.clear();
+            let may_go_on = |error: std::str::Utf8Error| error.error_len().is_none();
+            if std::str::from_utf8(part.invalid()).is_err_and(may_go_on) {
+                self.begun.extend_from_slice(part.invalid());
+            }
         }
     }
 

@@ -208,3 +208,16 @@ fn no_bytes_make_it_panic() {
         console.settle();
     }
 }
+
+#[test]
+fn characters_that_come_in_parts_and_bytes_that_are_none() {
+    assert_eq!(
+        lines(
+            b"Gr\xc3\xbcn \xe2\x82\xac \xdf\xabf\xc2ollowing\xb6 \xf0\x9f\x98\xe2\x82\r\n\x82end\xc3"
+        ),
+        ["Gr\u{fc}n \u{20ac} \u{7eb}following", "end"]
+    );
+    // At the end of a row, and of what is drawn at one go.
+    let long = format!("{}\u{e9}\u{e9}", "x".repeat(79));
+    assert_eq!(lines(format!("{long}\n").as_bytes()), [long]);
+}

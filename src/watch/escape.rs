@@ -130,11 +130,14 @@ impl Tokenizer {
 pub fn plain(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     Tokenizer::default().cut(text.as_bytes(), |token| match token {
-        Token::Text(part) => bytes.extend(part.iter().filter(|b| **b == b'\t' || **b >= 0x20)),
+        Token::Text(part) => bytes.extend(part),
         Token::LineFeed(_) => bytes.push(b'\n'),
         Token::Sequence(_) => {}
     });
-    String::from_utf8_lossy(&bytes).into_owned()
+    // Those of ECMA-48's C1 set, two bytes each in UTF-8, among them.
+    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text = String::from_utf8_lossy(&bytes);
+    text.chars().filter(shown).collect()
 }
 
 #[cfg(test)]
@@ -182,5 +185,6 @@ mod tests {
     #[test]
     fn plain_text_has_neither_colours_nor_controls() {
         assert_eq!(plain("\x1b[0;32m  OK  \x1b[0m done\r\x07"), "  OK   done");
+        assert_eq!(plain("a\x7fb\u{9b}31m\tc\n"), "ab31m\tc\n");
     }
 }

@@ -80,7 +80,8 @@ impl Record {
         let (level, rest) = rest.split_once(' ')?;
         let level = Level::parse(level)?;
         let (program, message) = rest.split_once(':')?;
-        if program.is_empty() || program.contains(char::is_whitespace) {
+        let strange = |c: char| c.is_whitespace() || c.is_control();
+        if program.is_empty() || program.contains(strange) {
             return None;
         }
         Some(Record {
@@ -208,6 +209,7 @@ mod tests {
             "09:08:07,006 LOUD a:b",
             "09:08:07,006 INFO no colon",
             "09:08:07,006 INFO two words:b",
+            "09:08:07,006 INFO bell\u{7}:b",
         ] {
             assert_eq!(Record::parse(line), None, "{line:?}");
         }
