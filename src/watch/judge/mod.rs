@@ -38,8 +38,9 @@ use super::{line, read};
 /// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
 pub const SETTLE: Duration = Duration::from_secs(3);
 
-/// How long nothing may follow a question or a dead pane before it counts. Nobody is there to
-/// answer; this only lets a dialog be drawn to its end, and a guest that shuts down say so.
+/// How long nothing may follow a question, a dead pane or a failed power-off before it counts.
+/// Nobody is there to answer; this only lets a dialog be drawn to its end, and a guest that shuts
+/// down say so.
 pub const UNANSWERED: Duration = Duration::from_secs(2);
 
 /// How many lines of the console a verdict carries: about one screen, and a bit.
@@ -269,7 +270,7 @@ impl Judge {
             Signal::CannotPowerOff | Signal::Halted => {
                 self.in_order = true;
                 self.go_on(signal);
-                let until = self.now + SETTLE;
+                let until = self.now + UNANSWERED;
                 self.lingering.get_or_insert_with(|| Lingering {
                     halted: *signal == Signal::Halted,
                     seen: seen.clone(),
