@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use support::mirror::Fault;
 use support::site::{Site, kickstart, run, start};
-use support::verdict::{Decisive, Expected, assert_verdict};
-use support::{crafted, daemon, is_root};
+use support::verdict::{Decisive, Expected, assert_not_waited_for, assert_verdict};
+use support::{crafted, daemon, is_root, kill};
 
 use Decisive::{Deadline, Ended, Line, Moment};
 
@@ -26,26 +26,19 @@ const GIVE_UP_SOON: &str = "rd.retry=3";
 /// What the installers print when they end before the work.
 const CMDLINE: &str = "The installation was stopped due to an error";
 
-/// `ozr install` of a kickstart that the check before it would refuse.
-fn unchecked(site: &Site, kickstart: &str) -> Command {
-    let mut command = site.install(kickstart);
-    command.arg("--no-check");
-    command
-}
-
 /// Installs in a guest that plays `play`, which must fail as expected.
 fn crafted_fails(name: &str, play: &str, options: &[&str], expected: &Expected) {
     let Some(site) = crafted::site(name, play) else {
         return;
     };
-    let mut command = unchecked(&site, &kickstart(""));
+    let mut command = site.install_unchecked(&kickstart(""));
     command.args(options);
     assert_verdict(&site, &run(command), expected);
 }
 
 /// Installs with the stand-in installer, which must fail as expected; the verdict.
 fn standin_fails(site: &Site, kickstart: &str, options: &[&str], expected: &Expected) -> Value {
-    let mut command = unchecked(site, kickstart);
+    let mut command = site.install_unchecked(kickstart);
     command.args(options);
     assert_verdict(site, &run(command), expected)
 }
@@ -74,7 +67,7 @@ fn no_boot_output() {
         return;
     };
     crafted::silence_kernel(&site);
-    let mut command = unchecked(&site, &kickstart(""));
+    let mut command = site.install_unchecked(&kickstart(""));
     command.args(["--stall-limit", "10"]);
     let expected = failed(
         "no-boot-output",
@@ -124,7 +117,11 @@ fn network_failed() {
             "--network",
         ],
     );
-    assert_verdict(&site, &run(unchecked(&site, &kickstart(""))), &expected);
+    assert_verdict(
+        &site,
+        &run(site.install_unchecked(&kickstart(""))),
+        &expected,
+    );
 }
 
 #[test]
@@ -199,11 +196,12 @@ fn kickstart_rejected() {
             "correct the kickstart",
         ],
     );
-    let mut command = unchecked(&site, &text);
+    let mut command = site.install_unchecked(&text);
     command.args(["--retries", "2"]);
     let outcome = run(command);
     assert!(!outcome.stderr.contains("attempt"), "it cannot help");
     assert_verdict(&site, &outcome, &expected);
+    assert_not_waited_for(&site);
 }
 
 #[test]
@@ -219,6 +217,7 @@ fn question_asked() {
         &["not completed: Root password, User", "to the kickstart"],
     );
     standin_fails(&site, &text, &[], &expected);
+    assert_not_waited_for(&site);
 }
 
 #[test]
@@ -257,6 +256,7 @@ fn software_missing() {
     let asked = verdict["repositories"][0].as_str().unwrap();
     assert_eq!(asked, site.mirror.url("/os/").as_str());
     assert!(verdict["seen"].as_array().unwrap().len() > 2, "{verdict:#}");
+    assert_not_waited_for(&site);
 }
 
 #[test]
@@ -272,6 +272,7 @@ fn storage_failed() {
     );
     let options = ["--disk-size", "300MB"];
     standin_fails(&site, &kickstart(""), &options, &expected);
+    assert_not_waited_for(&site);
 }
 
 // The installer works.
@@ -351,7 +352,7 @@ fn the_hosts_disk_is_full() {
         decisive: Ended("QEMU stopped the guest: there is no room for its disk"),
         says: &["output directory is full", "make room on the host"],
     };
-    let mut command = unchecked(&site, &kickstart(""));
+    let mut command = site.install_unchecked(&kickstart(""));
     command.args(["--disk-size", "256MiB"]);
     let mut running = start(command);
     running.wait_for("] starting the guest");
@@ -397,6 +398,7 @@ fn script_failed() {
     assert_eq!(script["section"]["added"], false);
     let log = script["log"].as_array().unwrap();
     assert!(log.contains(&"about to fail".into()), "{script:#}");
+    assert_not_waited_for(&site);
 }
 
 #[test]
@@ -487,14 +489,11 @@ fn guest_killed() {
         return;
     };
     site.kernelparam = "standin.fault=hang@installing".to_string();
-    let mut running = start(unchecked(&site, &kickstart("")));
+    let mut running = start(site.install_unchecked(&kickstart("")));
     running.wait_for("] installing packages\n");
     let killed = Instant::now();
     for pid in site.qemus() {
-        let kill = Command::new("kill")
-            .args(["-KILL", &pid.to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        kill("KILL", pid);
     }
     let expected = failed(
         "guest-killed",
@@ -515,7 +514,7 @@ fn interrupted() {
         return;
     };
     site.kernelparam = "standin.fault=hang@installing".to_string();
-    let mut running = start(unchecked(&site, &kickstart("")));
+    let mut running = start(site.install_unchecked(&kickstart("")));
     running.wait_for("] installing packages\n");
     let stopped = Instant::now();
     running.signal("TERM");
@@ -542,7 +541,7 @@ fn hypervisor_failed() {
     };
     site.kernelparam = "standin.fault=hang@installing".to_string();
     let _end = Qemus(&site);
-    let mut command = unchecked(&site, &kickstart(""));
+    let mut command = site.install_unchecked(&kickstart(""));
     command.args(["--connect", "qemu:///system"]);
     let mut running = start(command);
     running.wait_for("] installing packages\n");

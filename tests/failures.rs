@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::disk::Disk;
-use support::is_root;
 use support::mirror::Fault;
 use support::site::{Outcome, Site, kickstart, run, start};
-use support::verdict::{assert_build_failed, assert_says, verdict};
+use support::verdict::{assert_build_failed, assert_not_waited_for, assert_says, verdict};
+use support::{is_root, kill};
 
 /// What ozr says before a guest starts.
 const GUEST_STARTS: &str = "] starting the guest";
@@ -46,12 +46,6 @@ fn has(content: &[u8], text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
-/// The guest was destroyed when its failure was known: it did not come to switch itself off.
-fn assert_not_waited_for(site: &Site) {
-    let console = std::fs::read_to_string(site.output("failed").join("console.log")).unwrap();
-    assert!(!console.contains("reboot: Power down"), "{console}");
-}
-
 /// A run that is interrupted before a guest runs leaves nothing at all.
 fn assert_interrupted(site: &Site, outcome: &Outcome, by: &str) {
     outcome.assert_failed(130, &[]);
@@ -77,24 +71,9 @@ fn kill_qemus(site: &Site) {
     }
 }
 
-fn kill(signal: &str, pid: u32) {
-    let status = Command::new("kill")
-        .args([format!("-{signal}"), pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-/// `ozr install` of a kickstart that the check before it would refuse.
-fn install_unchecked(site: &Site, kickstart: &str) -> Command {
-    let mut command = site.install(kickstart);
-    command.arg("--no-check");
-    command
-}
-
 /// `ozr install` as the site does it, but to another directory.
 fn install_into(site: &Site, dir: &Path) -> Command {
-    let usual = install_unchecked(site, &kickstart(""));
+    let usual = site.install_unchecked(&kickstart(""));
     let mut command = site.ozr();
     let words = usual.get_args().skip_while(|word| *word != "install");
     for word in words {
@@ -403,7 +382,7 @@ fn secrets_stay_secret_and_reports_are_written() {
     .replace("--plaintext test-only", "--plaintext 'pl4nted/p&ss'");
     let (junit, markdown) = (site.path("junit.xml"), site.path("summary.md"));
     std::fs::write(&markdown, "Of another step.\n").unwrap();
-    let mut command = install_unchecked(&site, &text);
+    let mut command = site.install_unchecked(&text);
     command
         .arg("--report")
         .arg(format!("junit={}", junit.display()))
@@ -519,7 +498,7 @@ fn a_question_and_the_guest_is_kept() {
     };
     site.kernelparam = "inst.cmdline=0".to_string();
     let text = kickstart("%packages\nno-such-package\n%end\n");
-    let mut command = install_unchecked(&site, &text);
+    let mut command = site.install_unchecked(&text);
     command.arg("--keep");
     let kept = run(command);
     kept.assert_failed(1, &["was left running", "note: "]);
@@ -536,7 +515,7 @@ fn a_question_and_the_guest_is_kept() {
 
     site.mirror.remove("/os/.treeinfo");
     site.mirror.remove("/os/images/pxeboot/vmlinuz");
-    let next = run(install_unchecked(&site, &text));
+    let next = run(site.install_unchecked(&text));
     if next.status != 4 {
         kill_qemus(&site);
     }
@@ -556,7 +535,7 @@ fn what_is_not_in_the_input_is_tried_again() {
     site.mirror.change("/os/images/pxeboot/vmlinuz", |file| {
         file.next = vec![Some(Fault::Status(403, Vec::new()))];
     });
-    let mut command = install_unchecked(&site, &kickstart(""));
+    let mut command = site.install_unchecked(&kickstart(""));
     command.args(["--retries", "2"]);
     let mut running = start(command);
     running.wait_for("attempt 2 of 3");
@@ -656,7 +635,7 @@ fn a_leftover_guest_on_the_system_daemon() {
         return;
     };
     let guests = || support::daemon::virsh(&["list", "--all", "--name"]);
-    let mut command = install_unchecked(&site, &format!("install\n{}", kickstart("")));
+    let mut command = site.install_unchecked(&format!("install\n{}", kickstart("")));
     command.args(SYSTEM).arg("--keep");
     let kept = run(command);
     kept.assert_failed(
@@ -692,11 +671,7 @@ fn a_leftover_guest_on_the_system_daemon() {
     assert_eq!(left, [format!("{}.failed", site.name)]);
 
     // What was kept of the first is there until somebody says so.
-    let mut command = site.ozr();
-    command
-        .args(["gc", "--kept", "--state-dir"])
-        .arg(site.path("state"));
-    let outcome = run(command);
+    let outcome = site.gc(&["--kept"]);
     outcome.assert_done();
     assert!(outcome.stdout.contains(&site.name), "{outcome:?}");
     site.assert_clean(&kept, &["failed"]);

@@ -18,9 +18,9 @@ use ozr::options::config;
 use ozr::ui::event::{Event, Reporter, Sink};
 use ozr::ui::printer;
 use support::daemon;
-use support::is_root;
 use support::mirror::Fault;
 use support::site::{Outcome, Running, Site, kickstart, run, start};
+use support::{is_root, kill};
 
 /// What ozr says when the guest's kernel has begun to speak.
 const BOOTS: &str = "] booting the installer's kernel\n";
@@ -47,20 +47,10 @@ fn alone() -> MutexGuard<'static, ()> {
     DEATHS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `ozr gc` for the site's builds.
-fn gc(site: &Site, arguments: &[&str]) -> Outcome {
-    let mut command = site.ozr();
-    command
-        .args(["gc", "--state-dir"])
-        .arg(site.path("state"))
-        .args(arguments);
-    run(command)
-}
-
 /// `ozr gc` removed what a process left, and nothing is left of it; the image of before is there.
 fn assert_collected(site: &Site, dead: &Outcome) {
     assert_eq!(dead.status, 128 + 9, "{}", dead.stderr);
-    let outcome = gc(site, &[]);
+    let outcome = site.gc(&[]);
     outcome.assert_done();
     let whose = format!("removed build `{}` of process {}", site.name, dead.pid);
     assert_eq!(about(&outcome, &site.name).len(), 1, "{outcome:?}");
@@ -69,7 +59,7 @@ fn assert_collected(site: &Site, dead: &Outcome) {
         "{outcome:?}"
     );
     assert_empty(site, dead, &["qcow2"]);
-    let again = gc(site, &[]);
+    let again = site.gc(&[]);
     again.assert_done();
     assert!(about(&again, &site.name).is_empty(), "{again:?}");
 }
@@ -116,14 +106,6 @@ fn processes(fits: impl Fn(&str, &str) -> bool) -> Vec<u32> {
             fits(program, &line).then_some(pid)
         })
         .collect()
-}
-
-fn kill(signal: &str, pid: u32) {
-    let status = Command::new("kill")
-        .args([format!("-{signal}"), pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
 }
 
 /// The runtime directory of a process of root's.
@@ -358,7 +340,7 @@ fn ozr_is_killed_while_its_guest_runs() {
     assert_eq!(qemu.len(), 1, "QEMU has outlived ozr");
 
     let before = [listing(&site.out()), listing(&site.path("state"))];
-    let said = gc(&site, &["--dry-run"]);
+    let said = site.gc(&["--dry-run"]);
     said.assert_done();
     let said = about(&said, &site.name).join("\n");
     let work = site.out().join(format!(".{}.ozr", site.name));
@@ -406,7 +388,7 @@ fn ozr_is_killed_while_its_guest_runs() {
     for entry in fs::read_dir(builds).unwrap().flatten() {
         fs::rename(entry.path(), state.join("builds").join(entry.file_name())).unwrap();
     }
-    let outcome = gc(&site, &[]);
+    let outcome = site.gc(&[]);
     outcome.assert_done();
     assert_eq!(about(&outcome, &site.name).len(), 1, "{outcome:?}");
     assert!(about(&outcome, "living").is_empty(), "{outcome:?}");
@@ -522,7 +504,7 @@ fn what_was_kept_stays() {
     let qemus = site.qemus();
     assert_eq!(qemus.len(), 1);
 
-    let told = gc(&site, &[]);
+    let told = site.gc(&[]);
     told.assert_done();
     assert!(about(&told, &site.name).is_empty(), "{told:?}");
     let reach = format!("console ozr-{}", site.name);
@@ -536,11 +518,11 @@ fn what_was_kept_stays() {
     }
     // Nor does the loss of the register make it anybody's.
     fs::rename(site.path("state"), site.path("lost")).unwrap();
-    gc(&site, &[]).assert_done();
+    site.gc(&[]).assert_done();
     fs::rename(site.path("lost"), site.path("state")).unwrap();
     assert_eq!(site.qemus(), qemus);
 
-    gc(&site, &["--kept"]).assert_done();
+    site.gc(&["--kept"]).assert_done();
     assert_empty(&site, &kept, &["qcow2", "failed"]);
 }
 
@@ -620,7 +602,7 @@ fn the_disk_is_not_mounted() {
     drop(mounted);
 
     let mount = format!("not mounted on {}", site.out().display());
-    let outcome = gc(&site, &[]);
+    let outcome = site.gc(&[]);
     outcome.assert_failed(3, &[&mount, "run `ozr gc` again"]);
     assert!(disk.join(format!(".{}.ozr", site.name)).exists());
 
@@ -686,7 +668,7 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
     let runtime = runtime_dirs(dead.pid);
     assert_eq!(runtime.len(), 1);
     fs::rename(&runtime[0], site.path("lost-runtime")).unwrap();
-    let outcome = gc(&site, &SYSTEM);
+    let outcome = site.gc(&SYSTEM);
     outcome.assert_done();
     let removed = format!(
         "removed guest ozr-{} on qemu:///system of process {}\n",
@@ -703,7 +685,7 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
 
     fs::rename(site.path("lost-runtime"), &runtime[0]).unwrap();
     fs::rename(site.path("lost"), &state).unwrap();
-    gc(&site, &[]).assert_done();
+    site.gc(&[]).assert_done();
     assert_eq!(neighbour.qemus().len(), 1);
     living.signal("INT");
     let living = living.wait();
@@ -739,7 +721,7 @@ fn the_daemon_is_killed() {
     let verdict = fs::read_to_string(site.output("failed").join("verdict.json")).unwrap();
     assert!(verdict.contains("hypervisor-failed"), "{verdict}");
     assert_eq!(site.qemus().len(), 1);
-    let refused = gc(&site, &[]);
+    let refused = site.gc(&[]);
     refused.assert_failed(
         3,
         &[&site.name, "start the libvirt daemon", "run `ozr gc` again"],
@@ -775,7 +757,7 @@ fn the_daemon_restarts() {
     let outcome = running.wait();
     eprintln!("{}", outcome.stderr.lines().last().unwrap_or_default());
     if outcome.stderr.contains("the next build does it") {
-        gc(&site, &[]).assert_done();
+        site.gc(&[]).assert_done();
     }
     let says = ["the connection to libvirt was lost"];
     assert_judged(&site, &outcome, 3, "hypervisor-failed", &says);
@@ -803,7 +785,7 @@ fn the_daemon_hangs() {
             "the next build does it, or `ozr gc`",
         ],
     );
-    let refused = gc(&site, &[]);
+    let refused = site.gc(&[]);
     refused.assert_failed(
         3,
         &["no answer for 30 s", "restart it", "run `ozr gc` again"],
@@ -822,7 +804,7 @@ fn the_daemon_hangs() {
     fs::remove_dir_all(site.out().join("other.failed")).unwrap();
 
     daemon.signal("CONT");
-    gc(&site, &[]).assert_done();
+    site.gc(&[]).assert_done();
     assert_judged(&site, &outcome, 3, "hypervisor-failed", &[]);
     assert_no_guest(&site);
 }

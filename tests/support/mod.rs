@@ -14,6 +14,15 @@ pub mod tls;
 pub mod tree;
 pub mod verdict;
 
+/// Sends a process a signal.
+pub fn kill(signal: &str, pid: u32) {
+    let status = std::process::Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
 /// Whether this is root; says that a test is skipped where it is not.
 pub fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();

@@ -221,6 +221,23 @@ impl Site {
         command
     }
 
+    /// The same where the check before it would refuse the kickstart.
+    pub fn install_unchecked(&self, kickstart: &str) -> Command {
+        let mut command = self.install(kickstart);
+        command.arg("--no-check");
+        command
+    }
+
+    /// `ozr gc` for the site's builds.
+    pub fn gc(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.ozr();
+        command
+            .args(["gc", "--state-dir"])
+            .arg(self.path("state"))
+            .args(arguments);
+        run(command)
+    }
+
     /// `ozr install` of the site's template with the kickstart that is built in.
     pub fn install_builtin(&self) -> Command {
         let template = self.write_template();

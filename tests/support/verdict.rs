@@ -133,6 +133,12 @@ fn assert_failed_with(site: &Site, outcome: &Outcome, status: i32, cause: &str, 
     assert!(!outcome.stderr.contains(SECRET), "{}", outcome.stderr);
 }
 
+/// The guest was destroyed when its failure was known: it did not come to switch itself off.
+pub fn assert_not_waited_for(site: &Site) {
+    let console = std::fs::read_to_string(site.output("failed").join("console.log")).unwrap();
+    assert!(!console.contains("reboot: Power down"), "{console}");
+}
+
 /// Nothing below `directory` holds the root password, or can be read by others.
 fn assert_private(directory: &Path) {
     for entry in std::fs::read_dir(directory).unwrap() {
