@@ -4,13 +4,13 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {build, check} → {mirror, serve, host, watch, image}
+//! main → cli → commands → {install, check} → {mirror, serve, host, watch, image}
 //!                               → {tdl, language, kickstart, distro, options, machine, upstream, process, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
 //! * [`commands`]: one file per verb; from options to a build and its report.
-//! * [`build`]: one install from plan to finished image.
+//! * [`install`]: one install from plan to finished image.
 //! * [`check`]: what is wrong with a template or kickstart, before a guest boots.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
@@ -29,7 +29,6 @@
 //! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
 
-pub mod build;
 pub mod check;
 pub mod cli;
 pub mod commands;
@@ -39,6 +38,7 @@ pub mod error;
 pub mod hex;
 pub mod host;
 pub mod image;
+pub mod install;
 pub mod kickstart;
 pub mod language;
 pub mod machine;

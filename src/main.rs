@@ -4,9 +4,9 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ozr::build::failed::InstallFailed;
 use ozr::cli::{self, Cli};
 use ozr::error::{Kind, inner_of, kind_of};
+use ozr::install::failed::InstallFailed;
 use ozr::panics;
 use ozr::ui::printer;
 

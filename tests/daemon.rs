@@ -9,8 +9,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use ozr::build::record::{Recorder, Track};
 use ozr::host::{Connection, DomainSpec, EndCause, Host, HostOptions};
+use ozr::install::record::{Recorder, Track};
 use ozr::machine::Firmware;
 use ozr::ui::event::Reporter;
 use support::small::{Then, boot_sector, hear_linux, linux, read_all, spec, within};

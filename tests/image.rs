@@ -7,11 +7,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ozr::build::workdir::WorkDir;
 use ozr::error::{Kind, kind_of};
-use ozr::image::finalize::{self, Company};
+use ozr::image::finalize::{self, Sidecars};
 use ozr::image::output::OutputPaths;
 use ozr::image::{disk, installed, qemu_img};
+use ozr::install::workdir::WorkDir;
 use ozr::options::{Compress, Format};
 
 const MIB: u64 = 1 << 20;
@@ -91,7 +91,7 @@ impl Build {
         let image =
             finalize::finish(self.work.path(), &self.disk, target.format, target.compress).await?;
         let manifest = format!("{{\"sha256\": \"{}\"}}\n", image.sha256);
-        let company = Company {
+        let company = Sidecars {
             manifest: &manifest,
             domain_xml: "<domain/>\n",
             console_log: &self.console_log,

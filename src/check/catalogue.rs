@@ -3,7 +3,7 @@
 //! The rules of each part are listed beside the code that applies them; here they are put
 //! together.
 
-use super::{hazards, host, language_rules, online, silence};
+use super::{host, language_rules, lints, online, suppressions};
 use crate::distro::nearest;
 
 /// A rule: what its id means.
@@ -25,8 +25,8 @@ const MAX_SIMILAR: usize = 3;
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     [language_rules::RULES]
         .into_iter()
-        .chain(hazards::TABLES)
-        .chain([silence::RULES, online::catalogue::RULES, host::RULES])
+        .chain(lints::TABLES)
+        .chain([suppressions::RULES, online::catalogue::RULES, host::RULES])
         .flatten()
 }
 

@@ -1,8 +1,8 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
 //! * [`catalogue`]: every rule, with its explanation.
-//! * [`hazards`]: what makes an install wait or end as a bad image, in a [`setting`].
-//! * [`silence`]: findings that somebody allows; [`fix`]: remedies that are certain.
+//! * [`lints`]: what makes an install wait or end as a bad image, in a [`setting`].
+//! * [`suppressions`]: findings that somebody allows; [`fix`]: remedies that are certain.
 //! * [`host`]: what this host lacks for a build.
 //! * [`includes`]: the files that a kickstart includes.
 //! * [`mod@kickstart`]: one kickstart, with what it includes.
@@ -12,16 +12,16 @@
 
 pub mod catalogue;
 pub mod fix;
-pub mod hazards;
 pub mod host;
 pub mod includes;
 pub mod kickstart;
 mod language_rules;
+pub mod lints;
 pub mod online;
 pub mod report;
 pub mod setting;
-pub mod silence;
 pub mod subject;
+pub mod suppressions;
 
 use crate::diagnostic::Diagnostic;
 use crate::language::Reading;
@@ -38,9 +38,9 @@ pub fn kickstart(
     allow: &[String],
 ) -> Vec<Diagnostic> {
     let mut findings = reading.findings.clone();
-    findings.extend(hazards::find(reading, setting));
+    findings.extend(lints::find(reading, setting));
     findings.extend(more);
-    let mut findings = silence::apply(reading, findings, allow);
+    let mut findings = suppressions::apply(reading, findings, allow);
     let place = |finding: &Diagnostic| {
         let mut texts = reading.texts.iter();
         let text = texts.position(|text| text.name == finding.file);

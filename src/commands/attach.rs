@@ -8,10 +8,10 @@ use anyhow::Context;
 
 use super::follow::{Follower, News};
 use super::running::{Running, Where};
-use crate::build::evidence;
-use crate::build::register::Entry;
 use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
+use crate::install::evidence;
+use crate::install::register::Entry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 

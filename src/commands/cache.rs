@@ -5,8 +5,8 @@ use std::time::UNIX_EPOCH;
 
 use clap::Subcommand;
 
-use crate::build::directories;
 use crate::error::{Classify, Kind};
+use crate::install::directories;
 use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
 use crate::options::config;
 use crate::ui::event::Reporter;

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::build::Finished;
-use crate::build::failed::InstallFailed;
 use crate::error::{Classify, Kind, failure, inner_of, is_reported, kind_of, reported};
+use crate::install::Finished;
+use crate::install::failed::InstallFailed;
 use crate::options::{EventsTo, Progress};
 use crate::panics;
 use crate::ui::event::{Ended, Event, Reporter, Several, Sink};

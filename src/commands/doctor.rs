@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::build::directories;
-use crate::build::runtime::RuntimeDir;
 use crate::check::host as host_rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
@@ -12,6 +10,8 @@ use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::space;
+use crate::install::directories;
+use crate::install::runtime::RuntimeDir;
 use crate::machine::Network;
 use crate::options::{InstallOptions, config};
 use crate::ui::event::Reporter;

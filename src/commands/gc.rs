@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::build::directories;
-use crate::build::leftovers::{self, Leftover};
-use crate::build::sweep::Daemons;
 use crate::error::{Classify, Kind, failure};
 use crate::host::Connection;
+use crate::install::directories;
+use crate::install::leftovers::{self, Leftover};
+use crate::install::sweep::Daemons;
 use crate::options::config;
 use crate::ui::event::{Event, Reporter};
 use crate::ui::printer;

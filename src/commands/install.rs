@@ -9,11 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::display::Display;
 use super::reports::{About, Reports};
 use super::{input, preflight, template};
-use crate::build::plan::{self, HostFacts, Kickstart, Plan, Request};
-use crate::build::stop::{Stopper, stop};
-use crate::build::{self, Finished, place, prepare};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
+use crate::install::cancel::{Canceller, stop};
+use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
+use crate::install::{self, Finished, place, prepare};
 use crate::kickstart::{builtin, scan};
 use crate::options::{InstallOptions, config};
 use crate::panics;
@@ -186,7 +186,7 @@ fn check_and_build(
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            finished = build::run(&plan, &stop, reporter) => finished.kind(Kind::Build),
+            finished = install::run(&plan, &stop, reporter) => finished.kind(Kind::Build),
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => Err(failure(
                 Kind::Interrupted,
@@ -234,7 +234,7 @@ impl Signals {
     }
 
     /// Asks the build to stop at the first; returns at the second.
-    async fn stop_then_wait(mut self, stopper: Arc<Stopper>, reporter: Reporter) {
+    async fn stop_then_wait(mut self, stopper: Arc<Canceller>, reporter: Reporter) {
         let name = self.next().await;
         reporter.note(format!(
             "{name}: stopping; once more stops without a verdict"

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::listing::{self, ListFormat};
 use super::running::{Where, remedy, runs_here};
-use crate::build::control::protocol::Status;
-use crate::build::control::{client, socket};
-use crate::build::register::Entry;
+use crate::install::control::protocol::Status;
+use crate::install::control::{client, socket};
+use crate::install::register::Entry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -35,7 +35,7 @@ pub struct Args {
 /// What has become of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Being {
+enum BuildState {
     Running,
     /// Its process is gone, and what it had is not.
     Dead,
@@ -48,7 +48,7 @@ enum Being {
 /// A build.
 #[derive(Debug, Serialize)]
 struct Row {
-    state: Being,
+    state: BuildState,
     id: String,
     name: String,
     pid: u32,
@@ -86,13 +86,13 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     }
     for (row, (entry, _)) in rows.iter().zip(&builds) {
         match row.state {
-            Being::Running if row.status.is_none() => reporter.note(format!(
+            BuildState::Running if row.status.is_none() => reporter.note(format!(
                 "`{}` (process {}) did not answer within {} s",
                 row.name,
                 row.pid,
                 PATIENCE.as_secs()
             )),
-            Being::Running => {}
+            BuildState::Running => {}
             _ => reporter.note(remedy(entry)),
         }
     }
@@ -123,10 +123,10 @@ fn row(entry: &Entry, alive: bool) -> Row {
         .unwrap_or_default();
     Row {
         state: match (alive, entry.kept) {
-            (true, _) => Being::Running,
-            _ if entry.is_elsewhere() => Being::Elsewhere,
-            (false, true) => Being::Kept,
-            (false, false) => Being::Dead,
+            (true, _) => BuildState::Running,
+            _ if entry.is_elsewhere() => BuildState::Elsewhere,
+            (false, true) => BuildState::Kept,
+            (false, false) => BuildState::Dead,
         },
         id: entry.id.clone(),
         name: entry.name.clone(),
@@ -149,10 +149,10 @@ fn table(rows: &[Row]) -> String {
     let body = rows.iter().map(|row| {
         let (phase, percent) = match (&row.status, row.state) {
             (Some(status), _) => (status.phase.clone(), format!("{} %", status.percent)),
-            (None, Being::Running) => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
-            (None, Being::Dead) => ("(dead)".to_owned(), "-".to_owned()),
-            (None, Being::Kept) => ("(kept)".to_owned(), "-".to_owned()),
-            (None, Being::Elsewhere) => ("(elsewhere)".to_owned(), "-".to_owned()),
+            (None, BuildState::Running) => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
+            (None, BuildState::Dead) => ("(dead)".to_owned(), "-".to_owned()),
+            (None, BuildState::Kept) => ("(kept)".to_owned(), "-".to_owned()),
+            (None, BuildState::Elsewhere) => ("(elsewhere)".to_owned(), "-".to_owned()),
         };
         [
             row.name.clone(),

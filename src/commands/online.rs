@@ -4,12 +4,12 @@ use anyhow::Context;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::build::directories;
 use crate::check::includes;
 use crate::check::online::{self, Limits, Request, TemplateText, Text};
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
+use crate::install::directories;
 use crate::language::{Reading, Version};
 use crate::machine::Network;
 use crate::mirror::{Credentials, Mirror, MirrorOptions};

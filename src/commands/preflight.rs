@@ -3,11 +3,11 @@
 
 use super::online::{Online, Subject};
 use super::setting::Install;
-use crate::build::plan::Plan;
 use crate::check::kickstart;
 use crate::check::online::{TemplateText, catalogue};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
+use crate::install::plan::Plan;
 use crate::language::{Included, Includes, Reading};
 use crate::ui::event::{Event, Reporter};
 

@@ -9,9 +9,9 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
-use crate::build::Finished;
-use crate::build::failed::InstallFailed;
 use crate::error::{Classify, Kind, failure, inner_of, kind_of};
+use crate::install::Finished;
+use crate::install::failed::InstallFailed;
 use crate::options::{ReportFormat, ReportTarget};
 use crate::ui::event::Reporter;
 use crate::watch::report::{BuildReport, How, junit, markdown};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::build::directories;
-use crate::build::register::{Entry, Pulse, Register, Registered};
 use crate::distro::nearest;
 use crate::error::{Classify, Kind, failure};
+use crate::install::directories;
+use crate::install::register::{Entry, Liveness, Register, Registered};
 use crate::options::config;
 
 /// Fewest characters of an id that name a build: fewer might be meant as something else.
@@ -28,7 +28,7 @@ pub struct Running {
     /// What it has.
     pub entry: Entry,
     /// Tells when it ends.
-    pub pulse: Pulse,
+    pub pulse: Liveness,
 }
 
 impl Where {

@@ -9,8 +9,8 @@ use anyhow::Context;
 
 use super::input;
 use super::running::Where;
-use crate::build::control::{client, socket};
 use crate::error::{Classify, Kind, failure};
+use crate::install::control::{client, socket};
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 

@@ -1,8 +1,8 @@
 //! What an install would have around a kickstart: for the check before it, and for a check of the
 //! same template and kickstart without one.
 
-use crate::build::plan;
 use crate::check::setting::Setting;
+use crate::install::plan;
 use crate::kickstart::outline::Outline;
 use crate::options::InstallOptions;
 use crate::tdl::Template;

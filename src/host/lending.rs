@@ -25,7 +25,7 @@ const READ_WRITE: u16 = 6;
 
 /// Files that QEMU's user may read and write until this value is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Lent(Vec<(PathBuf, Way)>);
+pub(super) struct FileGrants(Vec<(PathBuf, Way)>);
 
 /// How a file was lent.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ enum Way {
     Given(u32, u32),
 }
 
-impl Lent {
+impl FileGrants {
     /// Lends those of `files` that `user` cannot read and that lie in the directory of the
     /// first: the disk and whatever else this build made for itself. What lies elsewhere is
     /// shared with other builds, and changes neither owner nor mode.
@@ -44,7 +44,7 @@ impl Lent {
     /// # Errors
     /// [`Kind::Host`] where the file system keeps no access control lists and we are not root.
     pub(super) fn lend(files: &[&Path], user: DaemonUser) -> anyhow::Result<Self> {
-        let mut lent = Lent::default();
+        let mut lent = FileGrants::default();
         let own = files.first().and_then(|disk| disk.parent());
         for path in files.iter().filter(|path| path.parent() == own) {
             let meta =
@@ -86,7 +86,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for FileGrants {
     fn drop(&mut self) {
         for (path, way) in self.0.drain(..) {
             let taken = match way {
@@ -161,7 +161,7 @@ mod tests {
             fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
         }
         let before = fs::metadata(&disk).unwrap();
-        let lent = Lent::lend(&[&disk, &kernel, &initrd], QEMU).unwrap();
+        let lent = FileGrants::lend(&[&disk, &kernel, &initrd], QEMU).unwrap();
         assert_eq!(lent.0.len(), 2);
         assert_eq!(mode(&kernel), 0o600);
         drop(lent);
@@ -178,7 +178,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk");
         fs::write(&disk, "x").unwrap();
-        let mut lent = Lent::lend(&[&disk], QEMU).unwrap();
+        let mut lent = FileGrants::lend(&[&disk], QEMU).unwrap();
         lent.leave();
         drop(lent);
         assert!(has_list(&disk) || fs::metadata(&disk).unwrap().uid() == QEMU.uid);

@@ -9,10 +9,10 @@ use virt::sys;
 
 use super::domain::{DomainSpec, first_device};
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use super::lending::Lent;
+use super::lending::FileGrants;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
-use super::libvirt_guest::{Doors, Guest};
+use super::libvirt_guest::{Guest, GuestSockets};
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
@@ -48,8 +48,8 @@ impl Host {
         };
         let wiring = self.wiring(&spec);
         let lent = match self.daemon_user {
-            Some(user) => Lent::lend(&spec.files(), user).kind(Kind::Host)?,
-            None => Lent::default(),
+            Some(user) => FileGrants::lend(&spec.files(), user).kind(Kind::Host)?,
+            None => FileGrants::default(),
         };
         let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id, keep));
         let life = Arc::new(Life::new());
@@ -71,7 +71,7 @@ impl Host {
             subscription,
             &spec,
             lent,
-            Doors {
+            GuestSockets {
                 console: wiring.console_socket,
                 screen: wiring.vnc_socket,
             },

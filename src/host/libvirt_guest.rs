@@ -12,7 +12,7 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
-use super::lending::Lent;
+use super::lending::FileGrants;
 use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
 use super::libvirt_gauge::{Counters, Gauge};
@@ -48,12 +48,12 @@ pub struct Guest {
     build_id: String,
     disk_target: &'static str,
     mac: String,
-    doors: Doors,
+    sockets: GuestSockets,
     left: AtomicBool,
     /// Whether it may have outlived us.
     survived: Arc<AtomicBool>,
     /// Taken back when QEMU is gone, or is being ended.
-    lent: Lent,
+    lent: FileGrants,
 }
 
 impl std::fmt::Debug for Guest {
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Guest {
 
 /// Sockets of a guest whose QEMU runs as us; none where a daemon chooses its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Doors {
+pub struct GuestSockets {
     /// Its serial console, one reader at a time.
     pub console: Option<PathBuf>,
     /// Its screen, by VNC.
@@ -78,8 +78,8 @@ impl Guest {
         life: Arc<Life>,
         subscription: Subscription,
         spec: &DomainSpec,
-        lent: Lent,
-        doors: Doors,
+        lent: FileGrants,
+        sockets: GuestSockets,
     ) -> Self {
         Guest {
             domain,
@@ -91,7 +91,7 @@ impl Guest {
             connect,
             disk_target: super::domain::first_device(spec.disk.bus),
             mac: spec.mac.to_string(),
-            doors,
+            sockets,
             left: AtomicBool::new(false),
             survived: Arc::default(),
             lent,
@@ -217,8 +217,8 @@ impl Guest {
     }
 
     /// Where else it can be reached.
-    pub fn doors(&self) -> &Doors {
-        &self.doors
+    pub fn sockets(&self) -> &GuestSockets {
+        &self.sockets
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Image {
 
 /// What lies beside an image.
 #[derive(Debug)]
-pub struct Company<'a> {
+pub struct Sidecars<'a> {
     /// The manifest, as JSON.
     pub manifest: &'a str,
     /// A domain that boots the image, as libvirt's XML.
@@ -91,7 +91,7 @@ impl Image {
     ///
     /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`](crate::error::Kind::Input), if a file
     /// is there and is not to be replaced.
-    pub fn publish(self, output: &OutputPaths, company: &Company<'_>, force: bool) -> Result<()> {
+    pub fn publish(self, output: &OutputPaths, company: &Sidecars<'_>, force: bool) -> Result<()> {
         let aside = |name: &str, content: &str| {
             let path = self.work.join(name);
             fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;

@@ -20,7 +20,7 @@ pub(super) const MAX_REDIRECTS: usize = 10;
 
 /// How long to wait, and how often to try again.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For a TCP and TLS connection. 15 s: three lost SYN packets (1 + 2 + 4 s) and a slow
     /// handshake still pass.
     pub connect: Duration,
@@ -35,9 +35,9 @@ pub struct Patience {
     pub longest_pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Patience {
+        RetryPolicy {
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             tries: 5,
@@ -62,7 +62,7 @@ pub struct Credentials {
 ///
 /// # Errors
 /// As for [`build_with`].
-pub(super) fn build(credentials: &Credentials, patience: &Patience) -> anyhow::Result<Client> {
+pub(super) fn build(credentials: &Credentials, patience: &RetryPolicy) -> anyhow::Result<Client> {
     build_with(credentials, patience, redirect::Policy::custom(follow))
 }
 
@@ -72,7 +72,7 @@ pub(super) fn build(credentials: &Credentials, patience: &Patience) -> anyhow::R
 /// A certificate or key that cannot be read ([`Kind::Input`]).
 pub(super) fn build_with(
     credentials: &Credentials,
-    patience: &Patience,
+    patience: &RetryPolicy,
     redirects: redirect::Policy,
 ) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
@@ -179,7 +179,7 @@ pub(super) fn status_fault(url: &Url, status: StatusCode) -> Fault {
 }
 
 /// The fault of a request or body that failed.
-pub(super) fn request_fault(url: &Url, patience: &Patience, error: &reqwest::Error) -> Fault {
+pub(super) fn request_fault(url: &Url, patience: &RetryPolicy, error: &reqwest::Error) -> Fault {
     let chain = Causes(Some(error));
     if let Some(change) = chain.clone().find_map(|e| e.downcast_ref::<SchemeChange>()) {
         return Fault::Scheme {

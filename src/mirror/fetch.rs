@@ -10,7 +10,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
-use super::client::{Patience, request_fault, status_fault};
+use super::client::{RetryPolicy, request_fault, status_fault};
 use super::fault::Fault;
 use super::location::shown;
 use super::part::{Part, Validators};
@@ -29,7 +29,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(super) struct Fetcher {
     pub(super) client: Client,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     pub(super) reporter: Reporter,
 }
 
@@ -378,14 +378,14 @@ impl Fetcher {
 
 /// Counts failed requests.
 struct Tries<'a> {
-    patience: &'a Patience,
+    patience: &'a RetryPolicy,
     count: u32,
     reached: u64,
     answered: bool,
 }
 
 impl<'a> Tries<'a> {
-    fn new(patience: &'a Patience) -> Self {
+    fn new(patience: &'a RetryPolicy) -> Self {
         Tries {
             patience,
             count: 0,

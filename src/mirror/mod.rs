@@ -33,7 +33,7 @@ use std::sync::Arc;
 use url::Url;
 
 pub use cache::Cache;
-pub use client::{Credentials, Patience};
+pub use client::{Credentials, RetryPolicy};
 pub use fault::Fault;
 pub use location::{Location, check_tree, join, shown};
 pub use lock::Lease;
@@ -63,7 +63,7 @@ pub struct MirrorOptions {
     /// Take nothing from the cache (`-f`).
     pub refetch: bool,
     /// Timeouts and retries.
-    pub patience: Patience,
+    pub patience: RetryPolicy,
 }
 
 impl MirrorOptions {
@@ -73,7 +73,7 @@ impl MirrorOptions {
             cache_dir: cache_dir.into(),
             credentials: Credentials::default(),
             refetch: false,
-            patience: Patience::default(),
+            patience: RetryPolicy::default(),
         }
     }
 }

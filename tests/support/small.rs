@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ozr::build::initrd::{KICKSTART_NAME, append_kickstart};
 use ozr::distro::Arch;
 use ozr::host::{
     Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, EndCause, Host, Mac, Port,
 };
+use ozr::install::initrd::{KICKSTART_NAME, append_kickstart};
 use ozr::machine::{DiskBus, Firmware, Network};
 
 /// Nothing here takes a fifth of this on an idle machine; it turns a hang into a failure.

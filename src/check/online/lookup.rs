@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::packages::{Wanted, fits};
-use super::probe::Kit;
-use super::references::{Role, Terms};
+use super::probe::Probing;
+use super::references::{Access, Role};
 use super::repodata::{self, Contents, Query, Unreadable};
 use super::verdict::{Verdict, no_answer, of_fault};
 use crate::mirror::shown;
@@ -19,7 +19,7 @@ pub struct Repository {
     /// Its address.
     pub base: Url,
     /// Under which conditions it is used.
-    pub terms: Terms,
+    pub terms: Access,
 }
 
 /// What came of reading one.
@@ -34,7 +34,7 @@ pub struct Read {
 /// Reads repositories at once, until `deadline`, which is so many seconds away. The results are
 /// in the order of the repositories.
 pub async fn read_all(
-    kit: &Kit,
+    kit: &Probing,
     repositories: &[Repository],
     wanted: &[Wanted],
     deadline: Instant,
@@ -74,7 +74,7 @@ pub async fn read_all(
     all.into_iter().map(|(_, read)| read).collect()
 }
 
-fn unreadable(why: &Unreadable, terms: Terms) -> Option<Verdict> {
+fn unreadable(why: &Unreadable, terms: Access) -> Option<Verdict> {
     match why {
         Unreadable::Mirror(fault) => of_fault(fault, Role::Repository, terms),
         Unreadable::Content { .. } => Some(Verdict::error(
@@ -86,7 +86,7 @@ fn unreadable(why: &Unreadable, terms: Terms) -> Option<Verdict> {
 }
 
 /// What a repository tells of itself by its packages.
-fn judge(kit: &Kit, base: &Url, contents: &Contents) -> Vec<Verdict> {
+fn judge(kit: &Probing, base: &Url, contents: &Contents) -> Vec<Verdict> {
     let mut wrong = Vec::new();
     let arches = &contents.packages.arches;
     if let Some(arch) = kit.known.arch

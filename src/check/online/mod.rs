@@ -30,12 +30,12 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::{Arch, Release};
 use crate::kickstart::outline::Outline;
 use crate::language::Version;
-use crate::mirror::{Mirror, MirrorOptions, Patience, shown};
+use crate::mirror::{Mirror, MirrorOptions, RetryPolicy, shown};
 use crate::tdl::{self, Template};
 use crate::ui::event::Reporter;
 use lookup::Repository;
 use packages::Wanted;
-use probe::{Kit, Seen};
+use probe::{Probing, Seen};
 use references::{Place, References, Role, Target};
 use variables::{Known, Untried};
 use verdict::{Verdict, no_answer};
@@ -158,10 +158,10 @@ pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
     Ok(findings.finish())
 }
 
-fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
+fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Probing> {
     let patience = &request.mirror.patience;
     let options = MirrorOptions {
-        patience: Patience {
+        patience: RetryPolicy {
             tries: patience.tries.min(TRIES),
             first_pause: patience.first_pause.min(FIRST_PAUSE),
             longest_pause: patience.longest_pause.min(LONGEST_PAUSE),
@@ -170,7 +170,7 @@ fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
         ..request.mirror.clone()
     };
     let (mirror, prober) = Mirror::with_prober(options, request.reporter.clone())?;
-    Ok(Kit {
+    Ok(Probing {
         prober,
         mirror,
         known,
@@ -178,7 +178,7 @@ fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Kit> {
 }
 
 /// Tries all targets at once; the results are in their order.
-async fn try_all(kit: &Kit, references: &References, limit: Duration) -> Vec<Seen> {
+async fn try_all(kit: &Probing, references: &References, limit: Duration) -> Vec<Seen> {
     let deadline = Instant::now() + limit;
     let mut tries = JoinSet::new();
     for (index, (target, _)) in references.targets.iter().enumerate() {
@@ -204,7 +204,7 @@ fn name(target: &Target) -> String {
 /// Reads the repositories and compares what is wanted with what they have. Without a kit there
 /// is nothing to read.
 async fn look_up(
-    kit: Option<&Kit>,
+    kit: Option<&Probing>,
     request: &Request<'_>,
     references: &References,
     seen: &[Seen],

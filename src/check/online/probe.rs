@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::lists;
-use super::references::{Role, Target, Terms, Via};
+use super::references::{Access, Role, Target, Via};
 use super::variables::{Known, resolve};
 use super::verdict::{Verdict, of_fault};
 use crate::diagnostic::Severity;
@@ -35,7 +35,7 @@ const EL_FAMILIES: [&str; 6] = [
 
 /// What it takes to try addresses; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Kit {
+pub struct Probing {
     /// Asks.
     pub prober: Prober,
     /// Fetches what is read.
@@ -72,7 +72,7 @@ impl Seen {
     }
 }
 
-impl Kit {
+impl Probing {
     /// Tries a target.
     pub async fn examine(&self, target: &Target) -> Seen {
         match target.via {
@@ -85,7 +85,7 @@ impl Kit {
     }
 
     /// The first address that is right, or what is wrong with the first of all.
-    async fn first_good(&self, role: Role, terms: Terms, urls: &[Url]) -> Seen {
+    async fn first_good(&self, role: Role, terms: Access, urls: &[Url]) -> Seen {
         let mut first = None;
         for url in urls {
             let seen = self.at(role, terms, url).await;
@@ -166,7 +166,7 @@ impl Kit {
         }))
     }
 
-    async fn at(&self, role: Role, terms: Terms, url: &Url) -> Seen {
+    async fn at(&self, role: Role, terms: Access, url: &Url) -> Seen {
         let seen = match role {
             Role::InstallTree => self.tree(url, terms, true).await,
             Role::Source => self.tree(url, terms, false).await,
@@ -180,14 +180,14 @@ impl Kit {
         })
     }
 
-    async fn file(&self, url: &Url, terms: Terms) -> Result<Seen, Fault> {
+    async fn file(&self, url: &Url, terms: Access) -> Result<Seen, Fault> {
         let answer = self.prober.ask(url).await?;
         let mut seen = Seen::default();
         seen.verdicts.extend(moved(url, "", &answer, terms));
         Ok(seen)
     }
 
-    async fn ostree(&self, base: &Url, terms: Terms) -> Result<Seen, Fault> {
+    async fn ostree(&self, base: &Url, terms: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &["config", "summary"]).await? {
             Found::Yes(name, answer) => {
                 let mut seen = Seen::default();
@@ -210,7 +210,7 @@ impl Kit {
         }
     }
 
-    async fn repository(&self, base: &Url, terms: Terms) -> Result<Seen, Fault> {
+    async fn repository(&self, base: &Url, terms: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &[REPOMD]).await? {
             Found::Yes(name, answer) => {
                 let mut seen = Seen::default();
@@ -231,7 +231,7 @@ impl Kit {
     }
 
     /// A tree; with `boots` one that has an installer, else one that has packages.
-    async fn tree(&self, base: &Url, terms: Terms, boots: bool) -> Result<Seen, Fault> {
+    async fn tree(&self, base: &Url, terms: Access, boots: bool) -> Result<Seen, Fault> {
         if terms.ours {
             check_tree(base)?;
         }
@@ -479,7 +479,7 @@ fn no_installer(base: &Url, path: &str) -> Verdict {
 }
 
 /// What to say of an address that redirects: nothing if the server may send elsewhere next time.
-fn moved(base: &Url, name: &str, answer: &Answer, terms: Terms) -> Option<Verdict> {
+fn moved(base: &Url, name: &str, answer: &Answer, terms: Access) -> Option<Verdict> {
     let asked_scheme = base.scheme();
     if terms.ours && answer.url.scheme() != asked_scheme {
         return Some(Verdict::error(

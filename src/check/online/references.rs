@@ -40,7 +40,7 @@ pub enum Via {
 
 /// Under which conditions an address is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Terms {
+pub struct Access {
     /// Certificates are checked; not with `--noverifyssl`.
     pub verified: bool,
     /// The guest gets there in ways that this host has not: a proxy, certificates of its own.
@@ -59,7 +59,7 @@ pub struct Target {
     /// The address; several where a variable leaves a choice, one of which must be right.
     pub urls: Vec<Url>,
     /// Under which conditions.
-    pub terms: Terms,
+    pub terms: Access,
 }
 
 /// A place in one of the texts.
@@ -290,7 +290,7 @@ impl Collector<'_> {
     }
 
     fn template(&mut self, template: &Template) {
-        let ours = Terms {
+        let ours = Access {
             ours: true,
             ..PLAIN
         };
@@ -300,7 +300,7 @@ impl Collector<'_> {
         }
         for repository in &template.repositories {
             let span = self.find(repository.url.as_str());
-            let terms = Terms {
+            let terms = Access {
                 verified: repository.sslverify,
                 ..PLAIN
             };
@@ -323,7 +323,7 @@ impl Collector<'_> {
         find_value(self.raw, text).unwrap_or(0..0)
     }
 
-    fn address(&mut self, text: &str, span: Range<usize>, role: Role, via: Via, terms: Terms) {
+    fn address(&mut self, text: &str, span: Range<usize>, role: Role, via: Via, terms: Access) {
         let place = self.place(span);
         // A `file:` address of a template is a directory of this host.
         match resolve(text, self.known, self.in_template) {
@@ -360,20 +360,20 @@ impl Collector<'_> {
     }
 }
 
-const PLAIN: Terms = Terms {
+const PLAIN: Access = Access {
     verified: true,
     own_ways: false,
     ours: false,
 };
 
-fn terms(command: &Command, all: &[&str]) -> Terms {
+fn terms(command: &Command, all: &[&str]) -> Access {
     let has = |option: &str| {
         command.words[1..]
             .iter()
             .filter_map(|word| word.option_name())
             .any(|given| is_option(given, option, all))
     };
-    Terms {
+    Access {
         verified: !has("noverifyssl"),
         own_ways: has("proxy") || has("sslcacert") || has("sslclientcert"),
         ours: false,

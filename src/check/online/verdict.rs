@@ -1,6 +1,6 @@
 //! What came of trying an address, in the words of a finding.
 
-use super::references::{Role, Terms};
+use super::references::{Access, Role};
 use crate::diagnostic::Severity;
 use crate::mirror::Fault;
 
@@ -51,7 +51,7 @@ impl Verdict {
 
 /// What a failed request means for an address with that role; nothing where the kickstart has
 /// agreed to it.
-pub fn of_fault(fault: &Fault, role: Role, terms: Terms) -> Option<Verdict> {
+pub fn of_fault(fault: &Fault, role: Role, terms: Access) -> Option<Verdict> {
     let is_certificate = matches!(
         fault,
         Fault::CertificateTime { .. }
@@ -200,7 +200,7 @@ pub fn no_answer(what: &str, seconds: f64) -> Verdict {
 mod tests {
     use super::*;
 
-    const TERMS: Terms = Terms {
+    const TERMS: Access = Access {
         verified: true,
         own_ways: false,
         ours: false,
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_the_kickstart_agreed_to_is_no_finding() {
-        let terms = Terms {
+        let terms = Access {
             verified: false,
             ..TERMS
         };
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn ways_that_only_the_guest_has_make_it_a_warning() {
-        let terms = Terms {
+        let terms = Access {
             own_ways: true,
             ..TERMS
         };

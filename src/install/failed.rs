@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::evidence::{self, Gathered};
-use super::keeping;
-use super::offer::Offer;
+use super::handover::Handover;
+use super::kept;
 use super::place::Place;
 use super::plan::Plan;
-use super::prepare::Ground;
+use super::prepare::Prepared;
 use super::supervise::Supervised;
 use super::timings::Timings;
 use super::versions;
@@ -82,9 +82,9 @@ pub struct End<'a> {
     /// Where.
     pub place: &'a Place,
     /// On what.
-    pub ground: &'a Ground,
+    pub ground: &'a Prepared,
     /// What the guest was handed.
-    pub offer: &'a Offer,
+    pub handover: &'a Handover,
     /// How long it took to get so far.
     pub timings: &'a Timings,
     /// The guest, if there was one.
@@ -105,7 +105,7 @@ impl End<'_> {
         if kind != Kind::Host {
             return error;
         }
-        let words = self.offer.secrets.hide(&format!("{error:#}"));
+        let words = self.handover.secrets.hide(&format!("{error:#}"));
         self.with(Verdict::of_the_hypervisor(&words), reporter)
             .await
     }
@@ -179,7 +179,7 @@ impl End<'_> {
         let Some(Ok(log)) = log.map(std::fs::read) else {
             return;
         };
-        let text = self.offer.secrets.hide(&String::from_utf8_lossy(&log));
+        let text = self.handover.secrets.hide(&String::from_utf8_lossy(&log));
         verdict.add_qemu_log(&text);
         let kept = evidence::write_private(&self.place.work.join(evidence::QEMU_LOG), &text);
         if let Err(error) = kept {
@@ -194,7 +194,7 @@ impl End<'_> {
         screenshot: Option<Vec<u8>>,
         reporter: &Reporter,
     ) -> anyhow::Result<Gathered> {
-        let secrets = &self.offer.secrets;
+        let secrets = &self.handover.secrets;
         let gathered = Gathered::from(&self.place.work, secrets, &mut |error| {
             missing(reporter, &error);
         })?;
@@ -232,7 +232,7 @@ impl End<'_> {
         let (sender, logs) = oneshot::channel();
         std::thread::spawn(move || sender.send(installed::logs(&disk)).ok());
         let added = match tokio::time::timeout(DISK_PATIENCE, logs).await {
-            Ok(Ok(logs)) => logs.and_then(|logs| gathered.add_logs(&logs, &self.offer.secrets)),
+            Ok(Ok(logs)) => logs.and_then(|logs| gathered.add_logs(&logs, &self.handover.secrets)),
             // It takes too long.
             _ => Ok(()),
         };
@@ -247,7 +247,7 @@ impl End<'_> {
             if let Some(guest) = left {
                 guest.leave();
             }
-            for note in keeping::notes(self.plan, self.place, &self.ground.host, left) {
+            for note in kept::notes(self.plan, self.place, &self.ground.host, left) {
                 reporter.note(note);
             }
             if let Err(error) = self.place.keep() {

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cancel::Cancellation;
 use super::estimate::Times;
 use super::evidence;
 use super::failed::End;
 use super::guest::{self, Boot};
+use super::handover::Handover;
 use super::history::History;
 use super::manifest::{self, Facts};
-use super::offer::Offer;
 use super::place::Place;
 use super::plan::Plan;
-use super::prepare::Ground;
+use super::prepare::Prepared;
 use super::record::Recorder;
 use super::run::Finished;
-use super::slots::{Slot, Wish};
-use super::stop::Stop;
-use super::supervise::{Senses, Supervised, Terms, supervise};
+use super::slots::{Slot, SlotRequest};
+use super::supervise::{Channels, Supervised, Supervision, supervise};
 use super::timings::Timings;
 use crate::error::{Classify, Kind};
 use crate::host::{self, Accel, DomainSpec, Guest, Started};
-use crate::image::finalize::{self, Company};
+use crate::image::finalize::{self, Sidecars};
 use crate::mirror::shown;
 use crate::options::Deliver;
 use crate::ui::event::Reporter;
@@ -41,17 +41,17 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 pub async fn run(
     plan: &Plan,
     place: &Place,
-    stop: &Stop,
+    stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     let mut timings = Timings::begin();
-    let mut ground = stop.or(Ground::take(plan, place, reporter)).await?;
+    let mut ground = stop.or(Prepared::take(plan, place, reporter)).await?;
     timings.done("getting-ready");
-    let mut offer = Offer::make(plan, place, &mut ground, reporter)?;
-    let accesses = offer.accesses.take();
-    let spec = domain(plan, place, &ground, &offer)?;
+    let mut handover = Handover::make(plan, place, &mut ground, reporter)?;
+    let accesses = handover.accesses.take();
+    let spec = domain(plan, place, &ground, &handover)?;
     timings.done("offering");
-    let wish = Wish {
+    let wish = SlotRequest {
         memory_mib: spec.memory_mib,
         at_most: plan.max_guests,
     };
@@ -67,7 +67,7 @@ pub async fn run(
         plan,
         place,
         ground: &ground,
-        offer: &offer,
+        handover: &handover,
         timings: &timings,
         guest: None,
         still_runs: false,
@@ -90,13 +90,13 @@ pub async fn run(
     let versions = tokio::task::block_in_place(|| ground.host.versions());
     end.hypervisor = versions.as_ref().ok();
     let recorder = Recorder::begin(place.work.path(), reporter);
-    let senses = Senses {
+    let senses = Channels {
         console,
         log_port,
         accesses,
     };
-    let terms = terms(plan, place, &ground, &offer, &spec, stop);
-    let followed = follow(place, &offer, &guest, senses, terms, &recorder, reporter).await;
+    let terms = terms(plan, place, &ground, &handover, &spec, stop);
+    let followed = follow(place, &handover, &guest, senses, terms, &recorder, reporter).await;
     // Only a disk that hangs is not waited for.
     recorder.flush(RECORD_PATIENCE).await;
     let decided = Instant::now();
@@ -109,10 +109,10 @@ pub async fn run(
     };
     let still_runs = supervised.decision.stop_guest;
     let notes: Vec<String> = match &supervised.decision.outcome {
-        Outcome::Success { notes } => notes.iter().map(|n| offer.secrets.hide(n)).collect(),
+        Outcome::Success { notes } => notes.iter().map(|n| handover.secrets.hide(n)).collect(),
         Outcome::Failure(verdict) => {
             let verdict = verdict.as_ref().clone();
-            let verdict = verdict.map_texts(|text| offer.secrets.hide(text));
+            let verdict = verdict.map_texts(|text| handover.secrets.hide(text));
             end.still_runs = still_runs;
             end.supervised = Some(&supervised);
             return Err(end.with(verdict, reporter).await);
@@ -129,7 +129,7 @@ pub async fn run(
     guest.finished().await;
     drop(guest);
     drop(slot);
-    drop(offer.server.take());
+    drop(handover.server.take());
 
     place.live.finishing();
     reporter.step("finishing the image");
@@ -147,11 +147,11 @@ pub async fn run(
         notes: &notes,
         started: timings.started(),
     })?;
-    let company = Company {
+    let company = Sidecars {
         manifest: &manifest,
         domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &spec)),
         console_log: &work.join(evidence::CONSOLE_LOG),
-        kickstart: &offer.kept_kickstart,
+        kickstart: &handover.kept_kickstart,
     };
     image.publish(&plan.output, &company, plan.request.options.force)?;
     // An older failure of the same name is no news any more.
@@ -175,14 +175,14 @@ pub async fn run(
 fn domain(
     plan: &Plan,
     place: &Place,
-    ground: &Ground,
-    offer: &Offer,
+    ground: &Prepared,
+    handover: &Handover,
 ) -> anyhow::Result<DomainSpec> {
     let boot = Boot {
         kernel: &ground.tree.kernel.path,
-        initrd: &offer.initrd,
-        kickstart: offer.kickstart.as_ref(),
-        tree: &offer.tree,
+        initrd: &handover.initrd,
+        kickstart: handover.kickstart.as_ref(),
+        tree: &handover.tree,
     };
     // QEMU's own copy of the console; ours is made of what is read from it.
     let console = place.work.join("serial.log");
@@ -199,7 +199,7 @@ fn domain(
 /// Creates the guest, paused.
 fn start(
     plan: &Plan,
-    ground: &Ground,
+    ground: &Prepared,
     spec: &DomainSpec,
     reporter: &Reporter,
 ) -> anyhow::Result<Started> {
@@ -217,22 +217,22 @@ fn start(
 fn terms(
     plan: &Plan,
     place: &Place,
-    ground: &Ground,
-    offer: &Offer,
+    ground: &Prepared,
+    handover: &Handover,
     spec: &DomainSpec,
-    stop: &Stop,
-) -> Terms {
-    Terms {
+    stop: &Cancellation,
+) -> Supervision {
+    Supervision {
         expectations: Expectations {
-            mark: offer.mark.is_some(),
+            mark: handover.mark.is_some(),
             delivery: match plan.deliver {
                 Deliver::Http => Delivery::Http,
                 Deliver::Initrd => Delivery::Initrd,
             },
-            sections: offer.sections.clone(),
+            sections: handover.sections.clone(),
             repositories: repositories(plan),
         },
-        mark: offer.mark.clone(),
+        mark: handover.mark.clone(),
         timeout: plan.timeout,
         limits: match (plan.stall_limit, spec.accel) {
             (Some(limit), _) => Limits::everywhere(limit),
@@ -240,7 +240,7 @@ fn terms(
             (None, Accel::Tcg) => Limits::for_software_emulation(),
         },
         disk: ground.disk.clone(),
-        secrets: offer.secrets.clone(),
+        secrets: handover.secrets.clone(),
         stop: stop.clone(),
         live: place.live.clone(),
         forecast: History::of(plan, spec.accel, &place.state_dir).forecast(),
@@ -250,16 +250,16 @@ fn terms(
 /// Runs the installer until it has ended, or until it is clear how it will.
 async fn follow(
     place: &Place,
-    offer: &Offer,
+    handover: &Handover,
     guest: &Guest,
-    senses: Senses,
-    terms: Terms,
+    senses: Channels,
+    terms: Supervision,
     recorder: &Recorder,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
     if let Ok(xml) = guest.live_xml() {
         let kept = place.work.join(evidence::DOMAIN);
-        if let Err(error) = evidence::write_private(&kept, offer.secrets.hide(&xml)) {
+        if let Err(error) = evidence::write_private(&kept, handover.secrets.hide(&xml)) {
             reporter.warn(format!("{error:#}"));
         }
     }

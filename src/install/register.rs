@@ -104,7 +104,7 @@ pub struct Registered {
 
 /// Tells whether a build still lives, without reading the register again.
 #[derive(Debug)]
-pub struct Pulse(File);
+pub struct Liveness(File);
 
 /// The entry of a running build: ours. Dropping it takes it out of the register.
 #[derive(Debug)]
@@ -247,9 +247,9 @@ impl Registered {
     ///
     /// # Errors
     /// Its file is gone: it has ended.
-    pub fn pulse(&self) -> anyhow::Result<Pulse> {
+    pub fn pulse(&self) -> anyhow::Result<Liveness> {
         let file = File::open(&self.path).context("the build has just ended")?;
-        Ok(Pulse(file))
+        Ok(Liveness(file))
     }
 
     /// Takes a dead build out of the register: nothing is left of it.
@@ -264,7 +264,7 @@ impl Registered {
     }
 }
 
-impl Pulse {
+impl Liveness {
     /// Whether the build lives.
     pub fn beats(&self) -> bool {
         let dead = flock(&self.0, FlockOperation::NonBlockingLockShared).is_ok();

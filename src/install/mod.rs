@@ -4,15 +4,16 @@
 //! a [`runtime`] directory; [`sweep`] removes what dead builds left there, and [`leftovers`] finds
 //! it for `ozr gc`) and makes attempts until
 //! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
-//! decided; [`prepare`] opens libvirt and gets the installer; [`offer`] puts in place what the guest
+//! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
 //! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
-//! it, until it ends or somebody wants it to [`stop`] (`reporting` tells how far it is, `estimate`
+//! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
 //! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
 //! (`sections` names its script). All the while [`control`] answers whoever asks how far it is, from
 //! what [`live`] holds.
 
 mod attempt;
+pub mod cancel;
 pub mod contents;
 pub mod control;
 mod counting;
@@ -21,16 +22,16 @@ mod estimate;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
+pub mod handover;
 mod hidden;
 mod history;
 pub mod initrd;
-mod keeping;
+mod kept;
 pub mod leftovers;
 pub mod live;
 pub mod manifest;
 mod mask_raw;
 mod mounts;
-pub mod offer;
 pub mod place;
 pub mod plan;
 pub mod prepare;
@@ -43,7 +44,6 @@ mod run;
 pub mod runtime;
 mod sections;
 pub mod slots;
-pub mod stop;
 pub mod supervise;
 pub mod sweep;
 mod timings;

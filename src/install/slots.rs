@@ -31,7 +31,7 @@ const MEMORY_PERCENT: u64 = 85;
 
 /// What a build asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish {
+pub struct SlotRequest {
     /// Memory of its guest in MiB.
     pub memory_mib: u64,
     /// How many guests may run, this one among them; as many as fit into memory if not given.
@@ -60,7 +60,7 @@ impl Slot {
     pub async fn take(
         state_dir: &Path,
         id: &str,
-        wish: Wish,
+        wish: SlotRequest,
         reporter: &Reporter,
     ) -> anyhow::Result<Slot> {
         let dir = state_dir.join(DIRECTORY);
@@ -117,7 +117,12 @@ fn host_memory_mib() -> u64 {
 }
 
 /// Takes a slot if there is room, or tells what runs.
-fn try_take(dir: &Path, id: &str, wish: Wish, host_mib: u64) -> anyhow::Result<Result<Slot, Load>> {
+fn try_take(
+    dir: &Path,
+    id: &str,
+    wish: SlotRequest,
+    host_mib: u64,
+) -> anyhow::Result<Result<Slot, Load>> {
     let open = |path: &Path| {
         OpenOptions::new()
             .write(true)
@@ -167,7 +172,7 @@ fn count(dir: &Path) -> anyhow::Result<Load> {
 }
 
 /// Whether one more may run. A first one always may: it was asked for.
-fn has_room(load: Load, wish: Wish, host_mib: u64) -> bool {
+fn has_room(load: Load, wish: SlotRequest, host_mib: u64) -> bool {
     if load.guests == 0 {
         return true;
     }
@@ -180,8 +185,8 @@ fn has_room(load: Load, wish: Wish, host_mib: u64) -> bool {
 mod tests {
     use super::*;
 
-    fn wish(memory_mib: u64, at_most: Option<u32>) -> Wish {
-        Wish {
+    fn wish(memory_mib: u64, at_most: Option<u32>) -> SlotRequest {
+        SlotRequest {
             memory_mib,
             at_most,
         }

@@ -22,7 +22,7 @@ const DISK: &str = "disk.qcow2";
 
 /// What an install stands on.
 #[derive(Debug)]
-pub struct Ground {
+pub struct Prepared {
     /// The installer's kernel and initrd. Keeps them in the cache.
     pub tree: InstallTree,
     /// What the template adds, if anything of it is wanted.
@@ -37,12 +37,12 @@ pub struct Ground {
     pub mirror: Mirror,
 }
 
-impl Ground {
+impl Prepared {
     /// Opens libvirt and gets the installer, both at once: either takes seconds when it is cold.
     ///
     /// # Errors
     /// Host: libvirt cannot be used. Mirror: the tree cannot be used.
-    pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Ground> {
+    pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Prepared> {
         let cache_dir =
             directories::cache_dir(plan.request.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = open_mirror(plan, cache_dir.clone(), reporter)?;
@@ -70,7 +70,7 @@ impl Ground {
         }
         let disk = place.work.join(DISK);
         disk::create(&disk, plan.guest.disk_bytes).await?;
-        Ok(Ground {
+        Ok(Prepared {
             tree,
             contents,
             accel: chosen.accel,

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::cancel::Cancellation;
 use super::place::Place;
 use super::plan::Plan;
-use super::stop::Stop;
 use super::{attempt, retry};
 use crate::ui::event::{BuildStarted, Event, Reporter};
 use crate::watch::progress::PhaseTime;
@@ -24,7 +24,11 @@ pub struct Finished {
 /// # Errors
 /// Whatever ended the build, with its kind; what is unfinished is removed, and what explains a
 /// failed install is kept in `NAME.failed/`.
-pub async fn run(plan: &Plan, stop: &Stop, reporter: &Reporter) -> anyhow::Result<Finished> {
+pub async fn run(
+    plan: &Plan,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
     let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
     reporter.event(Event::BuildStarted(BuildStarted {
         name: plan.name.clone(),

@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 
 use super::protocol::{Answer, MAX_REQUEST, Request, Status};
 use super::socket;
-use crate::build::live::Live;
-use crate::build::register::Entry;
-use crate::build::runtime::RuntimeDir;
+use crate::install::live::Live;
+use crate::install::register::Entry;
+use crate::install::runtime::RuntimeDir;
 
 /// Most clients at once; more wait to be let in. A person looks with one or two.
 const MAX_CLIENTS: usize = 8;

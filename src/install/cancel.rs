@@ -6,19 +6,19 @@ use crate::error::{Kind, failure};
 
 /// Asks builds to stop.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<Option<&'static str>>);
+pub struct Canceller(watch::Sender<Option<&'static str>>);
 
 /// Hears of the wish to stop; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<Option<&'static str>>);
+pub struct Cancellation(watch::Receiver<Option<&'static str>>);
 
 /// A wish that nobody has made yet, and who may make it.
-pub fn stop() -> (Stopper, Stop) {
+pub fn stop() -> (Canceller, Cancellation) {
     let (sender, receiver) = watch::channel(None);
-    (Stopper(sender), Stop(receiver))
+    (Canceller(sender), Cancellation(receiver))
 }
 
-impl Stopper {
+impl Canceller {
     /// Asks to stop; `why` is the signal's name. The first wish stands.
     pub fn stop(&self, why: &'static str) {
         self.0.send_if_modified(|wish| {
@@ -29,7 +29,7 @@ impl Stopper {
     }
 }
 
-impl Stop {
+impl Cancellation {
     /// Waits until somebody wants to stop; who (the signal's name). Cancel safe.
     pub async fn wanted(&self) -> &'static str {
         let mut wishes = self.0.clone();

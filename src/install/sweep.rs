@@ -14,7 +14,7 @@ use super::mounts::mount_of;
 use super::register::{Entry, Register, Registered};
 use super::{runtime, slots, workdir};
 use crate::error::{Classify, Kind, failure};
-use crate::host::{self, Connection, Host, HostOptions, patience};
+use crate::host::{self, Connection, Host, HostOptions, timeout};
 use crate::ui::event::Reporter;
 
 /// How long removing what others left may hold up a build: a daemon or a network file system that
@@ -66,7 +66,7 @@ pub fn before_build(
         let (late, reporter) = (Arc::clone(&late), reporter.clone());
         move || remove_others(others, &daemons, &late, &reporter)
     };
-    if patience::within(PATIENCE, removing).is_none() {
+    if timeout::within(PATIENCE, removing).is_none() {
         late.store(true, Ordering::SeqCst);
         reporter.warn(format!(
             "what earlier builds left could not be removed within {} s: `ozr gc` says what hinders it",
@@ -119,7 +119,7 @@ fn tell(entry: &Entry, reporter: &Reporter) {
 /// As [`remove`]; it took too long.
 pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let daemons = daemons.clone();
-    patience::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
+    timeout::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
         Err(failure(
             Kind::Host,
             format!("it takes longer than {} s", LONGEST.as_secs()),

@@ -20,13 +20,13 @@ pub fn notes(
     };
     let name = host::domain_name(&plan.name);
     let virsh = format!("virsh -c '{}'", host.uri());
-    let doors = guest.doors();
-    let console = match &doors.console {
+    let sockets = guest.sockets();
+    let console = match &sockets.console {
         // `virsh console` of libvirt 9.0 knows pseudo terminals only.
         Some(socket) => format!("socat -,rawer,escape=0x1d UNIX-CONNECT:{}", quoted(socket)),
         None => format!("{virsh} console {name}"),
     };
-    let screen = match &doors.screen {
+    let screen = match &sockets.screen {
         Some(socket) => format!("vncviewer {}", quoted(socket)),
         None => format!("virt-viewer -c '{}' {name}", host.uri()),
     };

@@ -8,12 +8,12 @@ use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use super::cancel::Cancellation;
 use super::counting::Counting;
 use super::estimate::Forecast;
 use super::live::Live;
 use super::record::{Recorder, Track};
 use super::reporting::Reporting;
-use super::stop::Stop;
 use crate::host::{Counters, EndCause, Guest, GuestEnd, Port};
 use crate::secrets::Secrets;
 use crate::serve::head::Method;
@@ -46,7 +46,7 @@ const FULL: u64 = 16 << 20;
 
 /// What a build listens to.
 #[derive(Debug)]
-pub struct Senses {
+pub struct Channels {
     /// The serial console.
     pub console: Port,
     /// The installer's log port.
@@ -57,7 +57,7 @@ pub struct Senses {
 
 /// What an install must show, and how long it may take.
 #[derive(Debug)]
-pub struct Terms {
+pub struct Supervision {
     /// What success looks like.
     pub expectations: Expectations,
     /// The completion mark, if one will come.
@@ -71,7 +71,7 @@ pub struct Terms {
     /// What the console's log must not hold.
     pub secrets: Secrets,
     /// Whether somebody wants to stop.
-    pub stop: Stop,
+    pub stop: Cancellation,
     /// Where others see how far it is.
     pub live: Live,
     /// How long it will take, by earlier builds.
@@ -95,8 +95,8 @@ pub struct Supervised {
 /// None that is known.
 pub async fn supervise(
     guest: &Guest,
-    senses: Senses,
-    terms: Terms,
+    senses: Channels,
+    terms: Supervision,
     recorder: &Recorder,
     reporter: &Reporter,
 ) -> anyhow::Result<Supervised> {
@@ -157,9 +157,9 @@ impl Supervisor<'_> {
     async fn run(
         &mut self,
         guest: &Guest,
-        mut senses: Senses,
+        mut senses: Channels,
         timeout: Duration,
-        stop: &Stop,
+        stop: &Cancellation,
         counting: &mut Option<Counting>,
     ) -> anyhow::Result<Decision> {
         let deadline = self.started + timeout;

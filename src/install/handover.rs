@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::evidence;
 use super::place::Place;
 use super::plan::Plan;
-use super::prepare::Ground;
+use super::prepare::Prepared;
 use super::relay::Relaying;
 use super::sections;
 use super::{hidden, initrd};
@@ -26,7 +26,7 @@ use crate::watch::verdict::Section;
 
 /// What the guest is handed, and by whom.
 #[derive(Debug)]
-pub struct Offer {
+pub struct Handover {
     /// Our server, if anything goes through it.
     pub server: Option<Server>,
     /// What it was asked for.
@@ -47,7 +47,7 @@ pub struct Offer {
     pub secrets: Secrets,
 }
 
-impl Offer {
+impl Handover {
     /// Starts the server, if it takes one, and puts everything in place.
     ///
     /// # Errors
@@ -56,9 +56,9 @@ impl Offer {
     pub fn make(
         plan: &Plan,
         place: &Place,
-        ground: &mut Ground,
+        ground: &mut Prepared,
         reporter: &Reporter,
-    ) -> anyhow::Result<Offer> {
+    ) -> anyhow::Result<Handover> {
         let contents = ground.contents.take();
         let (server, accesses) = open_server(plan, place, ground, reporter)?;
         let relaying = Relaying {
@@ -96,7 +96,7 @@ impl Offer {
                 (None, copy)
             }
         };
-        Ok(Offer {
+        Ok(Handover {
             server,
             accesses,
             kickstart,
@@ -114,7 +114,7 @@ impl Offer {
 fn open_server(
     plan: &Plan,
     place: &Place,
-    ground: &Ground,
+    ground: &Prepared,
     reporter: &Reporter,
 ) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
     let relays = std::iter::once(&plan.tree)
