@@ -70,7 +70,7 @@ impl Handover {
         let repositories = repositories(plan, &relaying, reporter)?;
         let mark = format!("ozr-done-{}", hex::random()?);
         let mut secrets = Secrets::default();
-        secrets.add(&mark);
+        secrets.add_mark(&mark);
         if let Some(server) = &server {
             secrets.add(server.token());
         }
@@ -78,10 +78,9 @@ impl Handover {
         for note in &composed.notes {
             reporter.note(note);
         }
-        let literals = secrets.clone();
         hidden::add(&mut secrets, plan, &composed.text);
         let kept_kickstart = place.work.join(evidence::KICKSTART);
-        let masked = mask::mask(&composed.text, &literals.reveal());
+        let masked = mask::mask(&composed.text);
         evidence::write_private(&kept_kickstart, secrets.hide(&masked))?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
             (Deliver::Http, Some(server)) => {

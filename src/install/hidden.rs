@@ -7,16 +7,6 @@ use crate::kickstart::mask;
 use crate::secrets::Secrets;
 use crate::tdl::Payload;
 
-/// Secrets of a kickstart that are hidden in what the guest prints. Keys and embedded files have
-/// lines without end, and every one is looked for in every line of the console.
-const MOST: usize = 400;
-
-/// Longer ones are no passwords, and no terminal shows them in one piece.
-const LONGEST: usize = 512;
-
-/// Parts of names of kernel parameters with secret values: `inst.vncpassword`.
-const SECRET_NAMES: [&str; 3] = ["passw", "secret", "token"];
-
 /// Adds the passwords of the template, the kickstart as served, and their addresses.
 pub fn add(secrets: &mut Secrets, plan: &Plan, kickstart: &str) {
     let template = &plan.request.template;
@@ -36,7 +26,7 @@ pub fn add(secrets: &mut Secrets, plan: &Plan, kickstart: &str) {
         .chain(repositories)
         .chain(contents)
     {
-        add_url(secrets, url);
+        secrets.add_url(url);
     }
     for word in template
         .os
@@ -44,50 +34,20 @@ pub fn add(secrets: &mut Secrets, plan: &Plan, kickstart: &str) {
         .iter()
         .flat_map(|text| text.split_whitespace())
     {
-        if let Some((name, value)) = word.split_once('=') {
-            let name = name.to_ascii_lowercase();
-            if SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
-                secrets.add_password(value);
-            }
-            if let Ok(url) = Url::parse(value) {
-                add_url(secrets, &url);
-            }
+        secrets.add_text(word);
+        if let Some((_, value)) = word.split_once('=')
+            && let Ok(url) = Url::parse(value)
+        {
+            secrets.add_url(&url);
         }
     }
-    let literals = mask::literals(kickstart);
-    for literal in literals.iter().filter(|l| l.len() <= LONGEST).take(MOST) {
-        secrets.add_password(literal);
+    // A command or a file is packed in the kickstart that is served.
+    let files = template.files.iter().map(|file| &file.content);
+    let commands = template.precommands.iter().chain(&template.commands);
+    for content in files.chain(commands.map(|command| &command.script)) {
+        if let Payload::Inline(bytes) = content {
+            secrets.add_text(&String::from_utf8_lossy(bytes));
+        }
     }
-}
-
-/// A user without a password is mostly a token, and so is what stands behind a `?`.
-fn add_url(secrets: &mut Secrets, url: &Url) {
-    let hidden = url.password().unwrap_or(url.username());
-    let decoded = percent_encoding::percent_decode_str(hidden).decode_utf8_lossy();
-    secrets.add_password(&decoded);
-    secrets.add_password(hidden);
-    for (_, value) in url.query_pairs() {
-        secrets.add_password(&value);
-    }
-    secrets.add_password(url.query().unwrap_or_default());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_of_addresses_are_hidden() {
-        let mut secrets = Secrets::default();
-        add_url(
-            &mut secrets,
-            &Url::parse("https://me:p%40ssw@h/os?auth=t0ken").unwrap(),
-        );
-        add_url(&mut secrets, &Url::parse("https://ghp_123@h/os").unwrap());
-        let text = "https://me:p%40ssw@h/ p@ssw t0ken https://ghp_123@h/ os auth";
-        assert_eq!(
-            secrets.hide(text),
-            "https://me:…@h/ … … https://…@h/ os auth"
-        );
-    }
+    mask::add_secrets(kickstart, secrets);
 }

@@ -23,7 +23,7 @@ const HIDDEN: u8 = b'*';
 /// # Errors
 /// It cannot be read or written.
 pub fn copy(from: &mut impl Read, to: &mut impl Write, secrets: &Secrets) -> io::Result<()> {
-    let secrets: Vec<Vec<u8>> = secrets.reveal().into_iter().map(letters_of).collect();
+    let secrets: Vec<Vec<u8>> = secrets.reveal().map(letters_of).collect();
     let longest = secrets.iter().map(Vec::len).max().unwrap_or(0);
     if longest == 0 {
         return io::copy(from, to).map(drop);

@@ -30,7 +30,7 @@ mod kept;
 pub mod leftovers;
 pub mod live;
 pub mod manifest;
-mod mask_raw;
+pub mod mask_raw;
 mod mounts;
 pub mod place;
 pub mod plan;

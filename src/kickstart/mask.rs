@@ -11,6 +11,7 @@ use super::scan::scan_all;
 use super::script::{EMBEDDED_END, SECTION_MARK};
 use super::words::{Comments, Word, split};
 use crate::diagnostic::Diagnostic;
+use crate::secrets::{Secrets, recognise, replaced};
 
 const MASK: &str = "***";
 
@@ -38,7 +39,7 @@ const SECRET_OPTIONS: [&str; 10] = [
 ];
 
 /// Words that make a script's line too hot to show, in lower case.
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 15] = [
     "rootpw",
     "passwd",
     "password",
@@ -51,32 +52,16 @@ const SECRET_WORDS: [&str; 12] = [
     "activation-key",
     "activationkey",
     "usermod -p",
+    "sshpass",
+    "mysql_pwd",
+    "psk=",
 ];
 
-/// Shortest tail of `$id$...` that is taken for a hash: a salt and 22 characters of MD5.
-const MIN_HASH: usize = 22;
-
-/// Masks a kickstart, and the `secrets` (URL tokens, the completion mark) wherever they stand.
-pub fn mask(text: &str, secrets: &[&str]) -> String {
+/// Masks a kickstart. What else is secret in it (URL tokens, the completion mark) is the business of
+/// [`Secrets::hide`].
+pub fn mask(text: &str) -> String {
     let (outline, _) = scan_all(text, "");
-    let mut masked = String::with_capacity(text.len());
-    let mut at = 0;
-    for span in secret_places(text, &outline) {
-        masked.push_str(&text[at..span.start]);
-        masked.push_str(MASK);
-        at = span.end;
-    }
-    masked.push_str(&text[at..]);
-    for secret in secrets {
-        masked = mask_literal(masked, secret);
-        // The mark stands in the script in two halves.
-        let half = secret.len() / 2;
-        if secret.len() >= 16 && secret.is_char_boundary(half) {
-            masked = mask_literal(masked, &secret[..half]);
-            masked = mask_literal(masked, &secret[half..]);
-        }
-    }
-    masked
+    replaced(text, &secret_places(text, &outline), MASK)
 }
 
 /// Hides the secrets of a text in a finding about it: in the line that is shown, where the columns
@@ -121,34 +106,38 @@ pub fn hide(finding: &mut Diagnostic, text: &str, places: &[Range<usize>]) {
     }
 }
 
-/// The secrets of a kickstart themselves, to hide them in what others say of it: passwords of
-/// commands and of URLs as they are meant, without quotes, and whole lines of scripts. Comments
-/// are left out: no program prints them, and what speaks of passwords there is mostly prose.
-pub fn literals(text: &str) -> Vec<String> {
+/// Adds the secrets of a kickstart, to hide them in what others say of it: passwords of commands and
+/// of URLs as they are meant, without quotes, what scripts give themselves away with, and whole
+/// lines of scripts. Comments are left out: no program prints them, and what speaks of passwords
+/// there is mostly prose.
+pub fn add_secrets(text: &str, secrets: &mut Secrets) {
     let (outline, _) = scan_all(text, "");
-    let mut literals = Vec::new();
-    for place in secret_places(text, &outline) {
-        let line = text[..place.start].rfind('\n').map_or(0, |at| at + 1);
-        if text[line..].trim_start().starts_with('#') {
-            continue;
-        }
-        let in_url = text[..place.start].ends_with("://");
-        let raw = text[value_of(text, &place)].trim();
-        literals.push(raw.to_string());
-        if in_url {
-            let userinfo = &text[place];
-            let password = userinfo
-                .split_once(':')
-                .map_or(userinfo, |(_, after)| after);
-            let decoded = percent_encoding::percent_decode_str(password);
-            literals.push(decoded.decode_utf8_lossy().into_owned());
-            literals.push(password.to_string());
-        } else if let Ok([word]) = split(raw, 0, Comments::Literal).as_deref() {
-            let value = word.text.strip_prefix("--").and_then(|t| t.split_once('='));
-            literals.push(value.map_or(word.text.clone(), |(_, value)| value.to_string()));
+    let is_comment = |at: usize| {
+        let line = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
+        text[line..].trim_start().starts_with('#')
+    };
+    for place in recognise::places(text) {
+        if !is_comment(place.start) {
+            secrets.add_place(text, place);
         }
     }
-    literals
+    for (place, kind) in exact_places(text, &outline) {
+        if is_comment(place.start) {
+            continue;
+        }
+        let raw = text[value_of(text, &place)].trim();
+        match kind {
+            Kind::Embedded => {}
+            Kind::Line => secrets.add_line(raw),
+            Kind::Value => {
+                secrets.add_password(raw);
+                if let Ok([word]) = split(raw, 0, Comments::Literal).as_deref() {
+                    let value = word.text.strip_prefix("--").and_then(|t| t.split_once('='));
+                    secrets.add_password(value.map_or(&word.text, |(_, value)| value));
+                }
+            }
+        }
+    }
 }
 
 /// The value of `--option=value`, where no quote stands before it; else the place as it is.
@@ -201,16 +190,40 @@ fn line_span(text: &str, number: usize) -> Option<Range<usize>> {
     None
 }
 
+/// What a secret place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The secret, perhaps with its option and in quotes.
+    Value,
+    /// A line that holds one somewhere.
+    Line,
+    /// A line of a file that ozr embedded: nothing prints it as it stands.
+    Embedded,
+}
+
 /// The secrets of a kickstart, as far as they can be recognised: bytes in order, no two places
 /// overlapping.
 pub fn secret_places(text: &str, outline: &Outline) -> Vec<Range<usize>> {
+    let mut places = recognise::places(text);
+    places.extend(
+        exact_places(text, outline)
+            .into_iter()
+            .map(|(place, _)| place),
+    );
+    recognise::merge(&mut places);
+    places
+}
+
+/// What the form of a kickstart tells.
+fn exact_places(text: &str, outline: &Outline) -> Vec<(Range<usize>, Kind)> {
     let mut found = Vec::new();
+    let mut values = Vec::new();
     for item in &outline.items {
         let span = item.span();
         match item {
-            Item::Nothing(_) => in_comment(&mut found, text, &span),
+            Item::Nothing(_) => in_comment(&mut values, text, &span),
             Item::Command(_) | Item::Include(_) | Item::Broken(_) => {
-                in_command(&mut found, text, &span);
+                in_command(&mut values, text, &span);
             }
             Item::Section(section) => match section.kind {
                 kind if kind.is_script() || kind == SectionKind::Unknown => {
@@ -220,24 +233,14 @@ pub fn secret_places(text: &str, outline: &Outline) -> Vec<Range<usize>> {
                 // Add-ons have lines like commands.
                 _ => {
                     for line in lines(text, &section.body) {
-                        in_command(&mut found, text, &line);
+                        in_command(&mut values, text, &line);
                     }
                 }
             },
         }
     }
-    in_urls(&mut found, text);
-    hashes(&mut found, text);
-    found.retain(|span| !span.is_empty());
-    found.sort_by_key(|span| (span.start, span.end));
-    let mut places: Vec<Range<usize>> = Vec::with_capacity(found.len());
-    for span in found {
-        match places.last_mut() {
-            Some(last) if span.start < last.end => last.end = last.end.max(span.end),
-            _ => places.push(span),
-        }
-    }
-    places
+    found.extend(values.into_iter().map(|place| (place, Kind::Value)));
+    found
 }
 
 /// The lines of a part of the text, each with its line feed.
@@ -248,13 +251,6 @@ fn lines(text: &str, span: &Range<usize>) -> impl Iterator<Item = Range<usize>> 
         start += line.len();
         at..start
     })
-}
-
-fn mask_literal(text: String, secret: &str) -> String {
-    if secret.is_empty() || !text.contains(secret) {
-        return text;
-    }
-    text.replace(secret, MASK)
 }
 
 /// A comment may be a command that somebody disabled, or tell the password that is hashed in the
@@ -344,7 +340,7 @@ fn is_secret_option(name: &str) -> bool {
     name.len() >= 2 && SECRET_OPTIONS.iter().any(|secret| secret.starts_with(name))
 }
 
-fn in_script(found: &mut Vec<Range<usize>>, text: &str, body: &Range<usize>) {
+fn in_script(found: &mut Vec<(Range<usize>, Kind)>, text: &str, body: &Range<usize>) {
     let ours = text[body.clone()].starts_with(SECTION_MARK);
     let mut until: Option<String> = None;
     for span in lines(text, body) {
@@ -355,7 +351,8 @@ fn in_script(found: &mut Vec<Range<usize>>, text: &str, body: &Range<usize>) {
             if content.trim_start() == end || (end == "-----END" && content.contains(end)) {
                 until = None;
             } else {
-                found.push(span.start..content_end);
+                let kind = if ours { Kind::Embedded } else { Kind::Line };
+                found.push((span.start..content_end, kind));
             }
             continue;
         }
@@ -374,7 +371,7 @@ fn in_script(found: &mut Vec<Range<usize>>, text: &str, body: &Range<usize>) {
             continue;
         }
         let indent = content.len() - content.trim_start().len();
-        found.push(span.start + indent..content_end);
+        found.push((span.start + indent..content_end, Kind::Line));
         until = here_document_end(content);
     }
 }
@@ -391,56 +388,6 @@ fn here_document_end(line: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// `user:password` of every URL.
-fn in_urls(found: &mut Vec<Range<usize>>, text: &str) {
-    let mut at = 0;
-    while let Some(start) = text[at..].find("://") {
-        let start = at + start + "://".len();
-        let end = text[start..]
-            .find(|c: char| {
-                c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>')
-            })
-            .map_or(text.len(), |end| start + end);
-        if let Some(length) = text[start..end].rfind('@') {
-            found.push(start..start + length);
-        }
-        at = end;
-    }
-}
-
-/// Hashes of crypt(5) and of GRUB, wherever they stand.
-fn hashes(found: &mut Vec<Range<usize>>, text: &str) {
-    let mut at = 0;
-    while let Some(start) = text[at..].find(['$', 'g']) {
-        let start = at + start;
-        let length = hash_length(&text[start..]);
-        found.push(start..start + length);
-        at = start + length.max(1);
-    }
-}
-
-fn hash_length(text: &str) -> usize {
-    let run = |text: &str, more: &str| {
-        text.find(|c: char| !(c.is_ascii_alphanumeric() || more.contains(c)))
-            .unwrap_or(text.len())
-    };
-    if text.starts_with("grub.pbkdf2.") {
-        return run(text, ".");
-    }
-    let Some(after) = text.strip_prefix('$') else {
-        return 0;
-    };
-    let id = run(after, "");
-    if !(1..=3).contains(&id) || !after[id..].starts_with('$') {
-        return 0;
-    }
-    let tail = run(&after[id + 1..], "./=$,");
-    if tail < MIN_HASH {
-        return 0;
-    }
-    1 + id + 1 + tail
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,7 +401,8 @@ mod tests {
                     url --url=http://me:p%40ss@h/os\nrepo --name=r --baseurl=http://t0ken@h/\n\
                     %post\necho hunter2 | passwd --stdin root\n%end\n\
                     # no password is here\n";
-        let literals = literals(text);
+        let mut secrets = Secrets::default();
+        add_secrets(text, &mut secrets);
         for secret in [
             "two words",
             "s3cret x",
@@ -463,10 +411,7 @@ mod tests {
             "t0ken",
             "echo hunter2 | passwd --stdin root",
         ] {
-            assert!(
-                literals.iter().any(|l| l == secret),
-                "{secret}: {literals:?}"
-            );
+            assert_eq!(secrets.hide(secret), "…", "{secret}");
         }
         for no_secret in [
             "is here",
@@ -477,8 +422,28 @@ mod tests {
             "--stdin",
             "--plaintext",
         ] {
-            assert!(!literals.iter().any(|l| l == no_secret), "{no_secret}");
+            assert_eq!(secrets.hide(no_secret), no_secret);
         }
+    }
+
+    #[test]
+    fn no_secret_is_one_too_many() {
+        let script = (0..2000)
+            .map(|n| format!("echo secret-{n} | passwd --stdin u{n}\n"))
+            .collect::<String>();
+        let text = format!(
+            "%pre\n{script}%end\nrootpw hunter2\nbootloader --append=\"a inst.vncpassword=hunter3\"\n%addon a\npassphrase = hunter4\n%end\n"
+        );
+        let mut secrets = Secrets::default();
+        add_secrets(&text, &mut secrets);
+        assert_eq!(
+            secrets.hide("hunter2 hunter3 hunter4 secret-1999"),
+            "… … … secret-1999"
+        );
+        assert_eq!(
+            secrets.hide("+ echo secret-1999 | passwd --stdin u1999"),
+            "+ …"
+        );
     }
 
     #[test]
@@ -528,6 +493,14 @@ mod tests {
             ("network --bootproto=dhcp", "network --bootproto=dhcp"),
             ("# see http://m/a", "# see http://m/a"),
             (
+                "bootloader --append=\"quiet inst.vncpassword=hunter2\"",
+                "bootloader --append=\"quiet inst.vncpassword=***\"",
+            ),
+            (
+                "repo --name=a --baseurl=http://m/a?token=hunter2",
+                "repo --name=a --baseurl=http://m/a?token=***",
+            ),
+            (
                 "# Plaintext password is: hunter2",
                 "# Plaintext password ***",
             ),
@@ -535,7 +508,7 @@ mod tests {
         ];
         for (line, expected) in table {
             let text = format!("text\n{line}\nreboot\n");
-            let masked = mask(&text, &[]);
+            let masked = mask(&text);
             assert_eq!(masked, format!("text\n{expected}\nreboot\n"));
             assert_eq!(masked.lines().count(), text.lines().count());
         }
@@ -549,7 +522,7 @@ mod tests {
              echo '{hash}' >x\ncurl https://u:hunter2@m/ $1$2\nAPI_TOKEN=hunter2\n\
              cat >k <<X\n-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----\nX\n%end\n"
         );
-        let masked = mask(&text, &[]);
+        let masked = mask(&text);
         assert!(
             !masked.contains("hunter2") && !masked.contains("$6$"),
             "{masked}"
@@ -587,7 +560,10 @@ mod tests {
         let text = compose(user, &scan(user, "u").unwrap(), &additions)
             .unwrap()
             .text;
-        let masked = mask(&text, &["t0ken", mark]);
+        let mut secrets = Secrets::default();
+        secrets.add_mark(mark);
+        secrets.add("t0ken");
+        let masked = secrets.hide(&mask(&text));
         assert!(!masked.contains("t0ken") && !masked.contains("aHVudGVyMm"));
         assert!(!masked.contains(&mark[..16]) && !masked.contains(&mark[16..]));
         assert_eq!(masked.lines().count(), text.lines().count());
@@ -678,7 +654,7 @@ mod tests {
             "grub.pbkdf2.",
             "%end\n\\",
         ] {
-            mask(text, &["", "ü"]);
+            mask(text);
         }
     }
 }

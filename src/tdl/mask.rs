@@ -6,32 +6,26 @@
 
 use std::ops::Range;
 
+use crate::secrets::recognise;
+
 /// Elements whose whole text is secret.
 const SECRET_ELEMENTS: [&str; 2] = ["rootpw", "key"];
 
-/// `text` with its secrets replaced: the contents of `<rootpw>` and `<key>`, and the password in
-/// `scheme://user:password@host`; a user without a password is mostly a token. Lengths and line
-/// breaks stay.
+/// `text` with its secrets replaced: the contents of `<rootpw>` and `<key>`, and what is
+/// [recognised](recognise) anywhere, in addresses and commands. Lengths and line breaks stay.
 pub fn mask(text: &str) -> String {
     let mut secret: Vec<Range<usize>> = Vec::new();
     for element in SECRET_ELEMENTS {
         element_texts(text, element, &mut secret);
     }
-    url_passwords(text, &mut secret);
-    if secret.is_empty() {
-        return text.to_string();
-    }
-    secret.sort_by_key(|range| range.start);
+    secret.extend(recognise::places(text));
+    recognise::merge(&mut secret);
     let mut masked = String::with_capacity(text.len());
     let mut done = 0;
-    for range in secret {
-        let start = range.start.max(done);
-        if range.end <= start {
-            continue;
-        }
-        masked.push_str(&text[done..start]);
-        masked.extend(text[start..range.end].chars().map(hidden));
-        done = range.end;
+    for place in secret {
+        masked.push_str(&text[done..place.start]);
+        done = place.end;
+        masked.extend(text[place].chars().map(hidden));
     }
     masked.push_str(&text[done..]);
     masked
@@ -77,22 +71,6 @@ fn element_texts(text: &str, element: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-fn url_passwords(text: &str, found: &mut Vec<Range<usize>>) {
-    let mut from = 0;
-    while let Some(at) = text[from..].find("://") {
-        let start = from + at + 3;
-        let end = text[start..]
-            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '<' | '>' | '"' | '\''))
-            .map_or(text.len(), |at| start + at);
-        let authority = &text[start..end];
-        if let Some(at) = authority.rfind('@') {
-            let colon = authority[..at].find(':').map_or(0, |colon| colon + 1);
-            found.push(start + colon..start + at);
-        }
-        from = start;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,8 +83,13 @@ mod tests {
             ("<rootpw s3cret", "<rootpw*******"),
             ("<rootpw/><name>a</name>", "<rootpw/><name>a</name>"),
             ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
-            ("ftp://u:p@ss@h/p:q@r", "ftp://u:****@h/p:q@r"),
+            ("ftp://u:p@ss@h/p:q@r", "ftp://******@h/p:q@r"),
             ("http://h:80/", "http://h:80/"),
+            (
+                "<url>http://h/?token=ab</url>",
+                "<url>http://h/?token=**</url>",
+            ),
+            ("curl -u ann:pä h", "curl -u *****¤ h"),
             ("https://t0ken@h:80/", "https://*****@h:80/"),
             (
                 "<rootpw>http://u:p@h</rootpw>",
