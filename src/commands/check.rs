@@ -14,7 +14,7 @@ use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
 use crate::error::{Kind, failure, reported};
-use crate::options::{CheckOptions, InstallOptions, config};
+use crate::options::{CheckOptions, InstallOptions, Layer, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
@@ -104,7 +104,7 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let named_release = args.options.release.clone();
     let install = config::load(config)?;
-    let options = args.options.or(install.check.clone());
+    let options = args.options.over(install.check.clone());
     if let Some(id) = options
         .allow
         .iter()

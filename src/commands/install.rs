@@ -15,7 +15,7 @@ use crate::install::cancel::{Canceller, stop};
 use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::install::{self, Finished, place, prepare};
 use crate::kickstart::{builtin, scan};
-use crate::options::{InstallOptions, config};
+use crate::options::{InstallOptions, Layer, config};
 use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
@@ -98,7 +98,7 @@ impl Args {
     /// # Errors
     /// Those of [`run`].
     pub fn install(self, below: InstallOptions, reporter: &Reporter) -> anyhow::Result<Finished> {
-        let options = self.options.or(below);
+        let options = self.options.over(below);
         let reports = Reports::open(&options.report)?;
         let mut about = About::beginning(match &options.name {
             Some(name) => name.clone(),

@@ -5,10 +5,11 @@ use std::path::Path;
 use clap::Args;
 use serde::Deserialize;
 
+use super::Layer;
 use super::values::ReleaseName;
 
 /// What a check can be told. A key of `[check]` is the long name of its option;
-/// [`CheckOptions::or`] lays one set over another.
+/// [`Layer`] lays one set over another.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct CheckOptions {
@@ -73,17 +74,14 @@ impl CheckOptions {
     }
 }
 
-impl CheckOptions {
-    /// These options, and those of `below` where these say nothing; what is allowed adds up.
-    #[must_use]
-    pub fn or(self, below: CheckOptions) -> CheckOptions {
-        let mut allow = self.allow;
-        allow.extend(below.allow);
+impl Layer for CheckOptions {
+    /// What is allowed adds up.
+    fn over(self, below: CheckOptions) -> CheckOptions {
         CheckOptions {
-            release: self.release.or(below.release),
-            allow,
+            release: self.release.over(below.release),
+            allow: [self.allow, below.allow].concat(),
             releases: [self.releases, below.releases].concat(),
-            strict: self.strict || below.strict,
+            strict: self.strict.over(below.strict),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{InstallOptions, check};
+use super::{InstallOptions, Layer, check};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
 use crate::error::{Classify, Kind};
@@ -42,7 +42,7 @@ pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
     let mut options = InstallOptions::default();
     for path in user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]) {
         if path.exists() {
-            options = options.or(read(&path).kind(Kind::Input)?);
+            options = options.over(read(&path).kind(Kind::Input)?);
         }
     }
     Ok(options)
@@ -151,7 +151,7 @@ mod tests {
         let release = lower.check.release.clone().unwrap();
         assert_eq!(release.version, Version::Rhel(9));
         let upper = parse("check = { release = \"F43\", allow = [\"KS102\"] }", "u").unwrap();
-        let both = upper.or(lower).check;
+        let both = upper.over(lower).check;
         assert_eq!(both.release.unwrap().version, Version::Fedora(43));
         assert_eq!(both.allow, ["KS102", "KS101"]);
         assert!(both.strict);
@@ -193,12 +193,12 @@ mod tests {
         assert_eq!(lower.report[0].format, ReportFormat::Junit);
         assert_eq!(lower.report[1].file, Path::new("b=c.md"));
         let upper = parse("report = [\"junit=u.xml\"]", "u").unwrap();
-        let both = upper.or(lower.clone()).report;
+        let both = upper.over(lower.clone()).report;
         assert_eq!(
             (both.len(), both[0].file.as_path()),
             (1, Path::new("u.xml"))
         );
-        assert_eq!(parse("", "u").unwrap().or(lower).report.len(), 2);
+        assert_eq!(parse("", "u").unwrap().over(lower).report.len(), 2);
         for wrong in ["sarif=x", "junit", "markdown="] {
             let finding = parse(&format!("report = [\"{wrong}\"]"), "l").unwrap_err();
             assert_eq!(finding.line, 1, "{finding}");
@@ -214,7 +214,7 @@ mod tests {
             "l",
         )
         .unwrap();
-        let both = upper.or(lower);
+        let both = upper.over(lower);
         assert_eq!((both.memory, both.vcpus), (Some(1), Some(3)));
         assert!(!both.no_customize);
         assert_eq!((both.output_dir, both.output), (Some("a".into()), None));

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
-use super::CheckOptions;
 use super::values::{
     Compress, Deliver, Format, Progress, Relay, ReportTarget, Seconds, one_or_several,
 };
+use super::{CheckOptions, Layer};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
+layered! {
 /// Options of an install. A key of the configuration file is the long name of its option;
-/// [`InstallOptions::or`] lays one set over another.
+/// [`Layer`] lays one set over another.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct InstallOptions {
@@ -201,66 +202,71 @@ pub struct InstallOptions {
     #[arg(skip)]
     pub check: CheckOptions,
 }
+}
 
-impl InstallOptions {
-    /// These options, and those of `below` where these say nothing.
-    #[must_use]
-    pub fn or(self, below: InstallOptions) -> InstallOptions {
+impl Layer for InstallOptions {
+    fn over(self, mut below: InstallOptions) -> InstallOptions {
         // `-u` on the command line takes back a `no-customize` of a file.
-        let no_customize = self.no_customize || (below.no_customize && !self.customize);
+        below.no_customize &= !self.customize;
         // `--output` and `--output-dir` answer the same question: the upper layer's answer stands.
-        let places = self.output.is_some() || self.output_dir.is_some();
-        let (output, output_dir) = if places {
-            (self.output, self.output_dir)
-        } else {
-            (below.output, below.output_dir)
-        };
-        InstallOptions {
-            kickstart: self.kickstart.or(below.kickstart),
-            verbatim: self.verbatim || below.verbatim,
-            customize: self.customize || below.customize,
-            no_customize,
-            deliver: self.deliver.or(below.deliver),
-            output_dir,
-            name: self.name.or(below.name),
-            output,
-            format: self.format.or(below.format),
-            compress: self.compress.or(below.compress),
-            xml: self.xml.or(below.xml),
-            force: self.force || below.force,
-            report: if self.report.is_empty() {
-                below.report
-            } else {
-                self.report
-            },
-            keep: self.keep || below.keep,
-            connect: self.connect.or(below.connect),
-            accel: self.accel.or(below.accel),
-            vcpus: self.vcpus.or(below.vcpus),
-            memory: self.memory.or(below.memory),
-            disk_size: self.disk_size.or(below.disk_size),
-            firmware: self.firmware.or(below.firmware),
-            network: self.network.or(below.network),
-            mac_address: self.mac_address.or(below.mac_address),
-            network_device: self.network_device.or(below.network_device),
-            disk_bus: self.disk_bus.or(below.disk_bus),
-            timeout: self.timeout.or(below.timeout),
-            max_guests: self.max_guests.or(below.max_guests),
-            retries: self.retries.or(below.retries),
-            stall_limit: self.stall_limit.or(below.stall_limit),
-            cleanup: self.cleanup || below.cleanup,
-            relay: self.relay.or(below.relay),
-            refetch: self.refetch || below.refetch,
-            cache_dir: self.cache_dir.or(below.cache_dir),
-            state_dir: self.state_dir.or(below.state_dir),
-            progress: match self.progress.is_empty() {
-                true => below.progress,
-                false => self.progress,
-            },
-            cacert: self.cacert.or(below.cacert),
-            client_cert: self.client_cert.or(below.client_cert),
-            client_key: self.client_key.or(below.client_key),
-            check: self.check.or(below.check),
+        if self.output.is_some() || self.output_dir.is_some() {
+            (below.output, below.output_dir) = (None, None);
+        }
+        self.each_over(below)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Command;
+
+    use super::*;
+    use crate::options::config;
+
+    /// Values of every kind that a key may have.
+    const VALUES: [&str; 7] = [
+        "true",
+        "[\"junit=a\"]",
+        "7",
+        "\"1h\"",
+        "\"plain\"",
+        "{ strict = true }",
+        "64",
+    ];
+
+    /// Each option is a flag and a key, the file's value reaches the build, and the command line's
+    /// stands above it.
+    #[test]
+    fn no_option_is_ignored() {
+        let command = InstallOptions::augment_args(Command::new("install"));
+        let mut names: BTreeSet<String> = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long())
+            .map(str::to_owned)
+            .collect();
+        names.insert("check".to_owned());
+        assert_eq!(names.len(), InstallOptions::FIELDS);
+        for name in names {
+            let argument = command
+                .get_arguments()
+                .find(|argument| argument.get_long() == Some(&name));
+            let words = argument.map_or_else(Vec::new, clap::Arg::get_possible_values);
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| format!("{:?}", word.get_name()))
+                .collect();
+            let of_file = words
+                .iter()
+                .map(String::as_str)
+                .chain(VALUES)
+                .filter_map(|value| config::parse(&format!("{name} = {value}"), "t").ok())
+                .find(|options| *options != InstallOptions::default());
+            let of_file = of_file.unwrap_or_else(|| panic!("{name} takes none of the values"));
+            let nothing = InstallOptions::default();
+            assert_eq!(nothing.clone().over(of_file.clone()), of_file, "{name}");
+            assert_eq!(of_file.clone().over(nothing), of_file, "{name}");
         }
     }
 }
