@@ -36,17 +36,16 @@ impl Includes for InTheGuest<'_> {
 /// Input: the template or the kickstart has an error. Mirror: the only errors are addresses that
 /// cannot be used. Host: no threads.
 pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Result<()> {
-    let request = &plan.request;
-    let written = &request.kickstart;
+    let written = &plan.kickstart;
     let install = Install {
-        template: &request.template,
+        template: &plan.template,
         outline: &written.outline,
-        options: &request.options,
+        options: &plan.options,
     };
     let Some(setting) = install.setting()? else {
         return Ok(());
     };
-    let online = Online::new(&request.options, reporter)?;
+    let online = Online::new(&plan.options, reporter)?;
     let reading = Reading::new(
         &written.text,
         &written.name,
@@ -56,9 +55,9 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
     let found = online.check(&Subject {
         reading: Some(&reading),
         template: Some(TemplateText {
-            template: &request.template,
+            template: &plan.template,
             source: Source {
-                name: &request.template_name,
+                name: &plan.template_name,
                 text: template_text,
             },
         }),
@@ -66,7 +65,7 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         version: Some(setting.version),
         arch: Some(plan.arch),
     })?;
-    let allow = &request.options.check.allow;
+    let allow = &plan.options.check.allow;
     let checked = kickstart::checked(reading, &setting, found, allow);
     report(checked.findings, reporter)
 }

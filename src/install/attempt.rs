@@ -153,7 +153,7 @@ pub async fn run(
         console_log: &work.join(evidence::CONSOLE_LOG),
         kickstart: &handover.kept_kickstart,
     };
-    image.publish(&plan.output, &company, plan.request.options.force)?;
+    image.publish(&plan.output, &company, plan.options.force)?;
     // An older failure of the same name is no news any more.
     evidence::remove(&plan.output)?;
     let phases = supervised.phases.iter();
@@ -210,7 +210,7 @@ fn start(
         spec.accel,
         spec.firmware.name()
     ));
-    let keep = plan.request.options.keep;
+    let keep = plan.options.keep;
     tokio::task::block_in_place(|| ground.host.start(spec, keep))
 }
 

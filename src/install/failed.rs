@@ -121,7 +121,7 @@ impl End<'_> {
         }
         let screenshot = self.screenshot().await;
         self.save_qemu_log(&mut verdict, reporter);
-        if verdict.full_disk == Some(FullDisk::Host) && !self.plan.request.options.keep {
+        if verdict.full_disk == Some(FullDisk::Host) && !self.plan.options.keep {
             self.make_room(reporter).await;
         }
         let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot, reporter));
@@ -224,7 +224,7 @@ impl End<'_> {
     /// What the installer has left on the disk, if the guest came so far and is gone.
     async fn add_disk_logs(&self, gathered: &Gathered, reporter: &Reporter) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
-        let stays = self.plan.request.options.keep && self.still_runs;
+        let stays = self.plan.options.keep && self.still_runs;
         if stays || !self.ground.disk.exists() || !self.phases().iter().any(storing) {
             return;
         }
@@ -242,7 +242,7 @@ impl End<'_> {
     }
 
     async fn end_guest(&self, reporter: &Reporter) {
-        if self.plan.request.options.keep {
+        if self.plan.options.keep {
             let left = self.guest.filter(|_| self.still_runs);
             if let Some(guest) = left {
                 guest.leave();

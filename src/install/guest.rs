@@ -29,7 +29,7 @@ pub struct Boot<'a> {
 /// Input: it is too long, or the template's kernelparam is not one line.
 pub fn command_line(plan: &Plan, boot: &Boot<'_>) -> anyhow::Result<String> {
     // A source that the kickstart names stands: `inst.repo=` would overrule it.
-    let source = match plan.request.kickstart.outline.source() {
+    let source = match plan.kickstart.outline.source() {
         Some(_) => InstallerSource::Stage2(boot.tree),
         None => InstallerSource::Repo(boot.tree),
     };
@@ -42,7 +42,7 @@ pub fn command_line(plan: &Plan, boot: &Boot<'_>) -> anyhow::Result<String> {
             kickstart,
             source,
             arch: plan.arch,
-            kernelparam: plan.request.template.os.kernelparam.as_deref(),
+            kernelparam: plan.template.os.kernelparam.as_deref(),
         })
         .kind(Kind::Input)
 }

@@ -102,7 +102,7 @@ impl Handover {
             tree,
             initrd,
             mark: composed.prints_mark.then_some(mark),
-            sections: sections::scripts(&composed.text, &plan.request.kickstart.text),
+            sections: sections::scripts(&composed.text, &plan.kickstart.text),
             kept_kickstart,
             secrets,
         })
@@ -161,19 +161,16 @@ fn compose(
     server: Option<&Server>,
     mark: &str,
 ) -> anyhow::Result<Composed> {
-    let kickstart = &plan.request.kickstart;
-    if plan.request.options.verbatim {
+    let kickstart = &plan.kickstart;
+    if plan.options.verbatim {
         return Ok(compose::verbatim(&kickstart.text));
     }
     // Contents go through the server only where the kickstart does, too.
     let server = server.filter(|_| plan.deliver == Deliver::Http);
     let additions = match contents {
-        Some(contents) => contents.into_additions(
-            &plan.request.template,
-            repositories,
-            server,
-            mark.to_string(),
-        ),
+        Some(contents) => {
+            contents.into_additions(&plan.template, repositories, server, mark.to_string())
+        }
         None => Additions {
             mark: mark.to_string(),
             ..Additions::default()

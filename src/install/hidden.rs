@@ -9,7 +9,7 @@ use crate::tdl::Payload;
 
 /// Adds the passwords of the template, the kickstart as served, and their addresses.
 pub fn add(secrets: &mut Secrets, plan: &Plan, kickstart: &str) {
-    let template = &plan.request.template;
+    let template = &plan.template;
     let known = [&template.os.rootpw, &template.os.key];
     for secret in known.into_iter().flatten() {
         secrets.add_password(secret.reveal().trim());

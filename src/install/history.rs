@@ -74,11 +74,10 @@ struct Part {
 impl History {
     /// That of builds like `plan`, in the state directory `state`.
     pub fn of(plan: &Plan, accel: Accel, state: &Path) -> History {
-        let request = &plan.request;
-        let kickstart = Path::new(&request.kickstart.name);
+        let kickstart = Path::new(&plan.kickstart.name);
         let kickstart = kickstart.file_name().unwrap_or(kickstart.as_os_str());
         let about = About {
-            template: request.template.name.clone(),
+            template: plan.template.name.clone(),
             release: plan.release.to_string(),
             arch: plan.arch.to_string(),
             kickstart: kickstart.to_string_lossy().into_owned(),

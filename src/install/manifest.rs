@@ -42,8 +42,7 @@ pub fn describe(facts: &Facts<'_>) -> anyhow::Result<String> {
     let Facts {
         plan, spec, tree, ..
     } = facts;
-    let request = &plan.request;
-    let os = &request.template.os;
+    let os = &plan.template.os;
     let info = tree.treeinfo.as_ref();
     let layout = plan.release.tree_layout(plan.arch);
     let manifest = Manifest {
@@ -54,12 +53,12 @@ pub fn describe(facts: &Facts<'_>) -> anyhow::Result<String> {
         started: timestamp(facts.started),
         finished: timestamp(SystemTime::now()),
         template: Source {
-            file: Some(file_name(&request.template_name)),
-            sha256: request.template_sha256.clone(),
+            file: Some(file_name(&plan.template_name)),
+            sha256: plan.template_sha256.clone(),
         },
         kickstart: Source {
-            file: (!request.kickstart.builtin).then(|| file_name(&request.kickstart.name)),
-            sha256: request.kickstart.sha256.clone(),
+            file: (!plan.kickstart.builtin).then(|| file_name(&plan.kickstart.name)),
+            sha256: plan.kickstart.sha256.clone(),
         },
         release: Release {
             name: os.name.clone(),

@@ -49,7 +49,7 @@ pub struct Place {
 /// # Errors
 /// Host: what is left in this build's own place cannot be removed.
 pub fn sweep(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
-    let state_dir = directories::state_dir(plan.request.options.state_dir.as_deref());
+    let state_dir = directories::state_dir(plan.options.state_dir.as_deref());
     let state_dir = state_dir.kind(Kind::Host)?;
     let work_dir = workdir::place(&plan.output.dir, &plan.output.stem);
     sweep::before_build(&Register::at(&state_dir), &state_dir, &work_dir, reporter)
@@ -62,7 +62,7 @@ impl Place {
     /// Input: `--connect` names no connection. Host: another build of this name is running, or a
     /// directory cannot be written.
     pub fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Place> {
-        let options = &plan.request.options;
+        let options = &plan.options;
         let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
         let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
         let register = Register::at(&state_dir);

@@ -82,8 +82,18 @@ impl HostFacts {
 /// A build, decided.
 #[derive(Debug)]
 pub struct Plan {
-    /// What the user handed in.
-    pub request: Request,
+    /// The template.
+    pub template: Template,
+    /// Its file name, for the manifest.
+    pub template_name: String,
+    /// Its digest, for the manifest.
+    pub template_sha256: String,
+    /// Where its relative paths count from.
+    pub template_dir: PathBuf,
+    /// The kickstart.
+    pub kickstart: Kickstart,
+    /// The options that are no decisions.
+    pub options: InstallOptions,
     /// Name of the image, and what the guest's name is made of.
     pub name: String,
     /// What is installed.
@@ -212,7 +222,12 @@ impl Plan {
             retries: options.retries.unwrap_or(0),
             stall_limit: options.stall_limit.map(|limit| limit.0),
             warnings,
-            request,
+            template: request.template,
+            template_name: request.template_name,
+            template_sha256: request.template_sha256,
+            template_dir: request.template_dir,
+            kickstart: request.kickstart,
+            options: request.options,
         })
     }
 }
@@ -220,9 +235,9 @@ impl Plan {
 impl Plan {
     /// The template's repositories that the build uses.
     pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
-        let all = &self.request.template.repositories;
+        let all = &self.template.repositories;
         all.iter()
-            .filter(|_| self.customize && !self.request.options.verbatim)
+            .filter(|_| self.customize && !self.options.verbatim)
     }
 }
 

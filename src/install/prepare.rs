@@ -44,7 +44,7 @@ impl Prepared {
     /// Host: libvirt cannot be used. Mirror: the tree cannot be used.
     pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Prepared> {
         let cache_dir =
-            directories::cache_dir(plan.request.options.cache_dir.as_deref()).kind(Kind::Host)?;
+            directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = open_mirror(plan, cache_dir.clone(), reporter)?;
         reporter.step(format!(
             "getting the installer of {} from {}",
@@ -86,7 +86,7 @@ impl Prepared {
 /// # Errors
 /// Input: an output exists, and `--force` is not given.
 pub fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
-    if plan.request.options.force {
+    if plan.options.force {
         return Ok(());
     }
     // The image first: it is what a user looks for.
@@ -100,7 +100,7 @@ pub fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
 }
 
 fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {
-    let options = &plan.request.options;
+    let options = &plan.options;
     let mirror_options = MirrorOptions {
         credentials: Credentials {
             cacert: options.cacert.clone(),
@@ -123,11 +123,10 @@ async fn open_host(options: HostOptions, runtime: Arc<RuntimeDir>) -> anyhow::Re
 }
 
 async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<Contents>> {
-    if !plan.customize || plan.request.options.verbatim {
+    if !plan.customize || plan.options.verbatim {
         return Ok(None);
     }
-    let request = &plan.request;
-    Contents::gather(&request.template, &request.template_dir, mirror)
+    Contents::gather(&plan.template, &plan.template_dir, mirror)
         .await
         .map(Some)
 }
@@ -155,7 +154,7 @@ fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Res
             "process {} is building it, so wait for that, or use another --name",
             marker.pid
         )),
-        dead if plan.request.options.cleanup || (dead.is_some() && !marker.kept) => {
+        dead if plan.options.cleanup || (dead.is_some() && !marker.kept) => {
             reporter.note(format!("removing the leftover guest `{name}`"));
             host.remove_leftover(&name, &marker.build_id)
         }
