@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, check} → {mirror, serve, host, watch, image}
-//!                               → {tdl, language, kickstart, distro, options, machine, upstream, process, hex, ui::event, diagnostic, error}
+//!                               → {tdl, language, kickstart, distro, options, machine, upstream, process, input, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -23,6 +23,7 @@
 //! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`secrets`]: what no log may hold.
+//! * [`input`]: reading what users and their files name, within bounds.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
 //! * [`process`]: the one way to run other programs.
@@ -38,6 +39,7 @@ pub mod error;
 pub mod hex;
 pub mod host;
 pub mod image;
+pub mod input;
 pub mod install;
 pub mod kickstart;
 pub mod language;

@@ -1,9 +1,9 @@
 //! The texts that a kickstart includes, found on this host.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::input::{NotOpened, Roots};
 use crate::language::{Included, Includes};
 
 /// Largest included text, in bytes; real ones have a few kilobytes.
@@ -18,12 +18,11 @@ pub type Fetch<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// Follows includes as the installer's parser does: a relative path from the working directory,
 /// then from the directory of the text that names it.
-#[derive(Default)]
 pub struct Files<'a> {
     /// Fetches URLs; without it they are not followed.
-    pub fetch: Option<Fetch<'a>>,
-    /// Real paths of directories; files elsewhere are not read. Empty: all are.
-    within: Vec<PathBuf>,
+    fetch: Option<Fetch<'a>>,
+    /// Files elsewhere are not read.
+    roots: Roots,
 }
 
 impl<'f> Files<'f> {
@@ -35,18 +34,10 @@ impl<'f> Files<'f> {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let real = |directory: &Path| directory.canonicalize().ok();
         Files {
             fetch,
-            within: [Path::new("."), own].into_iter().filter_map(real).collect(),
+            roots: Roots::new([PathBuf::from("."), own.to_path_buf()]),
         }
-    }
-
-    fn may_read(&self, path: &Path) -> bool {
-        self.within.is_empty()
-            || path
-                .canonicalize()
-                .is_ok_and(|real| self.within.iter().any(|within| real.starts_with(within)))
     }
 }
 
@@ -71,15 +62,23 @@ impl Includes for Files<'_> {
             .parent()
             .unwrap_or(Path::new(""))
             .join(target);
-        let places = [PathBuf::from(target), beside];
-        let Some(path) = places.iter().find(|place| place.exists()) else {
-            return Included::Missing("there is no such file".to_string());
-        };
-        if !self.may_read(path) {
-            let message = "it is neither below the working directory nor below the kickstart's own";
-            return Included::Missing(message.to_string());
+        let mut missing = "there is no such file".to_string();
+        for path in [PathBuf::from(target), beside] {
+            match self.roots.read(&path, MAX_BYTES) {
+                Ok(bytes) => {
+                    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string());
+                    return found(path.display().to_string(), text);
+                }
+                Err(NotOpened::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+                Err(NotOpened::Io(error)) => missing = error.to_string(),
+                Err(NotOpened::Outside) => {
+                    missing =
+                        "it is neither below the working directory nor below the kickstart's own"
+                            .to_string();
+                }
+            }
         }
-        found(path.display().to_string(), read(path))
+        Included::Missing(missing)
     }
 }
 
@@ -87,28 +86,6 @@ fn found(name: String, text: Result<String, String>) -> Included {
     match text {
         Ok(text) => Included::Text { name, text },
         Err(reason) => Included::Missing(reason),
-    }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let open = || -> std::io::Result<Option<Vec<u8>>> {
-        // Reading a pipe or a device could take for ever.
-        if !path.metadata()?.is_file() {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
-    };
-    match open() {
-        Err(error) => Err(error.to_string()),
-        Ok(None) => Err("it is no regular file".to_string()),
-        Ok(Some(bytes)) if bytes.len() as u64 > MAX_BYTES => {
-            Err(format!("it is larger than {} MiB", MAX_BYTES >> 20))
-        }
-        Ok(Some(bytes)) => String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string()),
     }
 }
 
@@ -133,7 +110,12 @@ mod tests {
             "text\n%include parts/disk.ks\n%include /tmp/x\n%include http://h/x\n",
         );
         let text = std::fs::read_to_string(&name).unwrap();
-        let reading = Reading::new(&text, &name, Version::Rhel(9), &Files::default());
+        let reading = Reading::new(
+            &text,
+            &name,
+            Version::Rhel(9),
+            &Files::near(Path::new(&name), None),
+        );
         let names: Vec<&str> = reading
             .commands
             .iter()
@@ -170,8 +152,6 @@ mod tests {
         for target in ["../secret", "link", "/proc/self/environ", &secret] {
             assert!(matches!(find(target), Included::Missing(_)), "{target}");
         }
-        let anywhere = Files::default().find("../secret", &main.display().to_string());
-        assert!(matches!(anywhere, Included::Text { .. }));
     }
 
     #[test]
@@ -181,7 +161,12 @@ mod tests {
         let text = "%include a.ks\n%include a.ks\n";
         std::fs::write(&path, text).unwrap();
         let name = path.display().to_string();
-        let reading = Reading::new(text, &name, Version::Fedora(43), &Files::default());
+        let reading = Reading::new(
+            text,
+            &name,
+            Version::Fedora(43),
+            &Files::near(Path::new(&name), None),
+        );
         assert!(
             reading
                 .findings

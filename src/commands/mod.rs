@@ -11,7 +11,6 @@ pub mod doctor;
 pub mod explain;
 mod follow;
 pub mod gc;
-mod input;
 pub mod install;
 pub mod list;
 mod listing;
@@ -26,3 +25,5 @@ pub mod screenshot;
 mod setting;
 mod template;
 mod walk;
+
+use crate::input;

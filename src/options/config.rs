@@ -13,9 +13,13 @@ use super::{InstallOptions, Layer, check};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
 use crate::error::{Classify, Kind};
+use crate::input;
 
 /// Where a distribution's or site's settings are.
 pub const SYSTEM_FILE: &str = "/etc/ozr/ozr.toml";
+
+/// Largest configuration that is read, in bytes; one with every option has some kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Where the user's settings are, if the environment names a home.
 pub fn user_file(xdg_config_home: Option<&OsStr>, home: Option<&OsStr>) -> Option<PathBuf> {
@@ -49,8 +53,11 @@ pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
 }
 
 fn read(path: &Path) -> anyhow::Result<InstallOptions> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("reading the configuration {}", path.display()))?;
+    let reading = || format!("reading the configuration {}", path.display());
+    let bytes = input::read_bounded(path, MAX_BYTES).with_context(reading)?;
+    let text = String::from_utf8(bytes)
+        .context("it is not UTF-8")
+        .with_context(reading)?;
     Ok(parse(&text, &path.display().to_string())?)
 }
 
