@@ -346,7 +346,7 @@ fn ksvalidators_layout_is_ksvalidators() {
             "--release",
             "RHEL8",
             "--allow",
-            &hazards(&site),
+            &lints(&site),
             "--format",
             "ksvalidator",
             "a.ks",
@@ -389,8 +389,8 @@ fn ksvalidators_layout_is_ksvalidators() {
     assert_eq!(frame(&ours.stderr), frame(&theirs.stderr));
 }
 
-/// The rules of hazards, which ksvalidator does not have, separated by commas.
-fn hazards(site: &Site) -> String {
+/// The rules of lints, which ksvalidator does not have, separated by commas.
+fn lints(site: &Site) -> String {
     let listed = ozr(site, &["explain"]).stdout;
     let ids = listed.lines().filter_map(|line| line.split(' ').next());
     let mut ids: Vec<&str> = ids
@@ -620,19 +620,19 @@ fn warnings_count_when_it_is_strict_and_rules_can_be_silenced() {
 }
 
 #[test]
-fn what_is_certain_is_mended() {
-    let site = Site::bare("mend");
+fn what_is_certain_is_fixed() {
+    let site = Site::bare("fix");
     // Without the byte order mark, and with everything else as it was.
     let rest = "text\r\n#  odd\t \r\nlang en_US";
     let file = site.write("a.ks", &format!("\u{feff}{rest}"));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::symlink("a.ks", site.path("link.ks")).unwrap();
-    let silent = hazards(&site);
+    let silent = lints(&site);
     let options = ["check", "--release", "RHEL9", "--allow", &silent, "--fix"];
     let out = ozr(&site, &[&options[..], &["link.ks"]].concat());
     out.assert_done();
     assert_eq!(out.stdout, rest);
-    assert_eq!(out.stderr, "1 finding mended; no errors in 1 file\n");
+    assert_eq!(out.stderr, "1 finding fixed; no errors in 1 file\n");
     assert!(
         std::fs::read_to_string(&file)
             .unwrap()
@@ -661,7 +661,7 @@ fn what_is_certain_is_mended() {
     let left = std::fs::read_dir(site.path("")).unwrap().flatten();
     let aside = left.filter(|e| e.file_name().to_string_lossy().starts_with(".ozr-"));
     assert_eq!(aside.count(), 0);
-    // Nothing is left to mend.
+    // Nothing is left to fix.
     let out = ozr(&site, &[&options[..], &["a.ks"]].concat());
     assert_eq!(
         (out.stdout.as_str(), out.stderr.as_str()),
@@ -775,7 +775,7 @@ fn releases_and_what_differs() {
 }
 
 #[test]
-fn included_urls_are_read_with_online_only_and_never_mended() {
+fn included_urls_are_read_with_online_only_and_never_fixed() {
     let site = Site::bare("urls");
     site.mirror.put("/part.ks", "bogus\ninstall\n");
     let url = site.mirror.url("/part.ks").to_string();
@@ -798,7 +798,7 @@ fn included_urls_are_read_with_online_only_and_never_mended() {
     );
 
     let before = std::fs::read_to_string(site.path("a.ks")).unwrap();
-    let mended = ozr(
+    let fixed = ozr(
         &site,
         &[
             "check",
@@ -810,7 +810,7 @@ fn included_urls_are_read_with_online_only_and_never_mended() {
             "a.ks",
         ],
     );
-    assert_eq!(mended.status, 2, "{}", mended.stderr);
+    assert_eq!(fixed.status, 2, "{}", fixed.stderr);
     let after = std::fs::read_to_string(site.path("a.ks")).unwrap();
     assert_eq!(after.replace("poweroff\n", ""), before);
 }

@@ -553,10 +553,10 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// The old kickstart of the product's original case: refused for RHEL 9, mended by `ozr check
+/// The old kickstart of the product's original case: refused for RHEL 9, fixed by `ozr check
 /// --fix`, and installed.
 #[test]
-fn the_original_kickstart_is_refused_mended_and_installed() {
+fn the_original_kickstart_is_refused_fixed_and_installed() {
     let Some(site) = Site::new("original") else {
         return;
     };
@@ -566,13 +566,13 @@ fn the_original_kickstart_is_refused_mended_and_installed() {
     outcome.assert_failed(2, &["`install` was removed", "delete the line"]);
     site.assert_clean(&outcome, &[]);
 
-    let mended = Command::new(env!("CARGO_BIN_EXE_ozr"))
+    let fixed = Command::new(env!("CARGO_BIN_EXE_ozr"))
         .args(["check", "--release", "RHEL9", "--fix"])
         .arg(site.write("old.ks", &old))
         .output()
         .unwrap();
-    assert_eq!(mended.status.code(), Some(0), "{mended:?}");
-    let text = String::from_utf8(mended.stdout).unwrap();
+    assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
+    let text = String::from_utf8(fixed.stdout).unwrap();
     assert!(
         !text.contains("\ninstall\n") && text.contains("\npoweroff\n"),
         "{text}"

@@ -1,19 +1,19 @@
-//! The certain remedies, applied to a text.
+//! Certain fixes, applied to a text.
 
 use crate::diagnostic::{Diagnostic, Edit};
 
-/// A text with the edits of findings about it made, and how many findings were mended.
+/// A text with the edits of findings about it made, and how many findings were fixed.
 ///
 /// Everything else stays as it is, byte for byte. Of findings whose edits overlap the first one
 /// counts: the other is found again in what comes out, if it is still there. The findings must be
 /// those of this text, not of one that includes it or that it includes.
 pub fn apply(text: &str, findings: &[Diagnostic]) -> (String, usize) {
     let mut edits: Vec<&Edit> = Vec::new();
-    let mut mended = 0;
+    let mut fixed = 0;
     for finding in findings.iter().filter(|finding| !finding.fix.is_empty()) {
         // The same line may be removed for two reasons.
         if finding.fix.iter().all(|edit| edits.contains(&edit)) {
-            mended += 1;
+            fixed += 1;
             continue;
         }
         let clashes = |edit: &Edit| {
@@ -22,7 +22,7 @@ pub fn apply(text: &str, findings: &[Diagnostic]) -> (String, usize) {
         };
         if !finding.fix.iter().any(clashes) {
             edits.extend(&finding.fix);
-            mended += 1;
+            fixed += 1;
         }
     }
     // Insertions at one place stay in their order.
@@ -35,7 +35,7 @@ pub fn apply(text: &str, findings: &[Diagnostic]) -> (String, usize) {
         at = edit.span.end;
     }
     made.push_str(&text[at..]);
-    (made, mended)
+    (made, fixed)
 }
 
 fn overlap(one: &Edit, other: &Edit) -> bool {

@@ -3,7 +3,7 @@
 //! `ozr doctor` looks at the host; here its words get ids, so that `ozr check --host` can say them
 //! in every format.
 
-use super::catalogue::Rule;
+use super::rules::Rule;
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// What findings name in place of a file.

@@ -1,46 +1,44 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
-//! * [`catalogue`]: every rule, with its explanation.
+//! * [`rules`]: every rule, with its explanation.
 //! * [`lints`]: what makes an install wait or end as a bad image, in a [`setting`].
-//! * [`suppressions`]: findings that somebody allows; [`fix`]: remedies that are certain.
+//! * [`suppressions`]: findings that somebody allows; [`fix`]: fixes that are certain.
 //! * [`host`]: what this host lacks for a build.
 //! * [`includes`]: the files that a kickstart includes.
-//! * [`mod@kickstart`]: one kickstart, with what it includes.
 //! * [`online`]: addresses, packages and groups, asked of the network.
 //! * [`report`]: findings as text, in every format.
 //! * [`subject`]: what a file is, and which release it names.
 
-pub mod catalogue;
 pub mod fix;
 pub mod host;
 pub mod includes;
-pub mod kickstart;
-mod language_rules;
 pub mod lints;
 pub mod online;
 pub mod report;
+pub mod rules;
 pub mod setting;
 pub mod subject;
 pub mod suppressions;
 
 use crate::diagnostic::Diagnostic;
 use crate::language::Reading;
+use report::{Checked, Named};
 use setting::Setting;
 
-/// Everything that is wrong with a kickstart: what its language says, what is a hazard in its
-/// setting, and what was found elsewhere (`more`: [`online`]); without what comments in it or
-/// `allow` (ids) allow. In the order of its texts and their lines, what is about the kickstart as
-/// a whole first.
+/// Everything that is wrong with a kickstart, with its texts: what its language says, what is
+/// wrong with it in its setting, and what was found elsewhere (`more`: [`online`]); without what
+/// comments in it or `allow` (ids) allow. In the order of its texts and their lines, what is about
+/// the kickstart as a whole first.
 pub fn kickstart(
-    reading: &Reading,
+    reading: Reading,
     setting: &Setting,
     more: Vec<Diagnostic>,
     allow: &[String],
-) -> Vec<Diagnostic> {
+) -> Checked {
     let mut findings = reading.findings.clone();
-    findings.extend(lints::find(reading, setting));
+    findings.extend(lints::find(&reading, setting));
     findings.extend(more);
-    let mut findings = suppressions::apply(reading, findings, allow);
+    let mut findings = suppressions::apply(&reading, findings, allow);
     let place = |finding: &Diagnostic| {
         let mut texts = reading.texts.iter();
         let text = texts.position(|text| text.name == finding.file);
@@ -48,5 +46,70 @@ pub fn kickstart(
         (text, line)
     };
     findings.sort_by_cached_key(place);
-    findings
+    let texts: Vec<Named> = reading
+        .texts
+        .into_iter()
+        .map(|text| Named {
+            name: text.name,
+            text: text.text,
+        })
+        .collect();
+    Checked {
+        name: texts
+            .first()
+            .map(|text| text.name.clone())
+            .unwrap_or_default(),
+        texts,
+        findings,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::{Included, Includes, Version};
+
+    #[test]
+    fn findings_come_in_the_order_of_their_places() {
+        struct Part;
+        impl Includes for Part {
+            fn find(&self, _target: &str, _from: &str) -> Included {
+                Included::Text {
+                    name: "part.ks".into(),
+                    text: "frobnicate\n".into(),
+                }
+            }
+        }
+        let version = Version::Rhel(9);
+        let text = "install\n%include part.ks\nnosuch\n%post\n";
+        let check = |allow: &[String]| {
+            let reading = Reading::new(text, "a.ks", version, &Part);
+            kickstart(reading, &Setting::alone(version), Vec::new(), allow)
+        };
+        let file = check(&[]);
+        let places: Vec<(&str, usize, &str)> = file
+            .findings
+            .iter()
+            .filter_map(|finding| Some((finding.file.as_str(), finding.line, finding.id?)))
+            .filter(|(_, _, id)| id.starts_with("KS0"))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("a.ks", 1, "KS002"),
+                ("a.ks", 3, "KS001"),
+                ("a.ks", 4, "KS009"),
+                ("part.ks", 1, "KS001"),
+            ]
+        );
+        assert_eq!((file.name.as_str(), file.texts.len()), ("a.ks", 2));
+        let lints: Vec<String> = file
+            .findings
+            .iter()
+            .filter_map(|finding| finding.id.filter(|id| !id.starts_with("KS0")))
+            .map(str::to_string)
+            .collect();
+        assert!(!lints.is_empty());
+        assert_eq!(check(&lints).findings.len(), places.len());
+    }
 }

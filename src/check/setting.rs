@@ -1,4 +1,4 @@
-//! What is known of the surroundings of a kickstart: on it depends what is a hazard.
+//! What is known of the surroundings of a kickstart: on it depends what is wrong with it.
 
 use crate::distro::{Arch, Release};
 use crate::kickstart::outline::Outline;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::catalogue::{self, Rule};
+use super::rules::{self, Rule};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;
 use crate::language::reading::Text;
@@ -47,7 +47,7 @@ pub fn apply(reading: &Reading, findings: Vec<Diagnostic>, allow: &[String]) -> 
         let made = comments(text, |mark| {
             let message = format!("no rule has the id `{}`", mark.id);
             let finding = reading.finding(Severity::Warning, number, mark.span.clone(), message);
-            let help = match catalogue::similar(mark.id).first() {
+            let help = match rules::similar(mark.id).first() {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "ids are written `KS101`; `ozr explain` lists them".to_string(),
             };
@@ -99,7 +99,7 @@ fn comments(text: &Text, mut strange: impl FnMut(&Mark<'_>)) -> Allowed {
             }
         }
         for mark in marks(line, start) {
-            if catalogue::find(mark.id).is_none() {
+            if rules::find(mark.id).is_none() {
                 strange(&mark);
                 continue;
             }
@@ -156,7 +156,8 @@ mod tests {
         let version = Version::Rhel(9);
         let reading = Reading::new(text, "t.ks", version, &NoIncludes);
         let allow: Vec<String> = allow.iter().map(ToString::to_string).collect();
-        crate::check::kickstart(&reading, &Setting::alone(version), Vec::new(), &allow)
+        crate::check::kickstart(reading, &Setting::alone(version), Vec::new(), &allow)
+            .findings
             .into_iter()
             .filter(|finding| finding.severity > Severity::Note)
             .map(|finding| (finding.id.unwrap_or("-"), finding.line))

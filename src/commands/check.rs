@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use super::checked::{self, Input, Reader};
 use super::online::Online;
 use super::template::ReadTemplate;
-use super::{doctor, explain, input, mend, walk};
-use crate::check::catalogue;
+use super::{doctor, explain, fix, input, walk};
 use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
+use crate::check::rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
 use crate::error::{Kind, failure, reported};
@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long)]
     host: bool,
 
-    /// Write the kickstart with all certain remedies to standard output
+    /// Write the kickstart with all certain fixes to standard output
     #[arg(long)]
     fix: bool,
 
@@ -105,11 +105,7 @@ pub fn run(
     let named_release = args.options.release.clone();
     let install = config::load(config)?;
     let options = args.options.over(install.check.clone());
-    if let Some(id) = options
-        .allow
-        .iter()
-        .find(|id| catalogue::find(id).is_none())
-    {
+    if let Some(id) = options.allow.iter().find(|id| rules::find(id).is_none()) {
         return Err(explain::unknown(id));
     }
     if args
@@ -156,17 +152,17 @@ pub fn run(
         true => Some(host(&install, reader.template)?),
         false => None,
     };
-    let mut mended = 0;
+    let mut fixed = 0;
     if args.fix {
         for (place, input) in inputs.iter().enumerate() {
             if let (Input::Kickstart { path, text }, false) = (input, parts[place]) {
                 let target = if args.in_place {
-                    mend::Target::InPlace
+                    fix::Target::InPlace
                 } else {
-                    mend::Target::Stdout
+                    fix::Target::Stdout
                 };
-                let done = mend::mend(path, text, &files[place], &reader, target)?;
-                mended += done.mended;
+                let done = fix::fix(path, text, &files[place], &reader, target)?;
+                fixed += done.fixed;
                 files[place] = done.left;
             }
         }
@@ -174,7 +170,7 @@ pub fn run(
     let mut parts = parts.into_iter();
     files.retain(|_| parts.next() != Some(true));
     files.extend(host);
-    show(&files, mended, args.format, verbosity, color);
+    show(&files, fixed, args.format, verbosity, color);
     if Tally::of(&files).passes(options.strict) {
         Ok(())
     } else {
@@ -268,14 +264,14 @@ fn refuse_fix(format: Format, in_place: bool, inputs: &[Input]) -> anyhow::Resul
     message.map_or(Ok(()), |message| Err(failure(Kind::Input, message)))
 }
 
-fn show(files: &[Checked], mended: usize, format: Format, verbosity: Verbosity, color: Color) {
+fn show(files: &[Checked], fixed: usize, format: Format, verbosity: Verbosity, color: Color) {
     match format {
         Format::Human => {
             let least = verbosity.least_severity();
             let mut text = human::findings(files, least, &color.for_stderr());
             if verbosity >= Verbosity::Normal {
-                if mended > 0 {
-                    text.push_str(&format!("{} mended; ", human::counted(mended, "finding")));
+                if fixed > 0 {
+                    text.push_str(&format!("{} fixed; ", human::counted(fixed, "finding")));
                 }
                 text.push_str(&human::summary(&Tally::of(files)));
             }

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use super::input;
 use super::online::{Online, Subject};
-use super::setting::Install;
 use super::template::{self, ReadTemplate};
 use super::walk::Found;
+use crate::check;
 use crate::check::includes::Files;
-use crate::check::kickstart;
 use crate::check::report::Checked;
 use crate::check::setting::Setting;
 use crate::check::subject::{self, VersionLine};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::install::plan;
+use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
 use crate::language::{Reading, Version};
 use crate::options::{InstallOptions, ReleaseName};
+use crate::tdl::Template;
 
 /// A file that is to be checked.
 #[derive(Debug)]
@@ -179,7 +181,7 @@ impl Reader<'_> {
                 more
             }
         };
-        Ok(kickstart::checked(reading, &setting, more, self.allow))
+        Ok(check::kickstart(reading, &setting, more, self.allow))
     }
 
     /// What is known of what is around a kickstart: with a template what `ozr install` would do,
@@ -232,6 +234,46 @@ impl Reader<'_> {
                 Err(Box::new(finding.help(help)))
             }
         }
+    }
+}
+
+/// An install that may come.
+#[derive(Debug, Clone, Copy)]
+pub struct Install<'a> {
+    /// Of this template.
+    pub template: &'a Template,
+    /// With a kickstart of this content.
+    pub outline: &'a Outline,
+    /// With these options.
+    pub options: &'a InstallOptions,
+}
+
+impl Install<'_> {
+    /// Its setting; none where the template's release is not known, or its kickstart language is
+    /// not.
+    ///
+    /// # Errors
+    /// Input: the size of the disk is none.
+    pub fn setting(&self) -> anyhow::Result<Option<Setting>> {
+        let (template, options) = (self.template, self.options);
+        let Ok(release) = template.release() else {
+            return Ok(None);
+        };
+        let kernelparam = template.os.kernelparam.as_deref();
+        let Some(booted) = Setting::of_boot(*release, self.outline, kernelparam) else {
+            return Ok(None);
+        };
+        let arch = template.os.arch;
+        Ok(Some(Setting {
+            arch: Some(arch),
+            firmware: Some(plan::firmware(options, *release, arch)),
+            disk_bus: Some(plan::disk_bus(options, *release)),
+            disk_bytes: Some(plan::disk_bytes(options, template)?),
+            disks: Some(1),
+            deliver: Some(options.deliver.unwrap_or_default()),
+            adds_ending: !options.verbatim,
+            ..booted
+        }))
     }
 }
 

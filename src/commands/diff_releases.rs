@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::input;
 use super::listing::{self, ListFormat};
+use crate::check;
 use crate::check::includes::Files;
-use crate::check::kickstart;
 use crate::check::report::{Checked, Tally, human, json};
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -124,7 +124,7 @@ fn for_kickstart(
     let includes = Files::near(path, None);
     let of = |version| {
         let reading = Reading::new(&text, &name, version, &includes);
-        kickstart::checked(reading, &Setting::alone(version), Vec::new(), &[])
+        check::kickstart(reading, &Setting::alone(version), Vec::new(), &[])
     };
     let (old, new) = (of(from), of(to));
     let gone = without(&old, &new);

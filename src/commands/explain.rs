@@ -1,6 +1,6 @@
 //! `ozr explain`
 
-use crate::check::catalogue;
+use crate::check::rules;
 use crate::distro::nearest;
 use crate::error::{Kind, failure};
 use crate::ui::printer;
@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.id {
         None => list(),
-        Some(id) => match (catalogue::find(id), cause(id)) {
+        Some(id) => match (rules::find(id), cause(id)) {
             (Some(rule), _) => explained(rule.id, rule.title, rule.explanation),
             (None, Some(cause)) => explained(cause.name(), cause.title(), cause.explanation()),
             (None, None) => return Err(neither(id)),
@@ -38,7 +38,7 @@ fn cause(name: &str) -> Option<Cause> {
 }
 
 fn list() -> String {
-    let rules = catalogue::all().map(|rule| format!("{}  {}\n", rule.id, rule.title));
+    let rules = rules::all().map(|rule| format!("{}  {}\n", rule.id, rule.title));
     let causes = Cause::ALL.map(|cause| format!("{:<22}  {}\n", cause.name(), cause.title()));
     rules.chain(causes).collect()
 }
@@ -75,11 +75,11 @@ fn wrapped(text: &str) -> String {
 
 /// The error that names rules which are written like `id`.
 pub fn unknown(id: &str) -> anyhow::Error {
-    no_such("rule", id, &catalogue::similar(id))
+    no_such("rule", id, &rules::similar(id))
 }
 
 fn neither(id: &str) -> anyhow::Error {
-    let mut similar = catalogue::similar(id);
+    let mut similar = rules::similar(id);
     similar.extend(nearest::one(id.trim(), &Cause::ALL.map(Cause::name)));
     no_such("rule or cause", id, &similar)
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn explanations_fit_a_terminal() {
-        let rules = catalogue::all().map(|r| explained(r.id, r.title, r.explanation));
+        let rules = rules::all().map(|r| explained(r.id, r.title, r.explanation));
         let causes = Cause::ALL.map(|c| explained(c.name(), c.title(), c.explanation()));
         for text in rules.chain(causes) {
             for line in text.lines().skip(1) {

@@ -1,9 +1,9 @@
 //! What `ozr install` checks before a guest boots: what `ozr check --online` would say of the
 //! template and the kickstart together, in the setting that the install would have.
 
+use super::checked::Install;
 use super::online::{Online, Subject};
-use super::setting::Install;
-use crate::check::kickstart;
+use crate::check;
 use crate::check::online::{TemplateText, catalogue};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
@@ -66,7 +66,7 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         arch: Some(plan.arch),
     })?;
     let allow = &plan.options.check.allow;
-    let checked = kickstart::checked(reading, &setting, found, allow);
+    let checked = check::kickstart(reading, &setting, found, allow);
     report(checked.findings, reporter)
 }
 

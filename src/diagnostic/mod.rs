@@ -90,7 +90,7 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// How the text came to be read: "included at line 3 of main.ks", the nearest first.
     pub notes: Vec<String>,
-    /// The certain remedy, if there is one: edits of the same text.
+    /// The certain fix, if there is one: edits of the same text.
     pub fix: Vec<Edit>,
     whole_file: bool,
     excerpt: String,
@@ -145,7 +145,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds an edit to the certain remedy.
+    /// Adds an edit to the certain fix.
     #[must_use]
     pub fn fix(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
         self.fix.push(Edit {

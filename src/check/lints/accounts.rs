@@ -1,7 +1,7 @@
 //! Whether anybody can log in to what was installed.
 
 use super::{Check, IMAGE_SOURCES, at_command, at_option, body, has_any, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;

@@ -1,7 +1,7 @@
 //! Whether the firmware finds something to start.
 
 use super::{Check, at_command, at_option, has_any, missing, running, runs};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;

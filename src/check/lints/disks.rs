@@ -1,7 +1,7 @@
 //! Which disks are named, and what becomes of what is on them.
 
 use super::{Check, at_command, at_option, has_any, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;

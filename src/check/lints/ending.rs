@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Check, at_command, at_option, missing};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::insert;

@@ -1,7 +1,7 @@
 //! What a golden image should not have, or should not do.
 
 use super::{Check, at_option, body, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;

@@ -1,7 +1,7 @@
 //! Files that are included, and who writes them.
 
 use super::{Check, body, is_template};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::{Include, Item, SectionKind};

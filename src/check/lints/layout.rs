@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Check, at_command, at_option, has_any, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::words::Word;

@@ -1,7 +1,7 @@
 //! Time zone, language and keyboard.
 
 use super::{Check, has_any, is_template, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::{Reading, Version};

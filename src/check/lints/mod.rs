@@ -2,12 +2,11 @@
 //! allows it: rules KS101 to KS198, one file per topic.
 //!
 //! The facts are anaconda's and kickstart's, read in the sources that each explanation names; how
-//! bad a hazard is depends on the release and on the [`Setting`].
+//! bad it is depends on the release and on the [`Setting`].
 
 pub mod accounts;
 pub mod boot;
 pub mod disks;
-pub mod display;
 pub mod ending;
 pub mod hygiene;
 pub mod includes;
@@ -20,7 +19,7 @@ pub mod questions;
 pub mod scripts;
 pub mod source;
 
-use super::catalogue::Rule;
+use super::rules::Rule;
 use super::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;
@@ -30,7 +29,7 @@ use crate::language::reading::{Entry, SectionEntry};
 pub type Check = fn(&Reading, &Setting, &mut Vec<Diagnostic>);
 
 /// The tables of the rules, in the order of their ids.
-pub const TABLES: [&[Rule]; 15] = [
+pub const TABLES: [&[Rule]; 14] = [
     layout::RULES,
     disks::RULES,
     boot::RULES,
@@ -40,7 +39,6 @@ pub const TABLES: [&[Rule]; 15] = [
     network::RULES,
     includes::RULES,
     ending::RULES,
-    display::RULES,
     questions::RULES,
     scripts::RULES,
     packages::RULES,
@@ -48,7 +46,7 @@ pub const TABLES: [&[Rule]; 15] = [
     localization::RULES,
 ];
 
-const CHECKS: [&[Check]; 15] = [
+const CHECKS: [&[Check]; 14] = [
     layout::CHECKS,
     disks::CHECKS,
     boot::CHECKS,
@@ -58,7 +56,6 @@ const CHECKS: [&[Check]; 15] = [
     network::CHECKS,
     includes::CHECKS,
     ending::CHECKS,
-    display::CHECKS,
     questions::CHECKS,
     scripts::CHECKS,
     packages::CHECKS,
@@ -216,7 +213,7 @@ mod tests {
     use crate::machine::{DiskBus, Firmware};
 
     #[test]
-    fn the_built_in_kickstarts_have_no_hazard() {
+    fn nothing_is_found_in_the_built_in_kickstarts() {
         for builtin in builtin::all() {
             let text = builtin.render(Some("secret!")).unwrap();
             let name = builtin.name;

@@ -1,7 +1,7 @@
 //! The network that the installer needs for its source.
 
 use super::{Check, at_command, at_option, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::reading::Entry;

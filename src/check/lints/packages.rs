@@ -1,7 +1,7 @@
 //! `%packages`, as far as it can be judged without the repositories.
 
 use super::{Check, IMAGE_SOURCES, at_section, has_any, missing};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Check, is_template, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::mask;

@@ -1,7 +1,7 @@
 //! Scripts: whether a failure is seen, and whether they end.
 
 use super::{Check, at_section, body};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;

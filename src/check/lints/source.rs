@@ -1,7 +1,7 @@
 //! Where the system comes from.
 
 use super::{Check, IMAGE_SOURCES, at_option, has_any, missing, running};
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::reading::Entry;

@@ -1,6 +1,6 @@
 //! The rules of the checks that ask the network, each with what `ozr explain` says.
 
-use crate::check::catalogue::Rule;
+use crate::check::rules::Rule;
 
 /// The rules whose findings say that the mirror cannot be used, though the input may be right.
 const OF_THE_MIRROR: [&str; 9] = [
@@ -158,7 +158,7 @@ Name the release and architecture to have `$releasever` and `$basearch` filled i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::catalogue::find;
+    use crate::check::rules::find;
 
     #[test]
     fn every_rule_is_explained_and_found() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Checked, PlacedEdit};
-use crate::check::catalogue;
+use crate::check::rules;
 use crate::diagnostic::Diagnostic;
 
 /// A finding.
@@ -24,7 +24,7 @@ struct Finding<'a> {
     fix: Vec<Change<'a>>,
 }
 
-/// A change of the text, of those that together are the remedy.
+/// A change of the text, of those that together are the fix.
 #[derive(Debug, Serialize)]
 struct Change<'a> {
     line: usize,
@@ -61,7 +61,7 @@ fn of<'a>(file: &'a Checked, finding: &'a Diagnostic) -> Finding<'a> {
         end_column: finding.end_column,
         severity: finding.severity.to_string(),
         id: finding.id,
-        title: finding.id.and_then(catalogue::find).map(|rule| rule.title),
+        title: finding.id.and_then(rules::find).map(|rule| rule.title),
         message: &finding.message,
         help: finding.help.as_deref(),
         notes: &finding.notes,

@@ -20,7 +20,7 @@ pub struct Checked {
     /// The name that its author knows it by.
     pub name: String,
     /// Its text and those that it includes; none if it could not be read. They are only asked for
-    /// the places of remedies.
+    /// the places of fixes.
     pub texts: Vec<Named>,
     /// What was found in it and in what it includes.
     pub findings: Vec<Diagnostic>,
@@ -47,7 +47,7 @@ pub struct PlacedEdit<'a> {
 }
 
 impl Checked {
-    /// The finding's remedy, each edit with its place; nothing if the text is not known.
+    /// The finding's fix, each edit with its place; nothing if the text is not known.
     pub fn placed_fix<'a>(&self, finding: &'a Diagnostic) -> Vec<PlacedEdit<'a>> {
         let Some(text) = self.texts.iter().find(|text| text.name == finding.file) else {
             return Vec::new();
@@ -76,7 +76,7 @@ pub struct Tally {
     pub files: usize,
     /// Files with an error or a warning.
     pub affected: usize,
-    /// Findings whose remedy is certain.
+    /// Findings whose fix is certain.
     pub fixable: usize,
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Checked, PlacedEdit};
-use crate::check::catalogue::{self, Rule};
+use crate::check::rules::{self, Rule};
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// The schema of the version that is written.
@@ -34,7 +34,7 @@ const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
 /// One log with the findings of all files. Paths become relative to `root`, an absolute path, if
 /// they are below it: the top of a checkout.
 pub fn render(files: &[Checked], root: &Path) -> String {
-    let rules: Vec<&Rule> = catalogue::all().chain([&UNNAMED]).collect();
+    let rules: Vec<&Rule> = rules::all().chain([&UNNAMED]).collect();
     let results: Vec<Value> = files
         .iter()
         .flat_map(|file| file.findings.iter().map(move |finding| (file, finding)))
@@ -107,7 +107,7 @@ fn result(file: &Checked, finding: &Diagnostic, rules: &[&Rule], root: &Path) ->
     let edits = file.placed_fix(finding);
     if !edits.is_empty() {
         result["fixes"] = json!([{
-            "description": { "text": finding.help.as_deref().unwrap_or("the certain remedy") },
+            "description": { "text": finding.help.as_deref().unwrap_or("the certain fix") },
             "artifactChanges": [{
                 "artifactLocation": artifact,
                 "replacements": edits.iter().map(replacement).collect::<Vec<_>>(),

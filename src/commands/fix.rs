@@ -1,4 +1,4 @@
-//! `ozr check --fix`: kickstarts with the certain remedies.
+//! `ozr check --fix`: kickstarts with the certain fixes.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -8,16 +8,16 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::checked::Reader;
-use crate::check::fix;
+use crate::check::fix::apply;
 use crate::check::report::Checked;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Classify, Kind};
 use crate::ui::printer;
 
-/// Most times that a text is mended: a remedy may bring another one to light, but not for ever.
+/// Most times that a text is fixed: a fix may bring another one to light, but not for ever.
 const MAX_ROUNDS: usize = 10;
 
-/// Where what is mended goes.
+/// Where what is fixed goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The kickstart to standard output; what it includes stays as it is.
@@ -28,26 +28,26 @@ pub enum Target {
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Mended {
+pub struct Fixed {
     /// The check of what is there now.
     pub left: Checked,
-    /// How many findings were mended.
-    pub mended: usize,
+    /// How many findings were fixed.
+    pub fixed: usize,
 }
 
-/// Mends the kickstart at `path`, which holds `text` and in which `found` was found.
+/// Fixes the kickstart at `path`, which holds `text` and in which `found` was found.
 ///
 /// # Errors
 /// Input: a file cannot be replaced; it is as it was then. And those of [`Reader::kickstart`].
-pub fn mend(
+pub fn fix(
     path: &Path,
     text: &str,
     found: &Checked,
     reader: &Reader<'_>,
     target: Target,
-) -> anyhow::Result<Mended> {
+) -> anyhow::Result<Fixed> {
     let mut text = text.to_string();
-    let (mut left, mut mended) = (found.clone(), 0);
+    let (mut left, mut fixed) = (found.clone(), 0);
     for _ in 0..MAX_ROUNDS {
         let mut changed = 0;
         for (place, part) in left.texts.iter().enumerate() {
@@ -58,7 +58,7 @@ pub fn mend(
                 .cloned()
                 .collect();
             let own = place == 0;
-            // What is included twice is mended once.
+            // What is included twice is fixed once.
             let again = left.texts[..place]
                 .iter()
                 .any(|other| other.name == part.name);
@@ -67,7 +67,7 @@ pub fn mend(
             if again || elsewhere || (!own && target == Target::Stdout) {
                 continue;
             }
-            let (now, count) = fix::apply(&part.text, &findings);
+            let (now, count) = apply(&part.text, &findings);
             if now == part.text {
                 continue;
             }
@@ -85,13 +85,13 @@ pub fn mend(
         if changed == 0 {
             break;
         }
-        mended += changed;
+        fixed += changed;
         left = reader.kickstart(path, &text)?;
     }
     if target == Target::Stdout {
         printer::print_text(&text);
     }
-    Ok(Mended { left, mended })
+    Ok(Fixed { left, fixed })
 }
 
 /// Replaces the content of a file, which is there whole at any time, and keeps its mode and, as
