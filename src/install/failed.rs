@@ -6,19 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
-use super::handover::Handover;
-use super::kept;
-use super::place::Place;
-use super::plan::Plan;
-use super::prepare::Prepared;
-use super::supervise::Supervised;
-use super::timings::Timings;
-use super::versions;
+use super::{kept, versions};
 use crate::error::{Classify, Kind, kind_of};
-use crate::host::{self, Guest, Versions};
+use crate::host;
 use crate::image::installed;
-use crate::ui::event::{Event, Reporter};
+use crate::ui::event::Event;
 use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
@@ -74,45 +68,23 @@ impl InstallFailed {
     }
 }
 
-/// What is there at the end.
-#[derive(Debug)]
-pub struct End<'a> {
-    /// What was built.
-    pub plan: &'a Plan,
-    /// Where.
-    pub place: &'a Place,
-    /// On what.
-    pub ground: &'a Prepared,
-    /// What the guest was handed.
-    pub handover: &'a Handover,
-    /// How long it took to get so far.
-    pub timings: &'a Timings,
-    /// The guest, if there was one.
-    pub guest: Option<&'a Arc<Guest>>,
-    /// Whether it still runs.
-    pub still_runs: bool,
-    /// The versions of libvirt and QEMU, if they could be asked.
-    pub hypervisor: Option<&'a Versions>,
-    /// How it went, if it was followed to its end.
-    pub supervised: Option<&'a Supervised>,
-}
-
-impl End<'_> {
-    /// Ends an attempt of which there is nothing to judge: libvirt or QEMU failed. An error that
-    /// is neither's is handed back as it is.
-    pub async fn of(self, error: anyhow::Error, reporter: &Reporter) -> anyhow::Error {
-        let kind = kind_of(&error).unwrap_or(Kind::Host);
-        if kind != Kind::Host {
-            return error;
+impl Attempt<'_> {
+    /// What to say of an attempt of which there is nothing to judge: libvirt or QEMU failed.
+    ///
+    /// # Errors
+    /// An error that is neither's, as it is.
+    pub(super) fn verdict_of(&self, error: anyhow::Error) -> anyhow::Result<Verdict> {
+        if kind_of(&error).unwrap_or(Kind::Host) != Kind::Host {
+            return Err(error);
         }
         let words = self.handover.secrets.hide(&format!("{error:#}"));
-        self.with(Verdict::of_the_hypervisor(&words), reporter)
-            .await
+        Ok(Verdict::of_the_hypervisor(&words))
     }
 
     /// Ends the attempt: shows and keeps what explains it, and leaves the guest only to a user who
     /// asked for it. The error that says why. `verdict` holds no secrets.
-    pub async fn with(self, mut verdict: Verdict, reporter: &Reporter) -> anyhow::Error {
+    pub(super) async fn fail(&self, mut verdict: Verdict) -> anyhow::Error {
+        let reporter = self.reporter;
         if !verdict.console.is_empty() {
             reporter.note("the last lines of the console:");
         }
@@ -120,15 +92,15 @@ impl End<'_> {
             reporter.event(Event::Evidence(line.clone()));
         }
         let screenshot = self.screenshot().await;
-        self.save_qemu_log(&mut verdict, reporter);
+        self.save_qemu_log(&mut verdict);
         if verdict.full_disk == Some(FullDisk::Host) && !self.plan.options.keep {
-            self.make_room(reporter).await;
+            self.make_room().await;
         }
-        let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot, reporter));
-        self.end_guest(reporter).await;
+        let gathered = tokio::task::block_in_place(|| self.gather(&verdict, screenshot));
+        self.end_guest().await;
         let kept = match gathered {
             Ok(gathered) => {
-                self.add_disk_logs(&gathered, reporter).await;
+                self.add_disk_logs(&gathered).await;
                 gathered.publish(&self.plan.output)
             }
             Err(error) => Err(error),
@@ -150,19 +122,21 @@ impl End<'_> {
     }
 
     fn phases(&self) -> &[PhaseTime] {
-        self.supervised.map_or(&[], |supervised| &supervised.phases)
+        self.supervised
+            .as_ref()
+            .map_or(&[], |supervised| &supervised.phases)
     }
 
     /// What explains a full file system needs room there, which the unfinished disk has taken.
-    async fn make_room(&self, reporter: &Reporter) {
-        self.end_guest(reporter).await;
+    async fn make_room(&self) {
+        self.end_guest().await;
         // It is removed with the work directory otherwise.
-        let _ = std::fs::remove_file(&self.ground.disk);
+        let _ = std::fs::remove_file(&self.prepared.disk);
     }
 
     /// The guest's screen, if it still has one.
     async fn screenshot(&self) -> Option<Vec<u8>> {
-        let guest = Arc::clone(self.guest.filter(|_| self.still_runs)?);
+        let guest = Arc::clone(self.guest.as_ref().filter(|_| self.still_runs)?);
         let (sender, picture) = oneshot::channel();
         // A thread that nobody waits for, not even the end of the process.
         std::thread::spawn(move || sender.send(guest.screenshot().ok()).ok());
@@ -171,9 +145,9 @@ impl End<'_> {
     }
 
     /// Only the embedded driver's log is where we can read it.
-    fn save_qemu_log(&self, verdict: &mut Verdict, reporter: &Reporter) {
+    fn save_qemu_log(&self, verdict: &mut Verdict) {
         let log = self
-            .ground
+            .prepared
             .host
             .qemu_log(&host::domain_name(&self.plan.name));
         let Some(Ok(log)) = log.map(std::fs::read) else {
@@ -183,27 +157,22 @@ impl End<'_> {
         verdict.add_qemu_log(&text);
         let kept = evidence::write_private(&self.place.work.join(evidence::QEMU_LOG), &text);
         if let Err(error) = kept {
-            missing(reporter, &error);
+            self.missing(&error);
         }
     }
 
     /// Gathers what there is. Whatever part cannot be had, the others are.
-    fn gather(
-        &self,
-        verdict: &Verdict,
-        screenshot: Option<Vec<u8>>,
-        reporter: &Reporter,
-    ) -> anyhow::Result<Gathered> {
+    fn gather(&self, verdict: &Verdict, screenshot: Option<Vec<u8>>) -> anyhow::Result<Gathered> {
         let secrets = &self.handover.secrets;
         let gathered = Gathered::from(&self.place.work, secrets, &mut |error| {
-            missing(reporter, &error);
+            self.missing(&error);
         })?;
         let versions = versions::json(
             self.plan,
-            &self.ground.tree,
-            self.ground.accel,
-            self.hypervisor,
-            self.supervised.and_then(|s| s.installer.as_ref()),
+            &self.prepared.tree,
+            self.prepared.accel,
+            self.hypervisor.as_ref(),
+            self.supervised.as_ref().and_then(|s| s.installer.as_ref()),
         );
         let texts = [
             (evidence::VERDICT, Ok(report::text(verdict))),
@@ -215,20 +184,20 @@ impl End<'_> {
         let picture = screenshot.map_or(Ok(()), |png| gathered.add(evidence::SCREENSHOT, png));
         for result in texts.into_iter().chain([picture]) {
             if let Err(error) = result {
-                missing(reporter, &error);
+                self.missing(&error);
             }
         }
         Ok(gathered)
     }
 
     /// What the installer has left on the disk, if the guest came so far and is gone.
-    async fn add_disk_logs(&self, gathered: &Gathered, reporter: &Reporter) {
+    async fn add_disk_logs(&self, gathered: &Gathered) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
         let stays = self.plan.options.keep && self.still_runs;
-        if stays || !self.ground.disk.exists() || !self.phases().iter().any(storing) {
+        if stays || !self.prepared.disk.exists() || !self.phases().iter().any(storing) {
             return;
         }
-        let disk = self.ground.disk.clone();
+        let disk = self.prepared.disk.clone();
         let (sender, logs) = oneshot::channel();
         std::thread::spawn(move || sender.send(installed::logs(&disk)).ok());
         let added = match tokio::time::timeout(DISK_PATIENCE, logs).await {
@@ -237,17 +206,18 @@ impl End<'_> {
             _ => Ok(()),
         };
         if let Err(error) = added {
-            missing(reporter, &error);
+            self.missing(&error);
         }
     }
 
-    async fn end_guest(&self, reporter: &Reporter) {
+    async fn end_guest(&self) {
         if self.plan.options.keep {
-            let left = self.guest.filter(|_| self.still_runs);
+            let left = self.guest.as_ref().filter(|_| self.still_runs);
             if let Some(guest) = left {
                 guest.leave();
             }
-            for note in kept::notes(self.plan, self.place, &self.ground.host, left) {
+            let reporter = self.reporter;
+            for note in kept::notes(self.plan, self.place, &self.prepared.host, left) {
                 reporter.note(note);
             }
             if let Err(error) = self.place.keep() {
@@ -255,21 +225,21 @@ impl End<'_> {
             }
             return;
         }
-        let Some(guest) = self.guest else {
+        let Some(guest) = &self.guest else {
             return;
         };
         if let Err(error) = tokio::task::block_in_place(|| guest.destroy()) {
-            reporter.warn(format!(
+            self.reporter.warn(format!(
                 "the guest could not be ended: {error:#}; the next build does it, or `ozr gc`"
             ));
         }
         // Until QEMU is gone, libvirt writes into the directories that we are about to remove.
         let _ = tokio::time::timeout(END_PATIENCE, guest.finished()).await;
     }
-}
 
-fn missing(reporter: &Reporter, error: &anyhow::Error) {
-    reporter.warn(format!(
-        "a part of what explains the failure is missing: {error:#}"
-    ));
+    fn missing(&self, error: &anyhow::Error) {
+        self.reporter.warn(format!(
+            "a part of what explains the failure is missing: {error:#}"
+        ));
+    }
 }

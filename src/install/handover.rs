@@ -56,15 +56,15 @@ impl Handover {
     pub fn make(
         plan: &Plan,
         place: &Place,
-        ground: &mut Prepared,
+        prepared: &mut Prepared,
         reporter: &Reporter,
     ) -> anyhow::Result<Handover> {
-        let contents = ground.contents.take();
-        let (server, accesses) = open_server(plan, place, ground, reporter)?;
+        let contents = prepared.contents.take();
+        let (server, accesses) = open_server(plan, place, prepared, reporter)?;
         let relaying = Relaying {
             relay: plan.relay,
             server: server.as_ref(),
-            mirror: &ground.mirror,
+            mirror: &prepared.mirror,
         };
         let tree = relaying.address(TREE_NAME, &plan.tree, reporter)?;
         let repositories = repositories(plan, &relaying, reporter)?;
@@ -86,11 +86,11 @@ impl Handover {
             (Deliver::Http, Some(server)) => {
                 let content = Content::Bytes(composed.text.as_bytes().into());
                 let url = server.add(KICKSTART_NAME, content, "text/plain");
-                (Some(url), ground.tree.initrd.path.clone())
+                (Some(url), prepared.tree.initrd.path.clone())
             }
             _ => {
                 let copy = place.work.join("initrd.img");
-                let original = &ground.tree.initrd.path;
+                let original = &prepared.tree.initrd.path;
                 initrd::append_kickstart(original, &copy, composed.text.as_bytes())?;
                 (None, copy)
             }
@@ -113,16 +113,16 @@ impl Handover {
 fn open_server(
     plan: &Plan,
     place: &Place,
-    ground: &Prepared,
+    prepared: &Prepared,
     reporter: &Reporter,
 ) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
     let relays = std::iter::once(&plan.tree)
         .chain(plan.repositories().map(|repository| repository.url.url()))
-        .any(|url| Relaying::wants_server(plan.relay, &ground.mirror, url));
+        .any(|url| Relaying::wants_server(plan.relay, &prepared.mirror, url));
     if plan.deliver == Deliver::Initrd && !relays {
         return Ok((None, None));
     }
-    let address = ground.host.network_address(&plan.guest.network)?;
+    let address = prepared.host.network_address(&plan.guest.network)?;
     let options = ServeOptions {
         bind: address.bind,
         guest_host: address.guest_uses.to_string(),
