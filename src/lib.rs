@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, check} → {mirror, serve, host, watch, image}
-//!                               → {tdl, language, kickstart, distro, options, machine, upstream, process, input, hex, ui::event, diagnostic, error}
+//!                               → {tdl, language, kickstart, distro, options, machine, state, upstream, process, input, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -22,6 +22,7 @@
 //! * [`distro`]: what is known of each release.
 //! * [`machine`]: what a guest is made of.
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
+//! * [`state`]: directories that are ozr's own, and the locks in them.
 //! * [`secrets`]: what no log may hold.
 //! * [`input`]: reading what users and their files name, within bounds.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
@@ -50,6 +51,7 @@ pub mod panics;
 pub mod process;
 pub mod secrets;
 pub mod serve;
+pub mod state;
 pub mod tdl;
 pub mod ui;
 pub mod upstream;
