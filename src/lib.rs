@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, check} → {mirror, serve, host, watch, image}
-//!                               → {tdl, language, kickstart, distro, options, machine, state, upstream, process, input, hex, ui::event, diagnostic, error}
+//!                               → {tdl, language, kickstart, distro, options, machine, state, upstream, process, printable, input, hex, ui::event, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -27,6 +27,7 @@
 //! * [`input`]: reading what users and their files name, within bounds.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
+//! * [`printable`]: text of others, fit to be printed.
 //! * [`process`]: the one way to run other programs.
 //! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
@@ -48,6 +49,7 @@ pub mod machine;
 pub mod mirror;
 pub mod options;
 pub mod panics;
+pub mod printable;
 pub mod process;
 pub mod secrets;
 pub mod serve;

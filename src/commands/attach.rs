@@ -12,6 +12,7 @@ use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
 use crate::install::evidence;
 use crate::install::register::Entry;
+use crate::printable;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -141,7 +142,7 @@ fn ended(entry: &Entry, reporter: &Reporter) -> anyhow::Result<()> {
         match why.as_deref().and_then(|verdict| verdict.lines().next()) {
             Some(why) => format!(
                 "`{name}` failed: {} (what explains it is in {})",
-                harmless(why),
+                why,
                 failed.display()
             ),
             None => format!("`{name}` ended without an image; where it was started says why"),
@@ -181,19 +182,7 @@ impl Lines {
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .lines()
-        .map(|line| harmless(line) + "\n")
-        .collect()
-}
-
-/// The line without what a terminal obeys (ECMA-48's C0 and C1, with which every sequence begins)
-/// and without what turns the direction of text (Unicode's annex 9).
-fn harmless(line: &str) -> String {
-    let is_harmful = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    line.chars()
-        .map(|c| if is_harmful(c) { '\u{fffd}' } else { c })
+        .map(|line| printable::line(line) + "\n")
         .collect()
 }
 
@@ -220,10 +209,7 @@ mod tests {
         ] {
             let shown = lines.take(format!("{hostile}\n").as_bytes());
             let mut chars = shown.trim_end_matches('\n').chars();
-            assert!(
-                !chars.any(|c| c.is_control() || c == '\u{202e}'),
-                "{shown:?}"
-            );
+            assert!(!chars.any(printable::is_active), "{shown:?}");
             assert_eq!(shown.matches('\n').count(), 1);
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! There is one layout. `Display` is the same without colours.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
 use super::{Diagnostic, Severity};
+use crate::printable;
 
 /// The colours of the parts of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +68,9 @@ pub fn write(
     if let Some(id) = finding.id {
         write!(out, "[{id}]")?;
     }
-    let text = clean(&finding.message);
+    let text = printable::line(&finding.message);
     write!(out, "{severity:#}{message}: {text}{message:#}")?;
-    let file = clean(&finding.file);
+    let file = printable::line(&finding.file);
     let margin = if finding.whole_file {
         write!(out, "\n {frame}-->{frame:#} {file}")?;
         " ".to_string()
@@ -93,7 +93,7 @@ pub fn write(
         margin
     };
     let mut remark = |kind: &str, text: &str| {
-        let text = clean(text);
+        let text = printable::line(text);
         write!(
             out,
             "\n{margin} {frame}={frame:#} {message}{kind}{message:#}: {text}"
@@ -106,16 +106,6 @@ pub fn write(
         remark("help", help)?;
     }
     Ok(())
-}
-
-/// The text without characters that a terminal would obey: messages repeat what they found.
-fn clean(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && c != '\n';
-    if text.contains(obeyed) {
-        Cow::Owned(text.replace(obeyed, "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 #[cfg(test)]
@@ -166,8 +156,17 @@ mod tests {
 
     #[test]
     fn nothing_found_reaches_the_terminal_as_a_command() {
-        let finding = Diagnostic::of_file(Severity::Note, "x\u{1b}]0;title\u{7}.ks", "a\u{1b}[2Jb");
-        let shown = finding.to_string();
-        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+        let name = "x\u{1b}]0;title\u{7}\nerror: y\u{202e}.ks";
+        let finding = Diagnostic::of_file(Severity::Note, name, "a\u{1b}[2Jb");
+        assert_eq!(
+            finding.to_string(),
+            "note: a\\u{1b}[2Jb\n --> x\\u{1b}]0;title\\u{7}\\nerror: y\\u{202e}.ks"
+        );
+        let source = Source {
+            name: "x.ks",
+            text: "a\u{202e}b\tc\n",
+        };
+        let shown = Diagnostic::error(source, 4..5, "m").to_string();
+        assert!(shown.contains("1 | a b c\n  |   ^"), "{shown}");
     }
 }

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use layout::Colours;
 
+use crate::printable;
+
 /// Longest part of an offending line that is shown, in characters: a line of a megabyte
 /// (base64 in one piece) must not flood a terminal.
 const MAX_SHOWN: usize = 160;
@@ -244,7 +246,10 @@ fn window(line: &str, skipped: usize) -> String {
     line.chars()
         .skip(skipped)
         .take(MAX_SHOWN)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| match c == '\t' || printable::is_active(c) {
+            true => ' ',
+            false => c,
+        })
         .collect()
 }
 

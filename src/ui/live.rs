@@ -11,6 +11,7 @@ use super::event::{Ended, Event, Progress};
 use super::printer::Printer;
 use super::queue::{Clock, Moment, Show};
 use super::words;
+use crate::printable;
 
 /// How often the line is drawn: often enough for the seconds to pass evenly and for a new phase to
 /// show at once, seldom enough for a slow remote shell.
@@ -129,7 +130,7 @@ impl Show for Live {
             Event::Step(text) if self.bar.is_none() => {
                 self.print(moment, Event::Detail(text));
             }
-            Event::Step(text) => self.line().title = printable(&text),
+            Event::Step(text) => self.line().title = printable::line(&text).into_owned(),
             Event::Phase(phase) => self.line().title = phase.title.to_owned(),
             Event::Progress(progress) => {
                 let mut line = self.line();
@@ -235,12 +236,6 @@ fn width(text: &str) -> usize {
 fn cut(text: &str, room: usize) -> String {
     let dots = if room > 3 { "..." } else { "" };
     console::truncate_str(text, room, dots).into_owned()
-}
-
-/// Without what a terminal would obey.
-fn printable(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(plain).collect()
 }
 
 /// The columns of the terminal, which may change at any time.

@@ -16,6 +16,7 @@ use super::words;
 use crate::diagnostic::layout::{self, Colours};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{finding_of, is_reported};
+use crate::printable;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,6 +131,11 @@ impl Printer {
         if self.verbosity < least {
             return;
         }
+        let text = printable::line(text);
+        self.whole(&text);
+    }
+
+    fn whole(&self, text: &str) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // A closed stderr is no reason to stop a build.
         let _ = out.write_all(format!("{text}\n").as_bytes());
@@ -169,7 +175,7 @@ impl Printer {
             Event::Error(text) => self.line(Verbosity::Quiet, &format!("error: {text}")),
             Event::Finding(finding) => {
                 if finding.severity >= self.verbosity.least_severity() {
-                    self.line(Verbosity::Quiet, &laid_out(&finding, &self.colours));
+                    self.whole(&laid_out(&finding, &self.colours));
                 }
             }
             Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
@@ -201,7 +207,7 @@ pub fn print_error(error: &anyhow::Error, color: Color) {
     match finding_of(error) {
         _ if is_reported(error) => {}
         Some(finding) => eprintln!("{}", laid_out(finding, &color.for_stderr())),
-        None => eprintln!("error: {error:#}"),
+        None => eprintln!("error: {}", printable::line(&format!("{error:#}"))),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::Checked;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::printable;
 
 /// Findings at which ksvalidator gives a file up: its structure, and the body of `%packages`.
 const GIVES_UP: [&str; 2] = ["KS009", "KS013"];
@@ -26,7 +27,7 @@ pub fn render(files: &[Checked]) -> Vec<Piece> {
     for file in files {
         pieces.push(Piece::Out(format!(
             "\nChecking kickstart file {}\n\n",
-            file.name
+            printable::line(&file.name)
         )));
         for finding in &file.findings {
             let is_last = finding.id.is_some_and(|id| GIVES_UP.contains(&id));
@@ -44,7 +45,7 @@ pub fn render(files: &[Checked]) -> Vec<Piece> {
 }
 
 fn problem(finding: &Diagnostic) -> String {
-    let Diagnostic { line, message, .. } = finding;
+    let (line, message) = (finding.line, printable::line(&finding.message));
     match finding.id {
         Some("KS010") => format!("Ignoring deprecated command on line {line}:  {message}\n"),
         Some("KS011") => format!("Ignoring deprecated option on line {line}: {message}\n"),
@@ -70,7 +71,7 @@ mod tests {
             text: "text\n%post\n",
         };
         let unclosed = Checked {
-            name: "x.ks".into(),
+            name: "x\n\u{202e}.ks".into(),
             findings: vec![
                 Diagnostic::error(source, 5..10, "`%post` is not closed by `%end`").id("KS009"),
             ],
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(
             render(&[unclosed, samples::checked()]),
             [
-                out("\nChecking kickstart file x.ks\n\n"),
+                out("\nChecking kickstart file x\\n\\u{202e}.ks\n\n"),
                 out("\nChecking kickstart file ks/a b.ks\n\n"),
                 err(
                     "The following problem occurred on line 2 of the kickstart file:\n\n\

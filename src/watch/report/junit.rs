@@ -10,6 +10,7 @@ use quick_xml::events::BytesText;
 
 use super::build::{BuildReport, How, word};
 use crate::error::Kind;
+use crate::printable;
 
 /// The suite's name, and the beginning of its properties' names.
 const SUITE: &str = "ozr";
@@ -97,7 +98,7 @@ fn properties(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>) -> io::Res
 }
 
 fn case(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>, time: &str) -> io::Result<()> {
-    let name = clean(report.name);
+    let name = clean(&printable::line(report.name));
     let case = writer.create_element("testcase").with_attributes([
         ("name", name.as_str()),
         ("classname", "ozr.install"),
@@ -107,7 +108,7 @@ fn case(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>, time: &str) -> i
         match &report.how {
             How::Done { image } => {
                 let element = writer.create_element("system-out");
-                element.write_text_content(BytesText::new(&clean(image)))?;
+                element.write_text_content(BytesText::new(&clean(&printable::line(image))))?;
             }
             How::Failed {
                 kind,
@@ -123,7 +124,7 @@ fn case(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>, time: &str) -> i
                     .create_element(element)
                     .with_attributes([
                         ("type", word(*kind, *verdict)),
-                        ("message", one_line(&clean(sentence)).as_str()),
+                        ("message", clean(&printable::line(sentence)).as_str()),
                     ])
                     .write_text_content(BytesText::new(&clean(&text)))?;
                 if let Some(verdict) = verdict.filter(|verdict| !verdict.console.is_empty()) {
@@ -138,17 +139,9 @@ fn case(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>, time: &str) -> i
     Ok(())
 }
 
-/// The text without characters that XML 1.0 cannot hold, however they are written.
+/// The text fit to be printed, and without what else XML 1.0 cannot hold, however it is written.
 fn clean(text: &str) -> String {
-    let fit = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
-    text.chars()
-        .map(|c| if fit(c) { c } else { '\u{fffd}' })
-        .collect()
-}
-
-/// Attributes have no lines.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable::lines(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -258,7 +251,7 @@ mod tests {
 
     fn rendered(phases: &[PhaseTime], how: How<'_>) -> Element {
         let report = BuildReport {
-            name: "web\u{1}<&\"",
+            name: "web\u{1}\n\u{202e}<&\"",
             started: SystemTime::UNIX_EPOCH,
             lasted: Duration::from_millis(1500),
             phases,
@@ -289,7 +282,7 @@ mod tests {
         );
         assert_eq!(property.get("value"), "2.000");
         let case = &suite.children[1];
-        assert_eq!(case.get("name"), "web\u{fffd}<&\"");
+        assert_eq!(case.get("name"), "web\\u{1}\\n\\u{202e}<&\"");
         assert_eq!(case.names(), ["system-out"]);
         assert_eq!(case.children[0].text, "/a/web.qcow2");
     }
@@ -313,8 +306,8 @@ mod tests {
         assert_eq!(case.names(), ["failure", "system-out"]);
         let failure = &case.children[0];
         assert_eq!(failure.get("type"), "script-failed");
-        let shown = "]]></failure><x a=\"'&amp;\u{fffd}\u{fffd}[1m\u{fffd}";
-        assert_eq!(failure.get("message"), shown);
+        let shown = "]]></failure><x a=\"'&amp;\\0\\u{1b}[1m\u{fffd}";
+        assert_eq!(failure.get("message"), format!("{shown}\\n"));
         assert!(failure.text.starts_with(shown), "{}", failure.text);
         assert!(case.children[1].text.ends_with("last"));
     }

@@ -6,18 +6,19 @@
 use std::fmt::Write as _;
 
 use super::build::{BuildReport, How, word};
+use crate::printable;
 use crate::watch::verdict::Verdict;
 
 /// The report, with an empty line at its end, so that another may follow.
 pub fn render(report: &BuildReport<'_>) -> String {
-    let name = escaped(report.name);
+    let name = escaped(&printable::line(report.name));
     let lasted =
         humantime::format_duration(std::time::Duration::from_secs(report.lasted.as_secs()));
     let mut text = String::new();
     match &report.how {
         How::Done { image } => {
             let _ = writeln!(text, "### ozr: {name} is built\n\nAfter {lasted}:\n");
-            block(&mut text, [*image]);
+            block(&mut text, [printable::line(image)]);
         }
         How::Failed {
             kind,
@@ -29,7 +30,7 @@ pub fn render(report: &BuildReport<'_>) -> String {
                 text,
                 "### ozr: {name} failed: `{word}`\n\nAfter {lasted}:\n"
             );
-            block(&mut text, [*sentence]);
+            block(&mut text, [printable::line(sentence)]);
             if let Some(verdict) = verdict {
                 explained(&mut text, verdict);
             }
@@ -74,14 +75,13 @@ fn block(text: &mut String, lines: impl IntoIterator<Item = impl AsRef<str>>) {
     text.push_str("</pre>\n\n");
 }
 
-/// The text with what HTML and Markdown might take for markup as character references; without
-/// controls but line feeds.
+/// The text fit to be printed, with what HTML and Markdown might take for markup as character
+/// references.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in printable::lines(text).chars() {
         match c {
             '\n' | ' ' | ',' | '.' | '/' | '-' => escaped.push(c),
-            c if c.is_control() => escaped.push('\u{fffd}'),
             c if c.is_ascii_punctuation() => {
                 let _ = write!(escaped, "&#{};", u32::from(c));
             }
@@ -103,7 +103,7 @@ mod tests {
 
     fn rendered(how: How<'_>) -> String {
         render(&BuildReport {
-            name: "web",
+            name: "web\u{202e}\n",
             started: SystemTime::UNIX_EPOCH,
             lasted: Duration::from_millis(61_500),
             phases: &[PhaseTime {
@@ -122,7 +122,7 @@ mod tests {
         });
         assert!(
             text.starts_with(
-                "### ozr: web is built\n\nAfter 1m 1s:\n\n<pre>\n/a/web.qcow2\n</pre>\n"
+                "### ozr: web&#92;u&#123;202e&#125;&#92;n is built\n\nAfter 1m 1s:\n\n<pre>\n/a/web.qcow2\n</pre>\n"
             )
         );
         assert!(
@@ -145,7 +145,9 @@ mod tests {
             sentence: hostile,
             verdict: Some(&verdict),
         });
-        assert!(text.starts_with("### ozr: web failed: `script-failed`\n"));
+        assert!(
+            text.starts_with("### ozr: web&#92;u&#123;202e&#125;&#92;n failed: `script-failed`\n")
+        );
         let tags = |tag: &str| text.matches(tag).count();
         assert_eq!((tags("<pre>"), tags("</pre>")), (4, 4), "{text}");
         assert_eq!((tags("<details>"), tags("</details>")), (1, 1));
@@ -169,7 +171,7 @@ mod tests {
             verdict: None,
         });
         assert!(text.starts_with(
-            "### ozr: web failed: `unusable-mirror`\n\nAfter 1m 1s:\n\n<pre>\n404\n</pre>\n"
+            "### ozr: web&#92;u&#123;202e&#125;&#92;n failed: `unusable-mirror`\n\nAfter 1m 1s:\n\n<pre>\n404\n</pre>\n"
         ));
     }
 }

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::printable;
 use crate::watch::verdict::{FullDisk, Verdict};
 
 /// The version of the schema of `verdict.json`. Raised when a field changes its meaning or goes
@@ -98,7 +99,7 @@ pub fn text(verdict: &Verdict) -> String {
     list(&mut text, "what was seen", &seen);
     list(&mut text, "the end of the console", &verdict.console);
     let _ = write!(text, "\nWhat it means\n\n{}\n", cause.explanation());
-    text
+    printable::lines(&text).into_owned()
 }
 
 fn list(text: &mut String, title: &str, lines: &[String]) {
