@@ -27,6 +27,17 @@ fn assert_refused(site: &Site, outcome: &Outcome, status: i32, words: &[&str]) {
     site.assert_clean(outcome, &[]);
 }
 
+/// An ordinary user.
+const NOBODY: u32 = 65534;
+
+/// The command line was refused before anything was touched or asked.
+fn assert_nothing_done(site: &Site, outcome: &Outcome, words: &[&str]) {
+    outcome.assert_failed(2, &[]);
+    assert_says(outcome, words);
+    assert_eq!(site.mirror.requests().len(), 0, "{}", outcome.stderr);
+    site.assert_nothing_runs(outcome);
+}
+
 /// Every file of the site's `NAME.failed`, with what it holds.
 fn evidence(site: &Site) -> Vec<(PathBuf, Vec<u8>)> {
     walkdir::WalkDir::new(site.output("failed"))
@@ -148,10 +159,158 @@ fn reports_of_a_refusal_and_reports_that_are_refused() {
         2,
         &["none/j.xml cannot be written"],
     );
-    let twice = [both[0].clone(), both[0].clone()];
-    assert_refused(&site, &report(&twice), 2, &["names", "twice"]);
     let outcome = report(&["sarif=x".to_string()]);
     outcome.assert_failed(2, &["write junit=FILE or markdown=FILE"]);
+}
+
+/// Whoever may not write a report may not replace it either; and nobody else may read it.
+#[test]
+fn reports_are_private_and_replace_nothing_that_may_not_be_written() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+    let mut site = Site::bare("private");
+    site.additions = "<packages><package nam='tree'/></packages>".to_string();
+    site.as_user(NOBODY);
+    let junit = site.path("out/junit.xml");
+    let report = || {
+        let mut command = site.install(&kickstart(""));
+        let target = format!("junit={}", junit.display());
+        command.args(["--report", &target]);
+        run(command)
+    };
+    std::fs::write(&junit, "precious").unwrap();
+    std::fs::set_permissions(&junit, std::fs::Permissions::from_mode(0o444)).unwrap();
+    report().assert_failed(2, &["junit.xml cannot be written"]);
+    assert_eq!(std::fs::read_to_string(&junit).unwrap(), "precious");
+
+    std::fs::remove_file(&junit).unwrap();
+    report().assert_failed(2, &["template.tdl has errors"]);
+    assert_eq!(junit.metadata().unwrap().mode() & 0o777, 0o600);
+
+    // A link of another user's, in a directory that both may write in.
+    std::fs::remove_file(&junit).unwrap();
+    let target = site.write("precious", "precious");
+    chown(&target, Some(NOBODY), None).unwrap();
+    symlink(&target, &junit).unwrap();
+    std::os::unix::fs::lchown(&junit, Some(NOBODY - 1), None).unwrap();
+    report().assert_failed(2, &["junit.xml cannot be written", "another user's"]);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+}
+
+/// Outputs replace files, and nothing else: not a directory, a device or a pipe, whatever is said.
+#[test]
+fn outputs_replace_files_only() {
+    let site = Site::bare("kinds");
+    let out = site.out();
+    std::fs::create_dir_all(out.join("images/sub")).unwrap();
+    std::fs::write(out.join("images/sub/other.qcow2"), "precious").unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, out.join("pipe"), 0o600.into()).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(out.join("socket")).unwrap();
+    for (option, name, is) in [
+        ("-s", "out/images", "is a directory"),
+        ("-x", "out/images", "is a directory"),
+        ("-s", "out/pipe", "is a pipe"),
+        ("-x", "out/socket", "is a socket"),
+    ] {
+        for force in ["--force", "-p", "-q"] {
+            let outcome = run(site.install_into(&[option, name, force]));
+            assert_nothing_done(&site, &outcome, &[name, is]);
+        }
+    }
+    let image = site.install_into(&["-s", "/dev/null", "--force"]);
+    assert_nothing_done(&site, &run(image), &["/dev/null, which is a device"]);
+    // What lies beside the image is an output, too.
+    std::fs::create_dir(out.join("web.manifest.json")).unwrap();
+    let beside = site.install_into(&["-s", "out/web.qcow2", "--force"]);
+    assert_nothing_done(&site, &run(beside), &["the manifest cannot be"]);
+    let left = std::fs::read_to_string(out.join("images/sub/other.qcow2")).unwrap();
+    assert_eq!(left, "precious");
+    let nowhere = site.install_into(&["-s", "out/x.qcow2", "-x", "none/x.xml"]);
+    assert_nothing_done(&site, &run(nowhere), &["there is no directory"]);
+    let other = site.install_into(&["-s", "out/x.vmdk"]);
+    assert_nothing_done(&site, &run(other), &["ozr writes qcow2 and raw images"]);
+}
+
+/// Two outputs of a build are never one file, and none is one of its inputs: refused before
+/// anything is opened, whatever the files hold.
+#[test]
+fn outputs_are_files_of_their_own() {
+    let site = Site::bare("apart");
+    let image = site.path("out/a.qcow2");
+    std::fs::write(&image, "precious").unwrap();
+    std::fs::hard_link(&image, site.path("hard")).unwrap();
+    std::os::unix::fs::symlink("out/a.qcow2", site.path("soft")).unwrap();
+    let hard = "the image and the report junit are the same file";
+    for (options, says) in [
+        (["-x", "out/a.qcow2"], "the image and the image's XML are"),
+        (["-x", "out/a.served.ks"], "the image's XML and the served"),
+        (["--report", "junit=out/a.qcow2"], hard),
+        (["--report", "junit=out/../out/a.qcow2"], hard),
+        (["--report", "junit=hard"], hard),
+        (["--report", "junit=soft"], hard),
+        (
+            ["--report", "markdown=out/a.manifest.json"],
+            "the manifest and",
+        ),
+        (
+            ["--report", "junit=test.ks"],
+            "the kickstart and the report",
+        ),
+        (["--report", "junit=template.tdl"], "the template and the"),
+        (
+            ["--progress", "json=out/a.qcow2"],
+            "the image and the events'",
+        ),
+        (
+            ["--progress", "json=out/a.console.log"],
+            "the console log and",
+        ),
+        (["--progress", "json=template.tdl"], "the template and the"),
+    ] {
+        let [option, value] = options;
+        let mut command = site.install_into(&["-s", "out/a.qcow2", "--force", option, value]);
+        command.env_remove("GITHUB_STEP_SUMMARY");
+        let outcome = run(command);
+        assert_nothing_done(&site, &outcome, &[says]);
+    }
+    assert_eq!(std::fs::read_to_string(&image).unwrap(), "precious");
+    let left = std::fs::read_dir(site.out()).unwrap().count();
+    assert_eq!(left, 1);
+}
+
+/// A virtual machine that runs would go on writing to an image that has no name any more.
+#[test]
+fn an_image_in_use_is_not_replaced() {
+    let site = Site::bare("used");
+    let image = site.path("out/a.qcow2");
+    let create = ["create", "-q", "-f", "qcow2", "out/a.qcow2", "64M"];
+    let created = Command::new("qemu-img")
+        .args(create)
+        .current_dir(site.path(""))
+        .status();
+    assert!(created.unwrap().success());
+    let mut qemu = Command::new("qemu-storage-daemon")
+        .arg("--blockdev")
+        .arg(format!(
+            "driver=file,node-name=f,filename={}",
+            image.display()
+        ))
+        .args(["--blockdev", "driver=qcow2,node-name=q,file=f"])
+        .args(["--chardev", "stdio,id=m", "--monitor", "chardev=m"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let said = qemu.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(said), &mut greeting).unwrap();
+    assert!(greeting.contains("QMP"), "{greeting}");
+    let install = || run(site.install_into(&["-s", "out/a.qcow2", "--force"]));
+    assert_nothing_done(&site, &install(), &["out/a.qcow2 is in use"]);
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
+    // It is free, and the mirror, which has nothing, is asked.
+    install().assert_failed(4, &[]);
 }
 
 #[test]
@@ -209,7 +368,7 @@ fn an_output_directory_that_cannot_be_written() {
         return;
     }
     let mut site = Site::bare("closed");
-    site.as_user(65534);
+    site.as_user(NOBODY);
     let closed = site.path("closed");
     std::fs::create_dir(&closed).unwrap();
     for dir in [closed.clone(), closed.join("below")] {

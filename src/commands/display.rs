@@ -23,12 +23,18 @@ pub struct Display {
 }
 
 impl Display {
-    /// Opens the display, before anything else is done.
+    /// Opens the display, before anything else is done; without `files` and descriptors only what
+    /// standard error is for.
     ///
     /// # Errors
     /// Input: two ways to use standard error; a file or descriptor that cannot be written. Host:
     /// no threads.
-    pub fn open(wishes: &[Progress], verbosity: Verbosity, color: Color) -> anyhow::Result<Self> {
+    pub fn open(
+        wishes: &[Progress],
+        files: bool,
+        verbosity: Verbosity,
+        color: Color,
+    ) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let ways = wishes.iter().filter(|wish| uses_stderr(wish));
         let mut ways: Vec<&Progress> = ways.collect();
@@ -64,7 +70,7 @@ impl Display {
         let first = queue(first, clock)?;
         let complaints = Reporter::new(Arc::clone(&first));
         let mut sinks = vec![first];
-        for wish in wishes {
+        for wish in wishes.iter().filter(|_| files) {
             if let Some((out, name)) = events_out(wish)? {
                 let lines = JsonLines::new(out, name, console, complaints.clone());
                 sinks.push(queue(Box::new(lines), clock)?);

@@ -8,14 +8,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::display::Display;
 use super::reports::{About, Reports};
-use super::{input, preflight, template};
+use super::template::{self, ReadTemplate};
+use super::{input, preflight};
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
+use crate::image::output::{self, OutputPaths};
 use crate::install::cancel::{Canceller, stop};
 use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
-use crate::install::{self, Finished, place, prepare};
+use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
-use crate::options::{InstallOptions, Layer, config};
+use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
 use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
@@ -81,30 +83,38 @@ pub fn run(
     verbosity: Verbosity,
     color: Color,
 ) -> anyhow::Result<()> {
-    let below = config::load(config);
-    let wishes = match (&args.options.progress, &below) {
-        (wishes, Err(_)) => wishes,
-        (wishes, Ok(_)) if !wishes.is_empty() => wishes,
-        (_, Ok(below)) => &below.progress,
-    };
-    let display = Display::open(wishes, verbosity, color)?;
-    let result = below.and_then(|below| args.install(below, display.reporter()));
+    let template = template::load(&args.template);
+    let options = config::load(config).map(|below| args.options.clone().over(below));
+    // Before any of them is opened.
+    let options = options.and_then(|options| {
+        let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
+        let name = read.map(|read| read.template.name.as_str());
+        check_apart(&args.template, name, &options).map(|()| options)
+    });
+    let wishes = options
+        .as_ref()
+        .map_or(&args.options.progress, |options| &options.progress);
+    let display = Display::open(wishes, options.is_ok(), verbosity, color)?;
+    let result = options.and_then(|options| args.install(template, options, display.reporter()));
     display.end(result)
 }
 
 impl Args {
-    /// Installs, with the options of `below` where these say nothing, and reports to `reporter`.
-    ///
-    /// # Errors
-    /// Those of [`run`].
-    pub fn install(self, below: InstallOptions, reporter: &Reporter) -> anyhow::Result<Finished> {
-        let options = self.options.over(below);
+    /// Installs, and reports to `reporter`.
+    fn install(
+        self,
+        template: anyhow::Result<template::Loaded>,
+        options: InstallOptions,
+        reporter: &Reporter,
+    ) -> anyhow::Result<Finished> {
         let reports = Reports::open(&options.report)?;
         let mut about = About::beginning(match &options.name {
             Some(name) => name.clone(),
             None => input::display_name(&self.template),
         });
-        let planned = plan(&self.template, self.no_check, options, reporter);
+        let read = template.and_then(|loaded| template::accept(&self.template, loaded, reporter));
+        let planned =
+            read.and_then(|read| plan(&self.template, read, self.no_check, options, reporter));
         let built = planned.and_then(|(plan, text)| {
             about.name.clone_from(&plan.name);
             check_and_build(plan, text, self.no_check, reporter)
@@ -114,14 +124,56 @@ impl Args {
     }
 }
 
-/// Reads everything that was named, and decides; the template's text, too.
+/// Refuses a build two of whose files are one. The outputs that are named after the image are
+/// known with `name`, the template's.
+fn check_apart(
+    template: &Path,
+    name: Option<&str>,
+    options: &InstallOptions,
+) -> anyhow::Result<()> {
+    let owned = |what: &str, path: &Path| (what.to_owned(), path.to_path_buf());
+    let mut outputs = Vec::new();
+    if let Some(name) = options.name.as_deref().or(name) {
+        let paths = OutputPaths::of(options, name).kind(Kind::Input)?;
+        outputs.extend(paths.named().map(|(what, path)| owned(what, path)));
+    }
+    for ReportTarget { format, file } in &options.report {
+        outputs.push((
+            format!("the report {format:?}").to_lowercase(),
+            file.clone(),
+        ));
+    }
+    for wish in &options.progress {
+        match wish {
+            Progress::Json(EventsTo::File(file)) => outputs.push(owned("the events' file", file)),
+            Progress::Json(EventsTo::Descriptor(number)) => {
+                let path = format!("/proc/self/fd/{number}");
+                outputs.push(owned("the events' descriptor", Path::new(&path)));
+            }
+            _ => {}
+        }
+    }
+    let mut inputs = vec![owned("the template", template)];
+    for (what, path) in [
+        ("the kickstart", &options.kickstart),
+        ("--cacert", &options.cacert),
+        ("--client-cert", &options.client_cert),
+        ("--client-key", &options.client_key),
+    ] {
+        inputs.extend(path.iter().map(|path| owned(what, path)));
+    }
+    inputs.retain(|(_, path)| !input::is_stdin(path));
+    output::check_apart(&outputs, &inputs)
+}
+
+/// Reads everything else that was named, and decides; the template's text, too.
 fn plan(
     file: &Path,
+    read: ReadTemplate,
     no_check: bool,
     options: InstallOptions,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
-    let read = template::read(file, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }
@@ -174,7 +226,7 @@ fn check_and_build(
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
     place::sweep(&plan, reporter)?;
-    prepare::check_outputs(&plan)?;
+    plan.output.check(plan.replaces())?;
     if !no_check {
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
         if checked.is_err() {

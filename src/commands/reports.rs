@@ -1,15 +1,15 @@
 //! The files of `--report`.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tempfile::NamedTempFile;
 
-use crate::error::{Classify, Kind, failure, inner_of, kind_of};
+use crate::error::{Classify, Kind, inner_of, kind_of};
 use crate::install::Finished;
 use crate::install::failed::InstallFailed;
 use crate::options::{ReportFormat, ReportTarget};
@@ -18,6 +18,9 @@ use crate::watch::report::{BuildReport, How, junit, markdown};
 
 /// Where GitHub's runners collect the summary of a step; every program appends its own.
 const GITHUB_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Reports quote the console as the logs do, in which a script can have printed anything.
+const PRIVATE: u32 = 0o600;
 
 /// What a report says beside how the build ended.
 #[derive(Debug)]
@@ -66,12 +69,6 @@ impl Reports {
     pub fn open(targets: &[ReportTarget]) -> anyhow::Result<Reports> {
         let mut reports: Vec<Report> = Vec::new();
         for target in targets {
-            if reports.iter().any(|report| report.file == target.file) {
-                let file = target.file.display();
-                let message =
-                    format!("--report names {file} twice: give each report a file of its own");
-                return Err(failure(Kind::Input, message));
-            }
             let to = open(target).with_context(|| {
                 let file = target.file.display();
                 format!("the report {file} cannot be written, name another file")
@@ -130,11 +127,18 @@ fn open(target: &ReportTarget) -> anyhow::Result<To> {
     let github = std::env::var_os(GITHUB_SUMMARY).map(PathBuf::from);
     let shared =
         github.is_some_and(|summary| summary == *file) && target.format == ReportFormat::Markdown;
+    if file
+        .symlink_metadata()
+        .is_ok_and(|there| there.is_symlink() && !is_trusted(&there))
+    {
+        bail!("it is a link of another user's");
+    }
     let special = file.metadata().is_ok_and(|meta| !meta.is_file());
     if shared || special {
         let mut options = OpenOptions::new();
         // Neither creates what is special, nor empties what is shared.
-        return Ok(To::Opened(options.append(true).create(shared).open(file)?));
+        let options = options.append(true).create(shared).mode(PRIVATE);
+        return Ok(To::Opened(options.open(file)?));
     }
     // Whoever may not write a file may not replace it either.
     if file.exists() {
@@ -146,10 +150,14 @@ fn open(target: &ReportTarget) -> anyhow::Result<To> {
     };
     let aside = tempfile::Builder::new()
         .prefix(".ozr-report-")
-        // As every other file: the user's umask decides who reads it.
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(PRIVATE))
         .tempfile_in(dir)?;
     Ok(To::Aside(aside))
+}
+
+/// Whose links are followed: this user's, and the system's (`/dev/stdout`).
+fn is_trusted(link: &Metadata) -> bool {
+    [0, rustix::process::geteuid().as_raw()].contains(&link.uid())
 }
 
 /// Where a link leads to: it is not to be replaced.

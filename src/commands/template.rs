@@ -5,7 +5,7 @@ use std::path::Path;
 use super::input;
 use crate::check::online::TemplateText;
 use crate::diagnostic::{Diagnostic, Source};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Kind, failure};
 use crate::hex;
 use crate::tdl::{self, Template};
 use crate::ui::event::{Event, Reporter};
@@ -40,7 +40,7 @@ impl ReadTemplate {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(bytes: &[u8], name: &str) -> Result<ReadTemplate, Vec<Diagnostic>> {
+pub fn parse(bytes: &[u8], name: &str) -> Loaded {
     let text = tdl::decode(bytes, name)?;
     let template = tdl::parse(&text, name)?;
     Ok(ReadTemplate {
@@ -51,16 +51,24 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ReadTemplate, Vec<Diagnostic>> 
     })
 }
 
-/// Reads a template and reports what there is to say of it.
+/// A template, or what is wrong with it.
+pub type Loaded = Result<ReadTemplate, Vec<Diagnostic>>;
+
+/// Reads a template; nothing is said of it yet.
 ///
 /// # Errors
-/// Input: it is wrong or cannot be read.
-pub fn read(path: &Path, reporter: &Reporter) -> anyhow::Result<ReadTemplate> {
-    let name = input::display_name(path);
+/// Input: it cannot be read.
+pub fn load(path: &Path) -> anyhow::Result<Loaded> {
     let bytes = input::read(path, "template")?;
-    let read = parse(&bytes, &name)
-        .map_err(|findings| refuse(path, findings, reporter))
-        .kind(Kind::Input)?;
+    Ok(parse(&bytes, &input::display_name(path)))
+}
+
+/// Reports what there is to say of a template.
+///
+/// # Errors
+/// Input: it is wrong.
+pub fn accept(path: &Path, loaded: Loaded, reporter: &Reporter) -> anyhow::Result<ReadTemplate> {
+    let read = loaded.map_err(|findings| refuse(path, findings, reporter))?;
     for warning in &read.template.warnings {
         reporter.event(Event::Finding(warning.clone()));
     }

@@ -44,7 +44,7 @@ pub use libvirt_leftovers::Existing;
 pub use life::{EndCause, GuestEnd};
 pub use mac::Mac;
 pub use marker::Marker;
-pub use name::domain_name;
+pub use name::{domain_name, finished_name};
 pub use network::ServePlace;
 pub use origin::{Origin, machine};
 pub use port::Port;

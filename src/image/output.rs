@@ -1,9 +1,20 @@
 //! Where the image and what lies beside it are.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use super::publish;
+use crate::error::{Kind, failure};
+use crate::options::{Format, InstallOptions};
+
+/// Endings of what an image is not: other formats of disks, archives, media. Whoever names one
+/// expects what the file will not be.
+const OTHER_FORMATS: [&str; 13] = [
+    "vmdk", "vdi", "vhd", "vhdx", "vpc", "qed", "iso", "ova", "ovf", "gz", "xz", "zst", "bz2",
+];
 
 /// The finished image and its companions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +40,20 @@ pub struct OutputPaths {
 }
 
 impl OutputPaths {
+    /// Paths for an image called `name`, as the options have it.
+    ///
+    /// # Errors
+    /// Those of [`OutputPaths::new`].
+    pub fn of(options: &InstallOptions, name: &str) -> anyhow::Result<Self> {
+        OutputPaths::new(
+            options.output_dir.as_deref(),
+            name,
+            options.format.unwrap_or_default().name(),
+            options.output.as_deref(),
+            options.xml.as_deref(),
+        )
+    }
+
     /// Paths for an image called `name` in `dir`, or for the image `file` where one is named.
     ///
     /// # Errors
@@ -81,16 +106,138 @@ impl OutputPaths {
         })
     }
 
-    /// Everything that a finished build leaves, the image last.
-    pub fn all(&self) -> [&Path; 6] {
+    /// Everything that a build leaves, the image first, with what each is called.
+    pub fn named(&self) -> [(&'static str, &Path); 7] {
         [
-            &self.manifest,
-            &self.kickstart,
-            &self.console_log,
-            &self.xml,
-            &self.checksum,
-            &self.image,
+            ("the image", &self.image),
+            ("the image's XML", &self.xml),
+            ("the manifest", &self.manifest),
+            ("the checksum", &self.checksum),
+            ("the console log", &self.console_log),
+            ("the served kickstart", &self.kickstart),
+            ("the directory of a failed build", &self.failed),
         ]
+    }
+
+    /// Refuses outputs that cannot get their names, before anything is spent on the build. With
+    /// `replace` they may take those of files that are there.
+    ///
+    /// # Errors
+    /// Input: a name is taken, or cannot be.
+    pub fn check(&self, replace: bool) -> anyhow::Result<()> {
+        let [files @ .., _failed] = self.named();
+        for (what, path) in files {
+            publish::check_replaceable(what, path, replace)?;
+        }
+        if replace {
+            publish::check_unused(&self.image)?;
+        }
+        let beside = self.xml.parent().filter(|dir| *dir != self.dir);
+        if let Some(missing) = beside.filter(|dir| !dir.is_dir()) {
+            let message = format!("there is no directory {} for -x", missing.display());
+            return Err(failure(Kind::Input, message));
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the image's ending for a format: an error where it names another one
+    /// that ozr does not write.
+    ///
+    /// # Errors
+    /// Input: see above.
+    pub fn check_ending(&self, format: Format) -> anyhow::Result<Option<String>> {
+        let ending = self.image.extension().and_then(OsStr::to_str);
+        let ending = ending.unwrap_or_default().to_ascii_lowercase();
+        let (file, name) = (self.image.display(), format.name());
+        if OTHER_FORMATS.contains(&ending.as_str()) {
+            return Err(failure(
+                Kind::Input,
+                format!(
+                    "ozr writes qcow2 and raw images, and {file} would be none of the kind that its ending names: name it .{name}, and make `{ending}` of it afterwards"
+                ),
+            ));
+        }
+        let other = matches!(ending.as_str(), "qcow2" | "raw") && ending != name;
+        Ok(other.then(|| {
+            format!("{file} will be a {name} image in spite of its ending: --format {ending} makes the other")
+        }))
+    }
+}
+
+/// Refuses a build of whose `outputs` one would be lost in another, or in one of its `inputs`:
+/// files are told apart by their names and by their inodes. Each comes with what it is called.
+///
+/// # Errors
+/// Input: two are the same file.
+pub fn check_apart(
+    outputs: &[(String, PathBuf)],
+    inputs: &[(String, PathBuf)],
+) -> anyhow::Result<()> {
+    let identified = |files: &[(String, PathBuf)]| -> Vec<(String, Identity)> {
+        let identify = |(what, path): &(String, PathBuf)| Some((what.clone(), Identity::of(path)?));
+        files.iter().filter_map(identify).collect()
+    };
+    let (outputs, inputs) = (identified(outputs), identified(inputs));
+    for (number, (what, file)) in outputs.iter().enumerate() {
+        let mut others = outputs[..number].iter().chain(&inputs);
+        if let Some((other, _)) = others.find(|(_, other)| file.is(other)) {
+            let name = file.place.display();
+            return Err(failure(
+                Kind::Input,
+                format!("{other} and {what} are the same file, {name}: give each one of its own"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What tells a file from others.
+struct Identity {
+    /// The file itself, which may be a link.
+    place: PathBuf,
+    /// Where it leads.
+    target: PathBuf,
+    /// Device and inode of what is there.
+    inode: Option<(u64, u64)>,
+}
+
+impl Identity {
+    /// None of what loses nothing when two write to it: devices and pipes.
+    fn of(path: &Path) -> Option<Identity> {
+        let there = path.metadata().ok();
+        if there
+            .as_ref()
+            .is_some_and(|meta| !meta.is_file() && !meta.is_dir())
+        {
+            return None;
+        }
+        let place = place(path);
+        Some(Identity {
+            target: path.read_link().map_or(place.clone(), |target| {
+                let target = place.parent().unwrap_or(Path::new("/")).join(target);
+                target
+                    .canonicalize()
+                    .unwrap_or_else(|_| self::place(&target))
+            }),
+            place,
+            inode: there.map(|meta| (meta.dev(), meta.ino())),
+        })
+    }
+
+    fn is(&self, other: &Identity) -> bool {
+        let mine = [&self.place, &self.target];
+        mine.into_iter()
+            .any(|path| [&other.place, &other.target].contains(&path))
+            || (self.inode.is_some() && self.inode == other.inode)
+    }
+}
+
+/// The path without links on the way to the file.
+fn place(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(dir)), Some(name)) => dir.join(name),
+        _ => path,
     }
 }
 
@@ -115,6 +262,54 @@ mod tests {
         assert_eq!(paths.image, Path::new("/o/rocky-9.4.qcow2"));
         assert_eq!(paths.manifest, Path::new("/o/rocky-9.4.manifest.json"));
         assert_eq!(paths.checksum, Path::new("/o/rocky-9.4.qcow2.sha256"));
+    }
+
+    #[test]
+    fn an_ending_names_the_format() {
+        let of = |file: &str| paths("/o", "x", Some(file)).check_ending(Format::Qcow2);
+        for file in ["/o/x.vmdk", "/o/x.VDI", "/o/x.qcow2.gz"] {
+            let error = of(file).unwrap_err().to_string();
+            assert!(error.contains("name it .qcow2"), "{error}");
+        }
+        assert!(of("/o/x.raw").unwrap().unwrap().contains("--format raw"));
+        for file in ["/o/x.qcow2", "/o/x.img", "/o/x.dsk", "/o/rocky-9.4", "/o/x"] {
+            assert_eq!(of(file).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn two_names_of_a_file_are_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["a", "b"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        std::fs::hard_link(path("a"), path("hard")).unwrap();
+        for (target, link) in [("a", "soft"), ("none", "dangling"), (".", "dir")] {
+            std::os::unix::fs::symlink(target, path(link)).unwrap();
+        }
+        let check = |one: &Path, other: &Path| {
+            let files = [one, other].map(|path| ("it".to_owned(), path.to_owned()));
+            let apart = check_apart(&files, &[]).is_ok();
+            assert_eq!(check_apart(&files[..1], &files[1..]).is_ok(), apart);
+            apart
+        };
+        for (one, other, apart) in [
+            ("a", "a", false),
+            ("a", "./dir/a", false),
+            ("a", "hard", false),
+            ("soft", "a", false),
+            ("soft", "hard", false),
+            ("dangling", "none", false),
+            ("dangling", "dir/none", false),
+            ("none", "dir/none", false),
+            ("a", "b", true),
+            ("soft", "b", true),
+            ("none", "other", true),
+        ] {
+            assert_eq!(check(&path(one), &path(other)), apart, "{one}, {other}");
+        }
+        assert!(check(Path::new("/dev/null"), Path::new("/dev/null")));
     }
 
     #[test]

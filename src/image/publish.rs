@@ -9,10 +9,13 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{
+    CWD, FlockOperation, Mode, OFlags, RenameFlags, fcntl_lock, flock, renameat_with,
+};
 use rustix::io::Errno;
 
 use crate::error::{Kind, failure};
@@ -63,6 +66,79 @@ pub fn publish(directory: &Path, files: &[Finished]) -> Result<()> {
     output
         .sync_all()
         .with_context(|| format!("writing {} to disk", directory.display()))
+}
+
+/// Refuses a name that an output cannot get: one that is taken, or, where it may `replace`, taken by
+/// what is no file of the user's.
+///
+/// # Errors
+/// Input: see above.
+pub fn check_replaceable(what: &str, path: &Path, replace: bool) -> Result<()> {
+    match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(there) if !is_replaceable(&there) => Err(irreplaceable(what, path, &there)),
+        Ok(_) if replace => Ok(()),
+        Ok(_) => Err(exists(path)),
+    }
+}
+
+/// Outputs replace regular files, and links of this user's own; whatever else bears the name is
+/// more than its name.
+fn is_replaceable(there: &fs::Metadata) -> bool {
+    let own = there.uid() == rustix::process::geteuid().as_raw();
+    there.is_file() || (there.is_symlink() && own)
+}
+
+fn irreplaceable(what: &str, path: &Path, there: &fs::Metadata) -> anyhow::Error {
+    let kind = there.file_type();
+    let is = match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link of another user's",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    let path = path.display();
+    failure(
+        Kind::Input,
+        format!("{what} cannot be {path}, which is {is}: name a file, or a place where nothing is"),
+    )
+}
+
+/// Refuses to replace an image that a running virtual machine uses: all that it writes from then on
+/// would be lost with it.
+///
+/// # Errors
+/// Input: somebody has locked it, as QEMU locks every image that it opens (QEMU's
+/// `docs/system/images.rst`, "Disk image file locking"); or it cannot be opened to look.
+pub fn check_unused(image: &Path) -> Result<()> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(image, flags, Mode::empty()) {
+        Ok(file) => file,
+        // Nothing is there, or a link that is replaced as such.
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
+        Err(error) => {
+            return Err(failure(
+                Kind::Input,
+                format!(
+                    "{} is to be replaced and cannot be opened ({error}), so a virtual machine may be using it: remove it, or use another --name",
+                    image.display()
+                ),
+            ));
+        }
+    };
+    // QEMU holds locks on single bytes of the file; a lock on all of it meets each of them.
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(failure(
+            Kind::Input,
+            format!(
+                "{} is in use, by a running virtual machine perhaps: shut that down before its image is replaced, or use another --name",
+                image.display()
+            ),
+        )),
+        // Where the file system knows no locks, QEMU has none. Ours goes with the descriptor.
+        _ => Ok(()),
+    }
 }
 
 /// The error for an image that is there and may not be replaced.

@@ -283,7 +283,7 @@ impl<'a> Attempt<'a> {
             console_log: &place.work.join(evidence::CONSOLE_LOG),
             kickstart: &self.handover.kept_kickstart,
         };
-        image.publish(&plan.output, &sidecars, plan.options.force)?;
+        image.publish(&plan.output, &sidecars, plan.replaces())?;
         // An older failure of the same name is no news any more.
         evidence::remove(&plan.output)?;
         let phases = supervised.phases.iter();

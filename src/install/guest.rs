@@ -7,7 +7,9 @@ use url::Url;
 use super::plan::Plan;
 use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind};
-use crate::host::{Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, Mac, domain_name};
+use crate::host::{
+    Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, Mac, domain_name, finished_name,
+};
 use crate::options::Deliver;
 
 /// What the guest boots with.
@@ -101,6 +103,7 @@ pub fn domain(
 /// [`bootable_xml`]: crate::host::bootable_xml
 pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> DomainSpec {
     DomainSpec {
+        name: finished_name(&plan.name),
         boot: None,
         disk: DiskSpec {
             path: plan.output.image.clone(),

@@ -189,14 +189,8 @@ impl Plan {
                 "a raw image cannot be compressed: use --format qcow2, or leave out --compress",
             ));
         }
-        let output = OutputPaths::new(
-            options.output_dir.as_deref(),
-            &name,
-            format.name(),
-            options.output.as_deref(),
-            options.xml.as_deref(),
-        )
-        .kind(Kind::Input)?;
+        let output = OutputPaths::of(options, &name).kind(Kind::Input)?;
+        warnings.extend(output.check_ending(format)?);
         let customize = !options.no_customize;
         check_verbatim(&request, customize)?;
         if template.os.rootpw.is_some() && !request.kickstart.builtin {
@@ -233,6 +227,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether a good image replaces what has its name.
+    pub fn replaces(&self) -> bool {
+        // Oz's `-p` removes the image of the guest that it removes.
+        self.options.force || self.options.cleanup
+    }
+
     /// The template's repositories that the build uses.
     pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
         let all = &self.template.repositories;

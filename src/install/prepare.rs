@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::runtime::RuntimeDir;
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Host, HostOptions};
-use crate::image::{disk, publish};
+use crate::image::disk;
 use crate::machine::Network;
 use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
 use crate::ui::event::Reporter;
@@ -81,24 +81,6 @@ impl Prepared {
     }
 }
 
-/// Refuses to replace what is there, before anything is spent on the build.
-///
-/// # Errors
-/// Input: an output exists, and `--force` is not given.
-pub fn check_outputs(plan: &Plan) -> anyhow::Result<()> {
-    if plan.options.force {
-        return Ok(());
-    }
-    // The image first: it is what a user looks for.
-    let existing = plan
-        .output
-        .all()
-        .into_iter()
-        .rev()
-        .find(|path| path.exists());
-    existing.map_or(Ok(()), |path| Err(publish::exists(path)))
-}
-
 fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {
     let options = &plan.options;
     let mirror_options = MirrorOptions {
@@ -147,7 +129,7 @@ fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Res
         ))
     };
     let Some(marker) = existing.marker else {
-        return refuse("it was not made by ozr and is left alone, so use another --name".into());
+        return refuse("it was not made by ozr and is left alone, so use another --name, or rename it (`virsh domrename`)".into());
     };
     match marker.is_alive() {
         Some(true) => refuse(format!(

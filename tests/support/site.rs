@@ -221,6 +221,25 @@ impl Site {
         command
     }
 
+    /// `ozr install` in the site's directory, without a check and an output directory.
+    pub fn install_into(&self, options: &[&str]) -> Command {
+        self.write_template();
+        self.write("test.ks", &kickstart(""));
+        let mut command = self.ozr();
+        command
+            .args(["install", "template.tdl", "-k", "test.ks", "--no-check"])
+            .args([
+                "--cache-dir",
+                "cache",
+                "--state-dir",
+                "state",
+                "--progress",
+                "plain",
+            ])
+            .args(options);
+        command
+    }
+
     /// The same where the check before it would refuse the kickstart.
     pub fn install_unchecked(&self, kickstart: &str) -> Command {
         let mut command = self.install(kickstart);
