@@ -241,7 +241,8 @@ fn ozr_whose_sink_panics() {
     }));
     let install = || {
         let args = Ozr::parse_from(words).args;
-        args.install(config::load(None)?, &reporter).map(drop)
+        let inputs = install::Inputs::read(args, config::load(None));
+        inputs.install(&reporter).map(drop)
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(install));
     std::process::exit(match result {

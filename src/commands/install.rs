@@ -83,41 +83,65 @@ pub fn run(
     verbosity: Verbosity,
     color: Color,
 ) -> anyhow::Result<()> {
-    let template = template::load(&args.template);
-    let options = config::load(config).map(|below| args.options.clone().over(below));
-    // Before any of them is opened.
-    let options = options.and_then(|options| {
-        let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
-        let name = read.map(|read| read.template.name.as_str());
-        check_apart(&args.template, name, &options).map(|()| options)
-    });
-    let wishes = options
-        .as_ref()
-        .map_or(&args.options.progress, |options| &options.progress);
-    let display = Display::open(wishes, options.is_ok(), verbosity, color)?;
-    let result = options.and_then(|options| args.install(template, options, display.reporter()));
+    let inputs = Inputs::read(args, config::load(config));
+    let display = Display::open(inputs.progress(), inputs.options.is_ok(), verbosity, color)?;
+    let result = inputs.install(display.reporter());
     display.end(result)
 }
 
-impl Args {
+/// What was handed in, read before anything is opened for writing.
+#[derive(Debug)]
+pub struct Inputs {
+    args: Args,
+    template: anyhow::Result<template::Loaded>,
+    options: anyhow::Result<InstallOptions>,
+}
+
+impl Inputs {
+    /// Reads the template, and lays the options over those of the configuration, `below`.
+    pub fn read(args: Args, below: anyhow::Result<InstallOptions>) -> Self {
+        let template = template::load(&args.template);
+        let options = below.and_then(|below| {
+            let options = args.options.clone().over(below);
+            let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
+            let name = read.map(|read| read.template.name.as_str());
+            check_apart(&args.template, name, &options).map(|()| options)
+        });
+        Inputs {
+            args,
+            template,
+            options,
+        }
+    }
+
+    /// How to show how far it is.
+    fn progress(&self) -> &[Progress] {
+        let options = self.options.as_ref().unwrap_or(&self.args.options);
+        &options.progress
+    }
+
     /// Installs, and reports to `reporter`.
-    fn install(
-        self,
-        template: anyhow::Result<template::Loaded>,
-        options: InstallOptions,
-        reporter: &Reporter,
-    ) -> anyhow::Result<Finished> {
+    ///
+    /// # Errors
+    /// Those of [`run`].
+    pub fn install(self, reporter: &Reporter) -> anyhow::Result<Finished> {
+        let Args {
+            template: file,
+            no_check,
+            ..
+        } = self.args;
+        let options = self.options?;
         let reports = Reports::open(&options.report)?;
         let mut about = About::beginning(match &options.name {
             Some(name) => name.clone(),
-            None => input::display_name(&self.template),
+            None => input::display_name(&file),
         });
-        let read = template.and_then(|loaded| template::accept(&self.template, loaded, reporter));
-        let planned =
-            read.and_then(|read| plan(&self.template, read, self.no_check, options, reporter));
+        let template = self.template;
+        let template = template.and_then(|loaded| template::accept(&file, loaded, reporter));
+        let planned = template.and_then(|read| plan(&file, read, no_check, options, reporter));
         let built = planned.and_then(|(plan, text)| {
             about.name.clone_from(&plan.name);
-            check_and_build(plan, text, self.no_check, reporter)
+            check_and_build(plan, text, no_check, reporter)
         });
         reports.write(&about, &built, reporter);
         built
