@@ -26,7 +26,7 @@ use ozr::watch::judge::Judge;
 use ozr::watch::logport::{LogPort, Record};
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::Outcome;
-use ozr::watch::witness::{Delivery, Expectations, Witness};
+use ozr::watch::witness::{Delivery, End, Expectations, Witness};
 
 /// Agreement of one set.
 struct Score {
@@ -660,6 +660,137 @@ fn console() {
         let cause = cause.map_or("none", Cause::name);
         let agrees = expected.trim().split('|').any(|label| label == cause);
         score.count(agrees, || format!("{file}: {cause}, expected {expected}"));
+    }
+    score.finish(FLOOR);
+}
+
+/// A time of day, `HH:MM:SS.mmm` or `HH:MM:SS,mmm`, in milliseconds.
+fn time_of_day(text: &str) -> Option<u64> {
+    let digits = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
+    let (hours, minutes) = (digits(0..2)?, digits(3..5)?);
+    let (seconds, millis) = (digits(6..8)?, digits(9..12)?);
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1000 + millis)
+}
+
+/// What a guest said, with the time of day in milliseconds.
+enum Said {
+    Line(String),
+    Record(Box<Record>),
+}
+
+/// Both channels of a run in the order of their times. The lines are made of the raw bytes; each
+/// has the time of the line like it that came then, else of the one before.
+fn said(folder: &std::path::Path) -> Vec<(u64, Said)> {
+    /// How far apart the lines of then and now may be: how a pause was read differs.
+    const NEAR: usize = 40;
+    let mut then: Vec<(u64, String)> = Vec::new();
+    for row in fs::read_to_string(folder.join("console.tsv"))
+        .expect("console.tsv")
+        .lines()
+    {
+        let (time, line) = row.split_once('\t').expect("console.tsv");
+        then.push((time_of_day(time).expect(time), line.trim().to_string()));
+    }
+    let bytes = fs::read(folder.join("console.raw")).expect("console.raw");
+    let mut console = Console::new(None);
+    let mut outputs = console.feed(&bytes);
+    outputs.extend(console.settle());
+    let mut all = Vec::new();
+    let (mut at, mut time) = (0, then.first().map_or(0, |first| first.0));
+    for output in outputs {
+        let Output::Line(line) = output else { continue };
+        let near = then.iter().skip(at).take(NEAR);
+        if let Some(ahead) = near.clone().position(|(_, text)| *text == line.trim()) {
+            at += ahead + 1;
+            time = then[at - 1].0;
+        }
+        all.push((time, Said::Line(line)));
+    }
+    let bytes = fs::read(folder.join("logport.raw")).expect("logport.raw");
+    let mut port = LogPort::default();
+    let mut records = port.feed(&bytes);
+    records.extend(port.finish());
+    // The journal's records from before the port was there come at once, with their old times.
+    let mut latest = 0;
+    for record in records {
+        latest = time_of_day(&record.time).expect("a time").max(latest);
+        all.push((latest, Said::Record(Box::new(record))));
+    }
+    // A stable sort: the order within a channel stays.
+    all.sort_by_key(|(time, _)| *time);
+    all
+}
+
+/// What the judge says of a whole run.
+fn judged(folder: &std::path::Path) -> Option<Outcome> {
+    const MARK: &str = "\n# ozr: from here on added";
+    let served = fs::read_to_string(folder.join("kickstart.ks")).expect("kickstart.ks");
+    let author = served.split(MARK).next().expect("a first part");
+    let mut expectations = Expectations::new(false, Delivery::Unknown);
+    expectations.read_kickstart(&served, author);
+    let mut judge = Judge::new(expectations, Limits::of_guest(None, true));
+    let said = said(folder);
+    let start = said.first()?.0;
+    let mut in_order = false;
+    for (time, said) in said {
+        let now = Duration::from_millis(time - start);
+        while let Some(deadline) = judge.deadline().filter(|deadline| *deadline <= now) {
+            if let Some(decision) = judge.tick(deadline) {
+                return Some(decision.outcome);
+            }
+        }
+        let decision = match &said {
+            Said::Line(line) => {
+                in_order |= line.contains("reboot: ");
+                judge.witness(now, Witness::Console(line))
+            }
+            Said::Record(record) => judge.witness(now, Witness::Log(record)),
+        };
+        if let Some(decision) = decision {
+            return Some(decision.outcome);
+        }
+    }
+    if in_order {
+        let now = judge.deadline().unwrap_or_default();
+        let decision = judge.witness(now, Witness::Ended(End::ByGuest));
+        return Some(decision?.outcome);
+    }
+    // Nothing more comes: what it waits for runs out.
+    while let Some(deadline) = judge.deadline() {
+        if let Some(decision) = judge.tick(deadline) {
+            return Some(decision.outcome);
+        }
+    }
+    None
+}
+
+/// Whole runs of the real installer: how each ended, and the installer's own reason.
+#[test]
+fn runs() {
+    /// All of those at hand; larger sets hold failures that nobody here has seen.
+    const FLOOR: f64 = 0.85;
+    let Some(folder) = corpus("runs", "runs") else {
+        return;
+    };
+    let mut score = Score::new("runs");
+    let table = fs::read_to_string(folder.join("RUNS.tsv")).expect("RUNS.tsv");
+    for row in table.lines().skip(1).filter(|row| !row.trim().is_empty()) {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let (run, expected, pattern) = (fields[0], fields[1], fields[2]);
+        let (outcome, sentence) = match judged(&folder.join(run)) {
+            Some(Outcome::Success { .. }) => ("success", String::new()),
+            Some(Outcome::Failure(verdict)) => (verdict.cause.name(), verdict.sentence),
+            None => ("none", String::new()),
+        };
+        let pattern = regex::Regex::new(pattern).expect(pattern);
+        let says = outcome == "success" || pattern.is_match(&sentence);
+        let agrees = expected.split('|').any(|right| right == outcome) && says;
+        if std::env::var_os("OZR_CORPUS_SHOWN").is_some() {
+            println!("  {run}: {outcome}: {sentence}");
+        }
+        score.count(agrees, || {
+            format!("{run}: {outcome} ({sentence}), expected {expected} ({pattern})")
+        });
     }
     score.finish(FLOOR);
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use url::Url;
 
 use super::cancel::Cancellation;
 use super::estimate::Times;
@@ -33,6 +34,10 @@ use crate::watch::witness::{Delivery, Expectations};
 /// How long the record of the console may take to be written when the guest has said all. A disk
 /// that hangs must not keep the verdict from the user.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long QEMU may take to exit once the guest has switched itself off. It flushes its disk: as
+/// much as the host's memory holds of it, to a slow or a remote file system.
+const EXIT_LIMIT: Duration = Duration::from_secs(600);
 
 /// An attempt, and what it has so far.
 #[derive(Debug)]
@@ -187,7 +192,14 @@ impl<'a> Attempt<'a> {
                 tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
             }
             // QEMU has closed the disk when the guest is finished.
-            guest.finished().await;
+            let exited = async {
+                let exited = tokio::time::timeout(EXIT_LIMIT, guest.finished()).await;
+                exited.map_err(|_| {
+                    let limit = EXIT_LIMIT.as_secs();
+                    anyhow!("the guest switched itself off, but QEMU has not exited in {limit} s: look at the storage below the output directory")
+                })
+            };
+            self.cancellation.or(exited).await.kind(Kind::Host)?;
         }
         Ok(result)
     }
@@ -216,25 +228,25 @@ impl<'a> Attempt<'a> {
 
     fn supervision(&self) -> Supervision {
         let (plan, handover) = (self.plan, &self.handover);
+        let delivery = match plan.deliver {
+            Deliver::Http => Delivery::Http,
+            Deliver::Initrd => Delivery::Initrd,
+        };
+        let mut expectations = Expectations::new(handover.mark.is_some(), delivery);
+        expectations.read_kickstart(&handover.served, &plan.kickstart.text);
+        // For people: without credentials.
+        for address in &mut expectations.repositories {
+            *address = Url::parse(address).map_or_else(|_| address.clone(), |url| shown(&url));
+        }
+        let tree = Some(&plan.tree).filter(|_| plan.kickstart.outline.source().is_none());
         let more = plan.repositories().map(|repository| repository.url.url());
+        let known = tree.into_iter().chain(more).map(shown);
+        expectations.repositories.extend(known);
         Supervision {
-            expectations: Expectations {
-                mark: handover.mark.is_some(),
-                delivery: match plan.deliver {
-                    Deliver::Http => Delivery::Http,
-                    Deliver::Initrd => Delivery::Initrd,
-                },
-                sections: handover.sections.clone(),
-                // For people: without credentials.
-                repositories: std::iter::once(&plan.tree).chain(more).map(shown).collect(),
-            },
+            expectations,
             mark: handover.mark.clone(),
             timeout: plan.timeout,
-            limits: match (plan.stall_limit, self.spec.accel) {
-                (Some(limit), _) => Limits::everywhere(limit),
-                (None, Accel::Kvm) => Limits::default(),
-                (None, Accel::Tcg) => Limits::for_software_emulation(),
-            },
+            limits: Limits::of_guest(plan.stall_limit, self.spec.accel == Accel::Tcg),
             disk: self.prepared.disk.clone(),
             secrets: handover.secrets.clone(),
             stop: self.cancellation.clone(),

@@ -11,7 +11,6 @@ use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
 use super::relay::Relaying;
-use super::sections;
 use super::{hidden, initrd};
 use crate::error::{Classify, Kind};
 use crate::hex;
@@ -22,7 +21,6 @@ use crate::options::Deliver;
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
 use crate::ui::event::Reporter;
-use crate::watch::verdict::Section;
 
 /// What the guest is handed, and by whom.
 #[derive(Debug)]
@@ -39,8 +37,8 @@ pub struct Handover {
     pub initrd: PathBuf,
     /// What the kickstart prints on the console when all is done, if it does.
     pub mark: Option<String>,
-    /// The scripts in the kickstart as it is served.
-    pub sections: Vec<Section>,
+    /// The kickstart as it is served. With its secrets.
+    pub served: String,
     /// The kickstart as it is served, secrets masked: a file in the work directory.
     pub kept_kickstart: PathBuf,
     /// What no log may hold.
@@ -102,7 +100,7 @@ impl Handover {
             tree,
             initrd,
             mark: composed.prints_mark.then_some(mark),
-            sections: sections::scripts(&composed.text, &plan.kickstart.text),
+            served: composed.text,
             kept_kickstart,
             secrets,
         })

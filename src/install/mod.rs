@@ -9,7 +9,7 @@
 //! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
 //! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
-//! (`sections` names its script). All the while [`control`] answers whoever asks how far it is, from
+//! All the while [`control`] answers whoever asks how far it is, from
 //! what [`live`] holds.
 
 mod attempt;
@@ -42,7 +42,6 @@ mod reporting;
 mod retry;
 mod run;
 pub mod runtime;
-mod sections;
 pub mod slots;
 pub mod supervise;
 pub mod sweep;

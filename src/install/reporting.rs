@@ -11,7 +11,6 @@ use crate::watch::judge::Judge;
 use crate::watch::phases::Phase;
 use crate::watch::progress::{Counted, Progress};
 use crate::watch::signal::Signal;
-use crate::watch::texts::pattern::Certainty;
 use crate::watch::verdict::{Decision, Outcome, Seen};
 use crate::watch::witness::End;
 
@@ -115,7 +114,7 @@ impl<'a> Reporting<'a> {
                 source,
                 text,
                 cause: found.cause.name(),
-                fatal: !matches!(found.certainty, Certainty::Suspect(_)),
+                fatal: signal.decides(),
             },
             _ => Noticed::ScriptOutput { text },
         });

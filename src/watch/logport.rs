@@ -93,6 +93,79 @@ impl Record {
     }
 }
 
+/// What a record says, without the wrapping of those who passed it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// The severity that the author gave it.
+    pub level: Level,
+    /// The author: `packaging`, `program` (the output of what anaconda runs), `ui.tui.spokes.storage`.
+    pub by: &'a str,
+    /// The text.
+    pub text: &'a str,
+}
+
+/// The loggers of anaconda's own process, which name themselves before the message
+/// (anaconda_logging.py, EL 8 and later).
+const LOGGERS: [&str; 8] = [
+    "anaconda",
+    "program",
+    "packaging",
+    "dnf",
+    "dnf.rpm",
+    "librepo",
+    "storage",
+    "simpleline",
+];
+
+impl Record {
+    /// Whether it comes from one of anaconda's D-Bus modules, whose standard error is logged.
+    pub fn is_of_module(&self) -> bool {
+        self.program.starts_with("org.fedoraproject.Anaconda.")
+    }
+
+    /// What it says.
+    pub fn said(&self) -> Said<'_> {
+        let message = self.message.trim_start();
+        if self.is_of_module() {
+            // Python's `LEVEL:LOGGER:TEXT`; a traceback and the rest of a message come without.
+            let (level, rest) = message.split_once(':').unwrap_or(("", message));
+            let level = match level {
+                "DEBUG" => Some(Level::Debug),
+                "INFO" => Some(Level::Info),
+                "WARNING" => Some(Level::Warning),
+                "ERROR" => Some(Level::Err),
+                "CRITICAL" => Some(Level::Crit),
+                _ => None,
+            };
+            return match level.zip(rest.split_once(':')) {
+                Some((level, (by, text))) => Said { level, by, text },
+                None => Said {
+                    level: Level::Info,
+                    by: &self.program,
+                    text: message,
+                },
+            };
+        }
+        let (mut by, mut text) = (self.program.as_str(), message);
+        if by == "anaconda"
+            && let Some((logger, rest)) = text.split_once(": ")
+            && LOGGERS.contains(&logger)
+        {
+            (by, text) = (logger, rest.trim_start());
+        }
+        // `MODULE: `, which anaconda's own logger puts before its messages.
+        if by == "anaconda"
+            && let Some((module, rest)) = text.split_once(": ")
+            && module.starts_with(|c: char| c.is_ascii_lowercase())
+            && !module.contains(char::is_whitespace)
+        {
+            (by, text) = (module, rest.trim_start());
+        }
+        let level = self.level;
+        Said { level, by, text }
+    }
+}
+
 impl fmt::Display for Record {
     /// One line: line breaks in the message as `\n`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,6 +271,57 @@ mod tests {
             record.to_string(),
             "09:08:07,006 ERR anaconda: anaconda: ui.tui: first line\\n\tsecond bold"
         );
+    }
+
+    #[test]
+    fn what_is_said_comes_without_its_wrapping() {
+        for (line, level, by, text) in [
+            (
+                "INFO anaconda:anaconda: progress: Installing.",
+                Level::Info,
+                "progress",
+                "Installing.",
+            ),
+            (
+                "ERR anaconda:anaconda: CmdlineError: x",
+                Level::Err,
+                "anaconda",
+                "CmdlineError: x",
+            ),
+            (
+                "INFO anaconda:program: Running... true",
+                Level::Info,
+                "program",
+                "Running... true",
+            ),
+            (
+                "INFO program:Running... true",
+                Level::Info,
+                "program",
+                "Running... true",
+            ),
+            (
+                "WARNING anaconda:packaging: #012 Problem: x",
+                Level::Warning,
+                "packaging",
+                "Problem: x",
+            ),
+            (
+                "WARNING org.fedoraproject.Anaconda.Modules.Storage:ERROR:anaconda.x:has failed: y",
+                Level::Err,
+                "anaconda.x",
+                "has failed: y",
+            ),
+            (
+                "WARNING org.fedoraproject.Anaconda.Boss:blivet.errors.FSError: y",
+                Level::Info,
+                "org.fedoraproject.Anaconda.Boss",
+                "blivet.errors.FSError: y",
+            ),
+        ] {
+            let record = Record::parse(&format!("10:00:00,000 {line}")).unwrap();
+            assert_eq!(record.said(), Said { level, by, text }, "{line}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Puts together the message of a failure, which anaconda spreads over several lines.
 
-use super::line::body;
+use super::line::{body, printed_by, without_meter};
 
 /// What ends anaconda's own messages (EL 7 and later, exception.py and kickstart.py).
 const LAST_LINE: &str = "The installer will now terminate.";
@@ -21,8 +21,13 @@ const MAX_LINES: usize = 40;
 #[derive(Debug, Default)]
 pub struct Block {
     lines: Vec<String>,
+    /// The program that printed the headline, where the line names one: its other lines belong
+    /// to the message, and no others.
+    by: Option<String>,
     log: Option<String>,
     complete: bool,
+    /// A prompt has come: nothing behind it belongs to the message.
+    ended: bool,
 }
 
 impl Block {
@@ -30,6 +35,9 @@ impl Block {
     pub fn headline(&mut self, line: &str) {
         // The line may have come as a line of an open block already.
         if self.lines.last().map(String::as_str) != Some(body(line)) {
+            if self.lines.is_empty() {
+                self.by = printed_by(line).map(str::to_owned);
+            }
             self.push(line);
         }
     }
@@ -42,9 +50,15 @@ impl Block {
             return;
         }
         // systemd, the kernel and rules between dialogs are no part of a message.
-        let bracket = line.starts_with('[') && !line.starts_with("[Errno ");
-        let foreign = bracket || line.trim_start().starts_with("===");
-        if !self.lines.is_empty() && !self.complete && !foreign {
+        let foreign = match &self.by {
+            Some(by) => printed_by(line) != Some(by),
+            None => {
+                let bracket = line.starts_with('[') && !line.starts_with("[Errno ");
+                bracket || line.trim_start().starts_with("===")
+            }
+        };
+        self.ended |= body(line).starts_with("Press ENTER to ");
+        if !self.lines.is_empty() && !self.complete && !self.ended && !foreign {
             self.push(line);
         }
     }
@@ -55,7 +69,8 @@ impl Block {
     }
 
     fn push(&mut self, line: &str) {
-        let text = body(line);
+        let text = without_meter(body(line));
+        let text = text.trim_start();
         if self.lines.len() < MAX_LINES && !text.is_empty() {
             self.lines.push(text.to_owned());
         }
@@ -82,7 +97,7 @@ impl Block {
         } else {
             reason
         };
-        let mut text = text.trim().to_owned();
+        let mut text = without_meter(text.trim()).trim().to_owned();
         if let Some((at, _)) = text.char_indices().nth(MAX_MESSAGE) {
             text.truncate(at);
             text.push('\u{2026}');
@@ -158,6 +173,20 @@ mod tests {
         ]);
         assert!(block.is_complete());
         assert_eq!(block.message(), "a text that goes on in the next line.");
+    }
+
+    #[test]
+    fn only_lines_of_the_program_that_speaks_belong_to_its_message() {
+        let block = block(&[
+            "[   49.0] dracut-initqueue[1552]: The following problem occurred on line 10 of the kickstart file:",
+            "[   49.1] systemd[1]: Started x.",
+            "[   49.1] dracut-initqueue[1552]: Unknown command: nosuchcommand",
+            "100  9986  100  9986    0     0   436k      0 --:--:-- --:--:-- --:--:--  464k",
+        ]);
+        assert_eq!(
+            block.message(),
+            "The following problem occurred on line 10 of the kickstart file: Unknown command: nosuchcommand"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ```text
 //! console bytes → console ─┐
 //! log port bytes → logport ┴→ read (texts, forms) → signals → judge → Decision (Verdict) → report
+//!                          └→ hub (what its screen shows), programs (what it runs) ─┘
 //! server, QEMU, counters, clock → witness ────────────────────┘ └→ progress, stall
 //! ```
 
@@ -12,6 +13,7 @@ pub mod console;
 pub mod escape;
 mod explanations;
 pub mod forms;
+pub mod hub;
 pub mod judge;
 pub mod line;
 pub mod logport;
@@ -19,6 +21,7 @@ pub mod mark;
 pub mod message;
 pub mod particulars;
 pub mod phases;
+pub mod programs;
 pub mod progress;
 pub mod read;
 pub mod report;

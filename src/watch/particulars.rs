@@ -35,6 +35,14 @@ pub fn script_line(message: &str) -> Option<u64> {
     rest[..digits].parse().ok()
 }
 
+/// What anaconda logs of a script that failed (EL 7 and later, core/kickstart/scripts.py): its exit
+/// status and its line.
+pub fn script_error(text: &str) -> Option<(&str, u64)> {
+    let rest = text.strip_prefix("Error code ")?;
+    let (status, line) = rest.split_once(" running the kickstart script at line ")?;
+    Some((status, line.trim_end_matches('.').parse().ok()?))
+}
+
 /// The end of the script's output that a message shows, a line each.
 pub fn script_output(lines: &[String]) -> Vec<String> {
     // The sentence before it is wrapped, wherever the words happen to end.
@@ -43,6 +51,10 @@ pub fn script_output(lines: &[String]) -> Vec<String> {
         end.ends_with(DETAILS) || end.ends_with("error are:") || end == "are:"
     });
     let output = start.map_or(&[][..], |at| &lines[at + 1..]);
+    let prompt = output
+        .iter()
+        .position(|line| line.starts_with("Press ENTER to "));
+    let output = &output[..prompt.unwrap_or(output.len())];
     output[output.len().saturating_sub(MAX_OUTPUT)..].to_vec()
 }
 
@@ -119,9 +131,13 @@ mod tests {
             "error and installation will be aborted.  The details of this error are:",
             "+ false",
             "no",
+            "Press ENTER to exit:",
         ];
         let lines = lines.map(str::to_owned);
         assert_eq!(script_output(&lines), ["+ false", "no"]);
         assert_eq!(script_output(&lines[..1]), [""; 0]);
+        let text = "Error code 127 running the kickstart script at line 103";
+        assert_eq!(script_error(text), Some(("127", 103)));
+        assert_eq!(script_error("Error code x"), None);
     }
 }

@@ -1,74 +1,57 @@
 //! Reads a line of the console, or a record of the log port, as typed events.
 
 use super::forms;
-use super::line::body;
+use super::line::{body, without_unit};
 use super::logport::{Level, Record};
 use super::signal::Signal;
-use super::texts::pattern::Channel;
-use super::texts::{TABLES, find};
+use super::texts::{Channel, look_up};
 
 /// Reads a line of the console.
 pub fn console(line: &str) -> Vec<Signal> {
-    let body = body(line);
+    let line = without_unit(line);
+    let body = body(&line);
     let mut signals = Vec::new();
     signals.extend(forms::read(body));
-    look_up(Channel::Console, line, body, &mut signals);
+    let meanings = look_up(Channel::Console, &line, body);
+    signals.extend(
+        meanings
+            .into_iter()
+            .map(|meaning| Signal::of(meaning, body)),
+    );
     signals
 }
 
 /// Reads a record of the log port.
 pub fn log(record: &Record) -> Vec<Signal> {
-    let mut signals = Vec::new();
-    if !speaks_for_itself(&record.program) {
-        return signals;
+    let of_module = record.is_of_module();
+    if !of_module && !speaks_for_itself(&record.program) {
+        return Vec::new();
     }
-    let message = record.message.trim_start();
-    let body = log_text(record);
-    if let Some((done, total)) = body
-        .starts_with("Task completed: ")
-        .then(|| forms::fraction(body))
-        .flatten()
-    {
-        signals.push(Signal::Tasks { done, total });
-        return signals;
+    let said = record.said();
+    let tasks = said.text.strip_prefix("Task completed: ");
+    if let Some((done, total)) = tasks.filter(|_| !of_module).and_then(forms::fraction) {
+        return vec![Signal::Tasks { done, total }];
     }
-    // Before the level is looked at: progress is logged as INFO.
-    look_up(Channel::Log, message, body, &mut signals);
-    if record.level < Level::Warning {
-        signals.retain(|signal| !signal.decides());
-    }
-    signals
+    let meanings = look_up(Channel::Log, said.text, said.text);
+    let signals = meanings
+        .into_iter()
+        .map(|meaning| Signal::of(meaning, said.text));
+    // Progress and reasons are logged at any level. What a module says is a reason at most: what
+    // follows from it, anaconda itself says.
+    let counts = |signal: &Signal| match signal {
+        Signal::Failure(_) => !signal.decides() || !of_module && said.level >= Level::Warning,
+        _ => !of_module,
+    };
+    signals.filter(counts).collect()
 }
 
-/// Whether what the program logs means what it says. What anaconda's D-Bus modules print comes
-/// again under their own names, with levels that mean nothing; `program` is what anaconda runs,
-/// `packaging` its package code.
+/// Whether what the program logs means what it says; `program` is what anaconda runs, `packaging`
+/// its package code.
 fn speaks_for_itself(program: &str) -> bool {
     matches!(
         program,
         "anaconda" | "program" | "packaging" | "dnf" | "dnf.rpm" | "kernel" | "systemd-coredump"
     )
-}
-
-/// The text of a record without `anaconda: MODULE: `, which anaconda puts before its own
-/// messages (anaconda_logging.py).
-pub fn log_text(record: &Record) -> &str {
-    let message = record.message.trim_start();
-    let Some(message) = message.strip_prefix("anaconda: ") else {
-        return message;
-    };
-    message
-        .split_once(": ")
-        .filter(|(module, _)| !module.contains(char::is_whitespace))
-        .map_or(message, |(_, text)| text)
-}
-
-fn look_up(channel: Channel, line: &str, body: &str, signals: &mut Vec<Signal>) {
-    for table in TABLES {
-        if let Some(row) = find(table, channel, line, body) {
-            signals.push(Signal::of(row.meaning, body));
-        }
-    }
 }
 
 #[cfg(test)]

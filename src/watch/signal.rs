@@ -1,7 +1,7 @@
 //! What a line of the guest says.
 
 use super::phases::Phase;
-use super::texts::pattern::{Certainty, Found, Meaning};
+use super::texts::{Certainty, Found, Meaning};
 
 /// A typed event, read from one line of the console or one record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,15 +86,20 @@ impl Signal {
         }
     }
 
-    /// Whether it tells of a failure.
+    /// Whether it tells of a failure, and not only of the reason of one.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Signal::Failure(_))
+        match self {
+            Signal::Failure(found) => found.certainty != Certainty::Reason,
+            _ => false,
+        }
     }
 
     /// Whether it can decide an install, and not only explain how it ends.
     pub fn decides(&self) -> bool {
         match self {
-            Signal::Failure(found) => !matches!(found.certainty, Certainty::Suspect(_)),
+            Signal::Failure(found) => {
+                !matches!(found.certainty, Certainty::Suspect(_) | Certainty::Reason)
+            }
             _ => false,
         }
     }

@@ -78,8 +78,13 @@ pub const SHUTTING_DOWN: Duration = minutes(10);
 /// slower; of the limits above, waiting for a mirror is not slower at all.
 pub const TCG_FACTOR: u32 = 6;
 
-/// Counters that grow by less than this say nothing: a journal, ARP, DHCP.
+/// Counters that grow by less than this in an [`INTERVAL`] say nothing, however long they do: a
+/// journal, ARP, DHCP, some hundred bytes a second of broadcast on a bridge. It is 4 KiB a second; a
+/// mirror that is slower has package managers give up (dnf's `minrate`: 1,000 bytes a second).
 const NOTEWORTHY_BYTES: u64 = 256 * 1024;
+
+/// By what time growth is judged: longer than a pause between two bursts of a transfer.
+const INTERVAL: Duration = minutes(1);
 
 /// How many different lines are remembered, to know a repeated one.
 const REMEMBERED: usize = 64;
@@ -89,53 +94,27 @@ const REMEMBERED: usize = 64;
 pub struct Limits {
     factor: u32,
     everywhere: Option<Duration>,
-    set: Vec<(Step, Duration)>,
 }
 
 impl Default for Limits {
+    /// Of a guest with hardware acceleration.
     fn default() -> Self {
-        Limits {
-            factor: 1,
-            everywhere: None,
-            set: Vec::new(),
-        }
+        Limits::of_guest(None, false)
     }
 }
 
 impl Limits {
-    /// The limits of a guest without hardware acceleration.
-    pub fn for_software_emulation() -> Self {
-        Limits::default().scaled(TCG_FACTOR)
-    }
-
-    /// The same limit for every step, as a user sets it (`--stall-limit`); no factor changes it.
-    pub fn everywhere(limit: Duration) -> Self {
+    /// The limits of a guest: the same for every step where a user has set one (`--stall-limit`),
+    /// else the usual ones, longer where it has no hardware acceleration.
+    pub fn of_guest(set: Option<Duration>, emulated: bool) -> Self {
         Limits {
-            everywhere: Some(limit),
-            ..Limits::default()
+            everywhere: set,
+            factor: if emulated { TCG_FACTOR } else { 1 },
         }
-    }
-
-    /// Every limit that is not set otherwise, times `factor`.
-    #[must_use]
-    pub fn scaled(mut self, factor: u32) -> Self {
-        self.factor = factor.max(1);
-        self
-    }
-
-    /// Sets the limit of one step, whatever the factor.
-    #[must_use]
-    pub fn with(mut self, step: Step, limit: Duration) -> Self {
-        self.set.retain(|(known, _)| *known != step);
-        self.set.push((step, limit));
-        self
     }
 
     /// How long a step may go without progress.
     pub fn of(&self, step: Step) -> Duration {
-        if let Some((_, limit)) = self.set.iter().find(|(known, _)| *known == step) {
-            return *limit;
-        }
         if let Some(limit) = self.everywhere {
             return limit;
         }
@@ -169,7 +148,9 @@ pub struct StallWatch {
     limits: Limits,
     step: Step,
     since: Duration,
+    /// The counters when the interval began, and when that was.
     counted: (u64, u64),
+    counted_since: Duration,
     last_step: Option<(u64, u8)>,
     lines: VecDeque<String>,
 }
@@ -182,6 +163,7 @@ impl StallWatch {
             step: Step::Phase(Phase::PoweredOn),
             since: Duration::ZERO,
             counted: (0, 0),
+            counted_since: Duration::ZERO,
             last_step: None,
             lines: VecDeque::with_capacity(REMEMBERED),
         }
@@ -247,11 +229,18 @@ impl StallWatch {
 
     /// The guest's counters, in bytes.
     pub fn counters(&mut self, now: Duration, written: u64, received: u64) {
-        let written_now = written.saturating_sub(self.counted.0);
-        let grown = written_now.saturating_add(received.saturating_sub(self.counted.1));
-        if grown >= NOTEWORTHY_BYTES {
-            self.counted = (written, received);
+        let (written_then, received_then) = self.counted;
+        let grown = written.saturating_sub(written_then);
+        let grown = grown.saturating_add(received.saturating_sub(received_then));
+        let intervals =
+            now.saturating_sub(self.counted_since).as_secs_f64() / INTERVAL.as_secs_f64();
+        let noteworthy = grown as f64 >= NOTEWORTHY_BYTES as f64 * intervals.max(1.0);
+        if noteworthy {
             self.since = now;
+        }
+        if noteworthy || intervals >= 1.0 {
+            self.counted = (written, received);
+            self.counted_since = now;
         }
     }
 }

@@ -30,8 +30,7 @@ fn in_phase(phase: Phase) -> StallWatch {
 }
 
 #[test]
-fn every_step_has_a_limit_that_is_scaled_and_can_be_set() {
-    let software = Limits::for_software_emulation();
+fn every_step_has_a_limit_unless_the_user_sets_one() {
     for step in Phase::ALL
         .map(Step::Phase)
         .into_iter()
@@ -39,12 +38,39 @@ fn every_step_has_a_limit_that_is_scaled_and_can_be_set() {
     {
         let limit = Limits::default().of(step);
         assert!(limit >= BOOT, "{step:?}");
-        assert_eq!(software.of(step), limit * TCG_FACTOR);
-        assert_eq!(software.clone().with(step, at(7)).of(step), at(7));
-        let users = Limits::everywhere(at(8)).scaled(TCG_FACTOR);
-        assert_eq!(users.of(step), at(8));
+        // A TCG guest runs 5 to 20 times slower.
+        assert_eq!(Limits::of_guest(None, true).of(step), limit * 6);
+        for emulated in [false, true] {
+            assert_eq!(Limits::of_guest(Some(at(8)), emulated).of(step), at(8));
+        }
         assert!(!step.doing().is_empty());
     }
+    let packages = Step::Phase(Phase::Packages);
+    assert_eq!(Limits::of_guest(None, true).of(packages), at(90 * 60));
+}
+
+/// 300 bytes of broadcast a second reach any threshold in the end.
+#[test]
+fn growth_is_judged_by_the_interval() {
+    let mut watch = in_phase(Phase::Initramfs);
+    for second in (0..7200).step_by(5) {
+        watch.counters(at(second), 0, second * 300);
+    }
+    assert_eq!(watch.deadline(), INITRAMFS);
+    // A slow transfer is progress, and so is one that comes in bursts.
+    for rate in [5000, 1_000_000] {
+        let mut watch = in_phase(Phase::Initramfs);
+        for second in (0..=600).step_by(5) {
+            watch.counters(at(second), second * rate / 2, second * rate / 2);
+        }
+        assert!(watch.deadline() >= at(600) - INTERVAL + INITRAMFS, "{rate}");
+    }
+    let mut watch = in_phase(Phase::Initramfs);
+    watch.counters(at(40), 0, NOTEWORTHY_BYTES);
+    assert_eq!(watch.deadline(), at(40) + INITRAMFS);
+    // Of a daemon that did not answer for long, what it counts is meant by the minute, too.
+    watch.counters(at(40 + 1200), 0, 3 * NOTEWORTHY_BYTES);
+    assert_eq!(watch.deadline(), at(40) + INITRAMFS);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::logport::Record;
 use super::verdict::Section;
+use crate::kickstart::outline::SectionKind;
+use crate::kickstart::scan::{BYTE_ORDER_MARK, scan_all};
 
 /// How the kickstart gets to the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,32 @@ impl Expectations {
             delivery,
             sections: Vec::new(),
             repositories: Vec::new(),
+        }
+    }
+
+    /// Adds what is known from a kickstart: the script sections of `served` that the installer
+    /// runs, and the package sources that it names. What ozr adds stands behind `author`'s text,
+    /// so that the author's lines keep their numbers.
+    pub fn read_kickstart(&mut self, served: &str, author: &str) {
+        let author = author.strip_prefix(BYTE_ORDER_MARK).unwrap_or(author);
+        let (outline, _) = scan_all(served, "served");
+        for section in outline.sections() {
+            use SectionKind::{Post, Pre, PreInstall};
+            if matches!(section.kind, Pre | PreInstall | Post) {
+                let text = served.get(section.span.clone()).unwrap_or_default();
+                self.sections.push(Section {
+                    header: text.lines().next().unwrap_or_default().trim().to_owned(),
+                    line: section.line as u64,
+                    added: section.span.start >= author.len(),
+                });
+            }
+        }
+        for command in outline.commands() {
+            if matches!(command.name(), "url" | "repo") && command.span.start < author.len() {
+                let options = ["url", "baseurl", "mirrorlist", "metalink"];
+                let address = options.iter().find_map(|option| command.option(option));
+                self.repositories.extend(address.map(str::to_owned));
+            }
         }
     }
 }
@@ -91,4 +119,28 @@ pub enum Witness<'a> {
     TimedOut(Duration),
     /// Somebody wants to stop: the name of the signal.
     Interrupted(&'a str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kickstart_names_its_scripts_and_its_sources() {
+        let author = "text\nurl --url=http://192.0.2.1/os\nrepo --name a --mirrorlist=http://192.0.2.1/m\n\
+                      %packages\na\n%end\n%post --erroronfail  # mine\nfalse\n%end\n";
+        let served = format!(
+            "{author}# added\nrepo --name=b --baseurl=http://x/\n%post --nochroot\ntrue\n%end\n"
+        );
+        let mut expectations = Expectations::new(true, Delivery::Http);
+        expectations.read_kickstart(&served, &format!("{BYTE_ORDER_MARK}{author}"));
+        let sections = expectations.sections.iter();
+        let shown: Vec<_> = sections.map(|s| (&*s.header, s.line, s.added)).collect();
+        let mine = ("%post --erroronfail  # mine", 7, false);
+        assert_eq!(shown, [mine, ("%post --nochroot", 12, true)]);
+        assert_eq!(
+            expectations.repositories,
+            ["http://192.0.2.1/os", "http://192.0.2.1/m"]
+        );
+    }
 }

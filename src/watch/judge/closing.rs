@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Judge;
 use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
-use crate::watch::texts::hypervisor::cause_of_last_words;
+use crate::watch::texts::cause_of_last_words;
 use crate::watch::verdict::{Decision, FullDisk, Outcome, Seen, Source};
 use crate::watch::witness::End;
 
@@ -29,7 +29,7 @@ impl Judge {
         let best = self.suspects.best().cloned()?;
         // tmux's session, and a module's traceback, may end so in a good install, too.
         let in_between = (Phase::Installer..Phase::PostScripts).contains(&self.furthest());
-        if best.cause == Cause::InstallerFailed && best.weight > 0 && !in_between {
+        if best.cause == Cause::InstallerFailed && !best.is_telling() && !in_between {
             return None;
         }
         let sentence = format!("{}: {}", best.cause.title(), best.text());
@@ -45,8 +45,14 @@ impl Judge {
         let named = self
             .suspects
             .best()
-            .filter(|best| best.weight == 0)
+            .filter(|best| best.is_telling())
             .cloned();
+        let open: Vec<String> = self.hub.incomplete().map(|item| item.text()).collect();
+        let text = if open.is_empty() {
+            text
+        } else {
+            open.join(", ")
+        };
         if wait.cause == Cause::QuestionAsked
             && let Some(best) = named
         {
@@ -231,7 +237,7 @@ impl Judge {
             sentence += ": the install finished, but the guest did not shut down";
         } else if let Some(best) = self.suspects.best()
             // The installer handles many a traceback, and outlives it.
-            && (best.weight == 0 || self.progress.phase() < Phase::Stage2)
+            && (best.is_telling() || self.progress.phase() < Phase::Stage2)
         {
             sentence = format!("{sentence}: {}", best.text());
             cause = best.cause;

@@ -7,10 +7,19 @@ use crate::watch::cause::Cause;
 use crate::watch::message::Block;
 use crate::watch::particulars;
 use crate::watch::phases::Phase;
-use crate::watch::texts::details::cause_of_message;
-use crate::watch::texts::endings::OURS;
-use crate::watch::texts::pattern::{Certainty, Found};
+use crate::watch::programs::{Program, last_words};
+use crate::watch::texts::OURS;
+use crate::watch::texts::cause_of_message;
+use crate::watch::texts::{Certainty, Found};
 use crate::watch::verdict::{Decision, Outcome, Script, Section, Seen, Source};
+
+/// What the hub calls those of its items that a failure keeps from being complete (anaconda:
+/// ui/tui/spokes, `title`, EL 7 and later).
+const OF_SPOKES: [(&str, Cause); 3] = [
+    ("Installation source", Cause::SourceUnavailable),
+    ("Software selection", Cause::SoftwareMissing),
+    ("Installation Destination", Cause::StorageFailed),
+];
 
 /// A failure text, whose message may still be coming.
 #[derive(Debug)]
@@ -69,34 +78,45 @@ impl Judge {
         }
         let message = fatal.block.message();
         let cause = self.cause_of(&fatal, &message);
+        let reason = self.suspects.reason(cause);
         let mut seen = Vec::new();
-        if let Some(before) = self.suspects.of(cause)
+        if let Some(before) = reason.or(self.suspects.of(cause))
             && !fatal.seen.contains(&before.seen)
         {
             seen.push(before.seen.clone());
         }
+        let reason = match cause {
+            Cause::BootLoaderFailed => self.programs.failed_boot_loader().map(Program::last_words),
+            _ => reason.map(|reason| reason.text().to_owned()),
+        };
+        let told = with_reason(&message, reason.as_deref());
         seen.extend(fatal.seen.iter().cloned());
         // Of a script of ours, the installer says a line that the kickstart's author never saw.
         let ours = self
             .our_words
             .clone()
             .filter(|_| cause == Cause::ScriptFailed);
-        let sentence = match &ours {
-            Some(ours) => {
-                let said = ours.text.trim_start_matches(OURS);
-                seen.push(ours.clone());
-                format!("what the template adds failed: {said}")
-            }
-            None => sentence(cause, &fatal, &message),
-        };
         let script =
             (cause == Cause::ScriptFailed).then(|| self.script(&fatal, &message, ours.is_some()));
-        let hint = ours.is_some().then_some(
-            "correct the template; the end of the console log shows what the command printed",
-        );
-        let mut decision = match hint {
-            Some(hint) => self.fail_with(cause, &sentence, hint, seen, stop_guest),
-            None => self.fail(cause, sentence, seen, stop_guest),
+        let mut decision = match (&ours, &script) {
+            (Some(ours), _) => {
+                let said = ours.text.trim_start_matches(OURS);
+                seen.push(ours.clone());
+                let sentence = format!("what the template adds failed: {said}");
+                let hint = "correct the template; the end of the console log shows what the command printed";
+                self.fail_with(cause, &sentence, hint, seen, stop_guest)
+            }
+            (None, Some(script))
+                if !self.expectations.sections.is_empty() || script.line.is_some() =>
+            {
+                let sentence = self.sentence_of_script(script);
+                self.fail(cause, sentence, seen, stop_guest)
+            }
+            _ => {
+                let gives_none = fatal.block.gives_no_reason() && reason.is_none();
+                let sentence = sentence(cause, fatal.phase, &told, gives_none);
+                self.fail(cause, sentence, seen, stop_guest)
+            }
         };
         if let Outcome::Failure(verdict) = &mut decision.outcome {
             verdict.phase = fatal.phase;
@@ -105,7 +125,7 @@ impl Judge {
                 cause,
                 Cause::SoftwareMissing | Cause::DownloadFailed | Cause::TransactionFailed
             ) {
-                verdict.packages = particulars::packages(&message);
+                verdict.packages = particulars::packages(&told);
             }
         }
         Some(decision)
@@ -125,6 +145,23 @@ impl Judge {
                 None => cause,
             };
         }
+        // What the hub shows as incomplete, by what was said of it.
+        if message.contains("spokes are not completed") {
+            let named = OF_SPOKES
+                .iter()
+                .filter(|(spoke, _)| message.contains(spoke));
+            let causes: Vec<Cause> = named.map(|(_, cause)| *cause).collect();
+            cause = self
+                .suspects
+                .best_of(&causes)
+                .map_or(cause, |best| best.cause);
+        }
+        // A disk, a volume group or a partition that is not there is found when storage is set up.
+        if cause == Cause::KickstartRejected
+            && self.suspects.best_of(&[Cause::StorageFailed]).is_some()
+        {
+            return Cause::StorageFailed;
+        }
         let of_memory = matches!(
             cause,
             Cause::KernelPanic | Cause::InstallerFailed | Cause::TransactionFailed
@@ -141,9 +178,16 @@ impl Judge {
         let missing = self.missing_kickstart();
         let best = self.suspects.best().cloned();
         let (cause, sentence) = match (best, missing) {
+            (Some(best), _) if best.cause == Cause::OutOfMemory => (
+                best.cause,
+                format!(
+                    "the guest has too little memory to load the installer: {}",
+                    best.text()
+                ),
+            ),
             // Hooks that wait name everything that is not there, the kickstart only where it is
             // what is waited for.
-            (Some(best), Some((cause, sentence))) if best.cause == cause || best.weight > 0 => {
+            (Some(best), Some((cause, sentence))) if best.cause == cause || !best.is_telling() => {
                 (cause, sentence)
             }
             (Some(best), _) => (
@@ -174,25 +218,54 @@ impl Judge {
     }
 
     fn script(&self, fatal: &Fatal, message: &str, ours: bool) -> Script {
-        let line = particulars::script_line(message);
-        let section = self
-            .expectations
-            .sections
-            .iter()
-            .find(|section| Some(section.line) == line)
-            .cloned();
-        let mut log = particulars::script_output(fatal.block.lines());
-        if fatal.block.is_complete() {
-            end_without_full_stop(&mut log);
+        let known = self.script_error.as_ref().map(|error| error.line);
+        let line = particulars::script_line(message).or(known);
+        let sections = &self.expectations.sections;
+        let section = sections.iter().find(|section| Some(section.line) == line);
+        let logged = self
+            .programs
+            .failed_script()
+            .filter(|_| known.is_some() && known == line);
+        let mut log = match logged {
+            Some(program) => program.output.iter().cloned().collect(),
+            None => Vec::new(),
+        };
+        if log.is_empty() {
+            log = particulars::script_output(fatal.block.lines());
+            if fatal.block.is_complete() {
+                end_without_full_stop(&mut log);
+            }
         }
         if log.is_empty() {
             log = self.printed_by_scripts();
         }
         let section = section.map(|section| Section {
             added: section.added || ours,
-            ..section
+            ..section.clone()
         });
         Script { line, section, log }
+    }
+
+    /// Which script failed, how, and its last words.
+    fn sentence_of_script(&self, script: &Script) -> String {
+        let mut sentence = match (&script.section, script.line) {
+            (Some(Section { header, line, .. }), _) => {
+                format!("the script at line {line} of the kickstart ({header}) failed")
+            }
+            (None, Some(line)) => format!("the kickstart script at line {line} failed"),
+            (None, None) => "a script of the kickstart failed".to_owned(),
+        };
+        let error = self
+            .script_error
+            .as_ref()
+            .filter(|error| Some(error.line) == script.line);
+        if let Some(error) = error {
+            sentence += &format!(" with exit status {}", error.status);
+        }
+        if let Some(words) = last_words(script.log.iter()) {
+            sentence += &format!(": {words}");
+        }
+        sentence
     }
 
     /// What came on the console since the scripts began, up to the failure: a script that writes
@@ -227,7 +300,36 @@ fn end_without_full_stop(log: &mut Vec<String>) {
     }
 }
 
-fn sentence(cause: Cause, fatal: &Fatal, message: &str) -> String {
+/// A message that says only that something failed, led by the reason that was given elsewhere.
+fn with_reason(message: &str, reason: Option<&str>) -> String {
+    let Some(reason) = reason
+        .map(one_line)
+        .filter(|reason| !message.contains(reason.as_str()))
+    else {
+        return message.to_owned();
+    };
+    let short = message.strip_prefix("CmdlineError: ").unwrap_or(message);
+    let short = short
+        .strip_prefix("The following mandatory spokes are ")
+        .unwrap_or(short);
+    match short.trim_end_matches(['.', ' ', ':']) {
+        "" => reason,
+        short => format!("{reason} ({short})"),
+    }
+}
+
+/// A reason of some lines on one, and of bounded length.
+fn one_line(text: &str) -> String {
+    const MAX_REASON: usize = 400;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    text.trim_end_matches('.')
+        .chars()
+        .take(MAX_REASON)
+        .collect()
+}
+
+fn sentence(cause: Cause, phase: Phase, message: &str, gives_no_reason: bool) -> String {
     match cause {
         Cause::KernelPanic => {
             // `---[ end Kernel panic` says it all once more.
@@ -238,16 +340,13 @@ fn sentence(cause: Cause, fatal: &Fatal, message: &str) -> String {
         Cause::OutOfMemory => format!("the guest ran out of memory: {message}"),
         Cause::NoBootOutput => format!("the guest's firmware found nothing to boot: {message}"),
         Cause::MediaCheckFailed => format!("the installation medium is damaged: {message}"),
-        _ if fatal.block.gives_no_reason() => format!(
+        _ if gives_no_reason => format!(
             "the installer stopped while {} and gave no reason",
-            fatal.phase.doing()
+            phase.doing()
         ),
-        _ if (Phase::Storage..Phase::ShuttingDown).contains(&fatal.phase) => {
+        _ if (Phase::Storage..Phase::ShuttingDown).contains(&phase) => {
             let message = message.trim_end_matches(['.', ' ', ':']);
-            format!(
-                "installer reported: {message} (while {})",
-                fatal.phase.doing()
-            )
+            format!("installer reported: {message} (while {})", phase.doing())
         }
         _ => format!("installer reported: {message}"),
     }

@@ -86,7 +86,7 @@ impl Judge {
             // What kept the guest from booting, or from the network, it names itself.
             _ => best
                 .filter(|best| {
-                    best.weight == 0
+                    best.is_telling()
                         && matches!(best.cause, Cause::OutOfMemory | Cause::NetworkFailed)
                 })
                 .map_or(Cause::KickstartUnreachable, |best| best.cause),

@@ -24,15 +24,17 @@ use std::time::Duration;
 use self::fatal::Fatal;
 use self::suspects::Suspects;
 use super::cause::Cause;
+use super::hub::Hub;
 use super::logport::Record;
 use super::phases::Phase;
+use super::programs::Programs;
 use super::progress::Progress;
 use super::signal::Signal;
 use super::stall::{Limits, StallWatch};
-use super::texts::pattern::{Certainty, Found};
+use super::texts::{Certainty, Found, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
-use super::{line, read};
+use super::{line, particulars, read};
 
 /// How long to wait after a failure text for the rest of its message. It is printed at one go,
 /// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
@@ -59,6 +61,9 @@ const MAX_NOTICED: usize = 64;
 /// words.
 const WRAPPED: usize = 50;
 
+/// How many lines of a traceback are kept together.
+const MAX_TRACEBACK: usize = 60;
+
 /// Something that will count unless the install goes on.
 #[derive(Debug)]
 struct Standstill {
@@ -75,6 +80,13 @@ struct Lingering {
     until: Duration,
 }
 
+/// What the log port says of a script that failed.
+#[derive(Debug, Clone)]
+struct ScriptError {
+    status: String,
+    line: u64,
+}
+
 /// The judge of one install.
 #[derive(Debug)]
 pub struct Judge {
@@ -82,6 +94,14 @@ pub struct Judge {
     progress: Progress,
     stall: StallWatch,
     tail: VecDeque<String>,
+    hub: Hub,
+    in_hub: bool,
+    programs: Programs,
+    script_error: Option<ScriptError>,
+    /// A traceback whose last line has not come yet.
+    traceback: Option<Seen>,
+    /// The last line, if it may go on in the next one and tells of no failure by itself.
+    unfinished: Option<String>,
     fetched: bool,
     has_kickstart: bool,
     marked: bool,
@@ -109,6 +129,12 @@ impl Judge {
             progress: Progress::default(),
             stall: StallWatch::new(limits),
             tail: VecDeque::with_capacity(EVIDENCE),
+            hub: Hub::default(),
+            in_hub: false,
+            programs: Programs::default(),
+            script_error: None,
+            traceback: None,
+            unfinished: None,
             fetched: false,
             has_kickstart: false,
             marked: false,
@@ -192,7 +218,8 @@ impl Judge {
             Witness::Refused(line) => {
                 if let Some(cause) = suspects::cause_of_refusal(line) {
                     let seen = self.seen(Source::ServerLog, line);
-                    self.suspects.add(cause, 2, seen);
+                    self.suspects
+                        .add(Found::new(cause, Certainty::Suspect(2)), seen);
                 }
             }
             Witness::Counters { written, received } => self.stall.counters(now, written, received),
@@ -228,21 +255,31 @@ impl Judge {
     fn console(&mut self, line: &str) {
         self.progress.spoke(self.now);
         self.stall.line(self.now, line::body(line));
-        let before = self.tail.back().cloned();
         if self.tail.len() == EVIDENCE {
             self.tail.pop_front();
         }
         self.tail.push_back(line.to_owned());
-        let mut signals = read::console(line);
-        if !signals.iter().any(Signal::is_failure)
-            && let Some(before) = before.filter(|before| before.len() >= WRAPPED)
-            && !read::console(&before).iter().any(Signal::is_failure)
-        {
-            // A text that was wrapped: only what neither line says alone is new.
-            let joined = read::console(&format!("{before} {}", line.trim_start()));
-            signals.extend(joined.into_iter().filter(Signal::is_failure));
+        if self.hub.line(line) {
+            self.in_hub = true;
+            return;
         }
-        let seen = self.seen(Source::Console, line);
+        if std::mem::take(&mut self.in_hub) {
+            self.read_hub();
+        }
+        let mut seen = self.seen(Source::Console, line);
+        if self.follow_traceback(line, &mut seen) {
+            return;
+        }
+        let mut signals = read::console(line);
+        let before = self.unfinished.take();
+        if !signals.iter().any(Signal::is_failure) {
+            if let Some(before) = before {
+                // A text that was wrapped: only what neither line says alone is new.
+                let joined = read::console(&format!("{before} {}", line.trim_start()));
+                signals.extend(joined.into_iter().filter(Signal::is_failure));
+            }
+            self.unfinished = (line.len() >= WRAPPED).then(|| line.to_owned());
+        }
         if let Some(fatal) = &mut self.fatal {
             fatal.block.console_line(line);
             fatal.saw(seen.clone());
@@ -252,8 +289,53 @@ impl Judge {
         }
     }
 
+    /// Puts the lines of a traceback together, to be seen as one; whether more is to come.
+    fn follow_traceback(&mut self, line: &str, seen: &mut Seen) -> bool {
+        if line.starts_with("Traceback (most recent call last)") {
+            self.traceback = Some(seen.clone());
+            return true;
+        }
+        let Some(traceback) = &mut self.traceback else {
+            return false;
+        };
+        let add = |traceback: &mut Seen| {
+            traceback.text.push('\n');
+            traceback.text.push_str(line.trim_end());
+        };
+        if line.starts_with([' ', '\t']) && traceback.text.lines().count() < MAX_TRACEBACK {
+            add(traceback);
+            return true;
+        }
+        let name = line.split(':').next().unwrap_or_default();
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+        if !name.is_empty() && name.chars().all(of_name) {
+            add(traceback);
+            *seen = traceback.clone();
+        }
+        let head = read::console(&traceback.text);
+        if let Some(traceback) = self.traceback.take() {
+            for signal in head.iter().filter(|signal| !signal.decides()) {
+                self.signal(signal, &traceback.text, &traceback);
+            }
+        }
+        false
+    }
+
+    /// The hub is drawn: what it shows as incomplete, and why.
+    fn read_hub(&mut self) {
+        let texts: Vec<String> = self.hub.incomplete().map(|item| item.text()).collect();
+        for text in texts {
+            if let Some(cause) = cause_of_message(&text) {
+                let seen = self.seen(Source::Console, &format!("[!] {text}"));
+                self.suspects
+                    .add(Found::new(cause, Certainty::Suspect(0)), seen);
+            }
+        }
+    }
+
     fn log(&mut self, record: &Record) {
-        let text = read::log_text(record);
+        self.programs.take(record);
+        let text = record.said().text;
         let seen = self.seen(Source::LogPort, text);
         for signal in read::log(record) {
             self.signal(&signal, text, &seen);
@@ -285,8 +367,9 @@ impl Judge {
             Signal::ScriptOutput(_) => self.our_words = Some(seen.clone()),
             Signal::HasKickstart => self.has_kickstart = true,
             Signal::Note(note) => {
-                if self.notes.len() < MAX_NOTES && !self.notes.contains(note) {
-                    self.notes.push(note.clone());
+                let note = self.described(note);
+                if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
+                    self.notes.push(note);
                 }
             }
             Signal::Phase(_)
@@ -296,6 +379,25 @@ impl Judge {
             | Signal::Download { .. }
             | Signal::Copied { .. }
             | Signal::Tasks { .. } => self.go_on(signal),
+        }
+    }
+
+    /// A note, with the section whose script it is about.
+    fn described(&mut self, note: &str) -> String {
+        let Some((status, line)) = particulars::script_error(note) else {
+            return note.to_owned();
+        };
+        let status = status.to_owned();
+        self.script_error = Some(ScriptError { status, line });
+        let sections = &self.expectations.sections;
+        match sections.iter().find(|section| section.line == line) {
+            Some(section) => format!("{note} ({})", section.header),
+            None if sections.is_empty() => note.to_owned(),
+            // Its own scripts are read as one text, with one count of lines (kickstart.py,
+            // appendPostScripts).
+            None => format!(
+                "{note} of another file: no script of the kickstart begins there, but one of an included file or of the installer's own"
+            ),
         }
     }
 
@@ -317,11 +419,16 @@ impl Judge {
                     until,
                 });
             }
-            Certainty::Suspect(weight) => {
-                let survived =
-                    found.cause.of_the_initramfs() && self.progress.phase() >= Phase::Stage2;
-                if !survived {
-                    self.suspects.add(found.cause, weight, seen.clone());
+            Certainty::Reason | Certainty::Suspect(_) => {
+                let phase = self.progress.phase();
+                let early = found.of_initramfs || found.cause.of_the_initramfs();
+                let survived = early && phase >= Phase::Stage2;
+                // Metadata are transferred, too, and their errors told by others.
+                let metadata = found.cause == Cause::DownloadFailed
+                    && found.certainty == Certainty::Reason
+                    && phase < Phase::Downloading;
+                if !survived && !metadata {
+                    self.suspects.add(found, seen.clone());
                 }
             }
         }

@@ -3,27 +3,50 @@
 use crate::watch::cause::Cause;
 use crate::watch::line;
 use crate::watch::phases::Phase;
+use crate::watch::texts::{Certainty, Found};
 use crate::watch::verdict::Seen;
 
-/// How many are remembered. The initramfs repeats the same few.
-const MAX: usize = 16;
+/// How many of one cause are remembered. The initramfs repeats the same few.
+const MAX: usize = 8;
 
 /// One of them.
 #[derive(Debug, Clone)]
 pub struct Suspect {
     /// What it would be.
     pub cause: Cause,
-    /// The smaller, the more it explains; see
-    /// [`Certainty`](crate::watch::texts::pattern::Certainty).
-    pub weight: u8,
+    /// The smaller, the more it explains: 0 for a reason, and one more than the number of a
+    /// [`Certainty::Suspect`].
+    weight: u8,
+    /// Whether it counts only as long as the initramfs runs.
+    of_initramfs: bool,
     /// The line.
     pub seen: Seen,
 }
 
 impl Suspect {
-    /// Its text, without what stands before it.
+    /// Its text, without what stands before it: of a traceback the last line, of the package
+    /// manager's problems the one that names what is not there.
     pub fn text(&self) -> &str {
-        line::body(&self.seen.text)
+        let text = self.seen.text.trim_end();
+        let mut lines = text.lines().map(line::body);
+        let what = |line: &str| line.contains("nothing provides ");
+        if let Some(problem) = lines.clone().find(|line| what(line)) {
+            return problem.trim_start_matches("- ");
+        }
+        match self.weight {
+            0 if lines.clone().count() > 1 => text,
+            0 => {
+                let text = line::body(text);
+                text.strip_prefix("Storage configuration has failed: ")
+                    .unwrap_or(text)
+            }
+            _ => lines.next_back().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it names what failed, and not only a consequence.
+    pub fn is_telling(&self) -> bool {
+        self.weight <= 1
     }
 }
 
@@ -33,14 +56,22 @@ pub struct Suspects(Vec<Suspect>);
 
 impl Suspects {
     /// Takes another one; a text that is known is no news.
-    pub fn add(&mut self, cause: Cause, weight: u8, seen: Seen) {
+    pub fn add(&mut self, found: Found, seen: Seen) {
         let suspect = Suspect {
-            cause,
-            weight,
+            cause: found.cause,
+            weight: match found.certainty {
+                Certainty::Suspect(number) => number + 1,
+                _ => 0,
+            },
+            of_initramfs: found.of_initramfs,
             seen,
         };
-        let known = self.0.iter().any(|known| known.text() == suspect.text());
-        if self.0.len() < MAX && !known {
+        let known = |known: &Suspect| {
+            known.text() == suspect.text()
+                && (known.cause, known.weight) <= (suspect.cause, suspect.weight)
+        };
+        let alike = self.0.iter().filter(|other| other.cause == suspect.cause);
+        if alike.count() < MAX && !self.0.iter().any(known) {
             self.0.push(suspect);
         }
     }
@@ -51,6 +82,20 @@ impl Suspects {
         self.0
             .iter()
             .min_by_key(|suspect| (suspect.weight, suspect.cause))
+    }
+
+    /// The most telling one of those that name one of these causes.
+    pub fn best_of(&self, causes: &[Cause]) -> Option<&Suspect> {
+        let named = self
+            .0
+            .iter()
+            .filter(|suspect| suspect.is_telling() && causes.contains(&suspect.cause));
+        named.min_by_key(|suspect| (suspect.weight, suspect.cause))
+    }
+
+    /// The reason of what failed in this way, if one was given.
+    pub fn reason(&self, cause: Cause) -> Option<&Suspect> {
+        self.best_of(&[cause]).filter(|suspect| suspect.weight == 0)
     }
 
     /// The first that points to `cause`.
@@ -66,7 +111,7 @@ impl Suspects {
     /// The install has come to `phase`: what would have kept it from there was mended.
     pub fn forget_mended(&mut self, phase: Phase) {
         self.0.retain(|suspect| match suspect.cause {
-            cause if cause.of_the_initramfs() => phase < Phase::Stage2,
+            _ if suspect.of_initramfs || suspect.cause.of_the_initramfs() => phase < Phase::Stage2,
             Cause::StorageFailed => phase <= Phase::Storage,
             Cause::SourceUnavailable | Cause::DownloadFailed | Cause::SoftwareMissing => {
                 phase < Phase::Packages
@@ -101,4 +146,76 @@ pub fn cause_of_refusal(line: &str) -> Option<Cause> {
         name if name.ends_with(".rpm") => Cause::DownloadFailed,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::watch::verdict::Source;
+
+    fn suspects(all: &[(Cause, Certainty)]) -> Suspects {
+        let mut suspects = Suspects::default();
+        for (number, (cause, certainty)) in all.iter().enumerate() {
+            let seen = Seen {
+                source: Source::Console,
+                at: Duration::ZERO,
+                text: format!("line {number}"),
+            };
+            suspects.add(Found::new(*cause, *certainty), seen);
+        }
+        suspects
+    }
+
+    #[test]
+    fn the_most_telling_counts_and_then_what_comes_first_in_an_install() {
+        use Certainty::{Reason, Suspect};
+        for (all, best) in [
+            (
+                &[
+                    (Cause::StorageFailed, Suspect(0)),
+                    (Cause::SoftwareMissing, Suspect(0)),
+                ][..],
+                "line 1",
+            ),
+            (
+                &[
+                    (Cause::StorageFailed, Reason),
+                    (Cause::SoftwareMissing, Suspect(0)),
+                ],
+                "line 0",
+            ),
+            (
+                &[
+                    (Cause::StorageFailed, Suspect(1)),
+                    (Cause::StorageFailed, Suspect(1)),
+                ],
+                "line 0",
+            ),
+        ] {
+            assert_eq!(suspects(all).best().unwrap().text(), best, "{all:?}");
+        }
+    }
+
+    /// Each cause is forgotten in the phase that shows that it was mended, and not before.
+    #[test]
+    fn what_was_mended_is_forgotten_in_time() {
+        for (cause, last) in [
+            (Cause::NetworkFailed, Phase::Initramfs),
+            (Cause::SourceUnavailable, Phase::Downloading),
+            (Cause::StorageFailed, Phase::Storage),
+            (Cause::OutOfMemory, Phase::ShuttingDown),
+        ] {
+            for phase in Phase::ALL {
+                let mut suspects = suspects(&[(cause, Certainty::Suspect(0))]);
+                suspects.forget_mended(phase);
+                assert_eq!(
+                    suspects.of(cause).is_some(),
+                    phase <= last,
+                    "{cause} {phase:?}"
+                );
+            }
+        }
+    }
 }

@@ -108,7 +108,8 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
     }
     let _ = writeln!(text, "{title}:");
     for line in lines {
-        let _ = writeln!(text, "  {line}");
+        // A traceback is one piece.
+        let _ = writeln!(text, "  {}", line.replace('\n', "\n      "));
     }
 }
 
@@ -230,8 +231,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_traceback_is_one_indented_piece() {
+        let mut verdict = verdict();
+        verdict.seen[0].text = "Traceback:\n  File x\nError".to_owned();
+        assert!(text(&verdict).contains("  Traceback:\n        File x\n      Error\n"));
+    }
+
+    #[test]
     fn no_text_escapes_a_change() {
-        let changed = verdict().map_texts(|text| text.replace("token", "*"));
+        let mut verdict = verdict();
+        let script = verdict.script.as_mut().unwrap();
+        script.section.as_mut().unwrap().header = "%post --log=a token".to_owned();
+        let changed = verdict.map_texts(|text| text.replace("token", "*"));
         assert!(!json(&changed).unwrap().contains("a token"));
         assert!(changed.sentence.ends_with('*'));
     }

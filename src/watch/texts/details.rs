@@ -1,11 +1,12 @@
 //! Words inside a failure's message that tell what failed more exactly than the text that led to
-//! it. The first row that matches counts.
+//! it, and what QEMU and libvirt say of a guest's end. The first row that matches counts.
 
-use super::pattern::{Certainty, Channel, Origin, Pattern, Text, failure, origin};
+use super::Text::Contains;
+use super::{Certainty, Channel, Meaning, Origin, Pattern, failure, find, origin};
 use crate::watch::cause::Cause::{
-    self, BootLoaderFailed, DiskFull, DownloadFailed, KickstartRejected, OutOfMemory,
-    QuestionAsked, ScriptFailed, SoftwareMissing, SourceUnavailable, StorageFailed,
-    TransactionFailed,
+    self, BootLoaderFailed, DiskFull, DownloadFailed, GuestKilled, HypervisorFailed,
+    KickstartRejected, OutOfMemory, QuestionAsked, ScriptFailed, SoftwareMissing,
+    SourceUnavailable, StorageFailed, TransactionFailed,
 };
 
 const ERRORS: Origin = origin("anaconda", "EL 7 and later", "errors.py");
@@ -47,14 +48,14 @@ const fn says(words: &'static str, cause: Cause, origin: Origin, sample: &'stati
     failure(
         Channel::Message,
         Certainty::Fatal,
-        Text::Contains(words),
+        Contains(words),
         cause,
         origin,
         sample,
     )
 }
 
-/// The texts.
+/// The words of messages.
 #[rustfmt::skip]
 pub static DETAILS: &[Pattern] = &[
     says("error running the kickstart script", ScriptFailed, ERRORS, "There was an error running the kickstart script at line 4."),
@@ -92,6 +93,7 @@ pub static DETAILS: &[Pattern] = &[
     // The source.
     says("Error setting up base repository", SourceUnavailable, PAYLOAD, "Error setting up base repository"),
     says("Error setting up software source", SourceUnavailable, PAYLOAD, "Error setting up software source"),
+    says("Error checking software selection", SoftwareMissing, PAYLOAD, "Software selection (Error checking software selection)"),
     says("Installation source not set up", SourceUnavailable, PAYLOAD, "Installation source not set up"),
     says("Failed to set up installation source", SourceUnavailable, PAYLOAD, "Failed to set up installation source"),
     says("Failed to download metadata", SourceUnavailable, LIBDNF, "Failed to download metadata for repo 'anaconda'"),
@@ -145,11 +147,44 @@ pub static DETAILS: &[Pattern] = &[
     says("lvcreate", StorageFailed, BLIVET, "Process reported exit code 5: lvcreate: x"),
 ];
 
+const QEMU: Origin = origin("QEMU", "all", "softmmu/runstate.c, main-loop");
+const BLOCK: Origin = origin("QEMU", "all", "block/");
+const MEMORY: Origin = origin("QEMU", "all", "util/oslib-posix.c");
+
+const fn said(text: &'static str, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
+    failure(
+        Channel::Hypervisor,
+        Certainty::Fatal,
+        Contains(text),
+        cause,
+        origin,
+        sample,
+    )
+}
+
+/// The hypervisor's texts.
+#[rustfmt::skip]
+pub static HYPERVISOR: &[Pattern] = &[
+    said("No space left on device", DiskFull, BLOCK, "qemu-system-x86_64: write failed: No space left on device"),
+    said("enospc", DiskFull, BLOCK, "IO error on device virtio-disk0: enospc"),
+    said("cannot set up guest memory", HypervisorFailed, MEMORY, "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory"),
+    said("terminating on signal", GuestKilled, QEMU, "qemu-system-x86_64: terminating on signal 15 from pid 1 (/sbin/init)"),
+    said("killed by signal", GuestKilled, origin("ozr", "all", "host/"), "QEMU was killed by signal 9"),
+];
+
 /// What failed, by the words of its message.
 pub fn cause_of_message(message: &str) -> Option<Cause> {
-    let row = super::find(DETAILS, Channel::Message, message, message)?;
-    match row.meaning {
-        super::pattern::Meaning::Failure(found) => Some(found.cause),
+    cause_in(DETAILS, Channel::Message, message)
+}
+
+/// What ended the guest, by the last words of its hypervisor.
+pub fn cause_of_last_words(words: &str) -> Option<Cause> {
+    cause_in(HYPERVISOR, Channel::Hypervisor, words)
+}
+
+fn cause_in(table: &[Pattern], channel: Channel, text: &str) -> Option<Cause> {
+    match find(table, channel, text, text)?.meaning {
+        Meaning::Failure(found) => Some(found.cause),
         _ => None,
     }
 }

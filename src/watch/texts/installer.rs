@@ -1,9 +1,13 @@
 //! Texts of anaconda, and of what runs it, that tell of a failure.
 
-use super::pattern::{Certainty, Channel, Origin, Pattern, Text, failure, origin};
+use super::Certainty::{Fatal, Reason, Standstill, Suspect, Vague};
+use super::Channel::{Both, Console, Log};
+use super::Text::{Between, Both as Holds, Contains, Is, Starts};
+use super::{Origin, Pattern, Text, failure, origin};
 use crate::watch::cause::Cause::{
-    self, BootLoaderFailed, DiskFull, DownloadFailed, InstallerFailed, OutOfMemory, QuestionAsked,
-    ScriptFailed, SoftwareMissing, SourceUnavailable, StorageFailed, TransactionFailed,
+    self, BootLoaderFailed, DiskFull, DownloadFailed, InstallerFailed, KickstartRejected,
+    KickstartUnreachable, OutOfMemory, QuestionAsked, ScriptFailed, SoftwareMissing,
+    SourceUnavailable, StorageFailed, TransactionFailed,
 };
 
 const EXCEPTION: Origin = origin("anaconda", "EL 7 and later", "exception.py");
@@ -30,11 +34,7 @@ const PAYLOAD: Origin = origin(
 const THREADING: Origin = origin("anaconda", "EL 7 and later", "threading.py");
 const COREDUMP: Origin = origin("systemd", "EL 7 and later", "src/coredump");
 const TRACEBACK: Origin = origin("Python", "all", "traceback.py");
-const TMUX: Origin = origin("tmux", "EL 7 and later", "client.c");
-
-use Certainty::{Fatal, Suspect, Vague};
-use Channel::{Both, Console, Log};
-use Text::{Between, Both as Holds, Contains, Is, Starts};
+const TMUX: Origin = origin("tmux", "EL 7 and later", "client.c, server-fn.c");
 
 const fn fatal(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
     failure(Console, Fatal, text, cause, origin, sample)
@@ -45,7 +45,7 @@ const fn vague(text: Text, cause: Cause, origin: Origin, sample: &'static str) -
     failure(Console, Vague, text, cause, origin, sample)
 }
 
-/// The texts. The particular before the general: several can stand in one block.
+/// What failed. The particular before the general: several can stand in one block.
 #[rustfmt::skip]
 pub static INSTALLER: &[Pattern] = &[
     // Scripts.
@@ -86,7 +86,7 @@ pub static INSTALLER: &[Pattern] = &[
     fatal(Contains("no valid devices were found on which"), StorageFailed, ERRORS, "An error has occurred - no valid devices were found on which to create new file"),
     fatal(Contains("There is a problem with your existing storage"), StorageFailed, ERRORS, "There is a problem with your existing storage configuration: x"),
     fatal(Contains("An error occurred while resizing the device"), StorageFailed, ERRORS, "An error occurred while resizing the device vda1."),
-    fatal(Contains("storage configuration failed:"), StorageFailed, origin("anaconda", "EL 7", "ui/tui/spokes/storage.py"), "storage configuration failed: not enough free space"),
+    fatal(Contains("storage configuration failed:"), StorageFailed, origin("anaconda", "EL 7", "ui/tui/spokes/storage.py"), "storage configuration failed: x"),
     fatal(Contains("Could not allocate requested partitions"), StorageFailed, STORAGE6, "Could not allocate requested partitions:"),
     fatal(Starts("Automatic partitioning errors"), StorageFailed, STORAGE6, "Automatic Partitioning Errors"),
     fatal(Is("No usable disks have been found"), StorageFailed, STORAGE6, "No usable disks have been found."),
@@ -118,18 +118,14 @@ pub static INSTALLER: &[Pattern] = &[
     failure(Both, Fatal, Contains("Anaconda crashed on signal"), InstallerFailed, EXCEPTION, "Anaconda crashed on signal 11"),
     failure(Both, Fatal, Holds("(anaconda) of user ", " dumped core"), InstallerFailed, COREDUMP, "Process 1741 (anaconda) of user 0 dumped core."),
 
-    // What the hub of text mode shows beside a spoke, and the log says of it, before either asks.
+    // What the hub of text mode shows beside a spoke, and the log says of it, before either asks;
+    // `crate::watch::hub` reads the hub itself.
     failure(Both, Suspect(0), Contains("Failed to save storage configuration"), StorageFailed, STORAGE, "Failed to save storage configuration"),
     failure(Both, Suspect(0), Contains("Failed to save boot loader configuration"), StorageFailed, STORAGE, "Failed to save boot loader configuration"),
-    failure(Console, Suspect(0), Contains("Error checking storage configuration"), StorageFailed, STORAGE, "        (Error checking storage configuration)"),
-    failure(Console, Suspect(0), Contains("(Kickstart insufficient)"), StorageFailed, STORAGE, "        (Kickstart insufficient)"),
-    failure(Console, Suspect(0), Contains("(No disks selected)"), StorageFailed, STORAGE, "        (No disks selected)"),
     failure(Console, Suspect(0), Contains("Error setting up base repository"), SourceUnavailable, PAYLOAD, "Error setting up base repository"),
     failure(Console, Suspect(0), Contains("Error setting up software source"), SourceUnavailable, PAYLOAD, "Error setting up software source"),
     failure(Console, Suspect(0), Contains("Error setting up repositories"), SourceUnavailable, PAYLOAD, "Error setting up repositories"),
-    failure(Console, Suspect(0), Contains("Installation source not set up"), SourceUnavailable, PAYLOAD, "        (Installation source not set up)"),
     failure(Console, Suspect(0), Contains("Error downloading package metadata"), SourceUnavailable, PAYLOAD, "Error downloading package metadata..."),
-    failure(Console, Suspect(0), Contains("Error checking software selection"), SoftwareMissing, PAYLOAD, "        (Error checking software selection)"),
     failure(Log, Suspect(0), Starts("Payload setup error"), SourceUnavailable, PAYLOAD, "Payload setup error: x"),
     failure(Log, Suspect(0), Starts("Thread Failed: AnaInstallThread"), InstallerFailed, THREADING, "Thread Failed: AnaInstallThread (139813624719040)"),
     failure(Log, Suspect(1), Starts("Running kickstart %%onerror script"), InstallerFailed, EXCEPTION, "Running kickstart %%onerror script(s)"),
@@ -144,4 +140,103 @@ pub static INSTALLER: &[Pattern] = &[
     failure(Console, Suspect(2), Is("[terminated]"), InstallerFailed, TMUX, "[terminated]"),
     failure(Console, Suspect(2), Is("[exited]"), InstallerFailed, TMUX, "[exited]"),
     failure(Console, Suspect(2), Is("[server exited unexpectedly]"), InstallerFailed, TMUX, "[server exited unexpectedly]"),
+];
+
+const KICKSTART_PY: Origin = origin("anaconda", "EL 7 and later", "kickstart.py");
+const PYKICKSTART: Origin = origin("pykickstart", "all", "errors.py, parser.py");
+
+/// The kickstart is refused, or is not there.
+#[rustfmt::skip]
+pub static KICKSTART: &[Pattern] = &[
+    failure(Both, Fatal, Contains("An error occurred during reading the kickstart file"), KickstartRejected, KICKSTART_PY, "An error occurred during reading the kickstart file:"),
+    failure(Both, Fatal, Holds("The following problem occurred on line ", "of the kickstart file"), KickstartRejected, PYKICKSTART, "The following problem occurred on line 3 of the kickstart file:"),
+    failure(Console, Fatal, Contains("error was found while parsing the kickstart configuration file"), KickstartRejected, CMDLINE6, "The following error was found while parsing the kickstart configuration file:"),
+    failure(Both, Fatal, Starts("Unable to open input kickstart file"), KickstartRejected, PYKICKSTART, "Unable to open input kickstart file: Error opening file"),
+    failure(Console, Fatal, Between("Section %", " does not end with %end."), KickstartRejected, PYKICKSTART, "Section %post does not end with %end."),
+    failure(Console, Fatal, Starts("Unknown kickstart section: "), KickstartRejected, PYKICKSTART, "Unknown kickstart section: %frob"),
+    failure(Console, Fatal, Contains("pykickstart.errors.Kickstart"), KickstartRejected, PYKICKSTART, "pykickstart.errors.KickstartParseError: The thing on line 3"),
+    failure(Both, Fatal, Between("Kickstart file ", " is missing."), KickstartUnreachable, STARTUP, "Kickstart file /run/install/ks.cfg is missing."),
+];
+
+const PROGRESS: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "ui/tui/spokes/progress.py, installation_progress.py",
+);
+const SIMPLELINE: Origin = origin("simpleline", "EL 7 and later", "simpleline.py, prompt.py");
+const ASK: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "ui/tui/spokes/askvnc.py, askrd.py",
+);
+const CRYPTSETUP: Origin = origin("systemd", "all", "src/cryptsetup");
+const GENRULES: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "dracut/anaconda-ks-genrules.sh",
+);
+
+const fn wait(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
+    failure(Console, Standstill, text, cause, origin, sample)
+}
+
+/// Nothing more comes unless somebody answers: these count when nothing follows.
+#[rustfmt::skip]
+pub static STANDSTILL: &[Pattern] = &[
+    wait(Contains("Pane is dead"), InstallerFailed, TMUX, "Pane is dead (status 1, Mon Nov 23 10:00:00 2026)"),
+    wait(Between("Installation complete", "to quit"), QuestionAsked, PROGRESS, "Installation complete. Press ENTER to quit:"),
+    wait(Contains("Please make a selection from the above"), QuestionAsked, SIMPLELINE, "Please make a selection from the above ['b' to begin installation, 'q' to quit,"),
+    wait(Contains("Please make your choice from above"), QuestionAsked, SIMPLELINE, "Please make your choice from above ['q' to quit | 'b' to begin installation |"),
+    wait(Contains("Please make your choice from the above"), QuestionAsked, SIMPLELINE, "  Please make your choice from the above list: "),
+    wait(Starts("Enter 'b' to ignore the warning"), QuestionAsked, SUMMARY, "Enter 'b' to ignore the warning and attempt to install anyway."),
+    wait(Contains("Would you like to ignore"), QuestionAsked, ERRORS, "Would you like to ignore this and continue with installation?"),
+    wait(Contains("Please respond 'yes' or 'no'"), QuestionAsked, SIMPLELINE, "Please respond 'yes' or 'no': "),
+    wait(Starts("Press ENTER to "), QuestionAsked, SIMPLELINE, "Press ENTER to continue:"),
+    wait(Starts("Hit ENTER to continue"), QuestionAsked, MEH, "Hit ENTER to continue"),
+    wait(Starts("What do you want to do now?"), InstallerFailed, MEH, "What do you want to do now?"),
+    wait(Contains("Would you like to use VNC"), QuestionAsked, ASK, "the disk layout. Would you like to use VNC mode instead?"),
+    wait(Contains("Would you like to use RDP"), QuestionAsked, ASK, "Would you like to use RDP mode instead?"),
+    wait(Contains("Would you like to start VNC to connect"), QuestionAsked, ASK, "X was unable to start on your machine. Would you like to start VNC to connect"),
+    wait(Holds("1) ", "Start VNC"), QuestionAsked, ASK, " 1) Start VNC"),
+    wait(Holds(") ", "Use text mode"), QuestionAsked, ASK, " 2) Use text mode"),
+    wait(Starts("Please insert CDROM"), KickstartUnreachable, GENRULES, "Please insert CDROM containing 'ks.cfg'..."),
+    wait(Contains("Please enter passphrase for disk"), QuestionAsked, CRYPTSETUP, "Please enter passphrase for disk vda2"),
+    wait(Starts("Please unlock disk "), QuestionAsked, CRYPTSETUP, "Please unlock disk luks-1: "),
+    wait(Starts("You do not have enough RAM"), OutOfMemory, origin("anaconda", "EL 6", "anaconda"), "You do not have enough RAM to install CentOS on this machine."),
+    wait(Contains("The system will be rebooted when you press Ctrl-C"), InstallerFailed, LOADER, "The system will be rebooted when you press Ctrl-C or Ctrl-Alt-Delete."),
+];
+
+const BLIVET: Origin = origin("blivet", "EL 7 and later", "partitioning.py, errors.py");
+const STORAGE_TASK: Origin = origin(
+    "anaconda",
+    "EL 8 and later",
+    "modules/storage/partitioning: base_partitioning.py, automatic/utils.py",
+);
+const DISK_NAMES: Origin = origin(
+    "anaconda",
+    "EL 7 and later",
+    "kickstart.py, storage/utils.py",
+);
+const LIBDNF: Origin = origin("libdnf", "EL 8 and later", "libdnf/goal, repo");
+const LIBREPO: Origin = origin("librepo", "EL 8 and later", "librepo/downloader.c");
+const RPM: Origin = origin("rpm", "all", "lib/rpmprob.c, rpmscript.c");
+
+const fn reason(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
+    failure(Both, Reason, text, cause, origin, sample)
+}
+
+/// The reasons of what the installer reports later, and then in general words.
+#[rustfmt::skip]
+pub static REASONS: &[Pattern] = &[
+    reason(Starts("Storage configuration has failed: "), StorageFailed, STORAGE_TASK, "Storage configuration has failed: No big enough free space on disks for automatic partitioning"),
+    reason(Contains("free space on disks"), StorageFailed, BLIVET, "No big enough free space on disks for automatic partitioning"),
+    reason(Contains("Unable to allocate requested partition scheme"), StorageFailed, BLIVET, "Unable to allocate requested partition scheme."),
+    reason(Between("Disk \"", "does not exist."), StorageFailed, DISK_NAMES, "Disk \"sdb\" given in ignoredisk command does not exist."),
+    reason(Contains("nothing provides "), SoftwareMissing, LIBDNF, "Problem: conflicting requests\n  - nothing provides libx >= 2 needed by y-1-1.noarch"),
+    reason(Holds("Problem", "\n  - "), SoftwareMissing, LIBDNF, "Problem: conflicting requests\n  - package a-1-1.noarch conflicts with b provided by b-1-1.noarch"),
+    reason(Starts("Errors during downloading metadata for repository '"), SourceUnavailable, LIBDNF, "Errors during downloading metadata for repository 'x':\n  - Status code: 404 for http://192.0.2.1/x/repodata/repomd.xml (IP: 192.0.2.1)"),
+    reason(Holds("Error: ", "Failed to download metadata for repo '"), SourceUnavailable, LIBDNF, "PayloadError: Failed to download metadata for repo 'x': Cannot download repomd.xml"),
+    reason(Starts("Error during transfer: "), DownloadFailed, LIBREPO, "Error during transfer: Status code: 404 for http://192.0.2.1/x.rpm (IP: 192.0.2.1)"),
+    reason(Holds("installing package ", "on the / filesystem"), DiskFull, RPM, "installing package kernel-core-5-1.x86_64 needs 60MB more space on the / filesystem"),
+    reason(Contains("scriptlet failed, exit status"), TransactionFailed, RPM, "warning: %post(kernel-5-1.x86_64) scriptlet failed, exit status 1"),
 ];

@@ -6,39 +6,294 @@
 //! recover), `Unknown command:` and its kin outside of anaconda's own block (a script can print
 //! anything).
 
-pub mod details;
-pub mod endings;
-pub mod hypervisor;
-pub mod initramfs;
-pub mod installer;
-pub mod kernel;
-pub mod kickstart;
-pub mod pattern;
-pub mod phases;
-pub mod standstill;
+mod boot;
+mod details;
+mod installer;
+mod phases;
 
-use pattern::{Channel, Pattern};
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
+use super::cause::Cause;
+use super::phases::Phase;
+
+pub use details::{cause_of_last_words, cause_of_message};
+pub use phases::OURS;
 
 /// The tables for lines of the console and records of the log. Of each the first row that
 /// matches counts, so the more telling stand first.
-pub static TABLES: [&[Pattern]; 7] = [
+static TABLES: [&[Pattern]; 8] = [
     phases::PHASES,
-    endings::ENDINGS,
-    kernel::KERNEL,
-    kickstart::KICKSTART,
+    phases::ENDINGS,
+    boot::KERNEL,
+    installer::KICKSTART,
     installer::INSTALLER,
-    standstill::STANDSTILL,
-    initramfs::INITRAMFS,
+    installer::STANDSTILL,
+    boot::INITRAMFS,
+    installer::REASONS,
 ];
 
+/// Finds in one pass over a line the few rows of all tables that may be for it.
+struct Finder {
+    automaton: AhoCorasick,
+    /// Each row with the number of its table, in the order of the tables.
+    rows: Vec<(usize, &'static Pattern)>,
+}
+
+static FINDER: LazyLock<Finder> = LazyLock::new(|| {
+    let tables = TABLES.iter().enumerate();
+    let rows: Vec<(usize, &Pattern)> = tables
+        .flat_map(|(at, table)| table.iter().map(move |row| (at, row)))
+        .collect();
+    let needles = rows.iter().map(|(_, row)| row.text.needle());
+    let automaton = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(needles)
+        .expect("texts of some kilobytes");
+    Finder { automaton, rows }
+});
+
+/// What the tables say of a line: of each table the first row that matches.
+pub fn look_up(channel: Channel, line: &str, body: &str) -> Vec<Meaning> {
+    let finder = &*FINDER;
+    let found = finder.automaton.find_overlapping_iter(line);
+    let mut candidates: Vec<usize> = found.map(|found| found.pattern().as_usize()).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    let mut meanings = Vec::new();
+    let mut done = None;
+    for (table, row) in candidates.into_iter().map(|at| finder.rows[at]) {
+        if done != Some(table) && row.matches(channel, line, body) {
+            done = Some(table);
+            meanings.push(row.meaning);
+        }
+    }
+    meanings
+}
+
 /// The row of `table` that is for this line.
-pub fn find<'a>(
-    table: &'a [Pattern],
-    channel: Channel,
-    line: &str,
-    body: &str,
-) -> Option<&'a Pattern> {
+fn find<'a>(table: &'a [Pattern], channel: Channel, line: &str, body: &str) -> Option<&'a Pattern> {
     table.iter().find(|row| row.matches(channel, line, body))
+}
+
+/// Where a text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The program that prints it.
+    pub program: &'static str,
+    /// The releases whose installer has it.
+    pub releases: &'static str,
+    /// The file of the program's source.
+    pub file: &'static str,
+}
+
+/// An origin, for the tables.
+pub const fn origin(program: &'static str, releases: &'static str, file: &'static str) -> Origin {
+    Origin {
+        program,
+        releases,
+        file,
+    }
+}
+
+/// How a text is recognised. Upper and lower case are alike; texts are compared with the
+/// [body](crate::watch::line::body) of a line, except for `Contains`, which looks at the whole
+/// line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// The body is this, but for progress dots after it.
+    Is(&'static str),
+    /// The body starts with this.
+    Starts(&'static str),
+    /// The body ends with this.
+    Ends(&'static str),
+    /// The line holds this.
+    Contains(&'static str),
+    /// The body starts with the first and holds the second.
+    Between(&'static str, &'static str),
+    /// The line holds the first, and somewhere behind it the second.
+    Both(&'static str, &'static str),
+}
+
+impl Text {
+    /// A part of it that stands in every line that is meant.
+    fn needle(self) -> &'static str {
+        match self {
+            Text::Is(text) => text.trim_end_matches(['.', ' ']),
+            Text::Starts(text)
+            | Text::Ends(text)
+            | Text::Contains(text)
+            | Text::Between(text, _)
+            | Text::Both(text, _) => text,
+        }
+    }
+
+    /// Whether the line with this body is meant.
+    fn matches(self, line: &str, body: &str) -> bool {
+        match self {
+            Text::Is(text) => body
+                .trim_end_matches(['.', ' '])
+                .eq_ignore_ascii_case(text.trim_end_matches(['.', ' '])),
+            Text::Starts(text) => starts(body, text),
+            Text::Ends(text) => body
+                .len()
+                .checked_sub(text.len())
+                .and_then(|at| body.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(text)),
+            Text::Contains(text) => end_of(line, text).is_some(),
+            Text::Between(start, inside) => starts(body, start) && end_of(body, inside).is_some(),
+            Text::Both(first, second) => end_of(line, first)
+                .and_then(|end| line.get(end..))
+                .is_some_and(|rest| end_of(rest, second).is_some()),
+        }
+    }
+}
+
+fn starts(text: &str, start: &str) -> bool {
+    text.get(..start.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+/// Where `inside` ends in `text`, whatever the case of its letters.
+fn end_of(text: &str, inside: &str) -> Option<usize> {
+    text.as_bytes()
+        .windows(inside.len())
+        .position(|window| window.eq_ignore_ascii_case(inside.as_bytes()))
+        .map(|at| at + inside.len())
+}
+
+/// Where a text counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// On the console only.
+    Console,
+    /// In the log only.
+    Log,
+    /// On both.
+    Both,
+    /// Inside the message of a failure.
+    Message,
+    /// In what QEMU or libvirt say.
+    Hypervisor,
+}
+
+/// How sure a text of a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// The install has failed.
+    Fatal,
+    /// The install has failed, but of what, another text may say more exactly.
+    Vague,
+    /// It has failed unless something else follows: somebody would have to answer.
+    Standstill,
+    /// It gives the reason of a failure that shows later: who then only says that something
+    /// failed says less.
+    Reason,
+    /// It may explain a failure that shows later. The smaller the number, the more it explains:
+    /// 0 names what failed, 1 is a consequence, 2 names neither.
+    Suspect(u8),
+}
+
+/// What a text says of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// What failed.
+    pub cause: Cause,
+    /// How sure the text is.
+    pub certainty: Certainty,
+    /// Whether it says so only as long as the initramfs runs.
+    pub of_initramfs: bool,
+}
+
+impl Found {
+    /// Of a text that says so at any time.
+    pub const fn new(cause: Cause, certainty: Certainty) -> Self {
+        Found {
+            cause,
+            certainty,
+            of_initramfs: false,
+        }
+    }
+}
+
+/// What a text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// A phase began.
+    Phase(Phase),
+    /// Something failed, or may have.
+    Failure(Found),
+    /// The check of the medium began, which can take long.
+    MediaCheck,
+    /// The kernel powers the machine off.
+    PowerDown,
+    /// The kernel restarts the machine.
+    Reboot,
+    /// The kernel halted the machine; the guest stays.
+    Halted,
+    /// Everything is unmounted, but the machine does not switch itself off.
+    CannotPowerOff,
+    /// The installer has the kickstart.
+    HasKickstart,
+    /// One of ozr's own scripts says something.
+    ScriptOutput,
+    /// Worth telling the user at the end, though all went well.
+    Note,
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Pattern {
+    /// The text.
+    pub text: Text,
+    /// Where it counts.
+    pub channel: Channel,
+    /// What it means.
+    pub meaning: Meaning,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// A line that has it, for the tests and for readers.
+    pub sample: &'static str,
+}
+
+/// A row, for the tables.
+pub const fn row(
+    channel: Channel,
+    text: Text,
+    meaning: Meaning,
+    origin: Origin,
+    sample: &'static str,
+) -> Pattern {
+    Pattern {
+        text,
+        channel,
+        meaning,
+        origin,
+        sample,
+    }
+}
+
+/// A row of a failure, for the tables.
+pub const fn failure(
+    channel: Channel,
+    certainty: Certainty,
+    text: Text,
+    cause: Cause,
+    origin: Origin,
+    sample: &'static str,
+) -> Pattern {
+    let found = Found::new(cause, certainty);
+    row(channel, text, Meaning::Failure(found), origin, sample)
+}
+
+impl Pattern {
+    /// Whether the row is for the line with this body.
+    fn matches(&self, channel: Channel, line: &str, body: &str) -> bool {
+        let here = self.channel == channel
+            || self.channel == Channel::Both && matches!(channel, Channel::Console | Channel::Log);
+        here && self.text.matches(line, body)
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +305,7 @@ mod tests {
     fn each_sample_is_read_as_what_its_row_means() {
         for table in TABLES
             .into_iter()
-            .chain([details::DETAILS, hypervisor::HYPERVISOR])
+            .chain([details::DETAILS, details::HYPERVISOR])
         {
             for row in table {
                 let channel = match row.channel {
@@ -74,7 +329,7 @@ mod tests {
     fn each_row_says_where_its_text_comes_from() {
         for table in TABLES
             .into_iter()
-            .chain([details::DETAILS, hypervisor::HYPERVISOR])
+            .chain([details::DETAILS, details::HYPERVISOR])
         {
             for row in table {
                 assert!(!row.origin.program.is_empty(), "{:?}", row.sample);

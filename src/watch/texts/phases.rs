@@ -1,17 +1,20 @@
-//! The texts that show that a phase began.
+//! The texts that show that a phase began, how a machine ends, and signs that belong to no phase.
 
-use super::pattern::{Channel, Meaning, Origin, Pattern, Text, origin, row};
+use super::Channel::{Both, Console, Log};
+use super::Meaning::{
+    self, CannotPowerOff, Halted, HasKickstart, Note, PowerDown, Reboot, ScriptOutput,
+};
+use super::Text::{self, Between, Contains, Ends, Is, Starts};
+use super::{Origin, Pattern, origin, row};
 use crate::watch::phases::Phase;
 
 const fn phase(text: Text, to: Phase, origin: Origin, sample: &'static str) -> Pattern {
-    row(Channel::Both, text, Meaning::Phase(to), origin, sample)
+    row(Both, text, Meaning::Phase(to), origin, sample)
 }
 
 const fn console(text: Text, to: Phase, origin: Origin, sample: &'static str) -> Pattern {
-    row(Channel::Console, text, Meaning::Phase(to), origin, sample)
+    row(Console, text, Meaning::Phase(to), origin, sample)
 }
-
-use Text::{Contains, Is, Starts};
 
 const KERNEL: Origin = origin("Linux", "all", "init/main.c");
 const DRACUT: Origin = origin("dracut", "all", "modules.d/98dracut-systemd");
@@ -42,14 +45,17 @@ pub static PHASES: &[Pattern] = &[
     console(Starts("Run /init as init process"), Phase::Initramfs, KERNEL, "[    1.9] Run /init as init process"),
     console(Contains("running in initrd"), Phase::Initramfs, origin("systemd", "all", "src/core/main.c"), "[    2.1] systemd[1]: Running in initrd."),
     console(Contains("running in initial ram disk"), Phase::Initramfs, origin("systemd", "EL 7, EL 8", "src/core/main.c"), "[    2.1] systemd[1]: Running in initial RAM disk."),
+    // Of a boot loader that starts the installer.
+    console(Starts("Welcome to GRUB"), Phase::Kernel, origin("GRUB", "2", "grub-core/kern/main.c"), "Welcome to GRUB!"),
     console(Contains("(initramfs)"), Phase::Initramfs, DRACUT, "Welcome to Rocky Linux 9.4 dracut-057 (Initramfs)!"),
     console(Contains("dracut-initqueue"), Phase::Initramfs, DRACUT, "         Starting dracut-initqueue hook..."),
-    console(Text::Ends("installer..."), Phase::Initramfs, origin("anaconda", "EL 7 and later", "dracut/parse-anaconda-options.sh"), "Loading Rocky Linux 9.4 x86_64 installer..."),
+    console(Ends("installer..."), Phase::Initramfs, origin("anaconda", "EL 7 and later", "dracut/parse-anaconda-options.sh"), "Loading Rocky Linux 9.4 x86_64 installer..."),
     console(Starts("Greetings."), Phase::Initramfs, LOADER, "Greetings."),
     console(Starts("anaconda installer init version"), Phase::Initramfs, LOADER, "anaconda installer init version 13.21.263 starting"),
     console(Contains("switched root"), Phase::Stage2, origin("systemd", "all", "initrd-switch-root.service"), "[    9.1] systemd[1]: Successfully switched root from /sysroot."),
     console(Contains("switching root"), Phase::Stage2, origin("systemd", "all", "src/core/main.c"), "[    9.0] systemd[1]: Switching root."),
     console(Starts("running install..."), Phase::Stage2, LOADER, "running install..."),
+    console(Between("Welcome to ", "!"), Phase::Stage2, origin("systemd", "all", "src/core/main.c"), "Welcome to Rocky Linux 9.4 (Blue Onyx)!"),
     console(Contains("target Anaconda System Services"), Phase::Stage2, STAGE2, "[  OK  ] Reached target Anaconda System Services."),
     console(Starts("Starting installer, one moment"), Phase::Installer, MAIN, "Starting installer, one moment..."),
     // The version line stands for `Installer` too; see `crate::watch::forms`.
@@ -61,7 +67,7 @@ pub static PHASES: &[Pattern] = &[
     phase(Is("Setting up the installation environment"), Phase::Storage, INSTALL, "Setting up the installation environment"),
     phase(Is("Configuring storage"), Phase::Storage, INSTALL, "Configuring storage"),
     phase(Starts("Creating disklabel on "), Phase::Storage, INSTALL, "Creating disklabel on /dev/vda"),
-    phase(Text::Between("Creating ", " on /dev/"), Phase::Storage, INSTALL, "Creating xfs on /dev/vda1"),
+    phase(Between("Creating ", " on /dev/"), Phase::Storage, INSTALL, "Creating xfs on /dev/vda1"),
     phase(Is("Running pre-installation tasks"), Phase::Storage, INSTALL, "Running pre-installation tasks"),
     console(Starts("Formatting "), Phase::Storage, INSTALL6, "Formatting / file system"),
     phase(Is("Installing the software"), Phase::Downloading, origin("anaconda", "EL 10", "pyanaconda/installation.py"), "Installing the software"),
@@ -91,6 +97,43 @@ pub static PHASES: &[Pattern] = &[
     console(Contains("target System Shutdown"), Phase::ShuttingDown, origin("systemd", "EL 9 and later", "shutdown.target"), "[  OK  ] Reached target System Shutdown."),
     console(Is("[  OK  ] Reached target Shutdown"), Phase::ShuttingDown, origin("systemd", "EL 7, EL 8", "shutdown.target"), "[  OK  ] Reached target Shutdown."),
     console(Starts("sending termination signals"), Phase::ShuttingDown, origin("anaconda", "EL 6", "loader/shutdown.c"), "sending termination signals...done"),
+];
+
+const REBOOT: Origin = origin("Linux", "EL 7 and later", "kernel/reboot.c");
+const SYS: Origin = origin("Linux", "EL 6, EL 7", "kernel/sys.c");
+const SHUTDOWN6: Origin = origin("anaconda", "EL 6", "loader/shutdown.c");
+const SHUTDOWN: Origin = origin("dracut", "EL 7 and later", "99shutdown/shutdown.sh");
+const SCRIPTS: Origin = origin("anaconda", "EL 7 and later", "core/kickstart/scripts.py");
+const KICKSTART: Origin = origin("anaconda", "EL 8 and later", "kickstart.py");
+
+/// What ozr's own scripts in the guest put before what they say (`kickstart/shell`).
+pub const OURS: &str = "ozr: ";
+
+/// The ends, and signs of no phase.
+#[rustfmt::skip]
+pub static ENDINGS: &[Pattern] = &[
+    row(Console, Contains("reboot: Power down"), PowerDown, REBOOT, "[  814.9] reboot: Power down"),
+    row(Console, Is("Power down"), PowerDown, SYS, "[  814.9] Power down."),
+    row(Console, Contains("reboot: Restarting system"), Reboot, REBOOT, "[  814.9] reboot: Restarting system"),
+    row(Console, Is("Restarting system"), Reboot, SYS, "[  814.9] Restarting system."),
+    row(Console, Contains("reboot: System halted"), Halted, REBOOT, "[  814.9] reboot: System halted"),
+    row(Console, Is("System halted"), Halted, SYS, "[  814.9] System halted."),
+    row(Console, Is("powering off system"), PowerDown, SHUTDOWN6, "powering off system"),
+    row(Console, Is("rebooting system"), Reboot, SHUTDOWN6, "rebooting system"),
+    row(Console, Is("halting system"), Halted, SHUTDOWN6, "halting system"),
+    row(Console, Contains("dracut Warning: poweroff failed!"), CannotPowerOff, SHUTDOWN, "[  355.7] dracut Warning: poweroff failed!"),
+    row(Console, Contains("dracut Warning: reboot failed!"), CannotPowerOff, SHUTDOWN, "[  355.7] dracut Warning: reboot failed!"),
+    row(Console, Contains("dracut Warning: halt failed!"), CannotPowerOff, SHUTDOWN, "[  355.7] dracut Warning: halt failed!"),
+    row(Console, Starts("shutdown:/#"), CannotPowerOff, SHUTDOWN, "shutdown:/# "),
+    row(Both, Is("Running pre-installation scripts"), HasKickstart, origin("anaconda", "EL 7 and later", "startup, installation.py"), "12:00:01 Running pre-installation scripts"),
+    row(Console, Contains("Starting automated install"), HasKickstart, origin("anaconda", "EL 7 and later", "ui/tui/hubs/summary.py"), "Starting automated install..."),
+    row(Log, Contains("startup_utils: Parsing kickstart: "), HasKickstart, origin("anaconda", "EL 8 and later", "startup_utils.py"), "startup_utils: Parsing kickstart: /run/install/ks.cfg"),
+    row(Log, Contains("Found a kickstart file: "), HasKickstart, origin("anaconda", "EL 9 and later", "anaconda.py"), "main: Found a kickstart file: /run/install/ks.cfg"),
+    row(Log, Between("Error code ", " running the kickstart script at line "), Note, SCRIPTS, "Error code 1 running the kickstart script at line 27"),
+    row(Console, Starts("Some warnings occurred during reading the kickstart file"), Note, KICKSTART, "Some warnings occurred during reading the kickstart file:"),
+    row(Console, Starts(OURS), ScriptOutput, origin("ozr", "all", "kickstart/shell: fail"), "ozr: command \"x\" failed with exit status 3"),
+    row(Console, Contains("Starting Media check on "), Meaning::MediaCheck, origin("dracut", "EL 7 and later", "90dmsquash-live/checkisomd5@.service"), "         Starting Media check on /dev/sr0..."),
+    row(Console, Starts("Press [Esc] to abort check"), Meaning::MediaCheck, origin("isomd5sum", "all", "checkisomd5.c"), "Press [Esc] to abort check."),
 ];
 
 #[cfg(test)]

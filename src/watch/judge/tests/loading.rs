@@ -178,3 +178,68 @@ fn a_kickstart_that_was_asked_for_and_not_had_is_told_from_one_never_asked_for()
     assert_eq!(failed.seen.len(), 1);
     assert_eq!(failed.seen[0].source, Source::GuestState);
 }
+
+/// What the initramfs writes to is memory.
+#[test]
+fn an_initramfs_without_room_is_a_guest_without_memory() {
+    let story = format!(
+        "{BOOT}
+        [   31.2] dracut-initqueue[1354]: curl: (23) Failure writing output to destination
+        [   33.0] dracut: FATAL: Failed to find a root filesystem in /tmp/curl_fetch_url1/install.img.
+        [   33.0] dracut: Refusing to continue
+        [   33.1] dracut-initqueue[1392]: /lib/dracut-lib.sh: line 434: echo: write error: No space left on device
+        [   33.7] reboot: System halted
+        <quiet>"
+    );
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.cause, Cause::OutOfMemory);
+    let says = "the guest has too little memory to load the installer: curl: (23) Failure writing";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+    assert!(!failed.cause.retry());
+    // Later it is the disk, or nothing of importance.
+    let story = UP_TO_POST.replace("Creating", "x: No space left on device\nCreating");
+    let failed = failure(
+        OVER_HTTP,
+        &format!("{story}x: No space left on device\n<timeout>"),
+    );
+    assert_eq!(failed.cause, Cause::TimedOut);
+}
+
+#[test]
+fn the_second_stage_begins_with_its_welcome() {
+    let mut judge = Judge::new(OVER_HTTP, Limits::default());
+    for (line, phase) in [
+        ("Welcome to GRUB!", Phase::Kernel),
+        (
+            "Welcome to Rocky Linux 9.4 (Blue Onyx) dracut-059-4 (Initramfs)!",
+            Phase::Initramfs,
+        ),
+        (
+            "[  OK  ] Started dracut-initqueue.service - dracut initqueue hook.",
+            Phase::Initramfs,
+        ),
+        ("Welcome to Rocky Linux 9.4 (Blue Onyx)!", Phase::Stage2),
+        (
+            "[  OK  ] Stopped anaconda.service - Anaconda.",
+            Phase::ShuttingDown,
+        ),
+    ] {
+        judge.witness(at(1), Witness::Console(line));
+        assert_eq!(judge.progress().phase(), phase, "{line}");
+    }
+}
+
+#[test]
+fn a_kickstart_that_the_initramfs_refuses_is_reported_with_the_next_line() {
+    let story = format!(
+        "{BOOT}<fetched>
+        [   49.0] dracut-initqueue[1552]: The following problem occurred on line 10 of the kickstart file:
+        [   49.1] systemd[1]: Started x.
+        [   49.1] dracut-initqueue[1552]: Unknown command: nosuchcommand
+        <quiet>"
+    );
+    let failed = failure(OVER_HTTP, &story);
+    assert_eq!(failed.cause, Cause::KickstartRejected);
+    let says = "installer reported: The following problem occurred on line 10 of the kickstart file: Unknown command: nosuchcommand; ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+}

@@ -262,3 +262,186 @@ fn the_output_of_a_script_is_given_as_it_was_printed() {
     let script = failed.script.unwrap();
     assert_eq!(script.log, ["first.", "about to fail"]);
 }
+
+/// The hub only says that something is not complete; what, its screen and the log port say.
+#[test]
+fn a_reason_outranks_the_hub_that_follows_from_it() {
+    let hub = "1) [x] Language settings                 2) [!] Software selection
+        |       (English (United States))                (Error checking software
+        |                                                selection)
+        The installation was stopped due to an error
+        The exact error message is:
+        The following mandatory spokes are not completed:
+        Software selection.
+        The installer will now terminate.";
+    let start = "<fetched>\nStarting automated install...\n";
+    let failed = failure(OVER_HTTP, &format!("{start}{hub}"));
+    assert_eq!(failed.cause, Cause::SoftwareMissing);
+    let log = "log: 10:00:00,000 WARNING anaconda:packaging: #012 Problem: conflicting requests#012  - nothing provides libx >= 2 needed by y-1-1.noarch\n";
+    let failed = failure(OVER_HTTP, &format!("{start}{log}{hub}"));
+    assert_eq!(failed.cause, Cause::SoftwareMissing);
+    let says = "installer reported: nothing provides libx >= 2 needed by y-1-1.noarch \
+                (not completed: Software selection); ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+    assert_eq!(failed.seen[0].source, Source::LogPort);
+}
+
+#[test]
+fn a_question_of_the_hub_is_about_what_it_marks() {
+    let failed = failure(
+        OVER_HTTP,
+        "<fetched>
+        Starting automated install...
+        1) [!] Root password                     2) [!] User creation
+        Please make a selection from the above ['b' to begin installation, 'q' to quit,
+        <quiet>",
+    );
+    assert_eq!(failed.cause, Cause::QuestionAsked);
+    let says = "the installer waits for an answer: Root password, User creation; ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+}
+
+#[test]
+fn a_reason_on_the_console_is_found_before_the_message() {
+    let failed = failure(
+        OVER_HTTP,
+        "<fetched>
+        Starting automated install.......Saving storage configuration...
+        .Failed to save storage configuration
+        ......No big enough free space on disks for automatic partitioning
+        The installation was stopped due to an error
+        The exact error message is:
+        The following mandatory spokes are not completed:
+        Installation Destination.
+        The installer will now terminate.",
+    );
+    assert_eq!(failed.cause, Cause::StorageFailed);
+    let says = "installer reported: No big enough free space on disks for automatic partitioning (";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+}
+
+#[test]
+fn a_repository_is_named_with_its_address_and_status() {
+    let failed = failure(
+        OVER_HTTP,
+        "<fetched>
+        Starting automated install...
+        log: 10:00:00,000 INFO anaconda:librepo: Error during transfer: Status code: 404 for http://192.0.2.1/x/repodata/repomd.xml (IP: 192.0.2.1)
+        log: 10:00:00,000 WARNING anaconda:dnf: Errors during downloading metadata for repository 'x':#012  - Status code: 404 for http://192.0.2.1/x/repodata/repomd.xml (IP: 192.0.2.1)
+        log: 10:00:01,000 ERR anaconda:anaconda: ui.tui.hubs.summary: CmdlineError: The following mandatory spokes are not completed:#012Installation source
+        <quiet>",
+    );
+    assert_eq!(failed.cause, Cause::SourceUnavailable);
+    let says = "installer reported: Errors during downloading metadata for repository 'x': - Status code: 404 for http://192.0.2.1/x/repodata/repomd.xml (IP: 192.0.2.1) (not completed: Installation source); ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+}
+
+fn with_sections(sections: &[(&str, u64)]) -> Expectations {
+    let sections = sections.iter().map(|(header, line)| Section {
+        header: (*header).to_owned(),
+        line: *line,
+        added: false,
+    });
+    Expectations {
+        sections: sections.collect(),
+        ..OVER_HTTP
+    }
+}
+
+/// On the console a `%pre` that fails is a traceback of the installer and no more.
+#[test]
+fn a_script_before_the_install_is_named_with_its_status_and_output() {
+    let failed = failure(
+        with_sections(&[("%pre --erroronfail", 21)]),
+        "<fetched>
+        Starting installer, one moment...
+        log: 10:00:00,000 INFO anaconda:program: Running... /bin/sh /tmp/ks-script-a
+        log: 10:00:00,000 INFO anaconda:program: checking the build network
+        log: 10:00:00,000 DEBUG anaconda:program: Return code: 3
+        log: 10:00:00,000 ERR anaconda:anaconda: kickstart.script: Error code 3 running the kickstart script at line 21
+        Traceback (most recent call last):
+        pyanaconda.errors.ScriptError
+        <quiet>",
+    );
+    assert_eq!(failed.cause, Cause::ScriptFailed);
+    let says = "the script at line 21 of the kickstart (%pre --erroronfail) failed with exit status 3: checking the build network; ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+    assert_eq!(failed.script.unwrap().log, ["checking the build network"]);
+    let text = "Traceback (most recent call last):\npyanaconda.errors.ScriptError";
+    assert!(
+        failed.seen.iter().any(|seen| seen.text == text),
+        "{:?}",
+        failed.seen
+    );
+}
+
+#[test]
+fn the_boot_loaders_own_words_are_given() {
+    let module = "log: 10:00:00,000 WARNING org.fedoraproject.Anaconda.Modules.Storage";
+    let failed = failure(
+        OVER_HTTP,
+        &format!(
+            "{UP_TO_POST}
+            {module}:INFO:program:Running in chroot '/mnt/sysroot'... grub2-install --no-floppy /dev/vda
+            {module}:INFO:program:grub2-install: error: will not proceed with blocklists.
+            {module}:DEBUG:program:Return code: 1
+            The following error occurred while installing the boot loader. The system will not be bootable. Would you like to ignore this and continue with installation?
+            boot loader install failed
+            <quiet>"
+        ),
+    );
+    assert_eq!(failed.cause, Cause::BootLoaderFailed);
+    let says =
+        "installer reported: grub2-install: error: will not proceed with blocklists (The following";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+}
+
+#[test]
+fn a_script_that_is_none_of_the_kickstarts_is_not_said_to_be() {
+    let story = |line: u32| {
+        format!(
+            "{UP_TO_POST}
+            log: 10:00:00,000 ERR anaconda:anaconda: kickstart.script: Error code 127 running the kickstart script at line {line}
+            <mark>\n<shutdown by guest>"
+        )
+    };
+    let notes = |line| match judge(with_sections(&[("%post", 40)]), &story(line))
+        .unwrap()
+        .0
+        .outcome
+    {
+        Outcome::Success { notes } => notes.concat(),
+        Outcome::Failure(verdict) => panic!("{verdict:?}"),
+    };
+    assert_eq!(
+        notes(40),
+        "Error code 127 running the kickstart script at line 40 (%post)"
+    );
+    assert!(
+        notes(103).contains("line 103 of another file: "),
+        "{}",
+        notes(103)
+    );
+}
+
+#[test]
+fn no_progress_meter_is_a_message() {
+    let failed = failure(
+        OVER_HTTP,
+        &format!(
+            "{UP_TO_POST}
+            There was an error running the kickstart script at line 24.  This is a fatal error
+            and installation will be aborted.  The details of this error are:
+              % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current
+                                             Dload  Upload   Total   Spent    Left  Speed
+              0     0    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0
+            curl: (22) The requested URL returned error: 404
+            Press ENTER to exit:
+            <quiet>"
+        ),
+    );
+    let says = "the kickstart script at line 24 failed: curl: (22) The requested URL returned error: 404; ";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
+    let log = failed.script.unwrap().log;
+    assert_eq!(log, ["curl: (22) The requested URL returned error: 404"]);
+}

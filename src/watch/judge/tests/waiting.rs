@@ -74,7 +74,7 @@ fn no_progress_is_a_stall_and_progress_is_none() {
     let mut judge = Judge::new(OVER_HTTP, Limits::default());
     judge.witness(at(1), Witness::Console("Linux version 6"));
     judge.witness(at(2), Witness::KickstartFetched);
-    for (minute, written) in [(20, 1 << 20), (40, 2 << 20), (60, 3 << 20)] {
+    for (minute, written) in [(20, 10 << 20), (40, 20 << 20), (60, 30 << 20)] {
         let counters = Witness::Counters {
             written,
             received: 0,
@@ -82,7 +82,7 @@ fn no_progress_is_a_stall_and_progress_is_none() {
         assert_eq!(judge.witness(at(minute * 60), counters), None);
     }
     let counters = Witness::Counters {
-        written: 3 << 20,
+        written: 30 << 20,
         received: 9,
     };
     assert!(judge.witness(at(100 * 60), counters).is_some());

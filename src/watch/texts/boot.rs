@@ -1,10 +1,41 @@
-//! Texts of the initramfs (in EL 6: of the loader) that tell of a failure. Its retries can
-//! recover, until dracut gives up.
+//! Texts of a guest that boots: of the firmware and the kernel, and of the initramfs (in EL 6: of the
+//! loader), whose retries can recover until dracut gives up.
 
-use super::pattern::{Certainty, Channel, Origin, Pattern, Text, failure, origin};
+use super::Certainty::{Fatal, Suspect};
+use super::Channel::{Both, Console};
+use super::Text::{Between, Both as Holds, Contains, Starts};
+use super::{Certainty, Found, Meaning, Origin, Pattern, Text, failure, origin, row};
 use crate::watch::cause::Cause::{
-    self, KickstartUnreachable, MediaCheckFailed, NetworkFailed, Stage2Unavailable,
+    self, KernelPanic, KickstartUnreachable, MediaCheckFailed, NetworkFailed, NoBootOutput,
+    OutOfMemory, Stage2Unavailable,
 };
+
+const PANIC: Origin = origin("Linux", "all", "kernel/panic.c");
+const OOM: Origin = origin("Linux", "all", "mm/oom_kill.c");
+const SEABIOS: Origin = origin("SeaBIOS", "all", "src/boot.c");
+const EDK2: Origin = origin("edk2", "all", "MdeModulePkg BdsDxe, UefiBootManagerLib");
+
+/// The texts of the firmware and the kernel.
+#[rustfmt::skip]
+pub static KERNEL: &[Pattern] = &[
+    failure(Both, Fatal, Holds("Kernel panic - not syncing", "Out of memory"), OutOfMemory, OOM, "[    3.1] Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled"),
+    failure(Both, Fatal, Holds("Kernel panic - not syncing", "deadlocked on memory"), OutOfMemory, OOM, "[    3.1] Kernel panic - not syncing: System is deadlocked on memory"),
+    failure(Both, Fatal, Contains("Kernel panic - not syncing"), KernelPanic, PANIC, "[    3.1] Kernel panic - not syncing: VFS: Unable to mount root fs"),
+    failure(Console, Suspect(0), Contains("Initramfs unpacking failed: write error"), OutOfMemory, origin("Linux", "all", "init/initramfs.c"), "[    1.0] Initramfs unpacking failed: write error"),
+    failure(Both, Fatal, Holds("Out of memory: Kill", "(anaconda)"), OutOfMemory, OOM, "[  200.5] Out of memory: Killed process 1741 (anaconda) total-vm:1kB"),
+    failure(Both, Suspect(0), Contains("Out of memory: Kill"), OutOfMemory, OOM, "[  200.5] Out of memory: Kill process 1741 (dnf) score 900 or sacrifice child"),
+    failure(Both, Suspect(0), Contains("Out of memory and no killable processes"), OutOfMemory, OOM, "[  200.5] Out of memory and no killable processes..."),
+
+    // The firmware found nothing to boot.
+    failure(Console, Fatal, Starts("No bootable device."), NoBootOutput, SEABIOS, "No bootable device."),
+    failure(Console, Fatal, Starts("Boot failed: could not read the boot disk"), NoBootOutput, SEABIOS, "Boot failed: could not read the boot disk"),
+    failure(Console, Fatal, Starts("Boot failed: not a bootable disk"), NoBootOutput, SEABIOS, "Boot failed: not a bootable disk"),
+    failure(Console, Fatal, Contains("BdsDxe: No bootable option or device was found"), NoBootOutput, EDK2, "BdsDxe: No bootable option or device was found."),
+    failure(Console, Fatal, Starts("UEFI Interactive Shell"), NoBootOutput, EDK2, "UEFI Interactive Shell v2.2"),
+    failure(Console, Fatal, Contains("Could not find kernel image"), NoBootOutput, origin("syslinux", "all", "core/ui.inc"), "Could not find kernel image: vmlinuz"),
+    failure(Console, Fatal, Starts("grub rescue>"), NoBootOutput, origin("GRUB", "2", "grub-core/kern/rescue_reader.c"), "grub rescue> "),
+    failure(Console, Fatal, Starts("FATAL: No bootable device"), NoBootOutput, SEABIOS, "FATAL: No bootable device.  Retrying in 60 seconds."),
+];
 
 const FETCH_KS: Origin = origin(
     "anaconda",
@@ -62,7 +93,20 @@ const DISKROOT: Origin = origin("anaconda", "EL 7 and later", "dracut/anaconda-d
 const SULOGIN: Origin = origin("util-linux", "all", "login-utils/sulogin.c");
 const CURL: Origin = origin("curl", "all", "man curl, EXIT CODES");
 
-use Text::{Between, Both as Holds, Contains, Starts};
+const fn early(
+    certainty: Certainty,
+    text: Text,
+    cause: Cause,
+    origin: Origin,
+    sample: &'static str,
+) -> Pattern {
+    let found = Found {
+        cause,
+        certainty,
+        of_initramfs: true,
+    };
+    row(Console, text, Meaning::Failure(found), origin, sample)
+}
 
 const fn suspect(
     weight: u8,
@@ -71,28 +115,14 @@ const fn suspect(
     origin: Origin,
     sample: &'static str,
 ) -> Pattern {
-    failure(
-        Channel::Console,
-        Certainty::Suspect(weight),
-        text,
-        cause,
-        origin,
-        sample,
-    )
+    early(Suspect(weight), text, cause, origin, sample)
 }
 
 const fn gives_up(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
-    failure(
-        Channel::Console,
-        Certainty::Vague,
-        text,
-        cause,
-        origin,
-        sample,
-    )
+    failure(Console, Certainty::Vague, text, cause, origin, sample)
 }
 
-/// The texts.
+/// The texts of the initramfs.
 #[rustfmt::skip]
 pub static INITRAMFS: &[Pattern] = &[
     // The kickstart.
@@ -114,7 +144,9 @@ pub static INITRAMFS: &[Pattern] = &[
     suspect(0, Contains("There was an error configuring your network interface"), NetworkFailed, LOADER_NET, "There was an error configuring your network interface."),
     // curl names the address, but does not say what was wanted from it.
     suspect(2, Contains("curl: (22)"), Stage2Unavailable, CURL, "curl: (22) The requested URL returned error: 404"),
-    suspect(1, Holds("curl: (23)", "writ"), Stage2Unavailable, CURL, "curl: (23) Failed writing body (0 != 16384)"),
+    // What it writes to is memory.
+    early(Certainty::Reason, Holds("curl: (23)", "writ"), OutOfMemory, CURL, "curl: (23) Failed writing body (0 != 16384)"),
+    early(Certainty::Reason, Contains("No space left on device"), OutOfMemory, CURL, "dracut-initqueue[1392]: /lib/dracut-lib.sh: line 434: echo: write error: No space left on device"),
     suspect(2, Contains("curl: ("), NetworkFailed, CURL, "curl: (7) Failed to connect to 192.0.2.1 port 80: No route to host"),
 
     // The second stage.
@@ -140,11 +172,11 @@ pub static INITRAMFS: &[Pattern] = &[
     suspect(2, Contains("timeout, still waiting for following initqueue hooks"), Stage2Unavailable, INITQUEUE, "Warning: dracut-initqueue: timeout, still waiting for following initqueue hooks:"),
 
     // The medium.
-    failure(Channel::Console, Certainty::Fatal, Contains("Media check failed!"), MediaCheckFailed, DISKROOT, "Media check failed! We do not recommend using this medium."),
-    failure(Channel::Console, Certainty::Fatal, Contains("the result is: FAIL"), MediaCheckFailed, MEDIA, "The media check is complete, the result is: FAIL."),
-    failure(Channel::Console, Certainty::Fatal, Contains("It is not recommended to use this media"), MediaCheckFailed, MEDIA, "It is not recommended to use this media."),
-    failure(Channel::Console, Certainty::Fatal, Contains("Failed to start Media check on "), MediaCheckFailed, LIVE, "[FAILED] Failed to start Media check on /dev/sr0."),
-    failure(Channel::Console, Certainty::Fatal, Contains("CD check failed!"), MediaCheckFailed, LIVE, "dracut: FATAL: CD check failed!"),
+    failure(Console, Fatal, Contains("Media check failed!"), MediaCheckFailed, DISKROOT, "Media check failed! We do not recommend using this medium."),
+    failure(Console, Fatal, Contains("the result is: FAIL"), MediaCheckFailed, MEDIA, "The media check is complete, the result is: FAIL."),
+    failure(Console, Fatal, Contains("It is not recommended to use this media"), MediaCheckFailed, MEDIA, "It is not recommended to use this media."),
+    failure(Console, Fatal, Contains("Failed to start Media check on "), MediaCheckFailed, LIVE, "[FAILED] Failed to start Media check on /dev/sr0."),
+    failure(Console, Fatal, Contains("CD check failed!"), MediaCheckFailed, LIVE, "dracut: FATAL: CD check failed!"),
 
     // It gives up.
     gives_up(Contains("Could not boot."), Stage2Unavailable, EMERGENCY, "dracut-initqueue[574]: Warning: Could not boot."),
