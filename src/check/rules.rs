@@ -3,6 +3,8 @@
 //! The rules of each part are listed beside the code that applies them; here they are put
 //! together.
 
+use std::sync::LazyLock;
+
 use super::{host, lints, online, suppressions};
 use crate::distro::nearest;
 
@@ -23,11 +25,19 @@ const MAX_SIMILAR: usize = 3;
 
 /// Every rule, in the order of the ids.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [LANGUAGE]
-        .into_iter()
-        .chain(lints::TABLES)
-        .chain([suppressions::RULES, online::catalogue::RULES, host::RULES])
-        .flatten()
+    static SORTED: LazyLock<Vec<&'static Rule>> = LazyLock::new(|| {
+        let lints = lints::TOPICS.into_iter().map(|(rules, _)| rules);
+        let others = [
+            LANGUAGE,
+            suppressions::RULES,
+            online::catalogue::RULES,
+            host::RULES,
+        ];
+        let mut rules: Vec<&Rule> = lints.chain(others).flatten().collect();
+        rules.sort_by_key(|rule| rule.id);
+        rules
+    });
+    SORTED.iter().copied()
 }
 
 /// The rule of that id, in any case.

@@ -21,8 +21,8 @@ pub struct Setting {
     pub disk_bus: Option<DiskBus>,
     /// Size of the guest's disk in bytes.
     pub disk_bytes: Option<u64>,
-    /// How many disks the guest has.
-    pub disks: Option<usize>,
+    /// The machine is a guest that ozr makes: one disk, which is blank, and no medium.
+    pub new_guest: bool,
     /// How the kickstart gets to the guest.
     pub deliver: Option<Deliver>,
     /// `poweroff` is appended where the kickstart would not end by itself.
@@ -45,7 +45,7 @@ impl Setting {
             firmware: None,
             disk_bus: None,
             disk_bytes: None,
-            disks: None,
+            new_guest: false,
             deliver: None,
             adds_ending: false,
             adds_source: false,

@@ -269,7 +269,7 @@ impl Install<'_> {
             firmware: Some(plan::firmware(options, *release, arch)),
             disk_bus: Some(plan::disk_bus(options, *release)),
             disk_bytes: Some(plan::disk_bytes(options, template)?),
-            disks: Some(1),
+            new_guest: true,
             deliver: Some(options.deliver.unwrap_or_default()),
             adds_ending: !options.verbatim,
             ..booted

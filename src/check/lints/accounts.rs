@@ -7,7 +7,6 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;
 use crate::language::packages::Wanted;
 use crate::language::reading::Entry;
-use crate::language::values;
 
 /// KS130 to KS132.
 pub const RULES: &[Rule] = &[
@@ -19,6 +18,8 @@ pub const RULES: &[Rule] = &[
             must have one of them (anaconda, pyanaconda/ui/tui/spokes: the root password and user \
             screens are mandatory until either is there; RHEL 6 asks for a root password): in \
             text mode it waits, in cmdline mode it gives up.\n\n\
+            Only `wheel` counts (anaconda, modules/common/structures/user.py, \
+            has_admin_priviledges); members of `sudo` or `admin` are no administrators for it.\n\n\
             Add `rootpw --iscrypted HASH` (`openssl passwd -6` makes one), or `rootpw --lock` \
             with `user --name=… --groups=wheel --iscrypted --password=HASH`. For ready images \
             (`liveimg`, `ostreecontainer`, `bootc`), which may bring accounts, it is a warning.",
@@ -49,9 +50,6 @@ pub const RULES: &[Rule] = &[
 /// The rules at work.
 pub const CHECKS: &[Check] = &[nobody, root_is_locked, no_password];
 
-/// Groups that may do everything: of RHEL and Fedora, and of sudo's makers.
-const ADMIN_GROUPS: [&str; 2] = ["wheel", "sudo"];
-
 /// Packages that make accounts at the first start.
 const AGENTS: [&str; 5] = [
     "cloud-init",
@@ -61,10 +59,15 @@ const AGENTS: [&str; 5] = [
     "WALinuxAgent",
 ];
 
+/// Whether the user is in one of these groups.
+fn is_in(entry: &Entry, names: &[&str]) -> bool {
+    let mut groups = entry.arguments().list("--groups").into_iter();
+    groups.any(|group| names.contains(&group.trim()))
+}
+
+/// Whether the installer takes the user for an administrator.
 fn is_admin(entry: &Entry) -> bool {
-    let groups = entry.arguments().value("--groups").unwrap_or_default();
-    let mut groups = values::list(groups).into_iter();
-    groups.any(|group| ADMIN_GROUPS.contains(&group.trim()))
+    is_in(entry, &["wheel"])
 }
 
 /// Whether a line was refused, so that what it says is not known.
@@ -88,8 +91,13 @@ fn nobody(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>)
     };
     let message =
         "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask";
+    let elsewhere = running(reading, "user").find(|entry| is_in(entry, &["sudo", "admin", "root"]));
+    let finding = match elsewhere {
+        Some(entry) if reading.complete => at_option(reading, severity, entry, "--groups", message),
+        _ => missing(reading, severity, message),
+    };
     findings.push(
-        missing(reading, severity, message)
+        finding
             .id("KS130")
             .help("add `rootpw --iscrypted HASH`, or `rootpw --lock` and an administrator"),
     );
@@ -177,6 +185,10 @@ mod tests {
             ("rootpw --bogus\n", None),
             ("user --name=a --groups=x,wheel --password=p\n", None),
             ("user --name=a --password=p\n", Some(Severity::Error)),
+            (
+                "user --name=a --groups=sudo --password=p\n",
+                Some(Severity::Error),
+            ),
             ("%include /tmp/x\n", Some(Severity::Note)),
             ("liveimg --url=http://m/x\n", Some(Severity::Warning)),
         ] {

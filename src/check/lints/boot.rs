@@ -9,7 +9,7 @@ use crate::language::Reading;
 use crate::language::reading::Entry;
 use crate::machine::Firmware;
 
-/// KS120 to KS125.
+/// KS120 to KS126.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS120",
@@ -77,6 +77,18 @@ pub const RULES: &[Rule] = &[
             aarch64, `hvc0` on ppc64le). The installer hands its own serial console on to the \
             image, so nothing is said where `ozr install` runs it.",
     },
+    Rule {
+        id: "KS126",
+        title: "no PReP boot partition",
+        explanation: "\
+            On POWER the firmware starts the boot loader from a PReP partition. The lines lay out \
+            the disk by hand and make none, so the storage checker refuses the layout: \"For a PPC \
+            installation, you must include a PReP Boot Partition\" (anaconda, \
+            modules/storage/platform.py, IPSeriesPPC; \"You must include at least one PReP boot \
+            partition\" before).\n\n\
+            Add `reqpart` (RHEL 7.1 and later), or `part prepboot --fstype=prepboot --size=8`. This \
+            is judged only where the architecture is known to be ppc64 or ppc64le.",
+    },
 ];
 
 /// The rules at work.
@@ -84,6 +96,7 @@ pub const CHECKS: &[Check] = &[
     no_efi_partition,
     unreadable_boot,
     no_biosboot,
+    no_prep,
     no_loader,
     no_bootloader,
     no_console,
@@ -225,6 +238,26 @@ fn no_biosboot(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnost
     }
 }
 
+fn no_prep(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    if !matches!(setting.arch, Some(Arch::Ppc64 | Arch::Ppc64le))
+        || !by_hand(reading)
+        || loader_is_left_out(reading)
+        || ["prepboot", "PPC PReP Boot", "PReP Boot"]
+            .iter()
+            .any(|name| has_partition(reading, name))
+    {
+        return;
+    }
+    let message =
+        "the layout has no PReP partition, which the firmware starts the boot loader from";
+    let finding = match root(reading) {
+        Some(entry) => at_command(reading, Severity::Error, entry, message),
+        None => missing(reading, Severity::Error, message),
+    };
+    let help = "add `reqpart`, or `part prepboot --fstype=prepboot --size=8`";
+    findings.push(finding.id("KS126").help(help));
+}
+
 fn no_loader(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     let Some(entry) = reading.last("bootloader") else {
         return;
@@ -353,6 +386,27 @@ mod tests {
         }
         let good = format!("{gpt}part biosboot --fstype=biosboot --size=1\n");
         assert_eq!(severity(&good, &bios(Rhel(9)), "KS122"), None);
+    }
+
+    #[test]
+    fn power_needs_a_prep_partition() {
+        let power = Setting {
+            arch: Some(Arch::Ppc64le),
+            ..Setting::alone(Rhel(9))
+        };
+        assert_eq!(
+            severity("part / --size=9\n", &power, "KS126"),
+            Some(Severity::Error)
+        );
+        assert_eq!(alone("part / --size=9\n", Rhel(9), "KS126"), None);
+        for text in [
+            "part / --size=9\nreqpart\n",
+            "part / --size=9\npart prepboot --size=8 --fstype=prepboot\n",
+            "part / --size=9\npart None --size=8 --fstype=\"PPC PReP Boot\"\n",
+            "autopart\n",
+        ] {
+            assert_eq!(severity(text, &power, "KS126"), None, "{text}");
+        }
     }
 
     #[test]

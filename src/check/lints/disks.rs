@@ -1,6 +1,6 @@
 //! Which disks are named, and what becomes of what is on them.
 
-use super::{Check, at_command, at_option, has_any, missing, running};
+use super::{Check, at_command, at_option, has_any, has_pre, missing, running};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -9,7 +9,7 @@ use crate::language::reading::Entry;
 use crate::language::{Version, values};
 use crate::machine::DiskBus;
 
-/// KS110 to KS114.
+/// KS110 and KS112 to KS115.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS110",
@@ -20,21 +20,15 @@ pub const RULES: &[Rule] = &[
             `nvme0n1` on NVMe. Where the name does not exist the installer reports \"Disk \
             \"sda\" given in clearpart command does not exist\" (anaconda, kickstart.py and \
             modules/storage, every release) and waits or gives up.\n\n\
-            It is an error where ozr knows the bus (from the template's or the command's disk \
-            bus), and a note where it does not. Name no disk: a machine that has one disk needs \
-            no name, and `bootloader --boot-drive`, `ignoredisk --only-use` and `--ondisk` can go. \
-            Or write a path below /dev/disk/by-path or by-id.",
-    },
-    Rule {
-        id: "KS111",
-        title: "several disks, and none is chosen",
-        explanation: "\
-            The machine has more than one disk, and neither `ignoredisk --only-use` nor \
-            `--ondisk` nor `clearpart --drives` says which one to install on. The installer may \
-            clear and use all of them, a data or seed disk among them, and automatic partitioning \
-            spreads a volume group over several disks.\n\n\
-            Write `ignoredisk --only-use=DISK`. This is judged only where the number of disks is \
-            known.",
+            It is an error where the machine is a guest of `ozr install`, whose only disk is `vda` \
+            or `sda` by its bus, and a note elsewhere. Alternatives (`nvme0n1|sda|vda`) and \
+            patterns (`vd*`) are tried in turn, and one that fits is enough. A drive of \
+            `bootloader --driveorder` that is not there is only logged (anaconda, rhel7-branch \
+            kickstart.py; modules/storage/bootloader/execution.py, _apply_drive_order). `ignoredisk \
+            --drives` that names the only disk leaves none.\n\n\
+            Name no disk: a machine that has one disk needs no name, and `bootloader --boot-drive`, \
+            `ignoredisk --only-use` and `--ondisk` can go. Or write a path below /dev/disk/by-path \
+            or by-id, or alternatives.",
     },
     Rule {
         id: "KS112",
@@ -68,22 +62,31 @@ pub const RULES: &[Rule] = &[
             it). Nobody answers in an unattended install.\n\n\
             Name the disk with `ignoredisk --only-use=DISK`, or delete the line.",
     },
+    Rule {
+        id: "KS115",
+        title: "something is kept that a new disk does not have",
+        explanation: "\
+            A guest of `ozr install` starts with a blank disk, and the line names a partition, \
+            volume or array that is on it already: `--onpart`, `--noformat`, `--useexisting`, \
+            `mount`, `clearpart --list`. The installer stops: \"Partition \"vda1\" given in part \
+            command does not exist\" and the like (anaconda, kickstart.py; \
+            modules/storage/partitioning/custom/custom_partitioning.py). A `%pre` can make them, \
+            so with one nothing is said.\n\n\
+            Let the installer make what it needs: `part MOUNTPOINT --size=…` without `--onpart`.",
+    },
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[named, none_chosen, no_clearpart, no_zerombr, interactive];
+pub const CHECKS: &[Check] = &[named, kept, no_clearpart, no_zerombr, interactive];
 
-/// Commands and options that name disks.
-const NAMING: [(&str, &[&str]); 9] = [
+/// Commands and options that name disks; every name must be there (anaconda, kickstart.py of
+/// RHEL 6 and 7; modules/storage/kickstart.py, get_device_names; bootloader: "Requested boot
+/// drive"). `--driveorder` is none of them.
+const NAMING: [(&str, &[&str]); 4] = [
     ("clearpart", &["--drives", "--list"]),
     ("ignoredisk", &["--drives", "--only-use"]),
     ("part", &["--ondisk", "--onpart"]),
-    ("bootloader", &["--boot-drive", "--driveorder"]),
-    ("zipl", &[]),
-    ("autopart", &[]),
-    ("mount", &[]),
-    ("logvol", &[]),
-    ("btrfs", &[]),
+    ("bootloader", &["--boot-drive"]),
 ];
 
 /// The bus that the kernel's name of a disk tells.
@@ -116,67 +119,92 @@ fn named_bus(disk: &str) -> Option<Named> {
     disk.starts_with("nvme").then_some(Named::Nvme)
 }
 
-fn fits(named: Named, bus: DiskBus) -> bool {
+/// The only disk of a guest with this bus.
+fn only_disk(bus: DiskBus) -> &'static str {
     match bus {
-        DiskBus::Virtio => named == Named::Virtio,
-        DiskBus::Scsi | DiskBus::Sata | DiskBus::Ide => named == Named::Scsi,
+        DiskBus::Virtio => "vda",
+        DiskBus::Scsi | DiskBus::Sata | DiskBus::Ide => "sda",
     }
 }
 
-/// Every disk that a command names, with the option that does.
-fn names(entry: &Entry) -> Vec<(&'static str, &str)> {
-    let Some((_, options)) = NAMING.iter().find(|(name, _)| *name == entry.name) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for option in *options {
-        let value = entry.arguments().value(option).unwrap_or_default();
-        found.extend(
-            values::list(value)
-                .into_iter()
-                .map(|disk| (*option, disk.trim())),
-        );
+/// Whether a guest with the only disk `own` has what `spec` names: a name, a pattern, or several
+/// with `|` between them (anaconda, device_matches, RHEL 7 and later). Nothing where that cannot
+/// be known: a path, a label, a name that is no kernel's.
+fn exists(spec: &str, own: &str) -> Option<bool> {
+    let mut known = true;
+    for name in spec.split('|') {
+        let name = name.trim();
+        let name = name.strip_prefix("/dev/").unwrap_or(name);
+        let is_pattern = name.contains(['*', '?', '[']);
+        let fits = match glob::Pattern::new(name) {
+            // With the number of a partition it is on that disk.
+            Ok(pattern) => pattern.matches(own) || pattern.matches(&format!("{own}1")),
+            Err(_) => false,
+        } || !is_pattern && name.trim_end_matches(|c: char| c.is_ascii_digit()) == own;
+        if fits {
+            return Some(true);
+        }
+        known &= match is_pattern {
+            true => ["sd", "vd", "hd", "xvd", "nvme"]
+                .iter()
+                .any(|start| name.starts_with(start)),
+            false => named_bus(name).is_some(),
+        };
     }
-    found
+    known.then_some(false)
+}
+
+/// Every disk that a command names, with the option that does.
+fn names(entry: &Entry) -> impl Iterator<Item = (&'static str, &str)> {
+    let of = NAMING.iter().find(|(name, _)| *name == entry.name);
+    let options = of.map_or([].as_slice(), |(_, options)| *options);
+    options.iter().flat_map(move |option| {
+        let value = entry.arguments().value(option).unwrap_or_default();
+        let disks = values::list(value).into_iter();
+        disks.map(move |disk| (*option, disk.trim()))
+    })
 }
 
 fn named(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
     for entry in &reading.commands {
         let mut said = Vec::new();
         for (option, disk) in names(entry) {
-            let Some(bus) = named_bus(disk) else {
-                continue;
-            };
             if said.contains(&option) {
                 continue;
             }
-            let (severity, message) = match setting.disk_bus {
-                Some(given) if fits(bus, given) => continue,
-                Some(given) => (
-                    Severity::Error,
-                    format!(
-                        "`{}` names the disk `{disk}`, which a machine with a {} disk does not have",
-                        entry.name,
-                        given.name()
-                    ),
-                ),
-                None if bus == Named::OldIde => (
-                    Severity::Warning,
-                    format!("`{disk}` is a name that no kernel of this release gives a disk"),
-                ),
-                None => (
-                    Severity::Note,
-                    format!(
+            let (severity, message) = match (setting.disk_bus.map(only_disk), named_bus(disk)) {
+                (Some(own), _) => match exists(disk, own) {
+                    Some(true) if (entry.name, option) == ("ignoredisk", "--drives") => {
+                        let message = format!("`ignoredisk` leaves out `{disk}`, the only disk");
+                        (Severity::Error, message)
+                    }
+                    Some(false) => {
+                        let message = format!(
+                            "`{}` names the disk `{disk}`, and the guest has only `{own}`",
+                            entry.name
+                        );
+                        (Severity::Error, message)
+                    }
+                    _ => continue,
+                },
+                (None, Some(Named::OldIde)) => {
+                    let message =
+                        format!("`{disk}` is a name that no kernel of this release gives a disk");
+                    (Severity::Warning, message)
+                }
+                (None, Some(_)) => {
+                    let message = format!(
                         "`{}` names the disk `{disk}`, which exists on one kind of bus only",
                         entry.name
-                    ),
-                ),
+                    );
+                    (Severity::Note, message)
+                }
+                (None, None) => continue,
             };
             said.push(option);
-            let help = match setting.disk_bus {
-                Some(DiskBus::Virtio) => "leave the name out, or write `vda`",
-                Some(_) => "leave the name out, or write `sda`",
-                None => "leave the name out: a machine with one disk needs none",
+            let help = match setting.disk_bus.map(only_disk) {
+                Some(own) => format!("leave the name out, or write `{own}`"),
+                None => "leave the name out: a machine with one disk needs none".to_string(),
             };
             let finding = at_option(reading, severity, entry, option, message);
             findings.push(finding.id("KS110").help(help));
@@ -184,27 +212,37 @@ fn named(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-fn none_chosen(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let Some(disks) = setting.disks.filter(|disks| *disks > 1) else {
-        return;
-    };
-    let chosen = reading.commands.iter().any(|entry| {
-        let arguments = entry.arguments();
-        ["--only-use", "--drives", "--ondisk", "--onpart"]
-            .iter()
-            .any(|option| arguments.has(option))
-            || entry.name == "mount"
-    });
-    if chosen || !reading.complete {
+fn kept(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    if !setting.new_guest || !reading.complete || has_pre(reading) {
         return;
     }
-    let message =
-        format!("the machine has {disks} disks, and the kickstart does not say which one to use");
-    findings.push(
-        missing(reading, Severity::Warning, message)
-            .id("KS111")
-            .help("add `ignoredisk --only-use=DISK`"),
-    );
+    for entry in &reading.commands {
+        let options: &[&str] = match entry.name {
+            "part" => &["--onpart"],
+            "raid" | "volgroup" | "logvol" | "btrfs" => &["--useexisting", "--noformat"],
+            "clearpart" => &["--list"],
+            "mount" if entry.arguments.is_some() => {
+                // `mount none /mnt/x` and the like need no disk.
+                let is_device = entry.arguments().first().is_some_and(|device| {
+                    device.starts_with("/dev/") || named_bus(device).is_some()
+                });
+                if is_device {
+                    let message = "`mount` takes a partition that a new guest's disk does not have";
+                    let finding = at_command(reading, Severity::Error, entry, message);
+                    findings.push(finding.id("KS115").help("write `part` lines instead"));
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(option) = options.iter().find(|option| entry.arguments().has(option)) {
+            let message =
+                format!("`{option}` names what a new guest's disk, which is blank, does not have");
+            let finding = at_option(reading, Severity::Error, entry, option, message);
+            let help = "leave the option out, so that the installer makes it";
+            findings.push(finding.id("KS115").help(help));
+        }
+    }
 }
 
 /// Whether partitions that are on the disk are kept on purpose.
@@ -359,16 +397,62 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_disks_must_be_chosen() {
-        let with = |disks| Setting {
-            disks: Some(disks),
+    fn what_is_not_known_to_be_missing_is_no_error() {
+        let guest = Setting {
+            disk_bus: Some(DiskBus::Virtio),
+            new_guest: true,
             ..Setting::alone(Rhel(9))
         };
-        let text = "clearpart --all\nautopart\n";
-        assert_eq!(severity(text, &with(2), "KS111"), Some(Severity::Warning));
-        assert_eq!(severity(text, &with(1), "KS111"), None);
-        let text = "ignoredisk --only-use=sda\nautopart\n";
-        assert_eq!(severity(text, &with(2), "KS111"), None);
+        for text in [
+            "bootloader --driveorder=sda,hda\n",
+            "ignoredisk --only-use=nvme0n1|sda|vda\n",
+            "ignoredisk --only-use=nvme*|vd*\n",
+            "ignoredisk --only-use=sda|disk/by-id/x\n",
+            "clearpart --all --drives=/dev/vd?\n",
+            "part / --size=1 --ondisk=dm-0\n",
+        ] {
+            assert_eq!(found(text, &guest, "KS110"), [], "{text}");
+        }
+        for text in [
+            "ignoredisk --only-use=vda,vdb\n",
+            "ignoredisk --only-use=sd*|hd*\n",
+            "ignoredisk --only-use=nvme0n1|sda\n",
+            "ignoredisk --drives=vda\n",
+            "ignoredisk --drives=vdb\n",
+            "bootloader --boot-drive=vdb\n",
+            "part / --size=1 --ondisk=vdb\n",
+        ] {
+            assert_eq!(
+                severity(text, &guest, "KS110"),
+                Some(Severity::Error),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_disk_is_blank() {
+        let guest = Setting {
+            disk_bus: Some(DiskBus::Virtio),
+            new_guest: true,
+            ..Setting::alone(Rhel(9))
+        };
+        for text in [
+            "part / --onpart=vda1\n",
+            "mount /dev/vda1 /\n",
+            "volgroup vg --useexisting\n",
+            "clearpart --list=vda1\n",
+        ] {
+            assert_eq!(
+                severity(text, &guest, "KS115"),
+                Some(Severity::Error),
+                "{text}"
+            );
+            assert_eq!(alone(text, Rhel(9), "KS115"), None, "{text}");
+            let made = format!("{text}%pre\nparted /dev/vda mklabel gpt\n%end\n");
+            assert_eq!(found(&made, &guest, "KS115"), [], "{text}");
+        }
+        assert_eq!(found("part / --size=1\n", &guest, "KS115"), []);
     }
 
     #[test]

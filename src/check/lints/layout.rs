@@ -10,7 +10,7 @@ use crate::kickstart::words::Word;
 use crate::language::Reading;
 use crate::language::reading::Entry;
 
-/// KS101 to KS104.
+/// KS101 to KS105.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS101",
@@ -27,12 +27,12 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "KS102",
-        title: "volume group, RAID or volume that nothing declares",
+        title: "volume group, pool or member that nothing declares",
         explanation: "\
             A `volgroup` or `raid` line names a member such as `pv.01`, or a `logvol` line names a \
             volume group, that no other line creates. Every installer stops there before it \
             touches the disk (anaconda, kickstart.py and modules/storage/partitioning/custom: \
-            \"Tried to use undefined partition\", \"No volume group exists with the name\"), and \
+            \"Tried to use undefined partition\", \"No volume group exists with the name\", \"No thin pool exists with the name\"), and \
             waits.\n\n\
             Declare the member with a `part` line before it is used, or correct the name. \
             `--useexisting` and `--noformat` name what is on the disk already, and are left alone.",
@@ -58,10 +58,20 @@ pub const RULES: &[Rule] = &[
             Add `--grow` to the last partition, usually `/` or the physical volume. This is judged \
             only where the size of the disk is known.",
     },
+    Rule {
+        id: "KS105",
+        title: "no root file system",
+        explanation: "\
+            The lines lay out the disk by hand, and none of them is mounted at `/`. The installer \
+            refuses the layout: \"You have not defined a root partition (/), which is required for \
+            installation … to continue\" (anaconda, modules/storage/checker/utils.py, verify_root; \
+            storage/__init__.py, sanityCheck, of RHEL 6 and 7).\n\n\
+            Add `part / --size=2048 --grow`, or a `logvol` or `raid` line with the mount point `/`.",
+    },
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[no_layout, undeclared, too_large, nothing_grows];
+pub const CHECKS: &[Check] = &[no_layout, no_root, undeclared, too_large, nothing_grows];
 
 /// Commands that say where a file system goes.
 const LAYOUTS: [&str; 8] = [
@@ -90,6 +100,31 @@ fn no_layout(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnosti
             .id("KS101")
             .help("add `autopart`, or `reqpart` and `part` lines"),
     );
+}
+
+fn no_root(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    let lines = || {
+        reading
+            .commands
+            .iter()
+            .filter(|entry| LAYOUTS.contains(&entry.name))
+    };
+    // A line that was refused may have had it.
+    let may_be_there = |entry: &Entry| {
+        let is_root = |word: &Word| word.text == "/" || super::is_template(&word.text);
+        entry.name == "autopart"
+            || entry.arguments.is_none()
+            || entry.arguments().positionals().any(is_root)
+    };
+    let Some(first) = lines().next() else {
+        return;
+    };
+    if !reading.complete || has_any(reading, &["rescue", "upgrade"]) || lines().any(may_be_there) {
+        return;
+    }
+    let message = "nothing is mounted at `/`, and the installer refuses a layout without it";
+    let finding = at_command(reading, Severity::Error, first, message);
+    findings.push(finding.id("KS105").help("add `part / --size=2048 --grow`"));
 }
 
 fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
@@ -139,11 +174,32 @@ fn undeclared(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
             }
         }
     }
+    let mut pools = BTreeSet::new();
     for entry in running(reading, "logvol") {
         let arguments = entry.arguments();
         let Some(group) = arguments.filled("--vgname") else {
             continue;
         };
+        if arguments.has("--thinpool") {
+            pools.extend(arguments.filled("--name").map(|name| (group, name)));
+        }
+        let pool = arguments
+            .filled("--poolname")
+            .filter(|_| arguments.has("--thin"));
+        if let Some(pool) = pool.filter(|pool| !pools.contains(&(group, *pool))) {
+            let message =
+                format!("no line before this one makes the thin pool `{pool}` in `{group}`");
+            let finding = at_option(reading, Severity::Error, entry, "--poolname", message);
+            let help = "make it with `logvol none --thinpool --name=…` before it is used";
+            findings.push(finding.id("KS102").help(help));
+        }
+        let mut caches = arguments.list("--cachepvs").into_iter();
+        if let Some(cache) = caches.find(|cache| !members.contains(cache.trim())) {
+            let message = format!("`logvol` uses `{}`, which no line creates", cache.trim());
+            let finding = at_option(reading, Severity::Error, entry, "--cachepvs", message);
+            let help = "declare it with a line of its own, or correct the name";
+            findings.push(finding.id("KS102").help(help));
+        }
         let existing = arguments.has("--useexisting") || arguments.has("--noformat");
         if existing || groups.contains(group) || super::is_template(group) {
             continue;
@@ -209,7 +265,7 @@ fn too_large(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic
         return;
     };
     let disk = disk / MIB;
-    if sizes.least <= disk || setting.disks.is_some_and(|disks| disks > 1) {
+    if sizes.least <= disk {
         return;
     }
     let Some(last) = running(reading, "part").next_back() else {
@@ -271,15 +327,53 @@ mod tests {
     }
 
     #[test]
+    fn something_is_the_root() {
+        for (text, expected) in [
+            (
+                "part /boot --size=1\npart /home --size=1\n",
+                Some(Severity::Error),
+            ),
+            (
+                "part pv.1 --size=1\nvolgroup v pv.1\nlogvol swap --vgname=v --name=s --size=1\n",
+                Some(Severity::Error),
+            ),
+            ("mount /dev/vda1 /boot\n", Some(Severity::Error)),
+            ("mount /dev/vda1 /\n", None),
+            (
+                "part /boot --size=1\nlogvol / --vgname=v --name=r --size=1\n",
+                None,
+            ),
+            ("part /boot --size=1\npart / --bogus\n", None),
+            ("part /boot --size=1\n%include /tmp/x\n", None),
+            ("autopart\n", None),
+            ("reqpart\n", None),
+        ] {
+            assert_eq!(alone(text, Rhel(9), "KS105"), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_used_must_be_declared() {
         let setting = Setting::alone(Rhel(9));
         let good = "part pv.1 --size=1\nvolgroup vg pv.1\nlogvol / --vgname=vg --name=r --size=1\n\
+                    logvol none --vgname=vg --name=p --size=1 --thinpool\n\
+                    logvol /x --vgname=vg --name=x --size=1 --thin --poolname=p\n\
                     part raid.1 --size=1\npart raid.2 --size=1\n\
                     raid pv.2 --level=1 --device=md0 raid.1 raid.2\nvolgroup w pv.2\n";
         assert_eq!(found(good, &setting, "KS102"), []);
         for (text, pointed) in [
             ("volgroup vg pv.01\n", "pv.01"),
             ("logvol / --vgname=vg --name=r --size=1\n", "--vgname=vg"),
+            (
+                "part pv.1 --size=9\nvolgroup v pv.1\n\
+                 logvol / --vgname=v --name=r --size=1 --thin --poolname=pool\n",
+                "--poolname=pool",
+            ),
+            (
+                "part pv.1 --size=9\nvolgroup v pv.1\nlogvol / --vgname=v --name=r --size=1 \
+                 --cachesize=1 --cachepvs=pv.2\n",
+                "--cachepvs=pv.2",
+            ),
             (
                 "part raid.1 --size=1\nraid / --level=1 --device=md0 raid.1 raid.3\n",
                 "raid.3",

@@ -4,6 +4,7 @@ use super::{Check, has_any, is_template, missing, running};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::distro::nearest;
 use crate::language::{Reading, Version};
 
 /// KS195 to KS198.
@@ -29,8 +30,8 @@ pub const RULES: &[Rule] = &[
         id: "KS197",
         title: "a time zone that does not exist",
         explanation: "\
-            The name is none of the IANA time zone database's: its first part is no region of it. \
-            The kickstart parser takes any word; the installer then logs a warning and uses \
+            The name is none of the IANA time zone database's (2025b), which has one city for each \
+            zone: Beijing's is Asia/Shanghai. The kickstart parser takes any word; the installer then logs a warning and uses \
             America/New_York or asks, depending on the release.\n\n\
             Write a name as in /usr/share/zoneinfo: `Europe/Berlin`, `Etc/UTC`, `UTC`.",
     },
@@ -48,25 +49,9 @@ pub const RULES: &[Rule] = &[
 /// The rules at work.
 pub const CHECKS: &[Check] = &[no_timezone, no_language, odd_timezone, odd_language];
 
-/// First parts of names in the IANA time zone database (2024a), with those kept for compatibility.
-const REGIONS: [&str; 16] = [
-    "Africa",
-    "America",
-    "Antarctica",
-    "Arctic",
-    "Asia",
-    "Atlantic",
-    "Australia",
-    "Europe",
-    "Indian",
-    "Pacific",
-    "Etc",
-    "US",
-    "Canada",
-    "Brazil",
-    "Chile",
-    "Mexico",
-];
+/// Every name in the IANA time zone database (2025b), with those kept for compatibility, one a
+/// line and sorted.
+const TIMEZONES: &str = include_str!("timezones.txt");
 
 fn no_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     if has_any(reading, &["timezone"]) {
@@ -111,19 +96,24 @@ fn odd_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
         let Some(word) = entry.arguments().positionals().next() else {
             continue;
         };
-        // Names without a region are many and old: EST5EDT, Zulu, Iran.
-        let Some((region, _)) = word.text.split_once('/') else {
-            continue;
-        };
-        if REGIONS.contains(&region) || is_template(&word.text) {
+        if TIMEZONES.lines().any(|known| known == word.text) || is_template(&word.text) {
             continue;
         }
+        let known: Vec<&str> = TIMEZONES.lines().collect();
+        let help = match (word.text.as_str(), nearest::one(&word.text, &known)) {
+            ("Asia/Beijing" | "Asia/Peking", _) => "did you mean `Asia/Shanghai`?".to_string(),
+            (_, Some(near)) => {
+                format!("did you mean `{near}`? Names are those in /usr/share/zoneinfo")
+            }
+            _ => "write a name as in /usr/share/zoneinfo, such as `Europe/Berlin` or `UTC`"
+                .to_string(),
+        };
         let message = format!("there is no time zone `{}`", word.text);
         findings.push(
             reading
                 .finding(Severity::Warning, entry.text, word.span.clone(), message)
                 .id("KS197")
-                .help("write a name as in /usr/share/zoneinfo, such as `Europe/Berlin` or `UTC`"),
+                .help(help),
         );
     }
 }
@@ -199,6 +189,14 @@ mod tests {
             found("timezone Nowhere/Nope --utc\n", &setting, "KS197"),
             expected
         );
+        for name in ["Asia/Beijing", "Europe/Munich", "utc", "EST6"] {
+            let text = format!("timezone {name}\n");
+            assert_eq!(
+                alone(&text, Rhel(9), "KS197"),
+                Some(Severity::Warning),
+                "{name}"
+            );
+        }
         for name in ["Europe/Berlin", "UTC", "America/Argentina/Salta", "EST5EDT"] {
             assert_eq!(
                 found(&format!("timezone {name}\n"), &setting, "KS197"),

@@ -18,49 +18,38 @@ pub mod passwords;
 pub mod questions;
 pub mod scripts;
 pub mod source;
+pub mod volumes;
 
 use super::rules::Rule;
 use super::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
 
 /// A rule at work: looks at a kickstart and adds what it finds.
 pub type Check = fn(&Reading, &Setting, &mut Vec<Diagnostic>);
 
-/// The tables of the rules, in the order of their ids.
-pub const TABLES: [&[Rule]; 14] = [
-    layout::RULES,
-    disks::RULES,
-    boot::RULES,
-    accounts::RULES,
-    passwords::RULES,
-    source::RULES,
-    network::RULES,
-    includes::RULES,
-    ending::RULES,
-    questions::RULES,
-    scripts::RULES,
-    packages::RULES,
-    hygiene::RULES,
-    localization::RULES,
-];
+/// What one file looks for, and how.
+pub type Topic = (&'static [Rule], &'static [Check]);
 
-const CHECKS: [&[Check]; 14] = [
-    layout::CHECKS,
-    disks::CHECKS,
-    boot::CHECKS,
-    accounts::CHECKS,
-    passwords::CHECKS,
-    source::CHECKS,
-    network::CHECKS,
-    includes::CHECKS,
-    ending::CHECKS,
-    questions::CHECKS,
-    scripts::CHECKS,
-    packages::CHECKS,
-    hygiene::CHECKS,
-    localization::CHECKS,
+/// All of them.
+pub const TOPICS: [Topic; 15] = [
+    (layout::RULES, layout::CHECKS),
+    (volumes::RULES, volumes::CHECKS),
+    (disks::RULES, disks::CHECKS),
+    (boot::RULES, boot::CHECKS),
+    (accounts::RULES, accounts::CHECKS),
+    (passwords::RULES, passwords::CHECKS),
+    (source::RULES, source::CHECKS),
+    (network::RULES, network::CHECKS),
+    (includes::RULES, includes::CHECKS),
+    (ending::RULES, ending::CHECKS),
+    (questions::RULES, questions::CHECKS),
+    (scripts::RULES, scripts::CHECKS),
+    (packages::RULES, packages::CHECKS),
+    (hygiene::RULES, hygiene::CHECKS),
+    (localization::RULES, localization::CHECKS),
 ];
 
 /// Everything that the rules find.
@@ -70,8 +59,10 @@ pub fn find(reading: &Reading, setting: &Setting) -> Vec<Diagnostic> {
     if reading.commands.is_empty() && reading.sections.is_empty() && reading.complete {
         return findings;
     }
-    for check in CHECKS.into_iter().flatten() {
-        check(reading, setting, &mut findings);
+    for (_, checks) in TOPICS {
+        for check in checks {
+            check(reading, setting, &mut findings);
+        }
     }
     findings
 }
@@ -147,6 +138,19 @@ fn has_any(reading: &Reading, names: &[&str]) -> bool {
 /// The body of a section.
 fn body<'a>(reading: &'a Reading, entry: &SectionEntry) -> &'a str {
     &reading.texts[entry.text].text[entry.section.body.clone()]
+}
+
+/// Whether a section is a script for a shell.
+fn is_shell(entry: &SectionEntry) -> bool {
+    let arguments = entry.arguments.as_ref();
+    let interpreter = arguments.and_then(|arguments| arguments.value("--interpreter"));
+    entry.section.kind.is_script() && interpreter.is_none_or(|program| program.ends_with("sh"))
+}
+
+/// Whether a script runs before the disks are looked at, and so may change what there is.
+fn has_pre(reading: &Reading) -> bool {
+    let mut sections = reading.sections.iter();
+    sections.any(|entry| entry.section.kind == SectionKind::Pre)
 }
 
 /// The commands that install a ready file system instead of packages.
@@ -234,7 +238,7 @@ mod tests {
                 firmware: Some(Firmware::Bios),
                 disk_bus: Some(DiskBus::Virtio),
                 disk_bytes: Some(10 << 30),
-                disks: Some(1),
+                new_guest: true,
                 adds_ending: true,
                 adds_serial_console: true,
                 ..setting

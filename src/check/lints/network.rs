@@ -1,5 +1,10 @@
 //! The network that the installer needs for its source.
 
+use std::net::IpAddr;
+
+use url::Url;
+
+use super::source::urls;
 use super::{Check, at_command, at_option, running};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
@@ -8,7 +13,7 @@ use crate::language::reading::Entry;
 use crate::language::{Reading, Version};
 use crate::options::Deliver;
 
-/// KS155 and KS156.
+/// KS155 to KS157.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS155",
@@ -32,10 +37,19 @@ pub const RULES: &[Rule] = &[
             Write `--bootproto=dhcp`, or `--bootproto=static` with `--ip`, `--netmask`, \
             `--gateway` and `--nameserver`.",
     },
+    Rule {
+        id: "KS157",
+        title: "an address that does not exist",
+        explanation: "\
+            The value is no IP address: a part is larger than 255, or it has too many or too few. \
+            The kickstart parser takes any word (pykickstart, commands/network.py), and the network \
+            is then not configured, in the installer or in the image.\n\n\
+            Correct the address.",
+    },
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[no_network, asks];
+pub const CHECKS: &[Check] = &[no_network, asks, no_address];
 
 /// Whether the command fetches something over the network.
 fn is_remote(entry: &Entry) -> bool {
@@ -95,6 +109,50 @@ fn asks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Options of `network` that hold addresses, with several separated by commas.
+const ADDRESSES: [&str; 6] = [
+    "--ip",
+    "--netmask",
+    "--gateway",
+    "--nameserver",
+    "--ipv6",
+    "--ipv6gateway",
+];
+
+/// Whether `text` is meant to be an address, and is none. Words (`auto`, `dhcp`, names of hosts)
+/// are something else.
+fn is_no_address(text: &str) -> bool {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let meant = address.contains(':') || address.contains('.') && digits(address);
+    meant && (address.parse::<IpAddr>().is_err() || prefix.parse::<u8>().is_err())
+}
+
+fn no_address(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    let mut wrong = |entry: &Entry, option: &str, address: &str| {
+        let message = format!("there is no address `{address}`");
+        let finding = at_option(reading, Severity::Warning, entry, option, message);
+        findings.push(finding.id("KS157").help("correct the address"));
+    };
+    for entry in running(reading, "network") {
+        for option in ADDRESSES {
+            let mut values = entry.arguments().list(option).into_iter();
+            if let Some(address) = values.find(|value| is_no_address(value.trim())) {
+                wrong(entry, option, address.trim());
+            }
+        }
+    }
+    for (entry, option, url) in urls(reading) {
+        if Url::parse(url) == Err(url::ParseError::InvalidIpv4Address) {
+            let host = url.split('/').nth(2).unwrap_or_default();
+            wrong(entry, option, host);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
@@ -137,5 +195,37 @@ mod tests {
         let expected = [(Severity::Error, "--bootproto=query".to_string())];
         assert_eq!(found(text, &setting, "KS156"), expected);
         assert_eq!(found("network --bootproto=dhcp\n", &setting, "KS156"), []);
+    }
+
+    #[test]
+    fn addresses_exist() {
+        for (line, wrong) in [
+            (
+                "network --bootproto=static --ip=10.0.0.300 --netmask=255.255.255.0",
+                true,
+            ),
+            (
+                "network --bootproto=static --ip=10.0.0.3 --netmask=255.255.255.256",
+                true,
+            ),
+            ("network --ip=10.0.0.3 --nameserver=10.0.0.1,10.0.0.", true),
+            ("network --ipv6=2001:db8::1::2/64", true),
+            ("network --ipv6=2001:db8::2/64 --ipv6gateway=fe80::1", false),
+            (
+                "network --ip=10.0.0.3 --netmask=255.255.255.0 --gateway=10.0.0.1",
+                false,
+            ),
+            ("network --bootproto=dhcp --ipv6=auto", false),
+            ("network --nameserver=$dns", false),
+            ("url --url=http://10.0.0.300/os/", true),
+            ("url --url=http://10.0.0.30/os/", false),
+        ] {
+            let expected = wrong.then_some(Severity::Warning);
+            assert_eq!(
+                alone(&format!("{line}\n"), Rhel(9), "KS157"),
+                expected,
+                "{line}"
+            );
+        }
     }
 }

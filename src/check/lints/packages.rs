@@ -1,14 +1,25 @@
 //! `%packages`, as far as it can be judged without the repositories.
 
-use super::{Check, IMAGE_SOURCES, at_section, has_any, missing};
+use super::{Check, IMAGE_SOURCES, at_section, has_any, is_template, missing};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
+use crate::language::packages::Wanted;
 
-/// KS190 and KS191.
+/// KS188, KS190 and KS191.
 pub const RULES: &[Rule] = &[
+    Rule {
+        id: "KS188",
+        title: "several packages on a line",
+        explanation: "\
+            A line of `%packages` is one name, with the blanks and commas in it (pykickstart, \
+            parser.py, Packages.add), and no package is called so. The installer says that packages \
+            are missing, and gives up in cmdline mode; with `--ignoremissing` it goes on without \
+            any of them.\n\n\
+            Write each package on a line of its own, without commas.",
+    },
     Rule {
         id: "KS190",
         title: "no %packages",
@@ -31,7 +42,28 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[none, useless];
+pub const CHECKS: &[Check] = &[several, none, useless];
+
+fn several(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    let lines = reading.sections.iter().flat_map(|entry| &entry.packages);
+    for line in lines {
+        let (Wanted::Package(name) | Wanted::NoPackage(name)) = &line.line.wanted else {
+            continue;
+        };
+        if !name.contains([' ', '\t', ',']) || is_template(name) {
+            continue;
+        }
+        let message = format!("`{name}` is taken for the name of one package");
+        let finding = reading.finding(
+            Severity::Warning,
+            line.text,
+            line.line.span.clone(),
+            message,
+        );
+        let help = "write each package on a line of its own, without commas";
+        findings.push(finding.id("KS188").help(help));
+    }
+}
 
 fn none(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
     let mut sections = reading.sections.iter();
@@ -82,6 +114,17 @@ mod tests {
         assert_eq!(alone("%packages\n%end\n", Rhel(9), "KS190"), None);
         assert_eq!(alone("liveimg --url=http://m/\n", Rhel(9), "KS190"), None);
         assert_eq!(alone("%include /tmp/x\n", Rhel(9), "KS190"), None);
+    }
+
+    #[test]
+    fn a_line_is_one_package() {
+        let setting = Setting::alone(Rhel(9));
+        let text = "%packages\n@core\nvim wget, curl\n-a, # x\nfoo\nbar # two words\n%end\n";
+        let expected = [
+            (Severity::Warning, "vim wget, curl".to_string()),
+            (Severity::Warning, "-a,".to_string()),
+        ];
+        assert_eq!(found(text, &setting, "KS188"), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Scripts: whether a failure is seen, and whether they end.
 
-use super::{Check, at_section, body};
+use super::{Check, at_section, body, is_shell};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -110,12 +110,7 @@ fn shell_lines<'a>(
     reading: &'a Reading,
     entry: &'a SectionEntry,
 ) -> impl Iterator<Item = (std::ops::Range<usize>, &'a str)> {
-    let interpreter = entry
-        .arguments
-        .as_ref()
-        .and_then(|arguments| arguments.value("--interpreter"));
-    let shell = entry.section.kind.is_script()
-        && interpreter.is_none_or(|interpreter| interpreter.ends_with("sh"));
+    let shell = is_shell(entry);
     let mut start = entry.section.body.start;
     let mut document: Option<String> = None;
     body(reading, entry)

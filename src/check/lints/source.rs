@@ -1,13 +1,13 @@
 //! Where the system comes from.
 
-use super::{Check, IMAGE_SOURCES, at_option, has_any, missing, running};
+use super::{Check, IMAGE_SOURCES, at_command, at_option, has_any, has_pre, missing, running};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::reading::Entry;
 use crate::language::{Reading, Version};
 
-/// KS150 to KS153.
+/// KS150 to KS154.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS150",
@@ -52,10 +52,29 @@ pub const RULES: &[Rule] = &[
             Use a mirror that needs no password inside the build network, or client certificates \
             (`url --sslclientcert`, RHEL 8 and later).",
     },
+    Rule {
+        id: "KS154",
+        title: "a source that the guest does not have",
+        explanation: "\
+            A guest of `ozr install` has no CD drive, no second disk and nothing in \
+            /run/install/repo: it starts from a kernel and initrd that are handed to it. `cdrom`, \
+            `harddrive` and `hmc` name such a medium, and so does a `file:` URL; the kickstart's \
+            source goes before that of the command line (anaconda, rhel-9 payload/dnf/payload.py), \
+            so the installer finds none and gives up. Where a `%pre` may bring the files it is a \
+            warning.\n\n\
+            Delete the line (`ozr install` names the template's tree then), or write `url \
+            --url=TREE` and `repo --baseurl=…` with addresses on the network.",
+    },
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[no_source, switched_off, other_release, credentials];
+pub const CHECKS: &[Check] = &[
+    no_source,
+    not_in_the_guest,
+    switched_off,
+    other_release,
+    credentials,
+];
 
 /// Commands that say where packages come from.
 const SOURCES: [&str; 6] = ["url", "nfs", "cdrom", "harddrive", "hmc", "method"];
@@ -89,8 +108,39 @@ fn no_source(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic
     );
 }
 
+fn not_in_the_guest(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    if !setting.new_guest {
+        return;
+    }
+    let severity = match reading.complete && !has_pre(reading) {
+        true => Severity::Error,
+        false => Severity::Warning,
+    };
+    let mut missing = |finding: Diagnostic| {
+        let help = "delete the line, or name an address on the network";
+        findings.push(finding.id("KS154").help(help));
+    };
+    // The last one counts.
+    let source = reading
+        .commands
+        .iter()
+        .rev()
+        .find(|entry| SOURCES.contains(&entry.name) || IMAGE_SOURCES.contains(&entry.name));
+    if let Some(entry) = source.filter(|entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name))
+    {
+        let message = format!("`{}` names a medium, and the guest has none", entry.name);
+        missing(at_command(reading, severity, entry, message));
+    }
+    for (entry, option, url) in urls(reading) {
+        if option != "--proxy" && url.starts_with("file:") {
+            let message = "this is a file of the installer's, and the guest has no medium with it";
+            missing(at_option(reading, severity, entry, option, message));
+        }
+    }
+}
+
 /// Every URL of the sources, with the line and option that has it.
-fn urls(reading: &Reading) -> impl Iterator<Item = (&Entry, &'static str, &str)> {
+pub(super) fn urls(reading: &Reading) -> impl Iterator<Item = (&Entry, &'static str, &str)> {
     ["url", "repo", "liveimg"]
         .into_iter()
         .flat_map(|name| running(reading, name))
@@ -214,6 +264,38 @@ mod tests {
         }
         let text = "repo --name=a --baseurl=http://m/\n";
         assert_eq!(alone(text, Rhel(9), "KS150"), Some(Severity::Warning));
+    }
+
+    #[test]
+    fn a_guest_has_no_medium() {
+        let guest = Setting {
+            new_guest: true,
+            ..Setting::alone(Rhel(9))
+        };
+        for (text, expected) in [
+            ("cdrom\n", Some(Severity::Error)),
+            (
+                "harddrive --partition=vdb1 --dir=/\n",
+                Some(Severity::Error),
+            ),
+            (
+                "repo --name=a --baseurl=file:///run/install/repo/x\n",
+                Some(Severity::Error),
+            ),
+            (
+                "url --url=file:///mnt/os\n%pre\nmount /dev/vdb /mnt/os\n%end\n",
+                Some(Severity::Warning),
+            ),
+            ("liveimg --url=file:///x.img\n", Some(Severity::Error)),
+            ("cdrom\nurl --url=http://m/\n", None),
+            (
+                "url --url=http://m/\nrepo --name=a --baseurl=http://m/x\n",
+                None,
+            ),
+        ] {
+            assert_eq!(severity(text, &guest, "KS154"), expected, "{text}");
+            assert_eq!(alone(text, Rhel(9), "KS154"), None, "{text}");
+        }
     }
 
     #[test]
