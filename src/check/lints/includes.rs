@@ -71,7 +71,8 @@ fn nobody_writes(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagno
         .collect();
     // What is not read may have a `%pre`; what a `%pre` writes comes too late for that.
     let unread = |include: &Include| {
-        !begins(&include.target, &EMPTY) && !(setting.new_guest && begins(&include.target, &MEDIA))
+        let medium = setting.new_guest && begins(&include.target, &MEDIA);
+        !medium && !begins(&include.target, &EMPTY)
     };
     let hidden = missing.iter().any(|(_, include)| unread(include));
     let opaque = hidden || pre_scripts(reading).any(|entry| is_opaque(reading, entry));

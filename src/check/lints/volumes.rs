@@ -132,6 +132,13 @@ const NAMING: [(&str, &str); 5] = [
     ("mount", "--reformat"),
 ];
 
+/// Whether the first word of the line alone says what is made, whatever `--fstype` has.
+fn is_decided(entry: &Entry) -> bool {
+    const DECIDED: [&str; 5] = ["swap", "appleboot", "prepboot", "biosboot", "/boot/efi"];
+    let first = entry.arguments().first().unwrap_or_default();
+    entry.arguments().has("--thinpool") || DECIDED.contains(&first) || is_member(first)
+}
+
 fn unknown_file_system(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
     for (command, option) in NAMING {
         for entry in running(reading, command) {
@@ -139,7 +146,7 @@ fn unknown_file_system(reading: &Reading, _: &Setting, findings: &mut Vec<Diagno
                 continue;
             };
             let known = FILE_SYSTEMS.contains(&name.to_ascii_lowercase().as_str());
-            if known || is_template(name) {
+            if known || is_decided(entry) || is_template(name) {
                 continue;
             }
             let message = format!("the installer knows no file system `{name}`");
@@ -148,6 +155,13 @@ fn unknown_file_system(reading: &Reading, _: &Setting, findings: &mut Vec<Diagno
             findings.push(finding.id("KS106").help(help));
         }
     }
+}
+
+/// Whether a name stands for a piece of an array, a volume group or a btrfs volume.
+fn is_member(name: &str) -> bool {
+    ["pv.", "raid.", "btrfs."]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 /// What a line makes that must have a name of its own, and where the name stands; members of
@@ -161,11 +175,8 @@ fn made(entry: &Entry) -> Option<(String, &Word)> {
         return None;
     }
     let first = arguments.positionals().next()?;
-    let is_member = ["pv.", "raid.", "btrfs."]
-        .iter()
-        .any(|start| first.text.starts_with(start));
     let name = match entry.name {
-        "part" | "raid" if is_member => format!("member {}", first.text),
+        "part" | "raid" if is_member(&first.text) => format!("member {}", first.text),
         "raid" => format!(
             "array {}",
             arguments.filled("--device")?.trim_start_matches("md")
