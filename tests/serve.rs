@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -30,9 +32,46 @@ fn localhost() -> ServeOptions {
     ServeOptions {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         guest_host: "127.0.0.1".to_owned(),
+        users: Some(vec![rustix::process::geteuid().as_raw()]),
         runtime_dir: std::env::temp_dir(),
         access_log: None,
     }
+}
+
+/// What a program of the user `uid` gets who knows the whole address: bytes of the answer.
+fn asked_by(uid: u32, url: &Url) -> Vec<u8> {
+    let script = r#"exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.1\r\nHost: h\r\n\r\n' "$2" >&3 && cat <&3"#;
+    let output = Command::new("bash")
+        .args(["-c", script, "-"])
+        .args([&url.port().unwrap().to_string(), url.path()])
+        .uid(uid)
+        .gid(uid)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    output.stdout
+}
+
+#[test]
+fn another_user_of_this_host_gets_nothing() {
+    let _shared = shared();
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can be somebody else");
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let (server, _accesses) = start();
+    let url = server.add(KICKSTART_NAME, bytes(b"rootpw hunter2"), "text/plain");
+    assert_eq!(asked_by(NOBODY, &url), b"");
+    assert!(asked_by(0, &url).ends_with(b"rootpw hunter2"));
+    // On a bridge everybody who reaches the address is answered.
+    let options = ServeOptions {
+        users: None,
+        ..localhost()
+    };
+    let (server, _accesses) = Server::start(options, Reporter::silent()).unwrap();
+    let url = server.add(KICKSTART_NAME, bytes(b"rootpw hunter2"), "text/plain");
+    assert!(asked_by(NOBODY, &url).ends_with(b"rootpw hunter2"));
 }
 
 fn start() -> (Server, UnboundedReceiver<Access>) {

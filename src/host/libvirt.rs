@@ -143,6 +143,14 @@ impl Host {
         self.connect.uri().unwrap_or_default()
     }
 
+    /// Whose sockets the connections of a guest with user networking are: ours, and those of the
+    /// user whom QEMU runs as.
+    pub fn users(&self) -> Vec<u32> {
+        let us = rustix::process::geteuid().as_raw();
+        let qemu = self.daemon_user.map(|user| user.uid);
+        std::iter::once(us).chain(qemu).collect()
+    }
+
     /// Whether guests run on this host.
     pub fn is_local(&self) -> bool {
         self.connection.is_local()

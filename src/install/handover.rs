@@ -17,6 +17,7 @@ use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
+use crate::machine::Network;
 use crate::options::Deliver;
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
@@ -124,6 +125,7 @@ fn open_server(
     let options = ServeOptions {
         bind: address.bind,
         guest_host: address.guest_uses.to_string(),
+        users: matches!(plan.guest.network, Network::User).then(|| prepared.host.users()),
         runtime_dir: place.runtime.path().to_path_buf(),
         access_log: Some(place.work.join(evidence::ACCESS_LOG)),
     };

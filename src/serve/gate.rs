@@ -97,7 +97,28 @@ struct Delivery {
 }
 
 impl Connection {
+    /// Whether the other end is somebody whom we answer.
+    fn is_welcome(&self) -> bool {
+        let Some(peers) = &self.shared.peers else {
+            return true;
+        };
+        let local = self.stream.local_addr();
+        match local.and_then(|local| peers.have(self.peer, local)) {
+            Ok(welcome) => welcome,
+            Err(error) => {
+                let message = format!("a connection was refused, whose user is not known: {error}");
+                self.shared.reporter.warn(message);
+                false
+            }
+        }
+    }
+
     fn serve(self) {
+        if !self.is_welcome() {
+            // Not a word: whoever looks for the port learns nothing.
+            let message = format!("refused a connection of another user, from {}", self.peer);
+            return self.shared.reporter.detail(message);
+        }
         let limits = &self.shared.limits;
         let set_up = self
             .stream

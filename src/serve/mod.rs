@@ -22,6 +22,8 @@
 //! matter here (loopback, a bridge) a connection costs less than a millisecond, and a second
 //! request on a connection is what smuggling needs.
 //!
+//! On the loopback only the users that [`ServeOptions::users`] names are answered (`peer`).
+//!
 //! Idle connections cannot keep a good client out: a new connection displaces the oldest one
 //! that has not sent its head. Only holders of the unguessable path can get an answer long
 //! enough to stall on.
@@ -35,6 +37,7 @@ mod exchange;
 mod gate;
 pub mod head;
 mod limits;
+mod peer;
 pub mod range;
 mod relay;
 pub mod routes;

@@ -20,6 +20,7 @@ use super::engine::Engine;
 use super::exchange::Exchanges;
 use super::gate;
 use super::limits::Limits;
+use super::peer::Peers;
 use super::sync::{Threads, lock};
 use crate::hex;
 use crate::ui::event::Reporter;
@@ -35,6 +36,9 @@ pub struct ServeOptions {
     pub bind: IpAddr,
     /// The host in the URLs for the guest, such as `10.0.2.2` with user networking.
     pub guest_host: String,
+    /// Whom on this host to answer: whose sockets the guest's connections are; everybody who
+    /// reaches the address if not given.
+    pub users: Option<Vec<u32>>,
     /// Where a private socket is put; the caller removes what a killed process left there.
     pub runtime_dir: PathBuf,
     /// Where accesses are logged; appended to, mode 0600 if new.
@@ -45,6 +49,7 @@ pub struct ServeOptions {
 pub(super) struct Shared {
     /// 128 random bits in hexadecimal: the first segment of every path.
     pub(super) token: String,
+    pub(super) peers: Option<Peers>,
     pub(super) limits: Limits,
     pub(super) reporter: Reporter,
     pub(super) catalogue: RwLock<Catalogue>,
@@ -115,8 +120,11 @@ impl Server {
         let token = hex::random()?;
         let base = base_url(&options.guest_host, address.port(), &token)?;
         let (access, receiver) = AccessLog::open(options.access_log.as_deref())?;
+        let peers = options.users.map(Peers::of).transpose();
+        let peers = peers.context("reading whose connections are")?;
         let shared = Arc::new(Shared {
             token,
+            peers,
             limits,
             reporter,
             catalogue: RwLock::default(),
