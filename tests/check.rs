@@ -856,3 +856,99 @@ fn files_have_their_releases_by_pattern() {
     );
     assert_eq!(places(&found), [place("el7/a.ks", 1, "KS002")]);
 }
+
+/// A mistake about which file goes where is named, with what to write instead.
+#[test]
+fn files_in_the_wrong_place_are_told() {
+    let site = Site::bare("wrong-place");
+    let write = |name: &str, text: &str| site.write(name, text).display().to_string();
+    let kickstart = write("web.ks", &kickstart(""));
+    let template = |name: &str, os: &str, more: &str| {
+        let text = format!(
+            "<template><name>t</name><os><name>{os}</name><version>4</version><arch>x86_64</arch>\
+             <install type='url'><url>http://mirror.example.com/os/</url></install></os>{more}</template>"
+        );
+        write(name, &text)
+    };
+    let good = template("good.tdl", "Rocky-9", "");
+    let oz = write(
+        "oz.cfg",
+        "[paths]\noutput_dir = /srv\n\n[libvirt]\nuri = x\n",
+    );
+    for (arguments, says) in [
+        (vec!["install", &good, &kickstart], "with `-k "),
+        (
+            vec!["install", &good, "-k", &good],
+            "is a template, and -k takes the kickstart",
+        ),
+        (
+            vec!["install", &kickstart],
+            "is a kickstart, and a template comes first",
+        ),
+        (vec!["-c", &oz, "check", &good], "configuration of Oz"),
+        (
+            vec!["check", &template("a.tdl", "RHEL8", "")],
+            "write `RHEL-8`",
+        ),
+        (
+            vec!["check", &template("b.tdl", "EuroLinux-9", "")],
+            "write `RHEL-9`",
+        ),
+        (
+            vec![
+                "check",
+                &template(
+                    "c.tdl",
+                    "Rocky-9",
+                    "<commands><command name='c'>cat <<E >x\nE</command></commands>",
+                ),
+            ],
+            "&lt;",
+        ),
+        (
+            vec![
+                "check",
+                &template(
+                    "d.tdl",
+                    "Rocky-9",
+                    "<commands><command name='c'>wc <x</command></commands>",
+                ),
+            ],
+            "&lt;",
+        ),
+    ] {
+        ozr(&site, &arguments).assert_failed(2, &[says]);
+    }
+    // One mistake, one error: nothing more is said of the kickstart beside a wrong template.
+    let i386 = good.replace("good", "i386");
+    std::fs::write(
+        &i386,
+        std::fs::read_to_string(&good)
+            .unwrap()
+            .replace("x86_64", "i386"),
+    )
+    .unwrap();
+    let outcome = ozr(&site, &["check", &i386, &kickstart]);
+    outcome.assert_failed(2, &["does not exist for i386"]);
+    assert_eq!(
+        outcome.stderr.matches("error").count(),
+        2,
+        "{}",
+        outcome.stderr
+    );
+    let jinja = write(
+        "jinja.ks",
+        "{% if x %}\ntext\n{% endif %}\nrootpw {{ pw }}\n",
+    );
+    let outcome = ozr(&site, &["check", &jinja]);
+    outcome.assert_failed(
+        2,
+        &["error[KS014]: this is a Jinja template", "render it first"],
+    );
+    assert_eq!(
+        outcome.stderr.matches("error").count(),
+        2,
+        "{}",
+        outcome.stderr
+    );
+}

@@ -55,7 +55,7 @@ pub fn similar(id: &str) -> Vec<&'static str> {
     nearest::some(id.trim(), &known, MAX_SIMILAR)
 }
 
-/// KS001 to KS013: what the installer's parser refuses or warns about, as found in
+/// KS001 to KS014: what the installer's parser refuses or warns about, as found in
 /// [`crate::language`].
 const LANGUAGE: &[Rule] = &[
     Rule {
@@ -196,6 +196,17 @@ const LANGUAGE: &[Rule] = &[
             exclude each other, such as `--nodefaults` with `--optional`.\n\n\
             The installer refuses the whole kickstart because of it, some releases with a \
             message that names no line.",
+    },
+    Rule {
+        id: "KS014",
+        title: "a template that was not rendered",
+        explanation: "\
+            Lines begin as in a template language: Jinja's and Ansible's `{% if %}`, ERB's `<% %>` \
+            as in Foreman, Go's `{{ if }}`, Cheetah's `$SNIPPET(…)` as in Cobbler. The installer \
+            reads kickstarts only, and stops at the first such line.\n\n\
+            Let the tool that owns the template render it (`ansible`, `hammer`, `cobbler profile \
+            dumpvars`, …), and check and install what comes out. Nothing else is said of such a \
+            file, because it would be about lines that are not there yet.",
     },
 ];
 

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use crate::diagnostic::{Diagnostic, Source};
+use crate::kickstart::outline::{Item, SectionKind};
+use crate::kickstart::scan;
 use crate::language::Version;
 use crate::language::table::Language;
 
@@ -9,13 +12,58 @@ use crate::language::table::Language;
 /// lines of other files, too, but not two of them.
 const MIN_COMMANDS: usize = 2;
 
-/// Whether a file is a template and not a kickstart: it begins with `<`, in whatever encoding.
+/// Whether a file is a TDL template and not a kickstart: it begins with `<` (but not with ERB's
+/// `<%`), in whatever encoding.
 pub fn is_template(bytes: &[u8]) -> bool {
     // Byte order marks, and the other half of UTF-16's white space.
     let skipped = |byte: &u8| {
         byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
     };
-    bytes.iter().find(|byte| !skipped(byte)) == Some(&b'<')
+    let mut said = bytes.iter().filter(|byte| !skipped(byte));
+    said.next() == Some(&b'<') && said.next() != Some(&b'%')
+}
+
+/// What lines of template languages begin with that no kickstart's can; the installer refuses
+/// such a line as an unknown command, and such a package.
+const UNRENDERED: [(&str, &str); 5] = [
+    ("{%", "a Jinja template"),
+    ("{#", "a Jinja template"),
+    ("{{", "a Jinja, Go or Mustache template"),
+    ("<%", "an ERB template"),
+    ("$", "a Cheetah template, as Cobbler has them"),
+];
+
+/// Says that the text is a template of a kickstart, where that is certain: a line of its command
+/// section or of `%packages` begins as in a template language. Everything else that could be said
+/// of it follows from that.
+pub fn unrendered(text: &str, name: &str) -> Option<Diagnostic> {
+    // What scripts hold is theirs.
+    let outline = scan::scan_all(text, name).0;
+    let mut lines = outline.items.iter().flat_map(|item| {
+        let span = match item {
+            Item::Section(section) if section.kind == SectionKind::Packages => section.body.clone(),
+            Item::Command(_) | Item::Broken(_) => item.span(),
+            _ => 0..0,
+        };
+        let mut at = span.start;
+        text[span].split_inclusive('\n').map(move |line| {
+            let start = at + line.len() - line.trim_start().len();
+            at += line.len();
+            (start, line.trim())
+        })
+    });
+    lines.find_map(|(start, line)| {
+        let (_, kind) = UNRENDERED.iter().find(|(begin, _)| {
+            let rest = line.strip_prefix(begin);
+            rest.is_some_and(|rest| {
+                *begin != "$" || rest.starts_with(|c: char| c.is_alphabetic() || c == '{')
+            })
+        })?;
+        let message = format!("this is {kind}, which no installer reads");
+        let source = Source { name, text };
+        let finding = Diagnostic::error(source, start..start + line.len(), message).id("KS014");
+        Some(finding.help("render it first, and check what comes out"))
+    })
 }
 
 /// Whether a file whose name does not say it is a kickstart: it has `%packages`, or lines that
@@ -92,8 +140,36 @@ mod tests {
             (b"text\n<a>", false),
             (b"# <a>", false),
             (b"", false),
+            (b"<%#\nkind: provision\n-%>\n", false),
         ] {
             assert_eq!(is_template(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn templates_of_kickstarts_are_told() {
+        for (text, expected) in [
+            ("text\n{% if x %}\nreboot\n{% endif %}\n", Some("Jinja")),
+            ("{# base #}\ntext\n", Some("Jinja")),
+            ("text\n{{- if .X }}\n", Some("Go")),
+            ("<%#\nname: x\n-%>\ntext\n", Some("ERB")),
+            ("text\n<% if 'x' %>\n", Some("ERB")),
+            ("text\n$SNIPPET('network_config')\n", Some("Cheetah")),
+            ("%packages\n@core\n{% for p in ps %}\n%end\n", Some("Jinja")),
+            ("text\nrootpw {{ pw }}\n", None),
+            (
+                "text\n%post\ncat >x <<E\n{% if x %}\n<%= y %>\n$HOME/x\nE\n%end\n",
+                None,
+            ),
+            ("# {% if %}\ntext\n", None),
+        ] {
+            let found = unrendered(text, "t.ks").map(|finding| finding.message);
+            let kind = expected
+                .is_none_or(|kind| found.as_deref().is_some_and(|text| text.contains(kind)));
+            assert!(
+                kind && found.is_some() == expected.is_some(),
+                "{text}: {found:?}"
+            );
         }
     }
 

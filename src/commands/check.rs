@@ -135,6 +135,11 @@ pub fn run(
     let reader = Reader {
         named_release,
         template: checked::only_template(&inputs),
+        template_is_wrong: inputs.iter().any(|input| match input {
+            Input::BadTemplate { .. } => true,
+            Input::Template { read, .. } => read.template.release().is_err(),
+            _ => false,
+        }),
         first_kickstart: inputs.iter().find_map(|input| match input {
             Input::Kickstart { path, .. } => Some(path.as_path()),
             _ => None,

@@ -12,6 +12,7 @@ use crate::check::report::Checked;
 use crate::check::setting::Setting;
 use crate::check::subject::{self, VersionLine};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::distro::Release;
 use crate::install::plan;
 use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
@@ -102,6 +103,8 @@ pub struct Reader<'a> {
     pub named_release: Option<ReleaseName>,
     /// A template that kickstarts are to be installed with.
     pub template: Option<&'a ReadTemplate>,
+    /// A template is wrong, so that nothing says what kickstarts are for.
+    pub template_is_wrong: bool,
     /// The first of the kickstarts.
     pub first_kickstart: Option<&'a Path>,
     /// The configuration's options of an install.
@@ -155,8 +158,13 @@ impl Reader<'_> {
     /// Those of [`Online::check`].
     pub fn kickstart(&self, path: &Path, text: &str) -> anyhow::Result<Checked> {
         let name = input::display_name(path);
+        if let Some(finding) = subject::unrendered(text, &name) {
+            return Ok(of_findings(&name, vec![finding]));
+        }
         let version = match self.version(path, &name, text) {
             Ok(version) => version,
+            // The template that was to say it has errors of its own.
+            Err(_) if self.template_is_wrong => return Ok(of_findings(&name, Vec::new())),
             Err(finding) => return Ok(of_findings(&name, vec![*finding])),
         };
         let fetch = |url: &str| match &self.online {
@@ -207,11 +215,15 @@ impl Reader<'_> {
     /// it is checked with, or the configuration's for such files, or what the file says itself, or
     /// the configuration's for all.
     fn version(&self, path: &Path, name: &str, text: &str) -> Result<Version, Box<Diagnostic>> {
-        let of_template = self.template.and_then(|read| read.template.release().ok());
+        // Also where the release does not exist for the template's architecture.
+        let of_template = self.template.and_then(|read| {
+            let os = &read.template.os;
+            Release::from_names(&os.name, &os.version).ok()
+        });
         if let Some(named) = &self.named_release {
             return Ok(named.version);
         }
-        if let Some(version) = of_template.and_then(|release| Version::of(*release)) {
+        if let Some(version) = of_template.and_then(Version::of) {
             return Ok(version);
         }
         if let Some(named) = self.install.check.release_of(path) {

@@ -10,6 +10,7 @@ use super::display::Display;
 use super::reports::{About, Reports};
 use super::template::{self, ReadTemplate};
 use super::{input, preflight};
+use crate::check::subject;
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
@@ -64,6 +65,10 @@ pub struct Args {
     #[arg(value_name = "TEMPLATE")]
     template: PathBuf,
 
+    /// A second file, which is most often the kickstart: to say where it belongs.
+    #[arg(hide = true)]
+    second: Option<PathBuf>,
+
     /// Start without checking the kickstart and trying its addresses
     #[arg(long)]
     no_check: bool,
@@ -100,7 +105,17 @@ pub struct Inputs {
 impl Inputs {
     /// Reads the template, and lays the options over those of the configuration, `below`.
     pub fn read(args: Args, below: anyhow::Result<InstallOptions>) -> Self {
-        let template = template::load(&args.template);
+        let template = match &args.second {
+            None => template::load(&args.template),
+            Some(second) => Err(failure(
+                Kind::Input,
+                format!(
+                    "`ozr install` takes one template, and {0} is a second file: name a kickstart \
+                     with `-k {0}`",
+                    second.display()
+                ),
+            )),
+        };
         let options = below.and_then(|below| {
             let options = args.options.clone().over(below);
             let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
@@ -325,6 +340,12 @@ fn own_kickstart(path: &Path, no_check: bool, reporter: &Reporter) -> anyhow::Re
     let bytes = input::read(path, "kickstart")?;
     let sha256 = hex::sha256(&bytes);
     let refuse = |findings| template::refuse(path, findings, reporter);
+    if subject::is_template(&bytes) {
+        let message = format!(
+            "{name} is a template, and -k takes the kickstart: write `ozr install {name} -k KICKSTART`"
+        );
+        return Err(failure(Kind::Input, message));
+    }
     let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
     let outline = match no_check {
         true => scan::scan(&text, &name).map_err(refuse)?,

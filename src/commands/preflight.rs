@@ -5,6 +5,7 @@ use super::checked::Install;
 use super::online::{Online, Subject};
 use crate::check;
 use crate::check::online::{TemplateText, catalogue};
+use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
 use crate::install::plan::Plan;
@@ -45,6 +46,9 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
     let Some(setting) = install.setting()? else {
         return Ok(());
     };
+    if let Some(finding) = subject::unrendered(&written.text, &written.name) {
+        return report(vec![finding], reporter);
+    }
     let online = Online::new(&plan.options, reporter)?;
     let reading = Reading::new(
         &written.text,

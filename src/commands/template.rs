@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::input;
 use crate::check::online::TemplateText;
+use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Kind, failure};
 use crate::hex;
@@ -57,10 +58,19 @@ pub type Loaded = Result<ReadTemplate, Vec<Diagnostic>>;
 /// Reads a template; nothing is said of it yet.
 ///
 /// # Errors
-/// Input: it cannot be read.
+/// Input: it cannot be read, or is a kickstart.
 pub fn load(path: &Path) -> anyhow::Result<Loaded> {
     let bytes = input::read(path, "template")?;
-    Ok(parse(&bytes, &input::display_name(path)))
+    let name = input::display_name(path);
+    let is_kickstart = !subject::is_template(&bytes)
+        && subject::looks_like_kickstart(&String::from_utf8_lossy(&bytes));
+    if is_kickstart {
+        let message = format!(
+            "{name} is a kickstart, and a template comes first: write `ozr install TEMPLATE -k {name}`"
+        );
+        return Err(failure(Kind::Input, message));
+    }
+    Ok(parse(&bytes, &name))
 }
 
 /// Reports what there is to say of a template.

@@ -55,6 +55,27 @@ const OZ_ONLY: [&str; 15] = [
     "Windows",
 ];
 
+/// Rebuilds of RHEL that have no name of their own here, in lower case without separators; their
+/// numbers are RHEL's.
+const REBUILDS: [&str; 16] = [
+    "anolis",
+    "anolisos",
+    "asianux",
+    "circle",
+    "circlelinux",
+    "cloudlinux",
+    "eurolinux",
+    "libertylinux",
+    "miracle",
+    "miraclelinux",
+    "navylinux",
+    "opencloudos",
+    "springdale",
+    "springdalelinux",
+    "virtuozzo",
+    "vzlinux",
+];
+
 const INSTALLS: &str = "ozr installs RHEL 6 and later with its rebuilds, and Fedora 29 and later";
 
 /// Longest part of a name or version that a message repeats, in characters.
@@ -94,8 +115,8 @@ impl Release {
     /// # Errors
     /// If ozr does not install it, or name and version contradict each other.
     pub fn from_names(name: &str, version: &str) -> Result<Self, ReleaseError> {
-        let (product, named_major) = read_name(name)?;
         let version = version.trim();
+        let (product, named_major) = read_name(name, version)?;
         if product == Product::Fedora {
             return fedora(named_major, version);
         }
@@ -148,7 +169,12 @@ impl Release {
         }
         let mut known = NAMES.iter().map(|(known, _)| *known).chain([FEDORA]);
         let asked = folded(name);
-        match known.find(|known| folded(known) == asked) {
+        // `F40`, as pykickstart and package names have it.
+        let known = match asked.as_str() {
+            "f" | "fc" => Some(FEDORA),
+            _ => known.find(|known| folded(known) == asked),
+        };
+        match known {
             Some(name) if version.is_empty() => Err(version_error(
                 format!("`{}` names no version", shown(label)),
                 format!(
@@ -188,7 +214,8 @@ fn successor(product: Product, major: u32) -> Product {
     }
 }
 
-fn read_name(name: &str) -> Result<(Product, Option<u32>), ReleaseError> {
+/// The product and the major version that a name says; `version` is for messages.
+fn read_name(name: &str, version: &str) -> Result<(Product, Option<u32>), ReleaseError> {
     let name = name.trim();
     let split = name
         .rsplit_once('-')
@@ -211,24 +238,47 @@ fn read_name(name: &str) -> Result<(Product, Option<u32>), ReleaseError> {
             help: INSTALLS.to_string(),
         });
     }
-    let mut known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
-    known.push(FEDORA);
-    let near: Vec<String> = nearest::some(product_name, &known, 3)
-        .into_iter()
-        .map(|near| match major {
-            Some(major) => format!("`{near}-{major}`"),
-            None => format!("`{near}`"),
-        })
-        .collect();
     Err(ReleaseError {
         field: ReleaseField::Name,
         message: format!("unknown operating system `{shown}`"),
-        help: if near.is_empty() {
-            format!("{INSTALLS}; names are such as Rocky-9, AlmaLinux-10, RHEL-8, Fedora-43")
-        } else {
-            format!("did you mean {}?", near.join(" or "))
-        },
+        help: meant(product_name, major, version),
     })
+}
+
+/// What an unknown name may mean, in words.
+fn meant(name: &str, major: Option<u32>, version: &str) -> String {
+    // `RHEL8` and `Rocky 9` have the number behind the name.
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let major = major.or_else(|| number(&name[bare.len()..]));
+    let numbered = |name: &str| match major {
+        Some(major) => format!("`{name}-{major}`"),
+        None => format!("`{name}`"),
+    };
+    let mut known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+    known.push(FEDORA);
+    let bare = bare.trim_end_matches(SEPARATORS);
+    if let Some(same) = known.iter().find(|known| folded(known) == folded(bare)) {
+        return format!("write {}", numbered(same));
+    }
+    let of_version = || version.split('.').next().and_then(number);
+    let rhel = major.or_else(of_version);
+    let rhel = rhel.filter(|major| (6..=10).contains(major));
+    let rebuild =
+        rhel.map(|major| format!("for another rebuild of RHEL {major} write `RHEL-{major}`"));
+    if REBUILDS.contains(&folded(bare).as_str()) {
+        let another = "for another rebuild of RHEL write `RHEL-` and its number".to_string();
+        return rebuild.unwrap_or(another);
+    }
+    let near = nearest::some(bare, &known, 3);
+    let near: Vec<String> = near.into_iter().map(numbered).collect();
+    match (near.as_slice(), rebuild) {
+        ([], None) => {
+            format!("{INSTALLS}; names are such as Rocky-9, AlmaLinux-10, RHEL-8, Fedora-43")
+        }
+        ([], Some(rebuild)) => format!("{INSTALLS}; {rebuild}"),
+        (near, None) => format!("did you mean {}?", near.join(" or ")),
+        (near, Some(rebuild)) => format!("did you mean {}? Or {rebuild}", near.join(" or ")),
+    }
 }
 
 /// The one or two numbers of a version.

@@ -67,6 +67,14 @@ fn read(path: &Path) -> anyhow::Result<InstallOptions> {
 /// The first unknown key, wrong value or syntax error, with its place.
 pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
     toml::from_str(text).map_err(|error| {
+        if let Some(at) = section_of_oz(text) {
+            let message = "this is the configuration of Oz, which ozr does not read";
+            let finding = Diagnostic::error(Source { name, text }, at, message);
+            return finding.help(
+                "write an ozr.toml: its keys are the long options of `ozr install`, such as \
+                 output-dir, cache-dir, memory and cpus",
+            );
+        }
         let message = error.message().trim_end();
         Diagnostic::error(
             Source { name, text },
@@ -77,6 +85,19 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
             "keys are the long options of `ozr install` without the leading `--`, \
              those in [check] of `ozr check`",
         )
+    })
+}
+
+/// Where an oz.cfg (an INI file; Oz 0.19, oz.cfg.5) has the first of its sections.
+fn section_of_oz(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut at = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        let start = at;
+        at += line.len();
+        let section = line.trim();
+        ["[paths]", "[libvirt]", "[cache]", "[icicle]", "[timeouts]"]
+            .contains(&section)
+            .then_some(start..start + section.len())
     })
 }
 

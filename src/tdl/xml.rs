@@ -22,6 +22,9 @@ const MAX_ELEMENTS: usize = 100_000;
 /// duplicates takes quadratic time.
 const MAX_ATTRIBUTES: usize = 16;
 
+const NO_BRACKET: &str = "write &lt; where the character itself is meant (and &amp; for &), or put the \
+                          text between <![CDATA[ and ]]>";
+
 const NO_ENTITIES: &str =
     "only &lt; &gt; &amp; &apos; &quot; and character references such as &#233; are allowed";
 
@@ -192,6 +195,10 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
 
     loop {
         let before = position(reader.buffer_position());
+        if !open.is_empty() && is_stray_bracket(&text[before.min(text.len())..]) {
+            let message = "`<` stands in the text, and begins no element";
+            return Err(XmlError::new(before..before + 1, message).help(NO_BRACKET));
+        }
         let event = reader.read_event().map_err(|error| {
             syntax_error(&error, text, position(reader.error_position()), open.last())
         })?;
@@ -349,6 +356,15 @@ fn is_name(text: &str) -> bool {
             .all(|c| is_start(c) || c.is_numeric() || matches!(c, '-' | '.'))
 }
 
+/// Whether a text begins with a `<` that no markup can begin with: `<<EOF`, `< file`, `<(ls)`.
+fn is_stray_bracket(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next() == Some('<')
+        && chars.next().is_none_or(|next| {
+            !(next.is_alphabetic() || matches!(next, '_' | ':' | '/' | '!' | '?'))
+        })
+}
+
 /// Whether the text between `<?` and `?>` is an XML header (XML 1.0, section 2.8).
 fn is_header(text: &str) -> bool {
     let Some(mut rest) = text.strip_prefix("xml") else {
@@ -407,9 +423,8 @@ fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) ->
     let rest = text.get(at..).unwrap_or_default();
     let span = at..at + rest.find(['\n', '>']).map_or(rest.len(), |end| end + 1);
     match error {
-        Error::Syntax(syntax) => XmlError::new(
-            span,
-            match syntax {
+        Error::Syntax(syntax) => {
+            let message = match syntax {
                 SyntaxError::InvalidBangMarkup => "`<!` begins neither a comment nor CDATA",
                 SyntaxError::UnclosedPI | SyntaxError::UnclosedXmlDecl => {
                     "a `<?` is never closed by `?>`"
@@ -422,13 +437,18 @@ fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) ->
                 | SyntaxError::UnclosedDoubleQuotedAttributeValue => {
                     "an attribute value is never closed by its quote"
                 }
-            },
-        ),
+            };
+            match syntax {
+                SyntaxError::UnclosedTag => XmlError::new(span, message).help(NO_BRACKET),
+                _ => XmlError::new(span, message),
+            }
+        }
         Error::IllFormed(ill) => match ill {
             IllFormedError::MismatchedEndTag { expected, found } => XmlError::new(
                 span,
                 format!("</{found}> stands where </{expected}> is expected"),
-            ),
+            )
+            .help(NO_BRACKET),
             IllFormedError::UnmatchedEndTag(name) => {
                 XmlError::new(span, format!("</{name}> closes nothing"))
             }
@@ -470,6 +490,7 @@ fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlErr
     };
     let at = base + at;
     XmlError::new(at..tag.end.max(at), message)
+        .help("write name='value'; where a `<` before it is meant as text, write &lt; in its place")
 }
 
 #[cfg(test)]
