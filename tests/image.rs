@@ -11,8 +11,8 @@ use ozr::error::{Kind, kind_of};
 use ozr::image::finalize::{self, Sidecars};
 use ozr::image::output::OutputPaths;
 use ozr::image::{disk, installed, qemu_img};
-use ozr::install::workdir::WorkDir;
 use ozr::options::{Compress, Format};
+use ozr::state::work_dir::WorkDir;
 
 const MIB: u64 = 1 << 20;
 

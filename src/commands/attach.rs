@@ -11,8 +11,8 @@ use super::running::{Running, Where};
 use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
 use crate::install::evidence;
-use crate::install::register::Entry;
 use crate::printable;
+use crate::state::register::BuildEntry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -101,7 +101,7 @@ fn show(
     let mut told = false;
     loop {
         // First: what it wrote before its end is read after this.
-        let lives = running.pulse.beats();
+        let lives = running.liveness.is_alive();
         match follower.next()? {
             News::Bytes(bytes) if raw => printer::print_bytes(&bytes)?,
             News::Bytes(bytes) => printer::print_bytes(lines.take(&bytes).as_bytes())?,
@@ -121,7 +121,7 @@ fn show(
 }
 
 /// Says how the build ended.
-fn ended(entry: &Entry, reporter: &Reporter) -> anyhow::Result<()> {
+fn ended(entry: &BuildEntry, reporter: &Reporter) -> anyhow::Result<()> {
     let of_this_build = |path: &Path| {
         std::fs::metadata(path)
             .and_then(|meta| meta.modified())
@@ -150,7 +150,7 @@ fn ended(entry: &Entry, reporter: &Reporter) -> anyhow::Result<()> {
     ))
 }
 
-fn failed_dir(entry: &Entry) -> anyhow::Result<PathBuf> {
+fn failed_dir(entry: &BuildEntry) -> anyhow::Result<PathBuf> {
     let output = OutputPaths::new(None, &entry.name, "", Some(&entry.image), None)?;
     Ok(output.failed)
 }

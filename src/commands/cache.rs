@@ -6,9 +6,9 @@ use std::time::UNIX_EPOCH;
 use clap::Subcommand;
 
 use crate::error::{Classify, Kind};
-use crate::install::directories;
 use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
 use crate::options::config;
+use crate::state::directories;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 

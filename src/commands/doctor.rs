@@ -10,10 +10,10 @@ use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::space;
-use crate::install::directories;
-use crate::install::runtime::RuntimeDir;
 use crate::machine::Network;
 use crate::options::{InstallOptions, config};
+use crate::state::directories;
+use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -229,7 +229,7 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
 
 /// A directory as a build has one.
 fn private_dir() -> anyhow::Result<RuntimeDir> {
-    RuntimeDir::create(RuntimeDir::place(&hex::random()?)?, None)
+    RuntimeDir::create(&RuntimeDir::place(&hex::random()?)?, None)
 }
 
 /// Opens libvirt as a build would.

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Classify, Kind, failure};
 use crate::host::Connection;
-use crate::install::directories;
-use crate::install::leftovers::{self, Leftover};
-use crate::install::sweep::Daemons;
+use crate::install::leftovers::{self, Daemons, Leftover};
 use crate::options::config;
+use crate::state::directories;
 use crate::ui::event::{Event, Reporter};
 use crate::ui::printer;
 
@@ -68,9 +67,6 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             "build `{}` of process {} was made on another machine: run `ozr gc` there",
             entry.name, entry.pid
         ));
-    }
-    if !args.dry_run {
-        leftovers::sweep_files(&state_dir);
     }
     let none = found.leftovers.is_empty();
     for leftover in found.leftovers {

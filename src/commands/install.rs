@@ -264,7 +264,7 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
-    place::sweep(&plan, reporter)?;
+    place::remove_leftovers(&plan, reporter)?;
     plan.output.check(plan.replaces())?;
     if !no_check {
         let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));

@@ -9,7 +9,7 @@ use super::listing::{self, ListFormat};
 use super::running::{Where, remedy, runs_here};
 use crate::install::control::protocol::Status;
 use crate::install::control::{client, socket};
-use crate::install::register::Entry;
+use crate::state::register::BuildEntry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -69,7 +69,7 @@ struct Row {
 /// Input: the configuration is wrong. Host: the register cannot be read.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     // Whoever cleans up must not find us holding what is dead.
-    let builds: Vec<(Entry, bool)> = args
+    let builds: Vec<(BuildEntry, bool)> = args
         .place
         .builds(config)?
         .into_iter()
@@ -100,7 +100,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
 }
 
 /// Asks all of them at once: one that hangs is not waited for again and again.
-fn rows(builds: &[(Entry, bool)]) -> Vec<Row> {
+fn rows(builds: &[(BuildEntry, bool)]) -> Vec<Row> {
     std::thread::scope(|scope| {
         let rows: Vec<_> = builds
             .iter()
@@ -110,7 +110,7 @@ fn rows(builds: &[(Entry, bool)]) -> Vec<Row> {
     })
 }
 
-fn row(entry: &Entry, alive: bool) -> Row {
+fn row(entry: &BuildEntry, alive: bool) -> Row {
     let status = alive.then(|| client::status(&socket(&entry.runtime_dir), PATIENCE));
     let status = status.and_then(|status| {
         status
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn the_living_the_silent_the_dead_and_the_kept() {
-        let entry = |name: &str, kept| Entry {
+        let entry = |name: &str, kept| BuildEntry {
             pid: 7,
             name: name.to_owned(),
             started: SystemTime::now() + Duration::from_secs(3600),
             image: format!("/srv/{name}.qcow2").into(),
             machine: String::new(),
             kept,
-            ..Entry::example()
+            ..BuildEntry::example()
         };
         assert_eq!(table(&[]), "");
         let builds = [

@@ -9,11 +9,11 @@ use crate::check::online::{self, Limits, Request, TemplateText, Text};
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
-use crate::install::directories;
 use crate::language::{Reading, Version};
 use crate::machine::Network;
 use crate::mirror::{Credentials, Mirror, MirrorOptions};
 use crate::options::InstallOptions;
+use crate::state::directories;
 use crate::ui::event::Reporter;
 
 /// The network, as the configuration lets it be reached.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::distro::nearest;
 use crate::error::{Classify, Kind, failure};
-use crate::install::directories;
-use crate::install::register::{Entry, Liveness, Register, Registered};
 use crate::options::config;
+use crate::state::directories;
+use crate::state::register::{BuildEntry, Liveness, Register, Registered};
 
 /// Fewest characters of an id that name a build: fewer might be meant as something else.
 const MIN_ID: usize = 4;
@@ -26,9 +26,9 @@ pub struct Where {
 #[derive(Debug)]
 pub struct Running {
     /// What it has.
-    pub entry: Entry,
+    pub entry: BuildEntry,
     /// Tells when it ends.
-    pub pulse: Liveness,
+    pub liveness: Liveness,
 }
 
 impl Where {
@@ -51,14 +51,14 @@ impl Where {
     /// run any more. Host: the register cannot be read.
     pub fn find(&self, name: &str, config: Option<&Path>) -> anyhow::Result<Running> {
         let mut builds = self.builds(config)?;
-        let all: Vec<(&Entry, bool)> = builds
+        let all: Vec<(&BuildEntry, bool)> = builds
             .iter()
             .map(|build| (&build.entry, runs_here(build)))
             .collect();
         let at = choose(name, &all).map_err(|why| failure(Kind::Input, why))?;
         let build = builds.swap_remove(at);
         Ok(Running {
-            pulse: build.pulse().kind(Kind::Input)?,
+            liveness: build.liveness(),
             entry: build.entry,
         })
     }
@@ -66,8 +66,8 @@ impl Where {
 
 /// What is to be done about a build that does not run here: one that has ended without cleaning
 /// up, or was kept, or is another machine's.
-pub fn remedy(entry: &Entry) -> String {
-    let Entry { name, pid, .. } = entry;
+pub fn remedy(entry: &BuildEntry) -> String {
+    let BuildEntry { name, pid, .. } = entry;
     if entry.is_elsewhere() {
         format!("`{name}` (process {pid}) is a build of another machine: look there")
     } else if entry.kept {
@@ -87,16 +87,16 @@ pub fn runs_here(build: &Registered) -> bool {
 
 /// The place, among the builds and whether each runs here, of the one called `name`; or one sentence
 /// that says why there is none. Pure.
-fn choose(name: &str, builds: &[(&Entry, bool)]) -> Result<usize, String> {
-    let by_name = |entry: &Entry| entry.name == name;
-    let by_pid = |entry: &Entry| entry.pid.to_string() == name;
-    let by_id = |entry: &Entry| name.len() >= MIN_ID && entry.id.starts_with(name);
-    let matching = |matches: &dyn Fn(&Entry) -> bool, alive: bool| -> Vec<usize> {
+fn choose(name: &str, builds: &[(&BuildEntry, bool)]) -> Result<usize, String> {
+    let by_name = |entry: &BuildEntry| entry.name == name;
+    let by_pid = |entry: &BuildEntry| entry.pid.to_string() == name;
+    let by_id = |entry: &BuildEntry| name.len() >= MIN_ID && entry.id.starts_with(name);
+    let matching = |matches: &dyn Fn(&BuildEntry) -> bool, alive: bool| -> Vec<usize> {
         (0..builds.len())
             .filter(|at| builds[*at].1 == alive && matches(builds[*at].0))
             .collect()
     };
-    let ways: [&dyn Fn(&Entry) -> bool; 3] = [&by_name, &by_pid, &by_id];
+    let ways: [&dyn Fn(&BuildEntry) -> bool; 3] = [&by_name, &by_pid, &by_id];
     for way in ways {
         match matching(way, true).as_slice() {
             [] => {}
@@ -142,15 +142,15 @@ mod tests {
 
     use super::*;
 
-    fn entry(name: &str, pid: u32, id: &str) -> Entry {
-        Entry {
+    fn entry(name: &str, pid: u32, id: &str) -> BuildEntry {
+        BuildEntry {
             id: id.to_owned(),
             pid,
             name: name.to_owned(),
             image: format!("/srv/{pid}/{name}.qcow2").into(),
             machine: String::new(),
             kept: name == "kept",
-            ..Entry::example()
+            ..BuildEntry::example()
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
             entry("kept", 16, "ffff7777"),
             entry("alma", 17, "abab8888"),
         ];
-        let builds: Vec<(&Entry, bool)> = entries
+        let builds: Vec<(&BuildEntry, bool)> = entries
             .iter()
             .map(|entry| (entry, entry.pid < 15))
             .collect();

@@ -1,6 +1,5 @@
 //! A libvirt connection: opening it, and what it says of its host.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
@@ -18,6 +17,7 @@ use super::private_root::PrivateRoot;
 use super::timeout;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
+use crate::state::LockFile;
 
 /// Seconds between two signs of life that a daemon is asked for, and how many may stay without
 /// an answer: a daemon that hangs is noticed within half a minute.
@@ -56,7 +56,7 @@ pub struct Host {
     pub(super) networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
     pub(super) daemon_user: Option<DaemonUser>,
-    /// Guests are created one after the other, see [`super::reaper::adopting`].
+    /// Guests are created one after the other, see [`super::qemu_process::adopting`].
     pub(super) creating: Mutex<()>,
     /// Guests so far, for names of their sockets.
     pub(super) started: AtomicU32,
@@ -203,7 +203,7 @@ impl Host {
         self.root.as_ref().map(|root| root.qemu_log(domain))
     }
 
-    pub(super) fn lock_capabilities(&self) -> anyhow::Result<Option<File>> {
+    pub(super) fn lock_capabilities(&self) -> anyhow::Result<Option<LockFile>> {
         self.root
             .as_ref()
             .map(PrivateRoot::lock_capabilities)

@@ -17,7 +17,7 @@ use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
 use super::port::Port;
-use super::reaper;
+use super::qemu_process;
 use crate::error::{Classify, Kind, failure};
 
 /// A guest that was created and waits, paused, with both ports connected.
@@ -125,7 +125,7 @@ impl Host {
         }
         let create = || self.connect.create_domain_xml(xml, flags);
         let domain = match &self.root {
-            Some(root) => reaper::adopting(&root.pid_file(&spec.name), life, create),
+            Some(root) => qemu_process::adopting(&root.pid_file(&spec.name), life, create),
             None => create(),
         };
         domain.map_err(|error| failure(Kind::Host, self.cannot_create(spec, error.message())))

@@ -1,6 +1,5 @@
 //! What runs guests: libvirt, QEMU, accelerators, networks.
 
-mod abandoned;
 mod accel;
 mod connection;
 mod daemon_user;
@@ -27,10 +26,9 @@ mod port;
 mod ppm;
 mod private_root;
 mod probe;
-mod reaper;
+mod qemu_process;
 pub mod timeout;
 
-pub use abandoned::{abandoned_processes, remove_abandoned};
 pub use accel::{Accel, Chosen, KvmFacts, choose};
 pub use connection::Connection;
 pub use domain::{Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec};
@@ -46,7 +44,8 @@ pub use mac::Mac;
 pub use marker::Marker;
 pub use name::{domain_name, finished_name};
 pub use network::ServePlace;
-pub use origin::{Origin, machine};
+pub use origin::Origin;
 pub use port::Port;
 pub use private_root::embedded_uri;
 pub use probe::Probe;
+pub use qemu_process::{end_processes_left, processes_left};

@@ -4,11 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::hex;
-
-/// How many characters of a digest tell machines apart.
-const MACHINE_CHARS: usize = 16;
-
 /// A process of this or another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -73,19 +68,6 @@ impl FromStr for Origin {
             None => Ok(origin),
             Some(_) => Err(()),
         }
-    }
-}
-
-/// What tells this machine from others with which it may share a directory; empty where nothing
-/// does. Not machine-id(5) itself, which is nobody else's business.
-pub fn machine() -> String {
-    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    match id.trim() {
-        "" => String::new(),
-        id => hex::sha256(format!("ozr {id}"))
-            .chars()
-            .take(MACHINE_CHARS)
-            .collect(),
     }
 }
 

@@ -1,14 +1,16 @@
 //! The private root of the embedded driver: where libvirt's QEMU driver keeps what a daemon
 //! would keep below `/etc`, `/var` and `/run`.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::error::{Classify, Kind, failure};
+use crate::state::{LockFile, OwnedDir};
 
 /// The root's name in the runtime directory.
 const ROOT: &str = "v";
@@ -16,6 +18,9 @@ const ROOT: &str = "v";
 /// `/lib/qemu/domain-N-` + 20 characters of the domain's name + `/monitor.sock`
 /// (libvirt 9.0, `virDomainDefGetShortName`), with three digits for N.
 const LIBVIRT_SOCKET_ROOM: usize = 14 + 4 + 1 + 20 + 13 + 3;
+/// How long another process may ask QEMU for its abilities: seconds, on a host under heavy load tens
+/// of them.
+const LEARNING_LIMIT: Duration = Duration::from_secs(60);
 /// Longest path of a unix socket (`sun_path` of Linux, less its final zero byte).
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -79,20 +84,10 @@ impl PrivateRoot {
 
     /// Keeps other processes from asking QEMU for its abilities at the same time: two that save
     /// the same answer at once make one of them fail.
-    pub(super) fn lock_capabilities(&self) -> anyhow::Result<File> {
-        let path = self.capability_cache.join("lock");
-        let lock = || {
-            let file = fs::OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.lock()?;
-            Ok::<_, io::Error>(file)
-        };
-        lock()
-            .with_context(|| format!("locking {}", path.display()))
+    pub(super) fn lock_capabilities(&self) -> anyhow::Result<LockFile> {
+        OwnedDir::create(&self.capability_cache, 0o700)
+            .and_then(|dir| LockFile::take_blocking(&dir, "lock", LEARNING_LIMIT))
+            .context("waiting for what libvirt learns about QEMU")
             .kind(Kind::Host)
     }
 

@@ -1,7 +1,8 @@
 //! Gives a set of finished files their names: all of them, or none.
 //!
 //! The files lie in the work directory, whole and on disk. The image is placed first: that is
-//! where two builds of one name meet, and the loser has changed nothing then. The checksum is
+//! where two builds of one name meet, and the loser has changed nothing then (two that may replace
+//! it never meet: they have one work directory). The checksum is
 //! placed last, so a set whose checksum verifies is a set. A file that is replaced is exchanged
 //! with the new one, and comes back should a later file fail; it is removed with the work
 //! directory. Only a power cut between two renames can leave files of two builds side by side,
@@ -13,9 +14,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{
-    CWD, FlockOperation, Mode, OFlags, RenameFlags, fcntl_lock, flock, renameat_with,
-};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, fcntl_lock, renameat_with};
 use rustix::io::Errno;
 
 use crate::error::{Kind, failure};
@@ -40,9 +39,6 @@ pub struct Finished {
 pub fn publish(directory: &Path, files: &[Finished]) -> Result<()> {
     let output =
         File::open(directory).with_context(|| format!("opening {}", directory.display()))?;
-    // Two builds that replace the same image must not mix their files. Where the file system
-    // knows no locks, nothing is lost but that.
-    let _ = flock(&output, FlockOperation::LockExclusive);
     for file in files {
         File::open(&file.from)
             .and_then(|opened| opened.sync_all())

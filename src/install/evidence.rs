@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::mask_raw;
-use super::workdir::WorkDir;
 use crate::image::installed::Log;
 use crate::image::output::OutputPaths;
 use crate::secrets::Secrets;
+use crate::state::work_dir::WorkDir;
 
 /// Name of the console's log in a work directory.
 pub const CONSOLE_LOG: &str = "console.log";

@@ -1,8 +1,6 @@
 //! How long earlier builds of a template took, kept in the state directory: for estimates only.
 //! What is missing or broken there is as if there had been no build.
 
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +11,7 @@ use super::estimate::{Forecast, Times};
 use super::plan::Plan;
 use crate::hex;
 use crate::host::Accel;
+use crate::state::OwnedDir;
 use crate::watch::phases::Phase;
 
 /// Name of the directory in the state directory.
@@ -34,7 +33,8 @@ const SCHEMA: u32 = 1;
 /// The earlier builds like one.
 #[derive(Debug, Clone)]
 pub struct History {
-    file: PathBuf,
+    dir: PathBuf,
+    name: String,
     about: About,
 }
 
@@ -89,9 +89,9 @@ impl History {
     fn at(state: &Path, about: About) -> History {
         // Serialising texts does not fail.
         let key = serde_json::to_vec(&about).unwrap_or_default();
-        let name = format!("{}.json", &hex::sha256(&key)[..32]);
         History {
-            file: state.join(DIRECTORY).join(name),
+            dir: state.join(DIRECTORY),
+            name: format!("{}.json", &hex::sha256(&key)[..32]),
             about,
         }
     }
@@ -103,11 +103,11 @@ impl History {
     }
 
     fn read(&self) -> Vec<Build> {
-        let small = std::fs::metadata(&self.file).is_ok_and(|meta| meta.len() <= MAX_BYTES);
-        let text = match small {
-            true => std::fs::read(&self.file).unwrap_or_default(),
-            false => return Vec::new(),
-        };
+        let text = OwnedDir::open(&self.dir).and_then(|dir| dir.read(&self.name, MAX_BYTES + 1));
+        let text = text.unwrap_or_default();
+        if text.len() as u64 > MAX_BYTES {
+            return Vec::new();
+        }
         match serde_json::from_slice::<Document>(&text) {
             Ok(document) if document.schema == SCHEMA && document.about == self.about => {
                 document.builds
@@ -132,21 +132,9 @@ impl History {
             builds,
         };
         let text = serde_json::to_string_pretty(&document)? + "\n";
-        self.write(&text)
-            .with_context(|| format!("writing {}", self.file.display()))
-    }
-
-    fn write(&self, text: &str) -> anyhow::Result<()> {
-        let dir = self.file.parent().context("finding its directory")?;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
-        let mut aside = tempfile::NamedTempFile::new_in(dir)?;
-        aside.write_all(text.as_bytes())?;
-        aside.as_file().sync_all()?;
-        aside.persist(&self.file)?;
-        Ok(())
+        OwnedDir::create(&self.dir, 0o700)
+            .and_then(|dir| dir.replace(&self.name, text.as_bytes()))
+            .with_context(|| format!("writing {} in {}", self.name, self.dir.display()))
     }
 }
 
@@ -226,7 +214,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let history = History::at(state.path(), about("web.ks"));
         history.add(&times(60)).unwrap();
-        let good = std::fs::read_to_string(&history.file).unwrap();
+        let good = std::fs::read_to_string(history.dir.join(&history.name)).unwrap();
         for broken in [
             String::new(),
             "{".to_owned(),
@@ -239,7 +227,7 @@ mod tests {
             good.replace("web.ks", "other.ks"),
             " ".repeat(MAX_BYTES as usize + 1),
         ] {
-            std::fs::write(&history.file, &broken).unwrap();
+            std::fs::write(history.dir.join(&history.name), &broken).unwrap();
             assert_eq!(remaining(&history), None, "{broken:.200}");
             history.add(&times(30)).unwrap();
             assert_eq!(remaining(&history), Some(Duration::from_millis(31_500)));

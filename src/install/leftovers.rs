@@ -1,26 +1,175 @@
-//! Finds what dead builds have left, for `ozr gc`: by the register, and what no register tells of by
-//! the marks on runtime directories and guests.
+//! What dead builds have left: their guests, their processes, their directories, their entries in
+//! the register. Before a build it is removed; for `ozr gc` it is looked for everywhere, by the
+//! register and, where no register tells of it, by the marks on runtime directories and guests. What
+//! lives, what is not ours and what a user asked to keep is not touched.
 
-use std::collections::HashSet;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::register::{Entry, Register, Registered};
-use super::runtime::{self, Abandoned};
-use super::sweep::{self, Daemons};
-use super::{directories, slots, workdir};
-use crate::error::{Classify, Kind};
-use crate::host::{self, Connection, Marker};
+use crate::error::{Classify, Kind, failure};
+use crate::host::{self, Connection, Host, HostOptions, Marker, timeout};
+use crate::state::register::{BuildEntry, Register, Registered};
+use crate::state::runtime_dir::DeadRuntimeDir;
+use crate::state::{directories, runtime_dir, work_dir};
+use crate::ui::event::Reporter;
+
+/// How long removing what others left may hold up a build: a daemon or a network file system that
+/// hangs is not that build's business. What is sound is removed within a second.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long what one build left may take to be removed where that is all there is to do: longer
+/// than a daemon may take to answer, so that it is said what hangs.
+const LONGEST: Duration = Duration::from_secs(90);
+
+/// Removes what dead builds have left, before a build that will use `work_dir`. What was kept
+/// there goes, too: the new build takes its place.
+///
+/// # Errors
+/// Host: the register cannot be read, or what was left in `work_dir`'s name cannot be removed.
+/// What other builds left is only warned about.
+pub fn remove_before_build(
+    register: &Register,
+    work_dir: &Path,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let dead = register.builds().kind(Kind::Host)?;
+    let dead = dead
+        .into_iter()
+        .filter(|build| !build.is_alive() && !build.entry.is_elsewhere());
+    let (ours, others): (Vec<_>, Vec<_>) = dead.partition(|build| build.entry.work_dir == work_dir);
+    let daemons = Daemons::default();
+    for build in ours {
+        tell(&build.entry, reporter);
+        let name = build.entry.name.clone();
+        remove_patiently(build, &daemons)
+            .with_context(|| format!("removing what is left of an earlier build of `{name}`"))
+            .kind(Kind::Host)?;
+    }
+    let mut others: Vec<_> = others
+        .into_iter()
+        .filter(|build| !build.entry.kept)
+        .collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    // What needs no daemon does not wait for one.
+    others.sort_by_key(|build| build.entry.connection.is_some());
+    let late = Arc::new(AtomicBool::new(false));
+    let removing = {
+        let (late, reporter) = (Arc::clone(&late), reporter.clone());
+        move || remove_others(others, &daemons, &late, &reporter)
+    };
+    if timeout::within(PATIENCE, removing).is_none() {
+        late.store(true, Ordering::SeqCst);
+        reporter.warn(format!(
+            "what earlier builds left could not be removed within {} s: `ozr gc` says what hinders it",
+            PATIENCE.as_secs()
+        ));
+    }
+    Ok(())
+}
+
+fn remove_others(
+    builds: Vec<Registered>,
+    daemons: &Daemons,
+    late: &AtomicBool,
+    reporter: &Reporter,
+) {
+    for build in builds {
+        if late.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Some(mount) = build.entry.missing_mount() {
+            reporter.detail(format!(
+                "what is left of the build `{}` stays: {} is not mounted",
+                build.entry.name,
+                mount.display()
+            ));
+            continue;
+        }
+        tell(&build.entry, reporter);
+        let name = build.entry.name.clone();
+        if let Err(error) = remove(build, daemons)
+            && !late.load(Ordering::SeqCst)
+        {
+            reporter.warn(format!(
+                "what is left of the build `{name}` could not be removed: {error:#}; `ozr gc` tries again"
+            ));
+        }
+    }
+}
+
+fn tell(entry: &BuildEntry, reporter: &Reporter) {
+    reporter.note(format!(
+        "removing what process {} left of an earlier build of `{}`",
+        entry.pid, entry.name
+    ));
+}
+
+/// [`remove`], on a thread that is left behind if it hangs.
+///
+/// # Errors
+/// As [`remove`]; it took too long.
+pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
+    let daemons = daemons.clone();
+    timeout::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
+        Err(failure(
+            Kind::Host,
+            format!("it takes longer than {} s", LONGEST.as_secs()),
+        ))
+    })
+}
+
+/// Removes all that a dead build left, and then its entry.
+///
+/// # Errors
+/// Host: something cannot be removed; the entry stays for the next try.
+pub fn remove(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
+    let entry = &build.entry;
+    if !runtime_dir::is_place_of(entry) {
+        return Err(failure(
+            Kind::Host,
+            format!(
+                "its entry in the register names {}, which is no runtime directory of that build",
+                entry.runtime_dir.display()
+            ),
+        ));
+    }
+    if let Some(uri) = &entry.connection {
+        daemons
+            .open(uri)
+            .and_then(|host| host.remove_leftover(&entry.domain, &entry.id))
+            .with_context(|| format!("removing the guest `{}`", entry.domain))
+            .kind(Kind::Host)?;
+    }
+    host::end_processes_left(&entry.runtime_dir, Some((&entry.work_dir, entry.pid)))?;
+    runtime_dir::remove_dead(&entry.runtime_dir).kind(Kind::Host)?;
+    let left = || -> anyhow::Result<()> {
+        if let Some(mount) = entry.missing_mount() {
+            bail!(
+                "{} is on a file system that is not mounted on {}",
+                entry.work_dir.display(),
+                mount.display()
+            );
+        }
+        work_dir::remove_dead(&entry.work_dir, &entry.id)
+    };
+    left().kind(Kind::Host)?;
+    build.forget().kind(Kind::Host)
+}
 
 /// What one dead build, or another dead process of ours, left.
 #[derive(Debug)]
 pub enum Leftover {
     /// A build of which all is known.
     Build(Box<Registered>),
-    /// A runtime directory that was no build's, or not yet; locked if it can be.
-    Directory(PathBuf, Option<File>),
+    /// A runtime directory that was no build's, or not yet.
+    Directory(PathBuf),
     /// A guest on a daemon, known only by its mark.
     Guest {
         /// The daemon.
@@ -38,7 +187,7 @@ pub struct Found {
     /// What may be removed, what was kept among it.
     pub leftovers: Vec<Leftover>,
     /// Entries of builds on other machines that share the state directory.
-    pub elsewhere: Vec<Entry>,
+    pub elsewhere: Vec<BuildEntry>,
     /// Where could not be looked, and why.
     pub unseen: Vec<anyhow::Error>,
 }
@@ -61,15 +210,20 @@ pub fn find(state_dir: &Path, connection: &Connection, daemons: &Daemons) -> any
         }
     }
     for place in directories::runtime_places() {
-        for left in runtime::abandoned(&place) {
+        let dead = match runtime_dir::dead(&place) {
+            Ok(dead) => dead,
+            Err(error) => {
+                found.unseen.push(error);
+                continue;
+            }
+        };
+        for left in dead {
             match left {
-                Abandoned::Build(build) if known.insert(build.entry.id.clone()) => {
+                DeadRuntimeDir::OfBuild(build) if known.insert(build.entry.id.clone()) => {
                     found.leftovers.push(Leftover::Build(build));
                 }
-                Abandoned::Build(_) => {}
-                Abandoned::Nameless(path, lock) => {
-                    found.leftovers.push(Leftover::Directory(path, lock));
-                }
+                DeadRuntimeDir::OfBuild(_) => {}
+                DeadRuntimeDir::Nameless(path) => found.leftovers.push(Leftover::Directory(path)),
             }
         }
     }
@@ -102,18 +256,12 @@ fn guests(uri: &str, known: &HashSet<String>, daemons: &Daemons) -> anyhow::Resu
         .collect())
 }
 
-/// Removes the small files of dead builds that nobody needs to be told of.
-pub fn sweep_files(state_dir: &Path) {
-    Register::at(state_dir).sweep();
-    slots::sweep(state_dir);
-}
-
 impl Leftover {
     /// Whether the user asked to keep it.
     pub fn kept(&self) -> bool {
         match self {
             Leftover::Build(build) => build.entry.kept,
-            Leftover::Directory(..) => false,
+            Leftover::Directory(_) => false,
             Leftover::Guest { marker, .. } => marker.kept,
         }
     }
@@ -129,7 +277,7 @@ impl Leftover {
                     things => format!("{whose}: {}", things.join(", ")),
                 }
             }
-            Leftover::Directory(path, _) => path.display().to_string(),
+            Leftover::Directory(path) => path.display().to_string(),
             Leftover::Guest { uri, name, marker } => {
                 format!("guest {name} on {uri} of process {}", marker.pid)
             }
@@ -152,7 +300,7 @@ impl Leftover {
                 let uri = uri.unwrap_or_else(|| host::embedded_uri(&entry.runtime_dir));
                 (uri, &entry.domain)
             }
-            Leftover::Directory(..) => return None,
+            Leftover::Directory(_) => return None,
             Leftover::Guest { uri, name, .. } => (uri.clone(), name),
         };
         Some(format!("virsh -c '{uri}' console {domain}"))
@@ -164,8 +312,11 @@ impl Leftover {
     /// Host: something of it cannot be removed.
     pub fn remove(self, daemons: &Daemons) -> anyhow::Result<()> {
         match self {
-            Leftover::Build(build) => sweep::remove_patiently(*build, daemons),
-            Leftover::Directory(path, _lock) => host::remove_abandoned(&path, None),
+            Leftover::Build(build) => remove_patiently(*build, daemons),
+            Leftover::Directory(path) => {
+                host::end_processes_left(&path, None)?;
+                runtime_dir::remove_dead(&path).kind(Kind::Host)
+            }
             Leftover::Guest { uri, name, marker } => {
                 daemons.open(&uri)?.remove_leftover(&name, &marker.build_id)
             }
@@ -174,7 +325,7 @@ impl Leftover {
 }
 
 /// What of a dead build is there, in the words of the command's output.
-fn things(entry: &Entry, daemons: &Daemons) -> Vec<String> {
+fn things(entry: &BuildEntry, daemons: &Daemons) -> Vec<String> {
     let mut things = Vec::new();
     if let Some(uri) = &entry.connection {
         let guest = format!("guest {} on {uri}", entry.domain);
@@ -190,9 +341,9 @@ fn things(entry: &Entry, daemons: &Daemons) -> Vec<String> {
     if entry.runtime_dir.exists() {
         things.push(entry.runtime_dir.display().to_string());
     }
-    if workdir::is_left(&entry.work_dir, &entry.id) {
+    if work_dir::is_left(&entry.work_dir, &entry.id) {
         things.push(entry.work_dir.display().to_string());
-    } else if let Some(mount) = sweep::missing_mount(entry) {
+    } else if let Some(mount) = entry.missing_mount() {
         things.push(format!(
             "perhaps {}, but {} is not mounted",
             entry.work_dir.display(),
@@ -202,11 +353,53 @@ fn things(entry: &Entry, daemons: &Daemons) -> Vec<String> {
     things
 }
 
-fn qemus(entry: &Entry) -> Vec<i32> {
+fn qemus(entry: &BuildEntry) -> Vec<i32> {
     let of = Some((entry.work_dir.as_path(), entry.pid));
-    host::abandoned_processes(&entry.runtime_dir, of)
+    host::processes_left(&entry.runtime_dir, of)
         .unwrap_or_default()
         .into_iter()
         .map(|pid| pid.as_raw_nonzero().get())
         .collect()
+}
+
+/// The libvirt daemons that have guests of dead builds. Each is opened once: one that hangs is
+/// waited for once, however many builds it had. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Daemons(Arc<Mutex<HashMap<String, Opened>>>);
+
+/// A daemon, or why it does not answer.
+type Opened = Result<Arc<Host>, String>;
+
+impl Daemons {
+    /// Opens a daemon, if it is not open.
+    ///
+    /// # Errors
+    /// Host: it does not answer, or did not.
+    pub fn open(&self, uri: &str) -> anyhow::Result<Arc<Host>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = known.entry(uri.to_owned()).or_insert_with(|| {
+            let host = Host::open(&HostOptions {
+                connection: Connection::Uri(uri.to_owned()),
+                // Of the driver in the process itself.
+                runtime_dir: "/nonexistent".into(),
+                capability_cache: "/nonexistent".into(),
+                libvirt_networks: false,
+            });
+            host.map(Arc::new).map_err(|error| format!("{error:#}"))
+        });
+        opened
+            .clone()
+            .map_err(|message| failure(Kind::Host, message))
+    }
+
+    /// Whether the build's guest is there.
+    ///
+    /// # Errors
+    /// Host: the daemon does not answer.
+    pub fn has_guest(&self, uri: &str, entry: &BuildEntry) -> anyhow::Result<bool> {
+        let found = self.open(uri)?.find(&entry.domain)?;
+        Ok(found
+            .and_then(|found| found.marker)
+            .is_some_and(|marker| marker.build_id == entry.id))
+    }
 }

@@ -1,11 +1,10 @@
 //! One install, from plan to finished image.
 //!
-//! [`run()`] is the whole of it: it takes a [`place`] (an entry in the [`register`], a [`workdir`],
-//! a [`runtime`] directory; [`sweep`] removes what dead builds left there, and [`leftovers`] finds
-//! it for `ozr gc`) and makes attempts until
-//! one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
+//! [`run()`] is the whole of it: it takes a [`place`] (an entry in the register and directories, all
+//! of [`state`](crate::state); [`leftovers`] finds and removes what dead builds left there) and makes
+//! attempts until one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
-//! is handed ([`contents`], [`relay`], [`initrd`]); [`slots`] lets it wait for room; [`guest`] makes the guest, [`supervise`] follows
+//! is handed ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
 //! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
@@ -17,7 +16,6 @@ pub mod cancel;
 pub mod contents;
 pub mod control;
 mod counting;
-pub mod directories;
 mod estimate;
 pub mod evidence;
 pub mod failed;
@@ -31,22 +29,16 @@ pub mod leftovers;
 pub mod live;
 pub mod manifest;
 pub mod mask_raw;
-mod mounts;
 pub mod place;
 pub mod plan;
 pub mod prepare;
 pub mod record;
-pub mod register;
 pub mod relay;
 mod reporting;
 mod retry;
 mod run;
-pub mod runtime;
-pub mod slots;
 pub mod supervise;
-pub mod sweep;
 mod timings;
 mod versions;
-pub mod workdir;
 
 pub use run::{Finished, run};

@@ -7,18 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::control::Control;
-use super::directories;
 use super::evidence;
+use super::leftovers;
 use super::live::Live;
-use super::mounts::mount_of;
 use super::plan::Plan;
-use super::register::{Entry, Register, Registration};
-use super::runtime::RuntimeDir;
-use super::sweep;
-use super::workdir::{self, WorkDir};
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{self, Connection};
+use crate::state::register::{BuildEntry, Register, Registration, machine, mount_of};
+use crate::state::runtime_dir::RuntimeDir;
+use crate::state::work_dir::WorkDir;
+use crate::state::{directories, work_dir};
 use crate::ui::event::Reporter;
 
 /// A build's place. Dropping it removes the directories, and then the entry that names them.
@@ -48,11 +47,11 @@ pub struct Place {
 ///
 /// # Errors
 /// Host: what is left in this build's own place cannot be removed.
-pub fn sweep(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
+pub fn remove_leftovers(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
     let state_dir = directories::state_dir(plan.options.state_dir.as_deref());
     let state_dir = state_dir.kind(Kind::Host)?;
-    let work_dir = workdir::place(&plan.output.dir, &plan.output.stem);
-    sweep::before_build(&Register::at(&state_dir), &state_dir, &work_dir, reporter)
+    let work_dir = work_dir::place(&plan.output.dir, &plan.output.stem);
+    leftovers::remove_before_build(&Register::at(&state_dir), &work_dir, reporter)
 }
 
 impl Place {
@@ -67,9 +66,9 @@ impl Place {
         let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
         let register = Register::at(&state_dir);
         let output = &plan.output;
-        let work_dir = workdir::place(&output.dir, &output.stem);
+        let work_dir = work_dir::place(&output.dir, &output.stem);
         let id = hex::random()?;
-        let entry = Entry {
+        let entry = BuildEntry {
             id: id.clone(),
             pid: std::process::id(),
             name: plan.name.clone(),
@@ -81,20 +80,19 @@ impl Place {
             domain: host::domain_name(&plan.name),
             runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
             mount: mount_of(&work_dir),
-            machine: host::machine(),
+            machine: machine(),
             work_dir,
             image: output.image.clone(),
             kept: false,
         };
         let registration = register.enter(entry.clone()).kind(Kind::Host)?;
         std::fs::create_dir_all(&output.dir)
-            .map_err(|error| workdir::cannot_write(&output.dir, &error))?;
+            .map_err(|error| work_dir::cannot_write(&output.dir, &error))?;
         let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
         if !connection.runs_as_us() {
             work.let_others_pass()?;
         }
-        let runtime =
-            RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).kind(Kind::Host)?;
+        let runtime = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).kind(Kind::Host)?;
         let live = Live::default();
         let release = plan.release.to_string();
         let console = work.join(evidence::CONSOLE_LOG);

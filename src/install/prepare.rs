@@ -6,15 +6,15 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::contents::Contents;
-use super::directories;
 use super::place::Place;
 use super::plan::Plan;
-use super::runtime::RuntimeDir;
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
 use crate::machine::Network;
 use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
+use crate::state::directories;
+use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
 
 /// Name of the guest's disk in the work directory.

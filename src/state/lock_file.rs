@@ -75,21 +75,28 @@ impl LockFile {
         ask(dir, name, access, false)
     }
 
-    /// Takes the lock of a file whose name is ours alone: who has it only looks at it. Blocks no
-    /// longer than that takes.
+    /// Takes the lock of a file whose name is ours alone: who has it only looks at it.
     ///
     /// # Errors
     /// As [`LockFile::try_take`]; somebody keeps it.
     pub fn take_own(dir: &OwnedDir, name: &str) -> io::Result<LockFile> {
-        let deadline = Instant::now() + LOOKING;
+        LockFile::take_blocking(dir, name, LOOKING)
+    }
+
+    /// Takes the lock `name`, blocking for no longer than `limit`.
+    ///
+    /// # Errors
+    /// As [`LockFile::try_take`]; it is held still when the time is up.
+    pub fn take_blocking(dir: &OwnedDir, name: &str, limit: Duration) -> io::Result<LockFile> {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(lock) = LockFile::try_take(dir, name, Access::Exclusive)? {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
-                return Err(kept(dir, name, LOOKING));
+                return Err(kept(dir, name, limit));
             }
-            std::thread::sleep(INTERVAL / 10);
+            std::thread::sleep(INTERVAL);
         }
     }
 

@@ -1,7 +1,16 @@
-//! What outlives a moment of one process: the directories that are ozr's own, and the locks in them.
+//! What builds have and know of each other outside of memory.
+//!
+//! [`directories`] says where; an [`OwnedDir`] is a directory that is ozr's own, or refused; a
+//! [`LockFile`] in one lives as long as its process. Of these are made the [`register`] of builds, the
+//! [`work_dir`] and [`runtime_dir`] of each, and the [`slots`] in which their guests run.
 
+pub mod directories;
 pub mod lock_file;
 pub mod owned_dir;
+pub mod register;
+pub mod runtime_dir;
+pub mod slots;
+pub mod work_dir;
 
 pub use lock_file::{Access, Asked, LockFile};
 pub use owned_dir::OwnedDir;

@@ -38,7 +38,7 @@ pub struct OwnedDir {
 
 impl OwnedDir {
     /// Opens the directory at `path`, made with `mode` (whatever the umask) if nothing is there,
-    /// its parents with what the umask allows.
+    /// as its parents are.
     ///
     /// # Errors
     /// It cannot be made or opened; something is there that is not ozr's own.
@@ -54,7 +54,7 @@ impl OwnedDir {
                 let parent = path.parent().unwrap_or(Path::new("."));
                 DirBuilder::new()
                     .recursive(true)
-                    .mode(0o755)
+                    .mode(mode)
                     .create(parent)?;
                 return OwnedDir::create(path, mode);
             }
@@ -267,6 +267,16 @@ impl OwnedDir {
         Ok(())
     }
 
+    /// Removes the directory with all that is in it: `mark`, by which it is known as ours, last.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    pub fn remove_all(&self, mark: &str) -> io::Result<()> {
+        self.empty(&[mark])?;
+        self.remove_file(mark)?;
+        self.remove()
+    }
+
     /// Removes the directory itself if its path still leads to it; what is in it must be gone.
     ///
     /// # Errors
@@ -290,15 +300,23 @@ fn is_same(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
-/// Something stands where ozr would write or remove, and is not ozr's.
-fn refused(path: &Path, why: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!(
-            "{} is not ozr's own ({why}): nothing in it is touched; remove it, or choose another place",
-            path.display()
-        ),
-    )
+/// What stands where ozr would write or remove, and is not ozr's.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not ozr's own ({why}), so it is left alone: remove it, or choose another place", path.display())]
+struct NotOurs {
+    path: PathBuf,
+    why: String,
+}
+
+/// The error of what is not ozr's own, and why.
+pub(super) fn refused(path: &Path, why: &str) -> io::Error {
+    let (path, why) = (path.to_owned(), why.to_owned());
+    io::Error::new(io::ErrorKind::PermissionDenied, NotOurs { path, why })
+}
+
+/// Whether an error says that something is not ozr's own.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotOurs>())
 }
 
 fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {

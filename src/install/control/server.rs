@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::protocol::{Answer, MAX_REQUEST, Request, Status};
 use super::socket;
 use crate::install::live::Live;
-use crate::install::register::Entry;
-use crate::install::runtime::RuntimeDir;
+use crate::state::register::BuildEntry;
+use crate::state::runtime_dir::RuntimeDir;
 
 /// Most clients at once; more wait to be let in. A person looks with one or two.
 const MAX_CLIENTS: usize = 8;
@@ -45,7 +45,7 @@ pub struct Control {
 
 /// What every client is answered from.
 struct Subject {
-    entry: Entry,
+    entry: BuildEntry,
     release: String,
     console: PathBuf,
     live: Live,
@@ -94,7 +94,7 @@ impl Control {
     /// The socket cannot be made.
     pub fn serve(
         runtime: &RuntimeDir,
-        entry: Entry,
+        entry: BuildEntry,
         release: String,
         console: PathBuf,
         live: Live,

@@ -24,12 +24,12 @@ impl Served {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let live = Live::default();
-        let entry = Entry {
+        let entry = BuildEntry {
             pid: 1,
             runtime_dir: dir.path().join("1-abc"),
-            ..Entry::example()
+            ..BuildEntry::example()
         };
-        let place = RuntimeDir::create(entry.runtime_dir.clone(), Some(&entry)).unwrap();
+        let place = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).unwrap();
         place.keep(&entry).unwrap();
         let release = "Rocky Linux 9".to_owned();
         let control = {

@@ -1,19 +1,17 @@
 //! How many guests run at a time: builds that start together wait for each other here, so that
 //! two dozen nightly builds do not push their host out of memory.
 //!
-//! Every build with a guest has a file in the state directory, locked while the guest runs; the
-//! kernel gives the lock back however the build ends. Builds of one state directory count each
-//! other.
+//! Every build with a guest has a file in the state directory, locked while the guest runs. Builds
+//! of one state directory count each other.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::fs::{FlockOperation, flock};
 
+use super::lock_file::{Access, Asked, LockFile};
+use super::owned_dir::{OwnedDir, is_refusal};
 use crate::ui::event::Reporter;
 
 /// Name of the slots' directory in the state directory.
@@ -22,12 +20,18 @@ const DIRECTORY: &str = "guests";
 /// Name of the lock that whoever counts holds for a moment.
 const COUNTING: &str = ".counting";
 
+/// How long another may count: it takes milliseconds, unless that process is stopped.
+const COUNTING_LIMIT: Duration = Duration::from_secs(60);
+
 /// How often a build that waits counts again. Guests run for minutes; this costs nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The share of the host's memory that guests may have together, in percent: the rest is for the
 /// host itself, QEMU's own needs (some hundred MiB a guest) and the page cache of their disks.
 const MEMORY_PERCENT: u64 = 85;
+
+/// The longest text of a slot that is read: a number.
+const MAX_TEXT: u64 = 32;
 
 /// What a build asks for.
 #[derive(Debug, Clone, Copy)]
@@ -48,36 +52,46 @@ struct Load {
 /// The right to run a guest, until it is dropped.
 #[derive(Debug)]
 pub struct Slot {
-    path: PathBuf,
-    _lock: File,
+    dir: OwnedDir,
+    id: String,
+    _lock: LockFile,
 }
 
 impl Slot {
-    /// Waits until there is room for a guest of the build `id`. Cancel safe.
+    /// Waits until there is room for a guest of the build `id`, as long as other guests take.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// The state directory cannot be written.
+    /// The state directory cannot be written, or another process keeps it from being counted.
     pub async fn take(
         state_dir: &Path,
         id: &str,
-        wish: SlotRequest,
+        request: SlotRequest,
         reporter: &Reporter,
     ) -> anyhow::Result<Slot> {
-        let dir = state_dir.join(DIRECTORY);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
-            .with_context(|| format!("creating {}", dir.display()))?;
+        let path = state_dir.join(DIRECTORY);
+        let counting = || format!("counting the guests in {}", path.display());
+        let dir = OwnedDir::create(&path, 0o700).with_context(counting)?;
         let host_mib = host_memory_mib();
         let mut told = false;
         loop {
-            let taken = try_take(&dir, id, wish, host_mib)
-                .with_context(|| format!("counting the guests in {}", dir.display()))?;
-            let load = match taken {
-                Ok(slot) => return Ok(slot),
-                Err(load) => load,
-            };
+            let lock = LockFile::take(&dir, COUNTING, Access::Exclusive, COUNTING_LIMIT, || {});
+            let lock = lock.await.with_context(counting)?;
+            let load = count(&dir).with_context(counting)?;
+            if has_room(load, request, host_mib) {
+                let slot = LockFile::take_own(&dir, id).and_then(|slot| {
+                    slot.write(request.memory_mib.to_string().as_bytes())?;
+                    Ok(slot)
+                });
+                let (id, slot) = (id.to_owned(), slot.with_context(counting)?);
+                drop(lock);
+                return Ok(Slot {
+                    dir,
+                    id,
+                    _lock: slot,
+                });
+            }
+            drop(lock);
             if !told {
                 told = true;
                 reporter.step(format!(
@@ -93,20 +107,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         // Whoever counts next removes what stays.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Removes what dead builds left. Those that count do it, too.
-pub fn sweep(state_dir: &Path) {
-    let dir = state_dir.join(DIRECTORY);
-    let counting = OpenOptions::new().write(true).open(dir.join(COUNTING));
-    // Without it nobody has ever counted.
-    let Ok(counting) = counting else {
-        return;
-    };
-    if flock(&counting, FlockOperation::LockExclusive).is_ok() {
-        let _ = count(&dir);
+        let _ = self.dir.remove_file(&self.id);
     }
 }
 
@@ -116,57 +117,31 @@ fn host_memory_mib() -> u64 {
     (info.totalram as u64).saturating_mul(u64::from(info.mem_unit)) >> 20
 }
 
-/// Takes a slot if there is room, or tells what runs.
-fn try_take(
-    dir: &Path,
-    id: &str,
-    wish: SlotRequest,
-    host_mib: u64,
-) -> anyhow::Result<Result<Slot, Load>> {
-    let open = |path: &Path| {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-    };
-    let counting = open(&dir.join(COUNTING))?;
-    // Held for the few files that are looked at here, never while somebody waits.
-    flock(&counting, FlockOperation::LockExclusive)?;
-    let load = count(dir)?;
-    if !has_room(load, wish, host_mib) {
-        return Ok(Err(load));
-    }
-    let path = dir.join(id);
-    let mut lock = open(&path)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-    write!(lock, "{}", wish.memory_mib)?;
-    Ok(Ok(Slot { path, _lock: lock }))
-}
-
-/// Counts what runs, and removes what does not any more.
-fn count(dir: &Path) -> anyhow::Result<Load> {
+/// Counts what runs, and removes what dead builds left.
+fn count(dir: &OwnedDir) -> io::Result<Load> {
     let mut load = Load {
         guests: 0,
         memory_mib: 0,
     };
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name == COUNTING) {
-            continue;
-        }
-        // It may have ended since the directory was read.
-        let Ok(file) = File::open(&path) else {
+    for name in dir.names()? {
+        let Some(name) = name.to_str().filter(|name| *name != COUNTING) else {
             continue;
         };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = std::fs::remove_file(&path);
-            continue;
+        let asked = match LockFile::ask(dir, name, Access::Exclusive) {
+            // No slot of ours.
+            Err(error) if is_refusal(&error) => continue,
+            other => other?,
+        };
+        match asked {
+            Asked::Missing => {}
+            Asked::Taken(_lock) => dir.remove_file(name)?,
+            Asked::Held => {
+                load.guests += 1;
+                let memory = dir.read(name, MAX_TEXT).unwrap_or_default();
+                let memory = std::str::from_utf8(&memory).ok();
+                load.memory_mib += memory.and_then(|text| text.parse().ok()).unwrap_or(0);
+            }
         }
-        load.guests += 1;
-        let memory = std::fs::read_to_string(&path).unwrap_or_default();
-        load.memory_mib += memory.parse().unwrap_or(0);
     }
     Ok(load)
 }
@@ -219,11 +194,8 @@ mod tests {
         let first = take("first").await;
         let second = tokio::spawn(take("second"));
         let dir = state.path().join(DIRECTORY);
-        assert!(
-            try_take(&dir, "third", wish(1, Some(1)), 10_000)
-                .unwrap()
-                .is_err_and(|load| load.guests == 1 && load.memory_mib == 1)
-        );
+        let load = count(&OwnedDir::open(&dir).unwrap()).unwrap();
+        assert_eq!((load.guests, load.memory_mib), (1, 1));
         drop(first);
         let second = second.await.unwrap();
         // As after kill -9: the file is there, and nobody holds its lock.

@@ -1,30 +1,38 @@
 //! The register of builds: which there are, what each has, and where.
 //!
-//! Every build has a file in the state directory, locked for as long as its process lives. The
-//! kernel gives the lock back however that process ends: a file whose lock is free tells of a
-//! build that is dead, and all that it has outside memory is named in it. That it is written
-//! before anything else is made is what lets nothing be lost.
+//! Every build has a file in the state directory, locked for as long as its process lives. A file
+//! whose lock is free tells of a build that is dead, and all that it has outside memory is named in
+//! it. That it is written before anything else is made is what lets nothing be lost.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
+
+use super::lock_file::{Access, Asked, LockFile};
+use super::owned_dir::{OwnedDir, is_refusal};
+use crate::hex;
 
 /// Name of the register in the state directory.
 const DIRECTORY: &str = "builds";
 
 /// What the names of entries end with.
-const ENDING: &str = "json";
+const ENDING: &str = ".json";
+
+/// How many characters of a digest tell machines apart.
+const MACHINE_CHARS: usize = 16;
+
+/// The longest entry that is read: a dozen paths and names, written twice at most.
+const MAX_ENTRY: u64 = 64 * 1024;
 
 /// What one build has. Everything that is named here may or may not be there: the entry comes
 /// first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct BuildEntry {
     /// The build's own id: the mark on its domain and in its work directory.
     pub id: String,
     /// The process that builds. Says nothing once it is dead: numbers are used again.
@@ -47,7 +55,7 @@ pub struct Entry {
     /// be said of what is there.
     #[serde(default)]
     pub mount: PathBuf,
-    /// The machine that builds ([`crate::host::machine`]): state directories may be shared.
+    /// The machine that builds ([`machine`]): state directories may be shared.
     #[serde(default)]
     pub machine: String,
     /// Whether the user asked to keep what is left of it.
@@ -55,19 +63,27 @@ pub struct Entry {
     pub kept: bool,
 }
 
-impl Entry {
+impl BuildEntry {
     /// Whether another machine builds it: nothing can be said of its processes here.
     pub fn is_elsewhere(&self) -> bool {
-        let ours = crate::host::machine();
+        let ours = machine();
         !self.machine.is_empty() && !ours.is_empty() && self.machine != ours
+    }
+
+    /// Where the file system of the build's work directory would be mounted, if it is not.
+    pub fn missing_mount(&self) -> Option<&Path> {
+        let is_there = self.mount.as_os_str().is_empty()
+            || self.work_dir.exists()
+            || mount_of(&self.work_dir) == self.mount;
+        (!is_there).then_some(self.mount.as_path())
     }
 }
 
 #[cfg(test)]
-impl Entry {
+impl BuildEntry {
     /// An entry for tests.
-    pub fn example() -> Entry {
-        Entry {
+    pub fn example() -> BuildEntry {
+        BuildEntry {
             id: "abcdef".to_owned(),
             pid: 42,
             name: "rocky".to_owned(),
@@ -78,7 +94,7 @@ impl Entry {
             work_dir: "/srv/.rocky.ozr".into(),
             image: "/srv/rocky.qcow2".into(),
             mount: "/".into(),
-            machine: crate::host::machine(),
+            machine: machine(),
             kept: false,
         }
     }
@@ -94,24 +110,31 @@ pub struct Register {
 #[derive(Debug)]
 pub struct Registered {
     /// What it has.
-    pub entry: Entry,
+    pub entry: BuildEntry,
     /// Its file.
-    path: PathBuf,
+    file: Place,
     /// The lock that its process held: it is dead, and nobody else cleans up after it for as long
     /// as this is held. None if it lives.
-    dead: Option<File>,
+    dead: Option<LockFile>,
+}
+
+/// Where an entry's file is.
+#[derive(Debug, Clone)]
+struct Place {
+    dir: Arc<OwnedDir>,
+    name: String,
 }
 
 /// Tells whether a build still lives, without reading the register again.
 #[derive(Debug)]
-pub struct Liveness(File);
+pub struct Liveness(Place);
 
 /// The entry of a running build: ours. Dropping it takes it out of the register.
 #[derive(Debug)]
 pub struct Registration {
-    path: PathBuf,
-    file: File,
-    entry: Entry,
+    file: Place,
+    lock: LockFile,
+    entry: BuildEntry,
     stays: bool,
 }
 
@@ -127,83 +150,50 @@ impl Register {
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn enter(&self, entry: Entry) -> anyhow::Result<Registration> {
-        let name = format!("{}-{}", entry.pid, entry.id);
-        let aside = self.dir.join(format!(".{name}"));
-        let path = self.dir.join(format!("{name}.{ENDING}"));
-        let write = || -> anyhow::Result<File> {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.dir)?;
-            // Nobody may take the file for that of a dead build before it is locked.
-            let _entering = self.lock();
-            let file = OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&aside)?;
-            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-            append(&file, &entry)?;
-            // Whoever sees the name sees the lock and the whole text.
-            std::fs::rename(&aside, &path)?;
-            File::open(&self.dir)?.sync_all()?;
-            Ok(file)
+    pub fn enter(&self, entry: BuildEntry) -> anyhow::Result<Registration> {
+        let name = format!("{}-{}{ENDING}", entry.pid, entry.id);
+        let write = || -> anyhow::Result<Registration> {
+            let dir = OwnedDir::create(&self.dir, 0o700)?;
+            let lock = LockFile::take_own(&dir, &name)?;
+            append(&lock, &entry)?;
+            rustix::fs::fsync(&dir)?;
+            let dir = Arc::new(dir);
+            Ok(Registration {
+                file: Place { dir, name },
+                lock,
+                entry,
+                stays: false,
+            })
         };
-        let file = write().with_context(|| {
+        write().with_context(|| {
             format!(
                 "writing to the register of builds {}, which --state-dir moves",
                 self.dir.display()
             )
-        })?;
-        Ok(Registration {
-            path,
-            file,
-            entry,
-            stays: false,
         })
     }
 
-    /// Removes what builds left that were killed while they entered.
-    pub fn sweep(&self) {
-        let Some(_nobody_enters) = self.lock() else {
-            return;
-        };
-        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                // What stays is looked at again.
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
-    }
-
-    /// Keeps others from entering. None where the file system knows no locks of directories, or
-    /// there is no register.
-    fn lock(&self) -> Option<File> {
-        let dir = File::open(&self.dir).ok()?;
-        flock(&dir, FlockOperation::LockExclusive).ok()?;
-        Some(dir)
-    }
-
-    /// All builds in the register, the oldest first. Entries that cannot be read are left out:
-    /// they are no register's.
+    /// All builds in the register, the oldest first. What is no entry is left out; an empty one,
+    /// whose build was killed while it entered, is removed.
     ///
     /// # Errors
-    /// The directory is there and cannot be read.
+    /// The directory is there and cannot be read, or is not ozr's own.
     pub fn builds(&self) -> anyhow::Result<Vec<Registered>> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("reading {}", self.dir.display()));
+        let read = || -> io::Result<Vec<Registered>> {
+            let dir = match OwnedDir::open(&self.dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                other => Arc::new(other?),
+            };
+            let mut builds = Vec::new();
+            for name in dir.names()? {
+                let Some(name) = name.to_str().filter(|name| name.ends_with(ENDING)) else {
+                    continue;
+                };
+                builds.extend(Registered::read(&dir, name)?);
             }
+            Ok(builds)
         };
-        let mut builds: Vec<Registered> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|ending| ending == ENDING))
-            .filter_map(Registered::read)
-            .collect();
+        let mut builds = read().with_context(|| format!("reading {}", self.dir.display()))?;
         builds.sort_by_key(|build| build.entry.started);
         Ok(builds)
     }
@@ -211,31 +201,40 @@ impl Register {
 
 impl Registered {
     /// Reads an entry, and locks it if its build is dead. None if it is not one, or not ours.
-    pub(super) fn read(path: PathBuf) -> Option<Registered> {
-        // Network file systems lock only what may be written.
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
-        let meta = file.metadata().ok()?;
-        if meta.uid() != rustix::process::geteuid().as_raw() {
-            return None;
+    ///
+    /// # Errors
+    /// It can be neither read nor locked.
+    pub(super) fn read(dir: &Arc<OwnedDir>, name: &str) -> io::Result<Option<Registered>> {
+        let asked = match LockFile::ask(dir, name, Access::Exclusive) {
+            // Somebody else's file is no entry.
+            Err(error) if is_refusal(&error) => return Ok(None),
+            other => other?,
+        };
+        let dead = match asked {
+            Asked::Missing => return Ok(None),
+            Asked::Held => None,
+            Asked::Taken(lock) => Some(lock),
+        };
+        let text = match dir.read(name, MAX_ENTRY) {
+            // It has just ended.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        if text.is_empty() && dead.is_some() {
+            // Should it live, it makes another: it has not got its lock yet.
+            dir.remove_file(name)?;
         }
-        let dead = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        // Somebody else may have removed it while we came to the lock.
-        let named = std::fs::metadata(&path).ok()?;
-        if (named.dev(), named.ino()) != (meta.dev(), meta.ino()) {
-            return None;
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).ok()?;
         // The last whole line counts; the one after it may have been cut off by a crash.
-        let entry = text
-            .lines()
-            .rev()
-            .find_map(|line| serde_json::from_str(line).ok())?;
-        Some(Registered {
+        let mut lines = text.rsplit(|byte| *byte == b'\n');
+        let entry = lines.find_map(|line| serde_json::from_slice(line).ok());
+        Ok(entry.map(|entry| Registered {
             entry,
-            path,
-            dead: dead.then_some(file),
-        })
+            file: Place {
+                dir: Arc::clone(dir),
+                name: name.to_owned(),
+            },
+            dead,
+        }))
     }
 
     /// Whether its process still lives.
@@ -244,12 +243,8 @@ impl Registered {
     }
 
     /// What tells when it ends.
-    ///
-    /// # Errors
-    /// Its file is gone: it has ended.
-    pub fn pulse(&self) -> anyhow::Result<Liveness> {
-        let file = File::open(&self.path).context("the build has just ended")?;
-        Ok(Liveness(file))
+    pub fn liveness(&self) -> Liveness {
+        Liveness(self.file.clone())
     }
 
     /// Takes a dead build out of the register: nothing is left of it.
@@ -257,28 +252,24 @@ impl Registered {
     /// # Errors
     /// Its file cannot be removed.
     pub fn forget(self) -> anyhow::Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.with_context(|| format!("removing {}", self.path.display())),
-        }
+        let Place { dir, name } = &self.file;
+        dir.remove_file(name)
+            .with_context(|| format!("removing {}", dir.join(name).display()))
     }
 }
 
 impl Liveness {
     /// Whether the build lives.
-    pub fn beats(&self) -> bool {
-        let dead = flock(&self.0, FlockOperation::NonBlockingLockShared).is_ok();
-        if dead {
-            // Whoever cleans up after it is not to take us for it.
-            let _ = flock(&self.0, FlockOperation::Unlock);
-        }
-        !dead
+    pub fn is_alive(&self) -> bool {
+        let Place { dir, name } = &self.0;
+        // Shared, so that two who look do not take each other for the build.
+        matches!(LockFile::ask(dir, name, Access::Shared), Ok(Asked::Held))
     }
 }
 
 impl Registration {
     /// What is registered.
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &BuildEntry {
         &self.entry
     }
 
@@ -288,7 +279,7 @@ impl Registration {
     /// It cannot be written.
     pub fn keep(&mut self) -> anyhow::Result<()> {
         self.entry.kept = true;
-        append(&self.file, &self.entry)?;
+        append(&self.lock, &self.entry)?;
         self.stays = true;
         Ok(())
     }
@@ -304,28 +295,59 @@ impl Drop for Registration {
     fn drop(&mut self) {
         if !self.stays {
             // Nobody is left to tell; the next build finds it and nothing of what it names.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = self.file.dir.remove_file(&self.file.name);
         }
     }
 }
 
 /// Writes an entry at the end of its file; the last whole one counts.
-pub(super) fn append(mut file: &File, entry: &Entry) -> anyhow::Result<()> {
+pub(super) fn append(lock: &LockFile, entry: &BuildEntry) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(entry).context("writing an entry of the register")?;
     line.push(b'\n');
-    file.write_all(&line)
-        .and_then(|()| file.sync_all())
+    lock.append(&line)
         .context("writing an entry of the register")
+}
+
+/// What tells this machine from others with which it may share a directory; empty where nothing
+/// does. Not machine-id(5) itself, which is nobody else's business.
+pub fn machine() -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    match id.trim() {
+        "" => String::new(),
+        id => hex::sha256(format!("ozr {id}"))
+            .chars()
+            .take(MACHINE_CHARS)
+            .collect(),
+    }
+}
+
+/// Where the file system is mounted that holds `path`, or will hold it once it exists.
+pub fn mount_of(path: &Path) -> PathBuf {
+    let existing = path
+        .ancestors()
+        .find_map(|ancestor| std::fs::canonicalize(ancestor).ok());
+    existing
+        .iter()
+        .flat_map(|path| path.ancestors())
+        .find(|ancestor| is_mount_root(ancestor))
+        .unwrap_or(Path::new("/"))
+        .to_path_buf()
+}
+
+/// Whether something is mounted there (kernels say it since 5.8; for older ones all is one).
+fn is_mount_root(path: &Path) -> bool {
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|about| about.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(id: &str) -> Entry {
-        Entry {
+    fn entry(id: &str) -> BuildEntry {
+        BuildEntry {
             id: id.to_owned(),
-            ..Entry::example()
+            ..BuildEntry::example()
         }
     }
 
@@ -355,11 +377,11 @@ mod tests {
             ]
         );
         // One that was killed while it entered.
-        std::fs::write(register.dir.join(".42-half"), "").unwrap();
-        register.sweep();
+        std::fs::write(register.dir.join("42-half.json"), "").unwrap();
+        assert_eq!(register.builds().unwrap().len(), 3);
         assert_eq!(std::fs::read_dir(&register.dir).unwrap().count(), 3);
-        let pulse = found[2].pulse().unwrap();
-        assert!(pulse.beats());
+        let liveness = found[2].liveness();
+        assert!(liveness.is_alive());
         // While one cleans up, nobody else takes it for dead.
         let again = register.builds().unwrap();
         assert!(again.iter().all(Registered::is_alive));
@@ -367,7 +389,7 @@ mod tests {
         found.remove(0).forget().unwrap();
         assert_eq!(register.builds().unwrap().len(), 2);
         drop(living);
-        assert!(!pulse.beats());
+        assert!(!liveness.is_alive());
     }
 
     #[test]
@@ -376,17 +398,27 @@ mod tests {
         let register = Register::at(state.path());
         let mut build = register.enter(entry("cut")).unwrap();
         build.leave();
-        (&build.file).write_all(b"{\"id\":\"cut\",\"ke").unwrap();
+        build.lock.append(b"{\"id\":\"cut\",\"ke").unwrap();
         std::fs::write(register.dir.join("strange.json"), "{}").unwrap();
         drop(build);
         let builds = register.builds().unwrap();
         assert_eq!(builds.len(), 1);
         assert_eq!(builds[0].entry, entry("cut"));
         assert!(!builds[0].entry.is_elsewhere());
-        let elsewhere = Entry {
+        let elsewhere = BuildEntry {
             machine: "another".to_owned(),
             ..entry("x")
         };
-        assert!(elsewhere.is_elsewhere() || crate::host::machine().is_empty());
+        assert!(elsewhere.is_elsewhere() || machine().is_empty());
+    }
+
+    #[test]
+    fn mounts_are_found() {
+        assert_eq!(mount_of(Path::new("/")), Path::new("/"));
+        assert_eq!(
+            mount_of(Path::new("/proc/self/fd/none")),
+            Path::new("/proc")
+        );
+        assert_eq!(mount_of(Path::new("/no/such/thing")), Path::new("/"));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+
+use super::owned_dir::{OwnedDir, is_refusal};
+use crate::error::{Kind, failure};
 
 /// The cache directory, absolute: libvirt takes no other paths of the files in it. `chosen` by the
 /// user, else the system's for root, else the user's.
@@ -53,61 +56,54 @@ fn users_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
         .map(|dir| dir.join("ozr"))
 }
 
-/// Where this user's runtime directory is, or would be: the first; and where those of the same user
-/// are who came with another environment.
+/// Where this user's runtime directory may be, the best first; also where those of the same user are
+/// who came with another environment.
 pub fn runtime_places() -> Vec<PathBuf> {
-    use std::os::unix::fs::MetadataExt;
-
     let uid = rustix::process::geteuid();
+    let fallback = PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw()));
     if uid.is_root() {
-        return vec![PathBuf::from("/run/ozr")];
+        return vec![PathBuf::from("/run/ozr"), fallback];
     }
-    let own = |dir: &PathBuf| {
-        dir.is_absolute() && std::fs::metadata(dir).is_ok_and(|meta| meta.uid() == uid.as_raw())
-    };
+    let own = |dir: &PathBuf| dir.is_absolute() && OwnedDir::open(dir).is_ok();
     let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let named = named.filter(own).map(|dir| dir.join("ozr"));
+    // logind removes it when its user logs out, whatever cron runs for that user.
     let usual = PathBuf::from(format!("/run/user/{}", uid.as_raw()));
-    let mut places: Vec<PathBuf> = named
-        .filter(own)
-        .map(|dir| dir.join("ozr"))
-        .into_iter()
-        .collect();
-    places.push(PathBuf::from(format!("/tmp/ozr-{}", uid.as_raw())));
-    if own(&usual) && places[0] != usual.join("ozr") {
-        places.push(usual.join("ozr"));
-    }
+    let usual = own(&usual).then(|| usual.join("ozr"));
+    let mut places: Vec<PathBuf> = named.into_iter().chain([fallback]).collect();
+    places.extend(usual.filter(|usual| places[0] != *usual));
     places
 }
 
 /// The directory for sockets and libvirt's private state: short-lived, this user's alone, and
-/// short, because a unix socket's path holds at most 107 bytes (unix(7)).
+/// short, because a unix socket's path holds at most 107 bytes (unix(7)). The first of
+/// [`runtime_places`] that can be had: `/run` may be read-only, and in `/tmp` anybody may have made it
+/// first.
 ///
 /// # Errors
-/// It cannot be created, or belongs to somebody else.
+/// Host: there is none.
 pub fn runtime_dir() -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-
-    let uid = rustix::process::geteuid();
-    let dir = runtime_places().swap_remove(0);
     // QEMU of `qemu:///system` runs as another user and must pass through root's directory.
-    let mode = if uid.is_root() { 0o711 } else { 0o700 };
-    match std::fs::DirBuilder::new().mode(mode).create(&dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("creating {}", dir.display()));
+    let mode = if rustix::process::geteuid().is_root() {
+        0o711
+    } else {
+        0o700
+    };
+    let mut why = Vec::new();
+    for place in runtime_places() {
+        match OwnedDir::create(&place, mode) {
+            Ok(_) => return Ok(place),
+            Err(error) if is_refusal(&error) => why.push(error.to_string()),
+            Err(error) => why.push(format!("{}: {error}", place.display())),
         }
     }
-    // In /tmp anybody may have made it first.
-    let meta =
-        std::fs::symlink_metadata(&dir).with_context(|| format!("looking at {}", dir.display()))?;
-    if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o022 != 0 {
-        bail!(
-            "{} is not a directory of this user's alone: remove it, then try again",
-            dir.display()
-        );
-    }
-    Ok(dir)
+    Err(failure(
+        Kind::Host,
+        format!(
+            "there is no place for sockets ({}): set XDG_RUNTIME_DIR to a directory of your own, or make /tmp writable",
+            why.join("; ")
+        ),
+    ))
 }
 
 #[cfg(test)]

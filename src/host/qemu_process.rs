@@ -1,0 +1,205 @@
+//! The processes of the embedded driver's QEMU: adopted while their build lives, so that their end is
+//! seen; found and ended when it was killed.
+//!
+//! libvirt daemonises QEMU, so that process 1 inherits it. Where process 1 is slow to reap (some
+//! sandboxes) or never does (containers that were started without an init), libvirt takes the
+//! dead QEMU for alive: ending a guest then takes seconds, or fails after 40. Adopted by us,
+//! QEMU is reaped at once, and its exit status tells a crash from an orderly end.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, geteuid, getpid, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, waitid,
+};
+
+use super::life::{EndCause, Life};
+use crate::error::{Classify, Kind, failure};
+use crate::process::PARENT_VARIABLE;
+
+/// How often the file with QEMU's process number is looked for while libvirt starts QEMU: the
+/// few hundred milliseconds of a start are all the time this is done in.
+const PID_FILE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How often adoption is waited for, at the same interval: 5 seconds for what takes one on a
+/// machine under heavy load.
+const ADOPTION_TRIES: u32 = 500;
+
+/// How long a killed QEMU may take to go: the kernel frees its memory, gigabytes perhaps.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
+
+/// Runs `start`, which makes libvirt start the QEMU whose process number comes to be in
+/// `pid_file`, and adopts that QEMU. It is watched from the moment it is there: if starting the
+/// guest fails, libvirt ends QEMU and waits for it to be reaped.
+///
+/// Not to be called from two threads at once: who inherits orphans is the whole process's
+/// setting.
+pub(super) fn adopting<T>(pid_file: &Path, life: &Arc<Life>, start: impl FnOnce() -> T) -> T {
+    // Kernels know this since 3.4. If it fails, process 1 inherits QEMU as ever.
+    let _ = set_child_subreaper(Some(getpid()));
+    let done = AtomicBool::new(false);
+    let result = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) && !watch(pid_file, life) {
+                thread::park_timeout(PID_FILE_INTERVAL);
+            }
+        });
+        let result = start();
+        done.store(true, Ordering::SeqCst);
+        looking.thread().unpark();
+        result
+    });
+    let _ = set_child_subreaper(None);
+    result
+}
+
+/// Begins to watch the process of `pid_file`; false if there is none yet.
+fn watch(pid_file: &Path, life: &Arc<Life>) -> bool {
+    let pid = fs::read_to_string(pid_file)
+        .ok()
+        .and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
+    let Some(pid) = pid else {
+        return false;
+    };
+    let life = Arc::clone(life);
+    // Without the thread, QEMU stays a zombie until we exit.
+    let _ = thread::Builder::new()
+        .name("qemu-reaper".to_owned())
+        .spawn(move || reap(pid, &life));
+    true
+}
+
+/// Waits for the adopted process and tells `life` of a violent end. An orderly one is libvirt's
+/// to tell: it knows more.
+fn reap(pid: Pid, life: &Life) {
+    let mut tries = ADOPTION_TRIES;
+    loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED) {
+            Err(rustix::io::Errno::INTR) => {}
+            // Not our child (yet): its parent, a process of libvirt's, ends a moment after it has
+            // written the file. If it never is, somebody else inherited it.
+            Err(_) | Ok(None) if tries > 0 => {
+                tries -= 1;
+                thread::sleep(PID_FILE_INTERVAL);
+            }
+            Err(_) | Ok(None) => return,
+            Ok(Some(status)) => {
+                if let Some(signal) = status.terminating_signal() {
+                    life.end(
+                        EndCause::Failed,
+                        Some(format!("QEMU was killed by signal {signal}")),
+                    );
+                } else if let Some(code) = status.exit_status().filter(|code| *code != 0) {
+                    life.end(
+                        EndCause::Failed,
+                        Some(format!("QEMU exited with status {code}")),
+                    );
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Ends the processes that [`processes_left`] finds. The caller knows (by a lock) that the build
+/// which they belonged to is dead.
+///
+/// # Errors
+/// [`Kind::Host`] when a process does not end.
+pub fn end_processes_left(runtime_dir: &Path, of: Option<(&Path, u32)>) -> anyhow::Result<()> {
+    for pid in processes_left(runtime_dir, of).kind(Kind::Host)? {
+        kill(pid)
+            .with_context(|| format!("ending QEMU (process {})", pid.as_raw_nonzero()))
+            .kind(Kind::Host)?;
+    }
+    Ok(())
+}
+
+/// The processes of this user that a dead build left: QEMUs whose sockets are in its
+/// `runtime_dir`, and, if its work directory and process are told, what that process started to
+/// convert a disk there.
+///
+/// # Errors
+/// Processes cannot be listed.
+pub fn processes_left(runtime_dir: &Path, of: Option<(&Path, u32)>) -> anyhow::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").context("listing processes")? {
+        let entry = entry.context("listing processes")?;
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(Pid::from_raw);
+        let (Some(pid), Ok(meta)) = (pid, entry.metadata()) else {
+            continue;
+        };
+        // A process that ends meanwhile has no command line.
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0);
+        let program = arguments.next().unwrap_or_default();
+        let name = Path::new(OsStr::from_bytes(program)).file_name();
+        let is_qemu = name.is_some_and(|name| name.as_bytes().starts_with(b"qemu"));
+        if meta.uid() != geteuid().as_raw() || !is_qemu {
+            continue;
+        }
+        let arguments: Vec<&[u8]> = arguments.collect();
+        let is_helper = of.is_some_and(|(work_dir, parent)| {
+            name_below(&arguments, work_dir) && was_started_by(&entry.path(), parent)
+        });
+        if is_helper || name_below(&arguments, runtime_dir) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether one of the arguments names something below `dir`.
+fn name_below(arguments: &[&[u8]], dir: &Path) -> bool {
+    let mut below = dir.as_os_str().as_bytes().to_vec();
+    below.push(b'/');
+    arguments.iter().any(|argument| {
+        argument
+            .windows(below.len())
+            .any(|part| part == below.as_slice())
+    })
+}
+
+/// Whether the process in `proc` was started by ozr's process `parent`.
+fn was_started_by(proc: &Path, parent: u32) -> bool {
+    let mark = format!("{PARENT_VARIABLE}={parent}");
+    let environment = fs::read(proc.join("environ")).unwrap_or_default();
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable == mark.as_bytes())
+}
+
+fn kill(pid: Pid) -> anyhow::Result<()> {
+    // A descriptor of the process: its number may be another's by the time that it ends.
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error).context("finding the process"),
+    };
+    match pidfd_send_signal(&process, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => return Err(error).context("killing the process"),
+    }
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    if poll(&mut ended, Some(&PATIENCE)).context("waiting for the process")? == 0 {
+        return Err(failure(Kind::Host, "it does not end: see `dmesg`"));
+    }
+    Ok(())
+}
