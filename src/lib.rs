@@ -4,8 +4,8 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {install, check} → {mirror, serve, host, watch, image}
-//!                               → {tdl, language, kickstart, distro, options, machine, state, upstream, process, printable, input, hex, ui::event, diagnostic, error}
+//! main → cli → commands → {install, check} → {mirror, serve, host, image} → ui::event
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, upstream, process, printable, input, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.

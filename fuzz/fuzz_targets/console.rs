@@ -1,5 +1,6 @@
 //! Whatever a guest prints, the console, the tables of texts and the judge take it without a
-//! panic, and what they make of it does not depend on how the stream is cut.
+//! panic, no control character of it survives, and what they make of it does not depend on how
+//! the stream is cut.
 #![no_main]
 
 use std::time::Duration;
@@ -35,7 +36,7 @@ fn follow(bytes: &[u8], piece: usize) -> (Vec<Output>, Option<Decision>) {
     for record in port.feed(bytes) {
         decision = decision.or(judge.witness(Duration::ZERO, Witness::Log(&record)));
     }
-    let _ = console.settle();
+    all.extend(console.settle());
     (all, decision.or_else(|| judge.proven()))
 }
 
@@ -46,9 +47,16 @@ fuzz_target!(|bytes: &[u8]| {
     let (cut, decision) = follow(rest, usize::from(*first).max(1));
     let (whole, _) = follow(rest, rest.len().max(1));
     assert_eq!(cut, whole);
+    for output in &whole {
+        if let Output::Line(line) = output {
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
     if let Some(Decision { outcome: Outcome::Failure(verdict), .. }) = decision {
         assert!(!verdict.sentence.is_empty());
         assert!(report::json(&verdict).is_ok());
-        assert!(report::text(&verdict).starts_with(&verdict.sentence));
+        let text = report::text(&verdict);
+        assert!(text.starts_with(&verdict.sentence));
+        assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')));
     }
 });

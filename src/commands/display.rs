@@ -105,7 +105,7 @@ impl Display {
                 Ended {
                     exit_status: kind.unwrap_or(Kind::Build).exit_status(),
                     image: None,
-                    cause: failed.map(|failed| failed.cause.name()),
+                    cause: failed.map(|failed| failed.cause),
                     message: (!said).then(|| format!("{error:#}")),
                     evidence: failed.and_then(|failed| failed.kept.clone()),
                 }

@@ -34,12 +34,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn cause(name: &str) -> Option<Cause> {
     let same = |cause: &Cause| cause.name().eq_ignore_ascii_case(name.trim());
-    Cause::ALL.into_iter().find(same)
+    Cause::ALL.iter().copied().find(same)
 }
 
 fn list() -> String {
     let rules = rules::all().map(|rule| format!("{}  {}\n", rule.id, rule.title));
-    let causes = Cause::ALL.map(|cause| format!("{:<22}  {}\n", cause.name(), cause.title()));
+    let causes = Cause::ALL
+        .iter()
+        .map(|cause| format!("{:<22}  {}\n", cause.name(), cause.title()));
     rules.chain(causes).collect()
 }
 
@@ -80,7 +82,13 @@ pub fn unknown(id: &str) -> anyhow::Error {
 
 fn neither(id: &str) -> anyhow::Error {
     let mut similar = rules::similar(id);
-    similar.extend(nearest::one(id.trim(), &Cause::ALL.map(Cause::name)));
+    similar.extend(nearest::one(
+        id.trim(),
+        &Cause::ALL
+            .iter()
+            .map(|cause| cause.name())
+            .collect::<Vec<_>>(),
+    ));
     no_such("rule or cause", id, &similar)
 }
 
@@ -101,7 +109,9 @@ mod tests {
     #[test]
     fn explanations_fit_a_terminal() {
         let rules = rules::all().map(|r| explained(r.id, r.title, r.explanation));
-        let causes = Cause::ALL.map(|c| explained(c.name(), c.title(), c.explanation()));
+        let causes = Cause::ALL
+            .iter()
+            .map(|c| explained(c.name(), c.title(), c.explanation()));
         for text in rules.chain(causes) {
             for line in text.lines().skip(1) {
                 let fits = line.chars().count() <= WIDTH;

@@ -38,6 +38,8 @@ pub struct BootInput<'a> {
     pub source: InstallerSource<'a>,
     /// The guest's architecture.
     pub arch: Arch,
+    /// Whether the kickstart has a `driverdisk`.
+    pub driver_disk: bool,
     /// The template's `kernelparam`: one line, put last so that it overrules.
     pub kernelparam: Option<&'a str>,
 }
@@ -101,14 +103,19 @@ impl Release {
             options.push("rd.shell=0".to_string());
             options.push("rd.emergency=poweroff".to_string());
         }
-        if let Some(kernelparam) = input.kernelparam {
-            let kernelparam = kernelparam.trim();
+        let kernelparam = input.kernelparam.unwrap_or_default().trim();
+        let disks = ["inst.dd", "dd", "inst.wait_for_disks"];
+        let named = |word: &str| disks.contains(&word.split('=').next().unwrap_or_default());
+        let driver_disk = input.driver_disk || kernelparam.split(' ').any(named);
+        if self.generation().waits_for_driver_disks() && !driver_disk {
+            // The initramfs would wait for a disk labelled OEMDRV for 5 s.
+            options.push("inst.wait_for_disks=0".to_string());
+        }
+        if !kernelparam.is_empty() {
             if kernelparam.contains(char::is_control) {
                 return Err(BootError::ControlCharacter);
             }
-            if !kernelparam.is_empty() {
-                options.push(kernelparam.to_string());
-            }
+            options.push(kernelparam.to_string());
         }
         let line = options.join(" ");
         let limit = command_line_limit(input.arch, self.generation());
@@ -193,23 +200,29 @@ mod tests {
                     InstallerSource::Repo(&tree)
                 },
                 arch,
+                driver_disk: false,
                 kernelparam,
             })
     }
 
     #[test]
     fn every_generation() {
-        let el = "inst.ks=http://k/ks inst.repo=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff";
+        let old = "inst.ks=http://k/ks inst.repo=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff";
+        let new = format!("{old} inst.wait_for_disks=0");
         for release in [
-            ("RHEL-7", "9"),
             ("Rocky-8", "10"),
             ("Rocky-9", "9.4"),
             ("AlmaLinux-10", "0"),
             ("CentOS-Stream-10", "10"),
-            ("Fedora", "29"),
+            ("Fedora", "39"),
             ("Fedora", "44"),
         ] {
-            assert_eq!(line(release, Arch::X86_64, false, false, None).unwrap(), el);
+            let line = line(release, Arch::X86_64, false, false, None);
+            assert_eq!(line.unwrap(), new);
+        }
+        for release in [("RHEL-7", "9"), ("Fedora", "29"), ("Fedora", "38")] {
+            let line = line(release, Arch::X86_64, false, false, None);
+            assert_eq!(line.unwrap(), old);
         }
         assert_eq!(
             line(("CentOS-6", "10"), Arch::X86_64, false, false, None).unwrap(),
@@ -228,11 +241,43 @@ mod tests {
                 Some(" net.ifnames=0 ")
             )
             .unwrap(),
-            "inst.ks=file:/ks.cfg inst.stage2=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff net.ifnames=0"
+            "inst.ks=file:/ks.cfg inst.stage2=http://m/os/ inst.text inst.cmdline inst.lang=en_US.UTF-8 console=tty0 console=ttyS0,115200 rd.shell=0 rd.emergency=poweroff inst.wait_for_disks=0 net.ifnames=0"
         );
         assert_eq!(
             line(("CentOS-6", "10"), Arch::I386, true, true, Some("noipv6")).unwrap(),
             "ks=file:/ks.cfg stage2=http://m/os/images/install.img text cmdline lang=en_US.UTF-8 keymap=us console=tty0 console=ttyS0,115200 noipv6"
+        );
+    }
+
+    #[test]
+    fn a_driver_disk_is_waited_for() {
+        for kernelparam in ["inst.dd=http://m/d", "a dd", "inst.wait_for_disks=9"] {
+            let line = line(
+                ("Rocky-9", "9"),
+                Arch::X86_64,
+                false,
+                false,
+                Some(kernelparam),
+            );
+            assert!(
+                !line.unwrap().contains("inst.wait_for_disks=0"),
+                "{kernelparam}"
+            );
+        }
+        let tree = Url::parse("http://m/os/").unwrap();
+        let input = BootInput {
+            kickstart: KickstartPlace::Initrd,
+            source: InstallerSource::Repo(&tree),
+            arch: Arch::X86_64,
+            driver_disk: true,
+            kernelparam: None,
+        };
+        let rocky = Release::from_names("Rocky-9", "9").unwrap();
+        assert!(
+            !rocky
+                .boot_options(&input)
+                .unwrap()
+                .contains("wait_for_disks")
         );
     }
 

@@ -111,6 +111,17 @@ pub enum Generation {
 }
 
 impl Generation {
+    /// Whether its initramfs knows `inst.wait_for_disks` (anaconda 39.10 and the branches rhel-8,
+    /// rhel-9 and rhel-10: dracut/anaconda-lib.sh): how long to wait for a driver disk. Minor
+    /// releases before that pass over the word.
+    pub fn waits_for_driver_disks(self) -> bool {
+        match self {
+            Generation::El6 | Generation::El7 => false,
+            Generation::El8 | Generation::El9 | Generation::El10 => true,
+            Generation::Fedora(number) => number >= 39,
+        }
+    }
+
     /// The major version of its anaconda: the branches rhel6-branch (13.21), rhel7-branch (21.48),
     /// rhel-8 (33.16), rhel-9 (34.25) and rhel-10 (40.22) of anaconda's repository; Fedora's has
     /// the number of the release.

@@ -16,7 +16,7 @@ use super::manifest::{self, Facts};
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
-use super::record::Recorder;
+use super::record::{Recorder, SERIAL_LOG};
 use super::run::Finished;
 use super::supervise::{Channels, Supervised, Supervision, supervise};
 use super::timings::Timings;
@@ -109,7 +109,7 @@ impl<'a> Attempt<'a> {
             tree: &handover.tree,
         };
         // QEMU's own copy of the console; ours is made of what is read from it.
-        let console = place.work.join("serial.log");
+        let console = place.work.join(SERIAL_LOG);
         let disk = prepared.disk.clone();
         let spec = guest::domain(plan, prepared.accel, &boot, disk, console, &place.id)?;
         timings.done("offering");

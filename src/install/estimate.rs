@@ -32,7 +32,7 @@ impl Forecast {
             (phase, median(lasted.collect()))
         };
         let times = Times {
-            phases: Phase::ALL.into_iter().map(of_phase).collect(),
+            phases: Phase::ALL.iter().copied().map(of_phase).collect(),
             finishing: median(builds.iter().map(|times| times.finishing).collect()),
         };
         let whole = times.phases.values().sum::<Duration>() + times.finishing;

@@ -44,6 +44,7 @@ pub fn command_line(plan: &Plan, boot: &Boot<'_>) -> anyhow::Result<String> {
             kickstart,
             source,
             arch: plan.arch,
+            driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
         .kind(Kind::Input)

@@ -158,7 +158,7 @@ impl Build {
             let believable = (0.0..=MAX_SECONDS).contains(&seconds);
             believable.then(|| Duration::from_secs_f64(seconds))
         };
-        let part = |part: &Part| Some((Phase::from_name(&part.name)?, span(part.seconds)?));
+        let part = |part: &Part| Some((part.name.parse().ok()?, span(part.seconds)?));
         Some(Times {
             phases: self.phases.iter().map(part).collect::<Option<_>>()?,
             finishing: span(self.finishing)?,

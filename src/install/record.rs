@@ -1,13 +1,16 @@
 //! The record of what the guest says: the raw bytes as they come, and the lines that were made of
 //! them, each in a file of the work directory.
 //!
+//! Each file has a limit: of a guest that says more the head and the tail are kept, and between
+//! them stands how much is left out.
+//!
 //! A thread of its own writes, so that a slow disk does not stop the reading at once. What waits
 //! for it is bounded: when that much waits, reading waits too, and the guest with it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -24,6 +27,16 @@ const WAITING: usize = 8 << 20;
 /// Bytes for which there must be room before more is read from the guest: what one read brings
 /// (16 KiB), as it came and as lines, from both ports.
 const ROOM: u32 = 128 << 10;
+
+/// QEMU's own copy of the console, in the work directory. virtlogd limits it where it writes it.
+pub const SERIAL_LOG: &str = "serial.log";
+
+/// How much of a file's beginning and of its end is kept, in bytes; of the end up to twice as
+/// much. A verbose install prints a tenth of it.
+const KEPT: Kept = Kept {
+    head: 16 << 20,
+    tail: 8 << 20,
+};
 
 /// What is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,23 +97,27 @@ impl Recorder {
             // Appending, whatever became of the file: one that was emptied by a rotation gets no
             // hole in front, and one that was renamed goes on.
             let file = OpenOptions::new()
+                .read(true)
                 .append(true)
                 .create(true)
                 .mode(0o600)
                 .open(path);
             file.map_err(|error| failed.at(track, &error)).ok()
         });
-        Recorder::to(files, failed)
+        Recorder::to(files, failed, dir.join(SERIAL_LOG))
     }
 
-    fn to(files: [Option<File>; 4], mut failed: Failures) -> Recorder {
+    fn to(files: [Option<File>; 4], mut failed: Failures, serial: PathBuf) -> Recorder {
         let room = Arc::new(Semaphore::new(WAITING));
         let (orders, received) = channel();
         let written = Arc::clone(&room);
         // Nobody waits for the thread: it ends when it has written what was ordered.
         let started = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(&files, &received, &written, &mut failed));
+            .spawn(move || {
+                let mut files = files.map(|file| file.map(|file| Limited::new(file, KEPT)));
+                write(&mut files, &received, &written, &mut failed, &serial);
+            });
         if let Err(error) = started {
             tracing::warn!(%error, "starting the recorder's thread");
         }
@@ -134,11 +151,70 @@ impl Recorder {
     }
 }
 
+/// How much of a file is kept.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    head: u64,
+    tail: u64,
+}
+
+/// A file that does not grow beyond its limit.
+#[derive(Debug)]
+struct Limited {
+    file: File,
+    kept: Kept,
+    /// How much is left out behind the head, and how long the line is that says so.
+    left_out: u64,
+    note: u64,
+}
+
+impl Limited {
+    fn new(file: File, kept: Kept) -> Self {
+        Limited {
+            file,
+            kept,
+            left_out: 0,
+            note: 0,
+        }
+    }
+
+    /// Appends; whether the limit was reached for the first time.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<bool> {
+        self.file.write_all(bytes)?;
+        let length = self.file.metadata()?.len();
+        let Kept { head, tail } = self.kept;
+        if length < head {
+            // It is new, or was emptied by a rotation.
+            (self.left_out, self.note) = (0, 0);
+        }
+        if length <= head + 2 * tail {
+            return Ok(false);
+        }
+        let first = self.note == 0;
+        let mut end = vec![0; usize::try_from(tail).unwrap_or_default()];
+        self.file.read_exact_at(&mut end, length - tail)?;
+        // From the beginning of a line on.
+        let begin = end
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let end = &end[begin..];
+        self.left_out += length - head - self.note - end.len() as u64;
+        let note = format!("\n[ozr: {} bytes are left out here]\n", self.left_out);
+        self.note = note.len() as u64;
+        self.file.set_len(head)?;
+        self.file.write_all(note.as_bytes())?;
+        self.file.write_all(end)?;
+        Ok(first)
+    }
+}
+
 fn write(
-    files: &[Option<File>; 4],
+    files: &mut [Option<Limited>; 4],
     orders: &Receiver<Order>,
     room: &Semaphore,
     failed: &mut Failures,
+    serial: &Path,
 ) {
     for order in orders {
         match order {
@@ -147,9 +223,14 @@ fn write(
                 bytes,
                 room: taken,
             } => {
-                let file = files[track as usize].as_ref();
-                if let Some(Err(error)) = file.map(|mut file| file.write_all(&bytes)) {
-                    failed.at(track, &error);
+                let file = files[track as usize].as_mut();
+                match file.map(|file| file.write(&bytes)) {
+                    Some(Ok(true)) => failed.limited(track),
+                    Some(Err(error)) => failed.at(track, &error),
+                    Some(Ok(false)) | None => {}
+                }
+                if track == Track::ConsoleBytes {
+                    limit_serial_log(serial);
                 }
                 room.add_permits(taken);
             }
@@ -157,6 +238,16 @@ fn write(
                 let _ = answer.send(());
             }
         }
+    }
+}
+
+/// Empties QEMU's copy of the console when it has become too long: QEMU appends to it, and what it
+/// holds is in the console's record, too.
+fn limit_serial_log(path: &Path) {
+    let limit = KEPT.head + 2 * KEPT.tail;
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > limit) {
+        let emptied = OpenOptions::new().write(true).truncate(true).open(path);
+        tracing::debug!(?emptied, "emptying QEMU's copy of the console");
     }
 }
 
@@ -172,6 +263,15 @@ impl Failures {
             reporter,
             warned: false,
         }
+    }
+
+    fn limited(&self, track: Track) {
+        self.reporter.warn(format!(
+            "the guest says more than is kept: of {} only the first {} and the last {} MiB are",
+            track.file_name(),
+            KEPT.head >> 20,
+            KEPT.tail >> 20
+        ));
     }
 
     fn at(&mut self, track: Track, error: &std::io::Error) {
@@ -233,12 +333,53 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_a_guest_that_says_too_much_head_and_tail_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        let file = || {
+            OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .open(&path)
+                .unwrap()
+        };
+        let kept = Kept {
+            head: 1000,
+            tail: 500,
+        };
+        let mut record = Limited::new(file(), kept);
+        let mut said = String::new();
+        let mut times = 0;
+        for number in 0..1000 {
+            let line = format!("line {number}\n");
+            said += &line;
+            times += u32::from(record.write(line.as_bytes()).unwrap());
+            assert!(read(dir.path(), "record").len() <= 2100);
+        }
+        assert_eq!(times, 1, "it is told once");
+        let text = read(dir.path(), "record");
+        let (head, rest) = text.split_once("\n[ozr: ").unwrap();
+        let (left_out, tail) = rest.split_once(" bytes are left out here]\n").unwrap();
+        assert!(said.starts_with(head) && said.ends_with(tail) && head.len() == 1000);
+        assert!(tail.starts_with("line ") && tail.len() >= 490);
+        assert_eq!(
+            said.len(),
+            head.len() + left_out.parse::<usize>().unwrap() + tail.len()
+        );
+        // Emptied by a rotation, it begins anew.
+        file().set_len(0).unwrap();
+        record.write(b"again\n").unwrap();
+        assert_eq!(read(dir.path(), "record"), "again\n");
+    }
+
     /// A pipe that nobody reads stands for a disk that does not get on.
     #[tokio::test]
     async fn a_slow_disk_makes_the_reader_wait_and_loses_nothing() {
         let (mut disk, writer) = std::io::pipe().unwrap();
         let file = File::from(OwnedFd::from(writer));
-        let recorder = Recorder::to([Some(file), None, None, None], quiet());
+        let recorder = Recorder::to([Some(file), None, None, None], quiet(), PathBuf::new());
         let mut put: Vec<u8> = Vec::new();
         let piece = |number: usize| format!("{number:15}\n").repeat(1024).into_bytes();
         let has_room = || tokio::time::timeout(Duration::ZERO, recorder.room());
@@ -270,7 +411,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::begin(dir.path(), &Reporter::silent());
         let piece: Vec<u8> = (0..16 << 10).map(|n| (n % 251) as u8).collect();
-        let times = 4 * WAITING / piece.len();
+        let times = 2 * WAITING / piece.len();
         for _ in 0..times {
             recorder.room().await;
             recorder.put(Track::ConsoleBytes, piece.clone());
@@ -313,7 +454,7 @@ mod tests {
         let good = File::create(dir.path().join("good")).unwrap();
         let heard = Arc::new(Heard::default());
         let failed = Failures::new(Reporter::new(heard.clone()));
-        let recorder = Recorder::to([Some(full), Some(good), None, None], failed);
+        let recorder = Recorder::to([Some(full), Some(good), None, None], failed, PathBuf::new());
         for _ in 0..3 {
             recorder.put(Track::ConsoleBytes, vec![b'x'; WAITING]);
             recorder.room().await;

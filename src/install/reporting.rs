@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::estimate::Forecast;
 use crate::secrets::Secrets;
-use crate::ui::event::{self, Decisive, Event, Judged, Noticed, PhaseEntered, Reporter};
+use crate::ui::event::{self, Decisive, Event, Judged, Noticed, Reporter};
 use crate::watch::cause::Cause;
 use crate::watch::judge::Judge;
 use crate::watch::phases::Phase;
-use crate::watch::progress::{Counted, Progress};
+use crate::watch::progress::Progress;
 use crate::watch::signal::Signal;
 use crate::watch::verdict::{Decision, Outcome, Seen};
 use crate::watch::witness::End;
@@ -55,7 +55,7 @@ impl<'a> Reporting<'a> {
         let phase = judge.progress().phase();
         if phase != self.phase {
             self.phase = phase;
-            self.reporter.event(Event::Phase(entered(phase)));
+            self.reporter.event(Event::Phase(phase));
         }
         self.progress(now, judge);
     }
@@ -67,24 +67,19 @@ impl<'a> Reporting<'a> {
 
     fn progress(&mut self, now: Duration, judge: &Judge) {
         let progress = judge.progress();
-        let entered = entered(self.phase);
         let since = match &self.told {
-            Some(told) if told.phase == entered => now.saturating_sub(told.elapsed),
+            Some(told) if told.phase == self.phase => now.saturating_sub(told.elapsed),
             _ => AT_LEAST,
         };
         if since < AT_MOST {
             return;
         }
         let in_phase = progress.phases(now).last().map(|phase| phase.lasted);
-        let counted = |counted: Counted| event::Counted {
-            done: counted.done,
-            total: counted.total,
-        };
         let news = event::Progress {
-            phase: entered,
+            phase: self.phase,
             percent: self.percent(progress),
-            packages: progress.packages().map(counted),
-            download: progress.download().map(counted),
+            packages: progress.packages(),
+            download: progress.download(),
             elapsed: now,
             remaining: self
                 .forecast
@@ -105,7 +100,7 @@ impl<'a> Reporting<'a> {
         if self.texts.len() >= MAX_NOTICED || !self.texts.insert(text.clone()) {
             return;
         }
-        let source = seen.source.key();
+        let source = seen.source;
         self.noticed(match signal {
             Signal::Failure(found) if found.cause == Cause::QuestionAsked => {
                 Noticed::Question { source, text }
@@ -113,7 +108,7 @@ impl<'a> Reporting<'a> {
             Signal::Failure(found) => Noticed::ErrorText {
                 source,
                 text,
-                cause: found.cause.name(),
+                cause: found.cause,
                 fatal: signal.decides(),
             },
             _ => Noticed::ScriptOutput { text },
@@ -128,15 +123,7 @@ impl<'a> Reporting<'a> {
     /// Tells that the guest runs no more.
     pub fn ended(&self, how: End, detail: Option<&str>) {
         self.noticed(Noticed::GuestEnded {
-            how: match how {
-                End::ByGuest => "by-guest",
-                End::Gone => "gone",
-                End::Killed => "killed",
-                End::Crashed => "crashed",
-                End::HostDiskFull => "host-disk-full",
-                End::HostDiskError => "host-disk-error",
-                End::ConnectionLost => "connection-lost",
-            },
+            how,
             detail: detail.map(|detail| self.secrets.hide(detail)),
         });
     }
@@ -148,24 +135,17 @@ impl<'a> Reporting<'a> {
             return;
         };
         self.reporter.event(Event::Verdict(Judged {
-            cause: verdict.cause.name(),
+            cause: verdict.cause,
             title: verdict.cause.title(),
             sentence: self.secrets.hide(&verdict.sentence),
-            phase: entered(verdict.phase),
+            phase: verdict.phase,
             exit_status: verdict.kind().exit_status(),
             retry: verdict.cause.retry(),
             decisive: Decisive {
-                source: decisive.source.key(),
+                source: decisive.source,
                 text: self.secrets.hide(&decisive.text),
                 age: now.saturating_sub(decisive.at),
             },
         }));
-    }
-}
-
-fn entered(phase: Phase) -> PhaseEntered {
-    PhaseEntered {
-        name: phase.name(),
-        title: phase.title(),
     }
 }

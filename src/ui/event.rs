@@ -1,52 +1,93 @@
-//! Things worth telling a person or a program, independent of how they are shown.
-//!
-//! `docs/progress.md` describes them for programs. Names of phases, causes and sources are texts
-//! here: this layer lies below those that know them.
+//! Things worth telling a person or a program, independent of how they are shown. As JSON they are
+//! what `docs/progress.md` describes for programs.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use crate::diagnostic::Diagnostic;
+use crate::watch::cause::Cause;
+use crate::watch::phases::Phase;
+use crate::watch::progress::Counted;
+use crate::watch::verdict::{Source, seconds, seconds_if_known};
+use crate::watch::witness::End;
 
 /// Something that happened. No event carries a secret: what holds one is masked before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The build of an image began.
     BuildStarted(BuildStarted),
     /// A step of the build began ("fetching the kernel and initrd").
-    Step(String),
+    Step(#[serde(serialize_with = "as_text")] String),
     /// The install entered a phase.
-    Phase(PhaseEntered),
+    Phase(#[serde(serialize_with = "with_title")] Phase),
     /// How far the install is.
     Progress(Progress),
-    /// Something that was noticed in what the guest says or does.
-    Noticed(Noticed),
     /// Why the install failed.
     Verdict(Judged),
     /// A detail below a step, shown with `-v`.
-    Detail(String),
+    Detail(#[serde(serialize_with = "as_text")] String),
     /// Something the user should know, though all is well.
-    Note(String),
+    Note(#[serde(serialize_with = "as_text")] String),
     /// Something that works, but probably not as meant.
-    Warning(String),
+    Warning(#[serde(serialize_with = "as_text")] String),
     /// Something failed, and the command goes on with the rest.
-    Error(String),
+    Error(#[serde(serialize_with = "as_text")] String),
     /// A finding in a template, kickstart or configuration file.
-    Finding(Diagnostic),
+    Finding(#[serde(serialize_with = "as_finding")] Diagnostic),
     /// A line of the guest's console, shown with `-vv`.
-    Console(String),
+    Console(#[serde(serialize_with = "as_text")] String),
     /// One of the last lines of a guest that failed.
-    Evidence(String),
+    Evidence(#[serde(serialize_with = "as_text")] String),
     /// So many events were left out here: whoever reads them was too slow.
-    Lost(u64),
+    Lost(#[serde(serialize_with = "as_count")] u64),
     /// The command ends: the last event.
     Ended(Ended),
+    /// Something that was noticed in what the guest says or does.
+    #[serde(untagged)]
+    Noticed(Noticed),
+}
+
+fn with_one<S: Serializer>(name: &str, value: impl Serialize, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(Some(1))?;
+    fields.serialize_entry(name, &value)?;
+    fields.end()
+}
+
+fn as_text<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    with_one("text", text, to)
+}
+
+fn as_count<S: Serializer>(count: &u64, to: S) -> Result<S::Ok, S::Error> {
+    with_one("count", count, to)
+}
+
+fn with_title<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(Some(2))?;
+    fields.serialize_entry("phase", phase)?;
+    fields.serialize_entry("title", phase.title())?;
+    fields.end()
+}
+
+fn as_finding<S: Serializer>(finding: &Diagnostic, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(None)?;
+    fields.serialize_entry("severity", &finding.severity.to_string())?;
+    fields.serialize_entry("id", &finding.id)?;
+    fields.serialize_entry("file", &finding.file)?;
+    fields.serialize_entry("line", &finding.line)?;
+    fields.serialize_entry("column", &finding.column)?;
+    fields.serialize_entry("text", &finding.message)?;
+    fields.serialize_entry("help", &finding.help)?;
+    fields.end()
 }
 
 /// What is built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuildStarted {
     /// Name of the image and of the guest.
     pub name: String,
@@ -56,29 +97,11 @@ pub struct BuildStarted {
     pub id: String,
 }
 
-/// A phase of the install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PhaseEntered {
-    /// Its name, as manifests have it.
-    pub name: &'static str,
-    /// What goes on in it, for people.
-    pub title: &'static str,
-}
-
-/// Done, of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    /// Done so far.
-    pub done: u64,
-    /// In all, as far as is known yet.
-    pub total: u64,
-}
-
 /// How far an install is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// The phase.
-    pub phase: PhaseEntered,
+    pub phase: Phase,
     /// How much is done, in percent. Never decreases within one attempt; 100 is never reached:
     /// that is what the end says.
     pub percent: u8,
@@ -87,31 +110,34 @@ pub struct Progress {
     /// Bytes of packages downloaded.
     pub download: Option<Counted>,
     /// Since the build began.
+    #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
     /// How long it will go on, from earlier builds like this one; none where there were none.
+    #[serde(serialize_with = "seconds_if_known")]
     pub remaining: Option<Duration>,
 }
 
 /// Something that the guest says or does. What it weighs, the verdict tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Noticed {
     /// Our server handed out the whole kickstart.
     KickstartFetched,
     /// The installer asks what the kickstart does not answer.
     Question {
-        /// Who says it: `console`, `log-port`, …
-        source: &'static str,
+        /// Who says it.
+        source: Source,
         /// The line.
         text: String,
     },
     /// A text that tells of a failure.
     ErrorText {
         /// Who says it.
-        source: &'static str,
+        source: Source,
         /// The line.
         text: String,
         /// The cause that the text suggests.
-        cause: &'static str,
+        cause: Cause,
         /// Whether it decides the install, if nothing contradicts it.
         fatal: bool,
     },
@@ -124,25 +150,24 @@ pub enum Noticed {
     Mark,
     /// The guest runs no more.
     GuestEnded {
-        /// How: `by-guest`, `gone`, `killed`, `crashed`, `host-disk-full`, `host-disk-error` or
-        /// `connection-lost`.
-        how: &'static str,
+        /// How.
+        how: End,
         /// What the hypervisor says of it.
         detail: Option<String>,
     },
 }
 
 /// Why an install failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Judged {
-    /// The cause, out of the vocabulary of `docs/verdict.md`.
-    pub cause: &'static str,
+    /// The cause.
+    pub cause: Cause,
     /// The cause in a few words.
     pub title: &'static str,
     /// What failed, how far it got, and what to do.
     pub sentence: String,
     /// How far it got.
-    pub phase: PhaseEntered,
+    pub phase: Phase,
     /// The exit status that follows from it.
     pub exit_status: u8,
     /// Whether the same build may succeed another time.
@@ -152,29 +177,38 @@ pub struct Judged {
 }
 
 /// What decided an install: a line, the guest's end, a limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decisive {
     /// Who said it.
-    pub source: &'static str,
+    pub source: Source,
     /// What.
     pub text: String,
-    /// How long ago it was read.
+    /// How long ago it was read. Programs are told when that was.
+    #[serde(skip)]
     pub age: Duration,
 }
 
 /// How a command ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Ended {
     /// The exit status of the process.
     pub exit_status: u8,
     /// The image.
+    #[serde(serialize_with = "as_shown")]
     pub image: Option<PathBuf>,
     /// Why there is none, if an install failed.
-    pub cause: Option<&'static str>,
+    pub cause: Option<Cause>,
     /// The same in one sentence.
     pub message: Option<String>,
     /// Where what explains it is kept.
+    #[serde(serialize_with = "as_shown")]
     pub evidence: Option<PathBuf>,
+}
+
+/// A path as people see it: JSON has no other bytes than UTF-8.
+fn as_shown<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    let shown = path.as_ref().map(|path| path.display().to_string());
+    shown.serialize(to)
 }
 
 /// Takes events. Implementations must not block for long: events come from threads that feed

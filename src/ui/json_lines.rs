@@ -4,15 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::event::{Decisive, Ended, Event, Judged, Noticed, PhaseEntered, Progress, Reporter};
+use super::event::{Event, Reporter};
 use super::queue::{Moment, Show};
+use crate::watch::verdict::to_the_millisecond;
 
 /// The version of the schema, in the first event. Raised when a field changes its meaning or goes
 /// away.
@@ -60,16 +60,20 @@ impl JsonLines {
         let Some(out) = &mut self.out else {
             return;
         };
-        let mut line = String::new();
+        let mut lines = Ok(String::new());
         if !self.begun {
             self.begun = true;
-            let version = env!("CARGO_PKG_VERSION");
-            let fields = json!({ "schema": SCHEMA, "ozr_version": version });
-            line = text(moment, "started", fields);
+            let started = Started {
+                schema: SCHEMA,
+                ozr_version: env!("CARGO_PKG_VERSION"),
+            };
+            lines = serde_json::to_value(started).and_then(|started| line(moment, started));
         }
-        let (name, fields) = describe(moment, event);
-        line.push_str(&text(moment, name, fields));
-        let written = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        let lines = lines.and_then(|first| Ok(first + &text(moment, event)?));
+        let written = lines
+            .map_err(std::io::Error::from)
+            .and_then(|lines| out.write_all(lines.as_bytes()))
+            .and_then(|()| out.flush());
         if let Err(error) = written {
             // The lines would not fit together any more. The build goes on.
             self.out = None;
@@ -90,143 +94,53 @@ impl Show for JsonLines {
     }
 }
 
+/// The first event, with the version of the schema.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "started")]
+struct Started {
+    schema: u32,
+    ozr_version: &'static str,
+}
+
 /// A line: what all events have stands first.
 #[derive(Serialize)]
-struct Line<'a> {
-    event: &'a str,
-    time: Value,
-    seconds: Value,
+struct Line {
+    event: Value,
+    time: String,
+    seconds: f64,
     #[serde(flatten)]
     fields: Value,
 }
 
-fn text(moment: Moment, event: &str, fields: Value) -> String {
+fn line(moment: Moment, mut fields: Value) -> serde_json::Result<String> {
+    let event = fields
+        .as_object_mut()
+        .and_then(|fields| fields.remove("event"));
     let line = Line {
-        event,
+        event: event.unwrap_or_default(),
         time: rfc3339(moment),
-        seconds: seconds(moment.since_start),
+        seconds: to_the_millisecond(moment.since_start),
         fields,
     };
-    // Texts and numbers always can be written.
-    serde_json::to_string(&line).unwrap_or_default() + "\n"
+    Ok(serde_json::to_string(&line)? + "\n")
 }
 
-fn rfc3339(moment: Moment) -> Value {
-    humantime::format_rfc3339_millis(moment.time)
-        .to_string()
-        .into()
-}
-
-fn seconds(span: Duration) -> Value {
-    ((span.as_secs_f64() * 1000.0).round() / 1000.0).into()
-}
-
-/// The name of an event, and what it has beside its time.
-fn describe(moment: Moment, event: &Event) -> (&'static str, Value) {
-    match event {
-        Event::BuildStarted(build) => (
-            "build-started",
-            json!({ "name": build.name, "release": build.release, "id": build.id }),
-        ),
-        Event::Step(text) => ("step", json!({ "text": text })),
-        Event::Phase(phase) => (
-            "phase",
-            json!({ "phase": phase.name, "title": phase.title }),
-        ),
-        Event::Progress(progress) => ("progress", describe_progress(progress)),
-        Event::Noticed(noticed) => describe_noticed(noticed),
-        Event::Verdict(judged) => ("verdict", describe_verdict(moment, judged)),
-        Event::Detail(text) => ("detail", json!({ "text": text })),
-        Event::Note(text) => ("note", json!({ "text": text })),
-        Event::Warning(text) => ("warning", json!({ "text": text })),
-        Event::Error(text) => ("error", json!({ "text": text })),
-        Event::Finding(finding) => (
-            "finding",
-            json!({
-                "severity": finding.severity.to_string(),
-                "id": finding.id,
-                "file": finding.file,
-                "line": finding.line,
-                "column": finding.column,
-                "text": finding.message,
-                "help": finding.help,
-            }),
-        ),
-        Event::Console(text) => ("console", json!({ "text": text })),
-        Event::Evidence(text) => ("evidence", json!({ "text": text })),
-        Event::Lost(count) => ("lost", json!({ "count": count })),
-        Event::Ended(ended) => ("ended", describe_end(ended)),
+fn text(moment: Moment, event: &Event) -> serde_json::Result<String> {
+    let mut fields = serde_json::to_value(event)?;
+    if let Event::Verdict(judged) = event {
+        let age = judged.decisive.age;
+        let read = Moment {
+            time: moment.time - age,
+            since_start: moment.since_start.saturating_sub(age),
+        };
+        fields["decisive"]["time"] = rfc3339(read).into();
+        fields["decisive"]["seconds"] = to_the_millisecond(read.since_start).into();
     }
+    line(moment, fields)
 }
 
-fn describe_progress(progress: &Progress) -> Value {
-    let counted =
-        |counted: super::event::Counted| json!({ "done": counted.done, "total": counted.total });
-    let PhaseEntered { name, .. } = progress.phase;
-    json!({
-        "phase": name,
-        "percent": progress.percent,
-        "packages": progress.packages.map(counted),
-        "download": progress.download.map(counted),
-        "elapsed": seconds(progress.elapsed),
-        "remaining": progress.remaining.map(seconds),
-    })
-}
-
-fn describe_noticed(noticed: &Noticed) -> (&'static str, Value) {
-    match noticed {
-        Noticed::KickstartFetched => ("kickstart-fetched", json!({})),
-        Noticed::Question { source, text } => {
-            ("question", json!({ "source": source, "text": text }))
-        }
-        Noticed::ErrorText {
-            source,
-            text,
-            cause,
-            fatal,
-        } => (
-            "error-text",
-            json!({ "source": source, "text": text, "cause": cause, "fatal": fatal }),
-        ),
-        Noticed::ScriptOutput { text } => ("script-output", json!({ "text": text })),
-        Noticed::Mark => ("mark", json!({})),
-        Noticed::GuestEnded { how, detail } => {
-            ("guest-ended", json!({ "how": how, "detail": detail }))
-        }
-    }
-}
-
-fn describe_verdict(moment: Moment, judged: &Judged) -> Value {
-    let Decisive { source, text, age } = &judged.decisive;
-    let read = Moment {
-        time: moment.time - *age,
-        since_start: moment.since_start.saturating_sub(*age),
-    };
-    json!({
-        "cause": judged.cause,
-        "title": judged.title,
-        "sentence": judged.sentence,
-        "phase": judged.phase.name,
-        "exit_status": judged.exit_status,
-        "retry": judged.retry,
-        "decisive": {
-            "source": source,
-            "text": text,
-            "time": rfc3339(read),
-            "seconds": seconds(read.since_start),
-        },
-    })
-}
-
-fn describe_end(ended: &Ended) -> Value {
-    let path = |path: &std::path::PathBuf| path.display().to_string();
-    json!({
-        "exit_status": ended.exit_status,
-        "image": ended.image.as_ref().map(path),
-        "cause": ended.cause,
-        "message": ended.message,
-        "evidence": ended.evidence.as_ref().map(path),
-    })
+fn rfc3339(moment: Moment) -> String {
+    humantime::format_rfc3339_millis(moment.time).to_string()
 }
 
 /// Opens a file for events, at its end; one that is made is the user's alone.
@@ -285,16 +199,18 @@ mod tests {
     use std::collections::BTreeSet;
     use std::os::fd::AsRawFd;
     use std::sync::{Arc, Mutex};
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::diagnostic::{Diagnostic, Severity};
-    use crate::ui::event::{BuildStarted, Counted, Sink};
+    use crate::ui::event::{BuildStarted, Decisive, Ended, Judged, Noticed, Progress, Sink};
+    use crate::watch::cause::Cause;
+    use crate::watch::phases::Phase;
+    use crate::watch::progress::Counted;
+    use crate::watch::verdict::Source;
+    use crate::watch::witness::End;
 
-    const PHASE: PhaseEntered = PhaseEntered {
-        name: "packages",
-        title: "installing packages",
-    };
+    const PHASE: Phase = Phase::Packages;
 
     /// One of each event, with everything in it.
     fn all() -> Vec<Event> {
@@ -302,19 +218,19 @@ mod tests {
         let noticed = [
             Noticed::KickstartFetched,
             Noticed::Question {
-                source: "console",
+                source: Source::Console,
                 text: text(),
             },
             Noticed::ErrorText {
-                source: "console",
+                source: Source::Console,
                 text: text(),
-                cause: "script-failed",
+                cause: Cause::ScriptFailed,
                 fatal: true,
             },
             Noticed::ScriptOutput { text: text() },
             Noticed::Mark,
             Noticed::GuestEnded {
-                how: "crashed",
+                how: End::Crashed,
                 detail: Some(text()),
             },
         ];
@@ -336,14 +252,14 @@ mod tests {
                 remaining: Some(Duration::from_secs(60)),
             }),
             Event::Verdict(Judged {
-                cause: "script-failed",
+                cause: Cause::ScriptFailed,
                 title: "a script failed",
                 sentence: text(),
                 phase: PHASE,
                 exit_status: 1,
                 retry: false,
                 decisive: Decisive {
-                    source: "console",
+                    source: Source::Console,
                     text: text(),
                     age: Duration::from_secs(3),
                 },
@@ -359,7 +275,7 @@ mod tests {
             Event::Ended(Ended {
                 exit_status: 1,
                 image: Some("/x".into()),
-                cause: Some("script-failed"),
+                cause: Some(Cause::ScriptFailed),
                 message: Some(text()),
                 evidence: Some("/x".into()),
             }),

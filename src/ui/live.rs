@@ -131,7 +131,7 @@ impl Show for Live {
                 self.print(moment, Event::Detail(text));
             }
             Event::Step(text) => self.line().title = printable::line(&text).into_owned(),
-            Event::Phase(phase) => self.line().title = phase.title.to_owned(),
+            Event::Phase(phase) => self.line().title = phase.title().to_owned(),
             Event::Progress(progress) => {
                 let mut line = self.line();
                 line.percent = line.percent.max(progress.percent);
@@ -193,7 +193,7 @@ impl Line {
         let title = &self.title;
         let progress = self.progress.as_ref();
         // Of an earlier phase it says nothing any more.
-        let progress = progress.filter(|progress| progress.phase.title == title);
+        let progress = progress.filter(|progress| progress.phase.title() == title.as_str());
         let count = progress.and_then(words::count);
         match count {
             Some(count) => format!("{title} {count}"),
@@ -206,7 +206,7 @@ impl Line {
         let (name, took) = (&self.name, words::elapsed(now.saturating_sub(self.began)));
         if ended.exit_status != 0 {
             let doing = match &self.progress {
-                Some(progress) => format!(" at {}%, {}", self.percent, progress.phase.title),
+                Some(progress) => format!(" at {}%, {}", self.percent, progress.phase.title()),
                 None => String::new(),
             };
             return format!("{name}: failed after {took}{doing}");
@@ -249,17 +249,15 @@ fn columns() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::event::{Counted, PhaseEntered};
+    use crate::watch::phases::Phase;
+    use crate::watch::progress::Counted;
 
     fn line() -> Line {
         Line {
             name: "rocky-9".to_owned(),
             title: "installing packages".to_owned(),
             progress: Some(Progress {
-                phase: PhaseEntered {
-                    name: "packages",
-                    title: "installing packages",
-                },
+                phase: Phase::Packages,
                 percent: 63,
                 packages: Some(Counted {
                     done: 212,

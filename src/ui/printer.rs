@@ -159,7 +159,7 @@ impl Printer {
         // The console is a sign of life, too.
         if self.verbosity < Verbosity::Console && moment.since_start >= heard + SIGN_OF_LIFE {
             let more = words::progress(progress);
-            self.step(moment, &format!("{}: {more}", progress.phase.title));
+            self.step(moment, &format!("{}: {more}", progress.phase.title()));
         }
     }
 
@@ -167,7 +167,7 @@ impl Printer {
     pub fn print(&self, moment: Moment, event: Event) {
         match event {
             Event::Step(text) => self.step(moment, &text),
-            Event::Phase(phase) => self.step(moment, phase.title),
+            Event::Phase(phase) => self.step(moment, phase.title()),
             Event::Progress(progress) => self.progress(moment, &progress),
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::event::{Counted, Progress};
+use super::event::Progress;
+use crate::watch::phases::Phase;
+use crate::watch::progress::Counted;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -10,7 +12,7 @@ const MIB: f64 = (1 << 20) as f64;
 
 /// Percent, packages, what is left: `43%, 212/412 packages, about 3 min left`.
 pub fn progress(progress: &Progress) -> String {
-    let unit = if progress.phase.name == "packages" {
+    let unit = if progress.phase == Phase::Packages {
         " packages"
     } else {
         ""
@@ -25,9 +27,9 @@ pub fn progress(progress: &Progress) -> String {
 
 /// How many are done of what is counted in this phase: packages, or bytes of them.
 pub fn count(progress: &Progress) -> Option<String> {
-    match progress.phase.name {
-        "downloading" => progress.download.map(bytes),
-        "packages" => {
+    match progress.phase {
+        Phase::Downloading => progress.download.map(bytes),
+        Phase::Packages => {
             let Counted { done, total } = progress.packages?;
             Some(format!("{done}/{total}"))
         }
@@ -73,7 +75,6 @@ pub fn elapsed(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::event::PhaseEntered;
 
     #[test]
     fn times_and_sizes() {
@@ -92,17 +93,13 @@ mod tests {
     #[test]
     fn only_what_is_known_is_said() {
         let mut of = Progress {
-            phase: PhaseEntered {
-                name: "packages",
-                title: "installing packages",
-            },
+            phase: Phase::Packages,
             percent: 43,
             packages: None,
             download: None,
             elapsed: Duration::from_secs(60),
             remaining: None,
         };
-        let phase = |name| PhaseEntered { name, title: "x" };
         assert_eq!(progress(&of), "43%");
         of.packages = Some(Counted {
             done: 212,
@@ -110,13 +107,13 @@ mod tests {
         });
         of.remaining = Some(Duration::from_secs(180));
         assert_eq!(progress(&of), "43%, 212/412 packages, about 3 min left");
-        of.phase = phase("downloading");
+        of.phase = Phase::Downloading;
         of.download = Some(Counted {
             done: 3 << 20,
             total: 100 << 20,
         });
         assert_eq!(progress(&of), "43%, 3.0/100 MiB, about 3 min left");
-        of.phase = phase("boot-loader");
+        of.phase = Phase::BootLoader;
         assert_eq!(progress(&of), "43%, about 3 min left");
     }
 }

@@ -294,6 +294,8 @@ impl Console {
     }
 
     fn hand_out(&mut self, mut line: String, out: &mut Vec<Output>) {
+        // The terminal shows controls of ECMA-48's C1 set as characters.
+        line.retain(|c| !c.is_control());
         line.truncate(line.trim_end().len());
         if line.is_empty() || line.bytes().all(|b| b == b'.') || is_tmux_status(&line) {
             return;

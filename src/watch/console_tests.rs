@@ -221,3 +221,16 @@ fn characters_that_come_in_parts_and_bytes_that_are_none() {
     let long = format!("{}\u{e9}\u{e9}", "x".repeat(79));
     assert_eq!(lines(format!("{long}\n").as_bytes()), [long]);
 }
+
+#[test]
+fn no_control_character_survives() {
+    let all: Vec<u8> = (0..=0xff)
+        .flat_map(|byte| [b'a', byte, b'b', b'\n'])
+        .collect();
+    let c1: String = ('\u{80}'..='\u{9f}').chain(['\u{7f}']).collect();
+    for stream in [all, format!("x{c1}y\n").into_bytes()] {
+        for line in lines(&stream) {
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
+}

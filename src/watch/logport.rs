@@ -7,13 +7,16 @@
 
 use std::fmt;
 
+use strum::{EnumString, IntoStaticStr};
+
 use super::escape;
 
 /// A longer record is cut. Anaconda logs tracebacks and dependency lists of some tens of KiB.
 const MAX_RECORD: usize = 256 * 1024;
 
 /// Syslog's severities, as the template spells them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 #[allow(missing_docs)]
 pub enum Level {
     Debug,
@@ -24,36 +27,6 @@ pub enum Level {
     Crit,
     Alert,
     Emerg,
-}
-
-impl Level {
-    /// The severity as the template spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Notice => "NOTICE",
-            Level::Warning => "WARNING",
-            Level::Err => "ERR",
-            Level::Crit => "CRIT",
-            Level::Alert => "ALERT",
-            Level::Emerg => "EMERG",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Level> {
-        Some(match name {
-            "DEBUG" => Level::Debug,
-            "INFO" => Level::Info,
-            "NOTICE" => Level::Notice,
-            "WARNING" => Level::Warning,
-            "ERR" => Level::Err,
-            "CRIT" => Level::Crit,
-            "ALERT" => Level::Alert,
-            "EMERG" => Level::Emerg,
-            _ => return None,
-        })
-    }
 }
 
 /// One record.
@@ -78,7 +51,7 @@ impl Record {
             return None;
         }
         let (level, rest) = rest.split_once(' ')?;
-        let level = Level::parse(level)?;
+        let level = level.parse().ok()?;
         let (program, message) = rest.split_once(':')?;
         let strange = |c: char| c.is_whitespace() || c.is_control();
         if program.is_empty() || program.contains(strange) {
@@ -170,7 +143,7 @@ impl fmt::Display for Record {
     /// One line: line breaks in the message as `\n`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.message.replace('\n', "\\n");
-        let level = self.level.name();
+        let level: &str = self.level.into();
         write!(f, "{} {level} {}: {message}", self.time, self.program)
     }
 }

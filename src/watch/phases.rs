@@ -1,19 +1,36 @@
 //! The phases of an install.
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// How far an install has come. Ordered: an install never goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Phase {
     /// The guest runs, and nothing came from its console.
     #[serde(rename = "power-on")]
+    #[strum(serialize = "power-on")]
     PoweredOn,
     /// The kernel, or the firmware before it, has spoken.
     Kernel,
     /// The initramfs: network, kickstart, stage 2.
     Initramfs,
     /// systemd of the installer's own system (stage 2).
+    #[strum(serialize = "stage2")]
     Stage2,
     /// Anaconda has started.
     Installer,
@@ -39,46 +56,11 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Phase; 14] = [
-        Phase::PoweredOn,
-        Phase::Kernel,
-        Phase::Initramfs,
-        Phase::Stage2,
-        Phase::Installer,
-        Phase::Preparing,
-        Phase::Storage,
-        Phase::Downloading,
-        Phase::Packages,
-        Phase::BootLoader,
-        Phase::Configuring,
-        Phase::BuildingInitramfs,
-        Phase::PostScripts,
-        Phase::ShuttingDown,
-    ];
-
-    /// The phase of this name.
-    pub fn from_name(name: &str) -> Option<Phase> {
-        Phase::ALL.into_iter().find(|phase| phase.name() == name)
-    }
+    pub const ALL: &[Phase] = Phase::VARIANTS;
 
     /// The name in manifests.
     pub fn name(self) -> &'static str {
-        match self {
-            Phase::PoweredOn => "power-on",
-            Phase::Kernel => "kernel",
-            Phase::Initramfs => "initramfs",
-            Phase::Stage2 => "stage2",
-            Phase::Installer => "installer",
-            Phase::Preparing => "preparing",
-            Phase::Storage => "storage",
-            Phase::Downloading => "downloading",
-            Phase::Packages => "packages",
-            Phase::BootLoader => "boot-loader",
-            Phase::Configuring => "configuring",
-            Phase::BuildingInitramfs => "building-initramfs",
-            Phase::PostScripts => "post-scripts",
-            Phase::ShuttingDown => "shutting-down",
-        }
+        self.into()
     }
 
     /// What the guest does in this phase, to follow "while" in a sentence.
@@ -148,10 +130,10 @@ mod tests {
             assert!(pair[0].percent_at_start() < pair[1].percent_at_start());
             assert_ne!(pair[0].name(), pair[1].name());
         }
-        for phase in Phase::ALL {
+        for phase in Phase::ALL.iter().copied() {
             let json = serde_json::to_string(&phase).unwrap();
             assert_eq!(json, format!("\"{}\"", phase.name()));
-            assert_eq!(Phase::from_name(phase.name()), Some(phase));
+            assert_eq!(phase.name().parse(), Ok(phase));
         }
     }
 }

@@ -32,8 +32,9 @@ fn in_phase(phase: Phase) -> StallWatch {
 #[test]
 fn every_step_has_a_limit_unless_the_user_sets_one() {
     for step in Phase::ALL
+        .iter()
+        .copied()
         .map(Step::Phase)
-        .into_iter()
         .chain([Step::MediaCheck, Step::PreparingTransaction])
     {
         let limit = Limits::default().of(step);

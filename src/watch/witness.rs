@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::logport::Record;
 use super::verdict::Section;
 use crate::kickstart::outline::SectionKind;
@@ -71,7 +73,8 @@ impl Expectations {
 }
 
 /// How the guest ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// The guest shut itself down (libvirt: `SHUTDOWN` from the guest).
     ByGuest,

@@ -207,7 +207,7 @@ mod tests {
             (Cause::StorageFailed, Phase::Storage),
             (Cause::OutOfMemory, Phase::ShuttingDown),
         ] {
-            for phase in Phase::ALL {
+            for phase in Phase::ALL.iter().copied() {
                 let mut suspects = suspects(&[(cause, Certainty::Suspect(0))]);
                 suspects.forget_mended(phase);
                 assert_eq!(
