@@ -117,7 +117,8 @@ fn read_all(
             }
         }
         if bytes.len() as u64 > limit {
-            return Err(too_large(limit));
+            let message = format!("it is larger than {} MiB", limit >> 20);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
     }
 }
@@ -134,11 +135,6 @@ fn send_all(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> 
             Err(error) => return Err(error),
         }
     }
-}
-
-/// What is said of a file that is too large.
-pub fn too_large(limit: u64) -> io::Error {
-    io::Error::other(format!("it is larger than {} MiB", limit >> 20))
 }
 
 /// Opens a file, or a pipe where `pipes` says so. What it is is looked at before it is opened:

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, check} → {mirror, serve, host, image} → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, upstream, process, printable, input, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, printable, input, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -29,7 +29,6 @@
 //! * [`panics`]: what a defect of ozr's own does.
 //! * [`printable`]: text of others, fit to be printed.
 //! * [`process`]: the one way to run other programs.
-//! * [`upstream`]: another server, whose files ours hands on.
 //! * [`ui`]: events, and the only place that prints.
 
 pub mod check;
@@ -56,5 +55,4 @@ pub mod serve;
 pub mod state;
 pub mod tdl;
 pub mod ui;
-pub mod upstream;
 pub mod watch;

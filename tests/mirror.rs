@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -251,7 +251,8 @@ async fn a_tree_is_fetched_once_and_then_asked_for_once() {
         .map(|request| (request.path.as_str(), request.status))
         .collect();
     assert_eq!(asked.len(), 2, "{asked:?}");
-    assert!(asked.contains(&("/tree/.treeinfo", 304)), "{asked:?}");
+    // Whole, each time: it says which files belong together.
+    assert!(asked.contains(&("/tree/.treeinfo", 200)), "{asked:?}");
     let probe = &setting.requests(STAGE2)[0];
     assert_eq!(probe.method, "HEAD");
 }
@@ -273,7 +274,7 @@ async fn without_checksums_each_file_is_revalidated() {
     let second = setting.install().await.unwrap();
     assert_has(&tree, &second);
     assert_eq!(second.initrd.origin, Origin::Revalidated);
-    for path in [".treeinfo", KERNEL, INITRD] {
+    for path in [KERNEL, INITRD] {
         let requests = setting.requests(path);
         assert_eq!(requests.len(), 1, "{path}");
         assert!(
@@ -307,7 +308,55 @@ async fn only_a_date_is_enough_to_revalidate() {
     setting.mirror.forget();
     let second = setting.install().await.unwrap();
     assert_eq!(second.kernel.origin, Origin::Revalidated);
-    assert_eq!(setting.requests(KERNEL)[0].status, 304);
+    assert_eq!(setting.requests(KERNEL).len(), 1);
+
+    // A link that is turned to an older tree: `If-Modified-Since` would say that nothing changed.
+    let mut older = Tree::new(MIB).without_checksums();
+    older.kernel[1000] ^= 1;
+    older.serve(&setting.mirror);
+    for path in [".treeinfo", KERNEL, INITRD] {
+        setting.mirror.change(&format!("/tree/{path}"), |file| {
+            file.etag = None;
+            file.last_modified = Some("Mon, 31 Mar 2025 10:00:00 GMT".to_string());
+        });
+    }
+    assert_has(&older, &setting.install().await.unwrap());
+    assert!(
+        setting
+            .mirror
+            .requests()
+            .iter()
+            .all(|request| !request.is_conditional())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_trees_are_never_mixed() {
+    let setting = Setting::new();
+    Tree::new(MIB).without_checksums().serve(&setting.mirror);
+    setting.mirror.change(&format!("/tree/{INITRD}"), |file| {
+        file.next = vec![Some(Fault::StallAt(MIB / 2))];
+    });
+    let installed = setting.install();
+    let switched = async {
+        let mirror = Arc::clone(&setting.mirror);
+        tokio::task::spawn_blocking(move || {
+            mirror.wait_for_stall();
+            let mut next = Tree::new(MIB).without_checksums();
+            next.tree_info = next.tree_info.replace("9.4", "9.5");
+            mirror.put("/tree/.treeinfo", next.tree_info);
+            mirror.release();
+        })
+        .await
+        .unwrap();
+    };
+    let (installed, ()) = tokio::join!(installed, switched);
+    let error = installed.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("changed while it was fetched"),
+        "{error:#}"
+    );
+    assert_eq!(kind_of(&error), Some(Kind::Mirror));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -392,10 +441,15 @@ async fn stage_2_is_looked_for_before_the_guest_needs_it() {
     // A server without HEAD.
     setting
         .mirror
-        .change(&format!("/tree/{STAGE2}"), |file| file.head = false);
+        .change(&format!("/tree/{STAGE2}"), |file| file.head = Some(405));
     setting.install().await.unwrap();
     let requests = setting.requests(STAGE2);
     assert_eq!(requests.last().unwrap().header("range"), Some("bytes=0-0"));
+    // One that says that there is nothing, though there is.
+    setting
+        .mirror
+        .change(&format!("/tree/{STAGE2}"), |file| file.head = Some(404));
+    setting.install().await.unwrap();
 
     setting.mirror.remove(&format!("/tree/{STAGE2}"));
     setting
@@ -596,6 +650,61 @@ async fn credentials_are_used_but_kept_nowhere() {
     }
 }
 
+/// Options with which `file:` addresses may lead below a directory.
+fn below(setting: &Setting, directory: &Path) -> MirrorOptions {
+    let mut options = setting.options();
+    options.file_roots = vec![directory.to_path_buf()];
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_addresses_lead_nowhere_else() {
+    let setting = Setting::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, store) = (folder.path().join("tree"), folder.path().join("store"));
+    Tree::new(MIB).write(&tree);
+    std::fs::create_dir(&store).unwrap();
+    std::fs::rename(tree.join(INITRD), store.join("initrd.img")).unwrap();
+    std::os::unix::fs::symlink(store.join("initrd.img"), tree.join(INITRD)).unwrap();
+    std::fs::write(folder.path().join("secret"), "s3cret").unwrap();
+    std::os::unix::fs::symlink("../secret", tree.join("link")).unwrap();
+    let url = Url::from_directory_path(&tree).unwrap();
+    let mut options = below(&setting, &tree);
+    let install = async |options: &MirrorOptions| {
+        let mirror = setting.open_with(options.clone());
+        mirror.install_tree(&url, Arch::X86_64, &layout()).await
+    };
+    let error = install(&options).await.unwrap_err();
+    assert!(format!("{error:#}").contains("--file-root"), "{error:#}");
+    assert_eq!(kind_of(&error), Some(Kind::Input));
+    // A tree of links into a store that is listed, as repository managers publish them.
+    options.file_roots.push(store.clone());
+    let installed = install(&options).await.unwrap();
+    assert_eq!(installed.initrd.path, store.join("initrd.img"));
+
+    let mirror = setting.open_with(options);
+    let link = tree.join("link");
+    for outside in [
+        link.as_path(),
+        Path::new("/etc/shadow"),
+        Path::new("/proc/self/environ"),
+    ] {
+        let url = Url::from_file_path(outside).unwrap();
+        let error = mirror.fetch_bytes(&url, MIB as u64).await.unwrap_err();
+        assert!(format!("{error:#}").contains("lies outside"), "{error:#}");
+        let error = mirror.read_file(outside, MIB as u64).unwrap_err();
+        assert_eq!(kind_of(&error), Some(Kind::Input), "{error:#}");
+    }
+    let upstream = mirror.upstream(&url).unwrap();
+    assert_eq!(upstream.open("link", false, None).unwrap().status, 403);
+    let everything = mirror.upstream(&Url::parse("file:///").unwrap()).unwrap();
+    assert_eq!(
+        everything.open("etc/passwd", false, None).unwrap().status,
+        403
+    );
+    assert_eq!(upstream.open(KERNEL, true, None).unwrap().status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn local_trees_are_used_where_they_lie() {
     let setting = Setting::new();
@@ -603,7 +712,7 @@ async fn local_trees_are_used_where_they_lie() {
     let directory = tempfile::tempdir().unwrap();
     tree.write(directory.path());
     let url = Url::from_directory_path(directory.path()).unwrap();
-    let mirror = setting.open();
+    let mirror = setting.open_with(below(&setting, directory.path()));
     for _ in 0..2 {
         let installed = mirror
             .install_tree(&url, Arch::X86_64, &layout())
@@ -673,6 +782,7 @@ async fn small_files_are_fetched_into_memory() {
     let local = setting.cache.path().join("local.txt");
     std::fs::write(&local, "local").unwrap();
     let url = Url::from_file_path(&local).unwrap();
+    let mirror = setting.open_with(below(&setting, setting.cache.path()));
     assert_eq!(mirror.fetch_bytes(&url, 5).await.unwrap(), b"local");
     assert!(mirror.fetch_bytes(&url, 4).await.is_err());
     assert!(files_in(&setting.dir("files")).is_empty());
@@ -742,6 +852,45 @@ async fn a_silent_mirror_times_out() {
         )
         .await;
     setting.assert_not_cached(&[""]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_drips_is_given_up() {
+    let setting = Setting::with_fault(INITRD, Fault::Drip);
+    let mut options = setting.options();
+    options.patience.rate_window = Duration::from_millis(100);
+    options.patience.tell_every = Duration::from_millis(20);
+    setting
+        .refused_with(
+            options.clone(),
+            Kind::Mirror,
+            &[INITRD, "too slowly", "--min-rate"],
+        )
+        .await;
+    assert_eq!(setting.requests(INITRD).len(), 1, "not tried again");
+    assert!(setting.heard.all().contains("still fetching"));
+    // What has come is kept.
+    assert_eq!(files_in(&setting.dir("parts")).len(), 2);
+
+    setting.mirror.put("/drip", fake::noise(1, MIB));
+    setting
+        .mirror
+        .change("/drip", |file| file.always = Some(Fault::Drip));
+    let mirror = setting.open_with(options.clone());
+    let error = mirror
+        .fetch_bytes(&setting.mirror.url("/drip"), 1 << 20)
+        .await;
+    assert!(format!("{:#}", error.unwrap_err()).contains("too slowly"));
+
+    options.patience.min_rate = 0;
+    options.patience.whole = Duration::from_millis(300);
+    setting
+        .refused_with(
+            options,
+            Kind::Mirror,
+            &[INITRD, "within 300ms", "--download-timeout"],
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -898,40 +1047,149 @@ async fn too_large_files_are_not_taken() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn redirects_to_another_scheme_are_refused() {
-    let to = "https://secure.example/initrd.img".to_string();
-    let setting = Setting::with_fault(INITRD, Fault::Status(301, vec![("Location", to)]));
-    setting
-        .refused(
-            Kind::Mirror,
-            &[
-                "another scheme",
-                INITRD,
-                "https://secure.example/initrd.img",
-            ],
-        )
-        .await;
-    setting.assert_not_cached(&["initrd.img"]);
+/// Makes one mirror redirect to another, for some files of a tree.
+fn redirect(from: &fake::Mirror, to: &fake::Mirror, paths: &[&str]) {
+    for path in paths {
+        let path = format!("/tree/{path}");
+        from.put(&path, "");
+        let to = to.url(&path).to_string();
+        from.change(&path, |file| {
+            file.always = Some(Fault::Status(302, vec![("Location", to)]));
+        });
+    }
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_to_https_are_followed_and_back_only_with_a_checksum() {
     let authority = Authority::new("test");
     let config = tls::server_config(authority.server("127.0.0.1", false), None);
-    let setting = Setting::with(fake::Mirror::start_tls(config));
-    let plain = fake::Mirror::start();
-    setting.mirror.put("/tree/.treeinfo", "");
-    let to = plain.url("/tree/.treeinfo").to_string();
-    setting.mirror.change("/tree/.treeinfo", |file| {
-        file.always = Some(Fault::Status(302, vec![("Location", to)]));
-    });
-    let options = trusting(&setting, &authority);
-    setting
+    let secure = Setting::with(fake::Mirror::start_tls(config));
+    let plain = Setting::new();
+    let tree = Tree::new(MIB);
+    tree.serve(&secure.mirror);
+    redirect(
+        &plain.mirror,
+        &secure.mirror,
+        &[".treeinfo", KERNEL, INITRD, STAGE2],
+    );
+    let options = trusting(&plain, &authority);
+    assert_has(&tree, &plain.install_with(options).await.unwrap());
+
+    tree.serve(&plain.mirror);
+    redirect(&secure.mirror, &plain.mirror, &[KERNEL, INITRD]);
+    let options = trusting(&secure, &authority);
+    assert_has(&tree, &secure.install_with(options.clone()).await.unwrap());
+
+    redirect(&secure.mirror, &plain.mirror, &[".treeinfo"]);
+    plain.mirror.forget();
+    secure
         .refused_with(
             options,
             Kind::Mirror,
-            &["another scheme", "http://127.0.0.1"],
+            &["redirects to http://127.0.0.1", "checksum"],
         )
         .await;
-    assert!(plain.requests().is_empty());
+    assert!(plain.mirror.requests().is_empty());
+}
+
+/// A mirror in the network, as far as can be told through a proxy, that sends ozr inwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_inwards_are_refused() {
+    let setting = Setting::new();
+    let inside = fake::Mirror::start();
+    Tree::new(MIB).serve(&inside);
+    let port = inside.url("/").port().unwrap();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "169.254.169.254",
+        "10.0.0.1",
+    ] {
+        setting.mirror.put("/tree/.treeinfo", "");
+        setting.mirror.change("/tree/.treeinfo", |file| {
+            let to = format!("http://{host}:{port}/tree/.treeinfo");
+            file.always = Some(Fault::Status(302, vec![("Location", to)]));
+        });
+        let url = Url::parse("http://mirror.invalid/tree/").unwrap();
+        let text = said(
+            child(&url, setting.cache.path())
+                .env("http_proxy", setting.mirror.url("/").as_str())
+                .env("no_proxy", "127.0.0.1,localhost,::1,0.0.0.0"),
+        );
+        assert!(text.contains("FAILED Some(Mirror)"), "{host}: {text}");
+        assert!(
+            text.contains("leads from the network to this host"),
+            "{host}: {text}"
+        );
+    }
+    assert!(inside.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_treeinfo_is_not_shown() {
+    let setting = Setting::new();
+    Tree::new(MIB).serve(&setting.mirror);
+    for text in [
+        "root:$6$s3cret:19000::::::\n",
+        "token = s3cret\n",
+        "[s3cret]\nx = s3cret\n",
+    ] {
+        setting.mirror.put("/tree/.treeinfo", text);
+        let message = setting.refused(Kind::Mirror, &["is not a .treeinfo"]).await;
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_packed_unasked_is_unpacked_or_refused() {
+    let setting = Setting::new();
+    let tree = Tree::new(MIB).without_checksums();
+    tree.serve(&setting.mirror);
+    let pack = |text: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    };
+    let packed = |path: &str, body: Vec<u8>, encoding| {
+        setting.mirror.put(path, body);
+        setting
+            .mirror
+            .change(path, |file| file.encoding = Some(encoding));
+        setting.mirror.url(path)
+    };
+    packed("/tree/.treeinfo", pack(tree.tree_info.as_bytes()), "gzip");
+    assert_has(&tree, &setting.install().await.unwrap());
+
+    let mirror = setting.open();
+    let archive = pack(b"text");
+    for (url, content) in [
+        (packed("/a", pack(b"text"), "gzip"), &b"text"[..]),
+        (packed("/b", b"text".to_vec(), "x-gzip"), b"text"),
+        // Servers that know the ending by heart.
+        (packed("/c.tgz", archive.clone(), "x-gzip"), &archive),
+    ] {
+        assert_eq!(
+            mirror.fetch_bytes(&url, 1000).await.unwrap(),
+            content,
+            "{url}"
+        );
+    }
+    for (url, words) in [
+        (
+            packed("/bomb", pack(&vec![0; 2 * MIB]), "gzip"),
+            "larger than",
+        ),
+        (packed("/d", b"text".to_vec(), "br"), "Content-Encoding: br"),
+    ] {
+        let error = mirror.fetch_bytes(&url, MIB as u64).await.unwrap_err();
+        assert!(format!("{error:#}").contains(words), "{error:#}");
+    }
+    packed(&format!("/tree/{KERNEL}"), pack(&tree.kernel), "gzip");
+    setting
+        .refused(Kind::Mirror, &[KERNEL, "comes packed"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1080,6 +1338,19 @@ async fn entitled_mirrors_get_the_client_certificate() {
         options.credentials.client_cert = Some(certificate.clone());
         options.credentials.client_key = Some(key.clone());
         options.refetch = true;
+        // It is for others: this host is not told who we are.
+        options.credentials.client_cert_hosts = vec!["cdn.example".to_string()];
+        setting
+            .refused_with(
+                options.clone(),
+                Kind::Mirror,
+                &["wants a client certificate"],
+            )
+            .await;
+        options
+            .credentials
+            .client_cert_hosts
+            .push("127.0.0.1".to_string());
         assert_has(&tree, &setting.install_with(options).await.unwrap());
     }
 
@@ -1088,6 +1359,7 @@ async fn entitled_mirrors_get_the_client_certificate() {
     std::fs::write(&both, format!("{}{}", client.pem, client.key_pem)).unwrap();
     let mut options = without;
     options.credentials.client_cert = Some(both);
+    options.credentials.client_cert_hosts = vec!["127.0.0.1".to_string()];
     assert_has(&tree, &setting.install_with(options).await.unwrap());
 }
 
@@ -1224,7 +1496,7 @@ async fn the_cache_is_listed_pruned_and_cleared() {
     let mirror = setting.open();
     let cache = mirror.cache();
     let listed = cache.list().unwrap();
-    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.len(), 2);
     let initrd = listed
         .iter()
         .find(|e| e.url.ends_with("initrd.img"))
@@ -1320,10 +1592,13 @@ fn said(command: &mut Command) -> String {
 async fn child_install() {
     let tree = std::env::var("OZR_TEST_TREE").unwrap();
     let cache = PathBuf::from(std::env::var_os("OZR_TEST_CACHE").unwrap());
-    let mirror = Mirror::new(quick(&cache), Reporter::silent()).unwrap();
-    let result = mirror
-        .install_tree(&Url::parse(&tree).unwrap(), Arch::X86_64, &layout())
-        .await;
+    let result = match Mirror::new(quick(&cache), Reporter::silent()) {
+        Ok(mirror) => {
+            let tree = Url::parse(&tree).unwrap();
+            mirror.install_tree(&tree, Arch::X86_64, &layout()).await
+        }
+        Err(error) => Err(error),
+    };
     match result {
         Ok(tree) => println!("INSTALLED {}", tree.initrd.sha256),
         Err(error) => println!("FAILED {:?} {error:#}", kind_of(&error)),
@@ -1397,7 +1672,7 @@ async fn runs_killed_at_any_moment_leave_a_cache_that_works() {
             .await
             .unwrap();
         assert_has(&tree, &installed);
-        assert_eq!(mirror.cache().list().unwrap().len(), 3);
+        assert_eq!(mirror.cache().list().unwrap().len(), 2);
         // A small file that was just being written may lie there for an hour.
         let mut left = files_in(&cache.path().join("v1/parts"));
         left.retain(|path| path.extension().is_some());
@@ -1451,6 +1726,96 @@ async fn proxies_come_from_the_environment() {
     assert!(text.contains("INSTALLED"), "{text}");
 }
 
+/// A SOCKS 5 proxy without names and passwords (RFC 1928), for one connection after the other.
+fn socks() -> Url {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("socks5://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut greeting = [0; 3];
+            client.read_exact(&mut greeting).unwrap();
+            client.write_all(&[5, 0]).unwrap();
+            // Version, connect, reserved, IPv4, address, port.
+            let mut request = [0; 10];
+            client.read_exact(&mut request).unwrap();
+            assert_eq!(request[..4], [5, 1, 0, 1]);
+            let ip = <[u8; 4]>::try_from(&request[4..8]).unwrap();
+            let port = u16::from_be_bytes([request[8], request[9]]);
+            let mut server =
+                std::net::TcpStream::connect((std::net::Ipv4Addr::from(ip), port)).unwrap();
+            client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+            });
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut server, &mut client);
+                let _ = client.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    Url::parse(&url).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxys_fault_is_the_proxys() {
+    let setting = Setting::new();
+    Tree::new(MIB).serve(&setting.mirror);
+    setting.mirror.put("/", "");
+    for path in ["/tree/.treeinfo", "/tree/treeinfo"] {
+        setting.mirror.put(path, "");
+        setting.mirror.change(path, |file| {
+            file.always = Some(Fault::Status(407, Vec::new()));
+        });
+    }
+    let through = |proxy: &str| {
+        let cache = tempfile::tempdir().unwrap();
+        let url = Url::parse("http://192.0.2.1/tree/").unwrap();
+        said(
+            child(&url, cache.path())
+                .env("http_proxy", proxy)
+                .env_remove("no_proxy")
+                .env_remove("NO_PROXY"),
+        )
+    };
+    let authority = setting.mirror.authority();
+    for (proxy, words) in [
+        (
+            format!("http://{authority}"),
+            format!("the proxy http://{authority} wants a user name"),
+        ),
+        (
+            "http://127.0.0.1:1".into(),
+            "through the proxy http://127.0.0.1:1".into(),
+        ),
+        (
+            "socks5://127.0.0.1:1".into(),
+            "through the proxy socks5://127.0.0.1:1".into(),
+        ),
+        (
+            "http://127.0.0.1:1/ bad".into(),
+            "http_proxy names no proxy".into(),
+        ),
+        (
+            "gopher://127.0.0.1:1".into(),
+            "http_proxy names no proxy".into(),
+        ),
+    ] {
+        let text = through(&proxy);
+        assert!(text.contains("FAILED"), "{text}");
+        assert!(text.contains(&words), "{words}: {text}");
+    }
+    let setting = Setting::new();
+    Tree::new(MIB).serve(&setting.mirror);
+    let text = said(
+        child(&setting.mirror.url("/tree/"), setting.cache.path())
+            .env("http_proxy", socks().as_str())
+            .env_remove("no_proxy")
+            .env_remove("NO_PROXY"),
+    );
+    assert!(text.contains("INSTALLED"), "{text}");
+}
+
 #[test]
 fn a_full_disk_is_the_hosts_fault() {
     let setting = Setting::new();
@@ -1495,7 +1860,8 @@ async fn what_the_guest_asks_for_is_relayed() {
     tree.write(directory.path());
     std::fs::create_dir_all(directory.path().join("Packages/g")).unwrap();
     std::fs::write(directory.path().join("Packages/g/gtk+-1.rpm"), "rpm").unwrap();
-    let mirror = setting.open();
+    let mirror = setting.open_with(below(&setting, directory.path()));
+    setting.mirror.put("/secret", "s3cret");
     for base in [
         setting.mirror.url("/tree"),
         Url::from_directory_path(directory.path()).unwrap(),
@@ -1535,8 +1901,8 @@ async fn what_the_guest_asks_for_is_relayed() {
             for bad in [
                 "none",
                 "images",
-                "../tree/.treeinfo",
-                "images/%2e%2e/.treeinfo",
+                "../secret",
+                "images/%2e%2e/%2e%2e/secret",
                 "/etc/passwd",
             ] {
                 assert_eq!(read(bad, false, None).0.status, 404, "{bad}");

@@ -707,6 +707,13 @@ async fn trees_in_directories_of_this_host() {
     let template = setting.template.as_mut().unwrap();
     let url = setting.mirror.url("/tree/").to_string();
     *template = template.replace(&url, &format!("file://{}", directory.path().display()));
+    let findings = setting.check().await;
+    assert!(
+        findings[0].message.contains("--file-root"),
+        "{}",
+        shown(&findings)
+    );
+    setting.options.file_roots = vec![directory.path().to_path_buf()];
     let findings = setting.finds(&[(ERROR, "KS210", "bahs")]).await;
     assert_eq!(findings[0].help.as_deref(), Some("did you mean `bash`?"));
     std::fs::remove_file(directory.path().join(KERNEL)).unwrap();

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use ozr::serve::{
     Access, Content, KICKSTART_NAME, Limits, Resource, ServeOptions, Server, TREE_NAME, Totals,
+    Upstream, UpstreamResponse,
 };
 use ozr::ui::event::Reporter;
-use ozr::upstream::{Upstream, UpstreamResponse};
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 

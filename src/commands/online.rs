@@ -1,5 +1,7 @@
 //! `ozr check --online`: what the network says of addresses and names.
 
+use std::path::Path;
+
 use anyhow::Context;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -9,11 +11,13 @@ use crate::check::online::{self, Limits, Request, TemplateText, Text};
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
+use crate::install::plan::template_dir;
 use crate::language::{Reading, Version};
 use crate::machine::Network;
-use crate::mirror::{Credentials, Mirror, MirrorOptions};
+use crate::mirror::{Mirror, MirrorOptions};
 use crate::options::InstallOptions;
 use crate::state::directories;
+use crate::tdl::Install;
 use crate::ui::event::Reporter;
 
 /// The network, as the configuration lets it be reached.
@@ -56,12 +60,8 @@ impl Online {
         Ok(Online {
             runtime: Some(runtime),
             mirror: MirrorOptions {
-                credentials: Credentials {
-                    cacert: options.cacert.clone(),
-                    client_cert: options.client_cert.clone(),
-                    client_key: options.client_key.clone(),
-                },
-                ..MirrorOptions::new(cache)
+                refetch: false,
+                ..MirrorOptions::of(options, cache)
             },
             user_network: matches!(options.network, None | Some(Network::User)),
             reporter: reporter.clone(),
@@ -117,6 +117,17 @@ impl Online {
                 chain,
             })
             .collect();
+        let mirror = match &subject.template {
+            Some(TemplateText { template, source }) => {
+                let tree = match &template.os.install {
+                    Install::Url(url) => Some(url.url()),
+                    Install::Iso(_) => None,
+                };
+                let directory = template_dir(Path::new(source.name)).kind(Kind::Input)?;
+                self.mirror.clone().with_template(tree, &directory)
+            }
+            None => self.mirror.clone(),
+        };
         runtime.block_on(online::check(&Request {
             texts: &texts,
             complete: subject.reading.is_none_or(|reading| reading.complete),
@@ -125,7 +136,7 @@ impl Online {
             release: subject.release,
             arch: subject.arch,
             user_network: subject.template.is_some() && self.user_network,
-            mirror: &self.mirror,
+            mirror: &mirror,
             limits: Limits::default(),
             reporter: &self.reporter,
         }))

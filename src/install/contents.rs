@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
 use crate::mirror::Mirror;
@@ -135,49 +134,16 @@ async fn load(
     what: &str,
 ) -> anyhow::Result<Vec<u8>> {
     match payload {
-        Payload::Inline(bytes) => {
-            if bytes.len() as u64 > MAX_CONTENT {
-                return Err(too_large(what));
-            }
-            Ok(bytes.clone())
-        }
+        Payload::Inline(bytes) => Ok(bytes.clone()),
         Payload::Local(path) => {
-            let path = base.join(path);
-            let context = || format!("reading {}, the content of {what}", path.display());
-            let meta = tokio::fs::metadata(&path)
-                .await
-                .with_context(context)
-                .kind(Kind::Input)?;
-            if !meta.is_file() {
-                return Err(failure(
-                    Kind::Input,
-                    format!(
-                        "{}, the content of {what}, is no regular file",
-                        path.display()
-                    ),
-                ));
-            }
-            if meta.len() > MAX_CONTENT {
-                return Err(too_large(what));
-            }
-            tokio::fs::read(&path)
-                .await
-                .with_context(context)
-                .kind(Kind::Input)
+            let (mirror, path) = (mirror.clone(), base.join(path));
+            let read = tokio::task::spawn_blocking(move || mirror.read_file(&path, MAX_CONTENT));
+            let bytes = read.await.context("reading files")?;
+            bytes.with_context(|| format!("the content of {what}"))
         }
         Payload::Remote(url) => mirror
             .fetch_bytes(url.url(), MAX_CONTENT)
             .await
             .with_context(|| format!("fetching the content of {what}")),
     }
-}
-
-fn too_large(what: &str) -> anyhow::Error {
-    failure(
-        Kind::Input,
-        format!(
-            "the content of {what} is larger than {} MiB: let a %post of the kickstart fetch it",
-            MAX_CONTENT >> 20
-        ),
-    )
 }

@@ -12,7 +12,7 @@ use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
 use crate::machine::Network;
-use crate::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, shown};
+use crate::mirror::{InstallTree, Mirror, MirrorOptions, shown};
 use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
@@ -82,16 +82,8 @@ impl Prepared {
 }
 
 fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {
-    let options = &plan.options;
-    let mirror_options = MirrorOptions {
-        credentials: Credentials {
-            cacert: options.cacert.clone(),
-            client_cert: options.client_cert.clone(),
-            client_key: options.client_key.clone(),
-        },
-        refetch: options.refetch,
-        ..MirrorOptions::new(cache_dir)
-    };
+    let mirror_options = MirrorOptions::of(&plan.options, cache_dir)
+        .with_template(Some(&plan.tree), &plan.template_dir);
     Mirror::new(mirror_options, reporter.clone())
 }
 

@@ -35,6 +35,31 @@ pub enum Fault {
         seconds: u64,
         tries: u32,
     },
+    #[error(
+        "{url} comes too slowly: {got} bytes in {seconds} s, and at least {min_rate} bytes/s are wanted (--min-rate): take another mirror, or try again later"
+    )]
+    Slow {
+        url: String,
+        got: u64,
+        seconds: u64,
+        min_rate: u64,
+    },
+    #[error(
+        "{url} did not come within {} (--download-timeout): take another mirror, or allow more time; what came is kept for the next run", humantime::format_duration(*.limit)
+    )]
+    TooLong { url: String, limit: Duration },
+    #[error(
+        "the proxy {proxy} wants a user name and password (407, for {url}): write them into the environment, as http_proxy=http://USER:PASSWORD@HOST:PORT"
+    )]
+    ProxyAuthorization { url: String, proxy: String },
+    #[error(
+        "no connection through the proxy {proxy} (for {url}): {reason}; check http_proxy and the like in the environment, or except the mirror with no_proxy"
+    )]
+    Proxy {
+        url: String,
+        proxy: String,
+        reason: String,
+    },
     #[error("the connection to the mirror broke while fetching {url}{}: {reason}", tried(*.tries))]
     Broken {
         url: String,
@@ -71,8 +96,10 @@ pub enum Fault {
     NotFound { url: String },
     #[error("the mirror answered {status} for {url}: this is no answer to a download")]
     Status { url: String, status: StatusCode },
-    #[error("the mirror answered {status} for {url}{}: try again later or take another mirror", tried(*.tries))]
+    #[error("{who} answered {status} for {url}{}: try again later or take another mirror", tried(*.tries))]
     Server {
+        /// The mirror, or the proxy before it.
+        who: String,
         url: String,
         status: StatusCode,
         tries: u32,
@@ -95,6 +122,18 @@ pub enum Fault {
     )]
     WrongContent { url: String, what: &'static str },
     #[error(
+        "{url} comes packed (Content-Encoding: {encoding}), though it was asked for as it is: have the server's administrator send it plain, as the installer needs it"
+    )]
+    Packed { url: String, encoding: String },
+    #[error(
+        "the tree {url} changed while it was fetched: the mirror is being updated; try again later"
+    )]
+    Changed { url: String },
+    #[error(
+        "{path} lies outside of what a template may name: put it below the template's directory, or allow its own with --file-root", path = .path.display()
+    )]
+    Outside { path: PathBuf },
+    #[error(
         "wrong checksum of {url}: the tree says {expected}, the file has {found}; the mirror is being updated or is broken; try again later or take another mirror"
     )]
     Checksum {
@@ -102,10 +141,12 @@ pub enum Fault {
         expected: Checksum,
         found: String,
     },
-    #[error(
-        "{from} redirects to another scheme, {to}: write the second address into the template if you trust it"
-    )]
-    Scheme { from: String, to: String },
+    #[error("{from} redirects to {to}, which is not followed: {reason}")]
+    Redirect {
+        from: String,
+        to: String,
+        reason: &'static str,
+    },
     #[error("more than {limit} redirects from {url}: the mirror sends in circles")]
     Redirects { url: String, limit: usize },
     #[error("{url} is larger than {limit} bytes, which is too large for {what}")]
@@ -184,13 +225,20 @@ impl Fault {
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(
             self,
-            Fault::Dns { .. } | Fault::Refused { .. } | Fault::Unreachable { .. }
+            Fault::Dns { .. }
+                | Fault::Refused { .. }
+                | Fault::Unreachable { .. }
+                | Fault::Proxy { .. }
         )
     }
 
     /// Whether what has come so far is worth keeping for another run.
     pub(super) fn keeps_part(&self) -> bool {
-        !matches!(self, Fault::Truncated { .. }) && (self.is_transient() || self.is_unreachable())
+        match self {
+            Fault::Truncated { .. } => false,
+            Fault::Slow { .. } | Fault::TooLong { .. } => true,
+            _ => self.is_transient() || self.is_unreachable(),
+        }
     }
 
     /// Whether the mirror says that there is no such file.
@@ -213,7 +261,7 @@ impl Fault {
     /// What the exit status will say.
     pub fn kind(&self) -> Kind {
         match self {
-            Fault::Address { .. } => Kind::Input,
+            Fault::Address { .. } | Fault::Outside { .. } => Kind::Input,
             Fault::DiskFull { .. } | Fault::Local { .. } => Kind::Host,
             _ => Kind::Mirror,
         }

@@ -1,16 +1,19 @@
 //! One download: requests, resumption, retries, and the checks that a body must pass.
 
+use std::io::Read;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
+use tokio::time::Instant;
 use url::Url;
 
-use super::client::{RetryPolicy, request_fault, status_fault};
+use super::client::{Answered, Clients, RetryPolicy, broken, status_fault};
 use super::fault::Fault;
 use super::location::shown;
 use super::part::{Part, Validators};
@@ -22,15 +25,15 @@ use crate::ui::event::Reporter;
 /// fail a large download, and one that drops after each packet must.
 const FORGIVING_BYTES: u64 = 1 << 20;
 
-/// Time between two lines of progress of one file.
-const PROGRESS_EVERY: Duration = Duration::from_secs(3);
-
 /// Makes requests.
 #[derive(Debug, Clone)]
 pub(super) struct Fetcher {
-    pub(super) client: Client,
+    pub(super) clients: Clients,
     pub(super) patience: RetryPolicy,
     pub(super) reporter: Reporter,
+    /// Follow redirects from https to http whatever comes, as the installer does: to look at
+    /// what it will fetch, and for nothing else.
+    pub(super) follow_all: bool,
 }
 
 /// What to download, and what it must be.
@@ -39,9 +42,31 @@ pub(super) struct Job<'a> {
     pub(super) expect: Expect,
     pub(super) checksum: Option<&'a Checksum>,
     /// What is known of the copy that is there already.
-    pub(super) validators: Option<&'a Validators>,
+    pub(super) held: Option<&'a Copy>,
     /// Where the bytes go.
     pub(super) part: &'a Path,
+}
+
+/// A copy that is there already.
+pub(super) struct Copy {
+    pub(super) validators: Validators,
+    pub(super) bytes: u64,
+}
+
+impl Copy {
+    /// Whether an answer is of the same file, by entity tag, else by date and length.
+    fn is(&self, response: &Response) -> bool {
+        let now = validators(response);
+        match (&self.validators.etag, &now.etag) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => {
+                now.last_modified.is_some()
+                    && now.last_modified == self.validators.last_modified
+                    && content_length(response) == Some(self.bytes)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How a download ended well.
@@ -71,7 +96,10 @@ impl Fetcher {
     pub(super) async fn download(&self, job: &Job<'_>) -> Result<Outcome, Fault> {
         let local = |error| Fault::local("opening", job.part, error);
         let mut part = Part::open(job.part, job.checksum).map_err(local)?;
-        let result = self.download_into(job, &mut part).await;
+        let got = AtomicU64::new(part.have);
+        let result = self
+            .bounded(job.url, &got, self.download_into(job, &mut part, &got))
+            .await;
         match result {
             Ok(Step::NotModified) => {
                 part.discard();
@@ -90,11 +118,41 @@ impl Fetcher {
         }
     }
 
-    async fn download_into(&self, job: &Job<'_>, part: &mut Part) -> Result<Step, Fault> {
+    /// Bounds the time for one file, and tells every now and then how far it is.
+    async fn bounded<T>(
+        &self,
+        url: &Url,
+        got: &AtomicU64,
+        fetch: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let limit = self.patience.whole;
+        let mut fetch = std::pin::pin!(fetch);
+        let end = tokio::time::sleep(limit);
+        let mut end = std::pin::pin!(end);
+        let every = self.patience.tell_every;
+        let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+        loop {
+            tokio::select! {
+                result = &mut fetch => return result,
+                () = &mut end => return Err(Fault::TooLong { url: shown(url), limit }),
+                _ = ticks.tick() => {
+                    let kib = got.load(Ordering::Relaxed) >> 10;
+                    self.reporter.note(format!("still fetching {}: {kib} KiB so far", shown(url)));
+                }
+            }
+        }
+    }
+
+    async fn download_into(
+        &self,
+        job: &Job<'_>,
+        part: &mut Part,
+        got: &AtomicU64,
+    ) -> Result<Step, Fault> {
         let mut tries = Tries::new(&self.patience);
         let mut started_over = false;
         loop {
-            let fault = match self.attempt(job, part, &mut tries).await {
+            let fault = match self.attempt(job, part, got, &mut tries).await {
                 Ok(Step::NotModified) => return Ok(Step::NotModified),
                 Ok(Step::AllThere) => match check_whole(job, part) {
                     Ok(()) => return Ok(Step::AllThere),
@@ -127,6 +185,7 @@ impl Fetcher {
         &self,
         job: &Job<'_>,
         part: &mut Part,
+        got: &AtomicU64,
         tries: &mut Tries<'_>,
     ) -> Result<Step, Fault> {
         let writing = |error| Fault::writing(job.url, job.part, error);
@@ -144,20 +203,23 @@ impl Fetcher {
             if let Some(validator) = part.validators().if_range() {
                 put(&mut headers, IF_RANGE, validator);
             }
-        } else if let Some(validators) = job.validators {
-            if let Some(etag) = &validators.etag {
-                put(&mut headers, IF_NONE_MATCH, etag);
-            }
-            if let Some(date) = &validators.last_modified {
-                put(&mut headers, IF_MODIFIED_SINCE, date);
-            }
+        } else if let Some(etag) = job.held.and_then(|held| held.validators.etag.as_ref()) {
+            put(&mut headers, IF_NONE_MATCH, etag);
         }
-        let conditional =
-            headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
-        let mut response = self.request(Method::GET, job.url, headers).await?;
+        let conditional = headers.contains_key(IF_NONE_MATCH);
+        let guarded = job.checksum.is_some();
+        let mut response = self
+            .request(Method::GET, job.url, headers, guarded)
+            .await?
+            .response;
         tries.answered = true;
         match response.status() {
             StatusCode::NOT_MODIFIED if conditional => return Ok(Step::NotModified),
+            // `If-Modified-Since` would ask for what is newer: a tree that is put back, or a link
+            // that is turned to an older one, has changed, too. The body is not read.
+            StatusCode::OK if job.held.is_some_and(|held| held.is(&response)) => {
+                return Ok(Step::NotModified);
+            }
             StatusCode::OK => part
                 .begin(job.url, validators(&response), content_length(&response))
                 .map_err(writing)?,
@@ -178,60 +240,52 @@ impl Fetcher {
                 part.ranges_broken = true;
                 return Err(broken(job.url, "the mirror's file has become shorter"));
             }
-            status => return Err(with_retry_after(status_fault(job.url, status), &response)),
+            _ => return Err(self.status_fault(job.url, &response)),
         }
         self.check_size(job, part)?;
-        self.take_body(job, part, &mut response).await?;
+        self.take_body(job, part, got, &mut response).await?;
         part.flush().map_err(writing)?;
         match part.total() {
             Some(total) if part.have < total => Err(truncated(job.url, part.have, Some(total))),
             _ => {
-                check_head(job, part, is_html(&response))?;
+                check_head(job, part, &response)?;
                 Ok(Step::AllThere)
             }
         }
+    }
+
+    fn status_fault(&self, url: &Url, response: &Response) -> Fault {
+        let proxy = self.clients.proxy(response.url());
+        with_retry_after(status_fault(url, response.status(), proxy), response)
     }
 
     async fn take_body(
         &self,
         job: &Job<'_>,
         part: &mut Part,
+        got: &AtomicU64,
         response: &mut Response,
     ) -> Result<(), Fault> {
-        let html = is_html(response);
         let mut head_checked = false;
-        let mut last_report = Instant::now();
+        let mut pace = Pace::new(&self.patience);
         loop {
-            let chunk = response
-                .chunk()
-                .await
-                .map_err(|error| self.body_fault(job.url, part.have, part.total(), &error))?;
-            let Some(chunk) = chunk else {
+            let chunk = pace.chunk(self, job.url, response).await;
+            let chunk =
+                chunk.map_err(|fault| truncated_if(fault, job.url, part.have, part.total()));
+            let Some(chunk) = chunk? else {
                 return Ok(());
             };
-            part.write(&chunk)
+            part.write(chunk.as_ref())
                 .map_err(|error| Fault::writing(job.url, job.part, error))?;
+            got.store(part.have, Ordering::Relaxed);
             if part.have > job.expect.limit() {
-                return Err(too_large(job));
+                return Err(too_large(job.url, job.expect, job.expect.limit()));
             }
             if !head_checked && part.head.len() >= HEAD_BYTES {
-                check_head(job, part, html)?;
+                check_head(job, part, response)?;
                 head_checked = true;
             }
-            if last_report.elapsed() >= PROGRESS_EVERY {
-                last_report = Instant::now();
-                self.report_progress(job.url, part);
-            }
         }
-    }
-
-    fn report_progress(&self, url: &Url, part: &Part) {
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let total = part
-            .total()
-            .map_or(String::new(), |total| format!(" of {}", mib(total)));
-        self.reporter
-            .detail(format!("{}: {}{total} MiB", shown(url), mib(part.have)));
     }
 
     /// Refuses what is too large for its kind or for the disk, before it is taken.
@@ -240,7 +294,7 @@ impl Fetcher {
             return Ok(());
         };
         if total > job.expect.limit() {
-            return Err(too_large(job));
+            return Err(too_large(job.url, job.expect, job.expect.limit()));
         }
         let needed = total.saturating_sub(part.have);
         let directory = job.part.parent().unwrap_or(job.part);
@@ -257,123 +311,234 @@ impl Fetcher {
         }
     }
 
-    /// Asks whether a file is there, without taking it; gives the address where redirects ended.
+    /// Asks whether a file is there, without taking it.
     ///
     /// # Errors
     /// As for a download; [`Fault::NotFound`] where it is not there.
-    pub(super) async fn probe(&self, url: &Url) -> Result<Url, Fault> {
-        let mut tries = Tries::new(&self.patience);
-        let mut method = Method::HEAD;
-        loop {
-            let mut headers = HeaderMap::new();
-            if method == Method::GET {
-                put(&mut headers, RANGE, "bytes=0-0");
-            }
-            let fault = match self.request(method.clone(), url, headers).await {
-                Ok(response) if response.status().is_success() => {
-                    return Ok(response.url().clone());
+    pub(super) async fn probe(&self, url: &Url) -> Result<Answered, Fault> {
+        let probe = async {
+            let mut tries = Tries::new(&self.patience);
+            let mut method = Method::HEAD;
+            loop {
+                let mut headers = HeaderMap::new();
+                if method == Method::GET {
+                    put(&mut headers, RANGE, "bytes=0-0");
                 }
-                Ok(response) => {
-                    tries.answered = true;
-                    with_retry_after(status_fault(url, response.status()), &response)
+                let fault = match self.request(method.clone(), url, headers, false).await {
+                    Ok(answered) if answered.response.status().is_success() => {
+                        return Ok(answered);
+                    }
+                    Ok(answered) => {
+                        tries.answered = true;
+                        self.status_fault(url, &answered.response)
+                    }
+                    Err(fault) => fault,
+                };
+                // Some servers know no HEAD, refuse it, hang up, or say that there is nothing;
+                // the body of a GET is not read.
+                let final_of_both = matches!(
+                    fault,
+                    Fault::Timeout { .. } | Fault::Redirect { .. } | Fault::Redirects { .. }
+                );
+                if method == Method::HEAD && !final_of_both && !fault.is_unreachable() {
+                    method = Method::GET;
+                    continue;
                 }
-                Err(fault) => fault,
-            };
-            // Some servers know no HEAD, refuse it, or hang up; the body of a GET is not read.
-            let maybe_head = !matches!(fault, Fault::NotFound { .. } | Fault::Timeout { .. })
-                && !fault.is_unreachable();
-            if method == Method::HEAD && maybe_head {
-                method = Method::GET;
-                continue;
+                let pause = tries.pause(fault, 0, &self.reporter)?;
+                tokio::time::sleep(pause).await;
             }
-            let pause = tries.pause(fault, 0, &self.reporter)?;
-            tokio::time::sleep(pause).await;
-        }
+        };
+        self.bounded(url, &AtomicU64::new(0), probe).await
     }
 
     /// Fetches a small file into memory.
     ///
     /// # Errors
     /// As for a download; [`Fault::TooLarge`] past `limit` bytes.
-    pub(super) async fn bytes(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Fault> {
-        let mut tries = Tries::new(&self.patience);
-        loop {
-            let fault = match self.bytes_once(url, limit, &mut tries).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(fault) => fault,
-            };
-            let pause = tries.pause(fault, 0, &self.reporter)?;
-            tokio::time::sleep(pause).await;
-        }
+    pub(super) async fn bytes(
+        &self,
+        url: &Url,
+        expect: Expect,
+        limit: u64,
+    ) -> Result<Vec<u8>, Fault> {
+        let got = AtomicU64::new(0);
+        let fetch = async {
+            let mut tries = Tries::new(&self.patience);
+            loop {
+                let fault = match self.bytes_once(url, expect, limit, &got, &mut tries).await {
+                    Ok(bytes) => return Ok(bytes),
+                    Err(fault) => fault,
+                };
+                let pause = tries.pause(fault, 0, &self.reporter)?;
+                tokio::time::sleep(pause).await;
+            }
+        };
+        self.bounded(url, &got, fetch).await
     }
 
     async fn bytes_once(
         &self,
         url: &Url,
+        expect: Expect,
         limit: u64,
+        got: &AtomicU64,
         tries: &mut Tries<'_>,
     ) -> Result<Vec<u8>, Fault> {
-        let mut response = self.request(Method::GET, url, HeaderMap::new()).await?;
+        let sent = self
+            .request(Method::GET, url, HeaderMap::new(), false)
+            .await;
+        let mut response = sent?.response;
         tries.answered = true;
         if response.status() != StatusCode::OK {
-            let fault = status_fault(url, response.status());
-            return Err(with_retry_after(fault, &response));
+            return Err(self.status_fault(url, &response));
         }
-        let too_large = || Fault::TooLarge {
-            url: shown(url),
-            limit,
-            what: Expect::Any.name(),
-        };
         let total = content_length(&response);
         if total.is_some_and(|total| total > limit) {
-            return Err(too_large());
+            return Err(too_large(url, expect, limit));
         }
         let mut bytes = Vec::new();
+        let mut pace = Pace::new(&self.patience);
         loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-                Ok(None) => return Ok(bytes),
-                Err(error) => {
-                    let got = bytes.len() as u64;
-                    return Err(self.body_fault(url, got, total, &error));
-                }
+            let chunk = pace.chunk(self, url, &mut response).await;
+            let have = bytes.len() as u64;
+            match chunk.map_err(|fault| truncated_if(fault, url, have, total))? {
+                Some(chunk) => bytes.extend_from_slice(chunk.as_ref()),
+                None => break,
             }
+            got.store(bytes.len() as u64, Ordering::Relaxed);
             if bytes.len() as u64 > limit {
-                return Err(too_large());
+                return Err(too_large(url, expect, limit));
             }
         }
+        let bytes = unpacked(url, expect, limit, &response, bytes)?;
+        if expect != Expect::Any && is_web_page(&bytes) {
+            let what = expect.name();
+            return Err(Fault::WebPage {
+                url: shown(url),
+                what,
+            });
+        }
+        Ok(bytes)
     }
 
-    /// Sends one request.
+    /// Sends one request; `guarded` says that a checksum is known of what comes.
     pub(super) async fn request(
         &self,
         method: Method,
         url: &Url,
         mut headers: HeaderMap,
-    ) -> Result<Response, Fault> {
+        guarded: bool,
+    ) -> Result<Answered, Fault> {
         // Bytes as they are in the tree: digests and ranges are of those.
         put(&mut headers, ACCEPT_ENCODING, "identity");
-        self.client
-            .request(method, url.clone())
-            .headers(headers)
-            .send()
-            .await
-            .map_err(|error| request_fault(url, &self.patience, &error))
+        let downgrade = guarded || self.follow_all;
+        self.clients.send(method, url, headers, downgrade).await
     }
+}
 
-    fn body_fault(&self, url: &Url, got: u64, total: Option<u64>, error: &reqwest::Error) -> Fault {
-        match request_fault(url, &self.patience, error) {
-            // A body that ended early in an orderly way, as against a connection that broke:
-            // hyper's words for bodies with a length and for chunked ones.
-            Fault::Broken { reason, .. }
-                if reason.contains("end of file before message length")
-                    || reason.contains("unexpected EOF during chunk") =>
-            {
-                truncated(url, got, total)
-            }
-            fault => fault,
+/// Measures a body, and gives up one that comes too slowly.
+struct Pace<'a> {
+    policy: &'a RetryPolicy,
+    /// From the first bytes on: a proxy may fetch the whole file before it sends any.
+    since: Option<Instant>,
+    got: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(policy: &'a RetryPolicy) -> Self {
+        Pace {
+            policy,
+            since: None,
+            got: 0,
         }
     }
+
+    /// The next bytes; none at the end.
+    async fn chunk(
+        &mut self,
+        fetcher: &Fetcher,
+        url: &Url,
+        response: &mut Response,
+    ) -> Result<Option<impl AsRef<[u8]> + use<>>, Fault> {
+        let chunk = response.chunk().await;
+        let chunk = chunk.map_err(|error| fetcher.clients.fault(url, &error))?;
+        let Some(bytes) = &chunk else {
+            return Ok(None);
+        };
+        self.got += bytes.len() as u64;
+        let now = Instant::now();
+        let elapsed = now - *self.since.get_or_insert(now);
+        if elapsed >= self.policy.rate_window {
+            if (self.got as f64) < self.policy.min_rate as f64 * elapsed.as_secs_f64() {
+                return Err(Fault::Slow {
+                    url: shown(url),
+                    got: self.got,
+                    seconds: elapsed.as_secs(),
+                    min_rate: self.policy.min_rate,
+                });
+            }
+            (self.since, self.got) = (Some(now), 0);
+        }
+        Ok(chunk)
+    }
+}
+
+/// A body that ended early in an orderly way, as against a connection that broke: hyper's words
+/// for bodies with a length and for chunked ones.
+fn truncated_if(fault: Fault, url: &Url, got: u64, total: Option<u64>) -> Fault {
+    match fault {
+        Fault::Broken { reason, .. }
+            if reason.contains("end of file before message length")
+                || reason.contains("unexpected EOF during chunk") =>
+        {
+            truncated(url, got, total)
+        }
+        fault => fault,
+    }
+}
+
+/// What a server packed though it was asked not to (a bucket's objects with such metadata).
+/// Servers that name a packing because a file is a `.gz` mean the file itself.
+fn unpacked(
+    url: &Url,
+    expect: Expect,
+    limit: u64,
+    response: &Response,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Fault> {
+    let Some(encoding) = encoding(response) else {
+        return Ok(bytes);
+    };
+    let is_archive = [".gz", ".tgz"].iter().any(|end| url.path().ends_with(end));
+    let is_gzip = matches!(encoding.as_str(), "gzip" | "x-gzip");
+    if is_gzip && (is_archive || !bytes.starts_with(GZIP)) {
+        return Ok(bytes);
+    }
+    let packed = || Fault::Packed {
+        url: shown(url),
+        encoding: encoding.clone(),
+    };
+    if !is_gzip {
+        return Err(packed());
+    }
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(&bytes[..])
+        .take(limit + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| packed())?;
+    match plain.len() as u64 > limit {
+        true => Err(too_large(url, expect, limit)),
+        false => Ok(plain),
+    }
+}
+
+/// First bytes of everything that gzip packs (RFC 1952).
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// How the body is packed, if the server says that it is.
+fn encoding(response: &Response) -> Option<String> {
+    let value = header(response, CONTENT_ENCODING)?.to_ascii_lowercase();
+    (!matches!(value.as_str(), "" | "identity")).then_some(value)
 }
 
 /// Counts failed requests.
@@ -434,20 +599,29 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// The first bytes must be those of such a file. A matching checksum outweighs unknown magic.
-fn check_head(job: &Job<'_>, part: &Part, html: bool) -> Result<(), Fault> {
+fn check_head(job: &Job<'_>, part: &Part, response: &Response) -> Result<(), Fault> {
     if job.expect == Expect::Any {
         return Ok(());
     }
     let fits = job.expect.fits(&part.head);
     let url = shown(job.url);
     let what = job.expect.name();
-    if is_web_page(&part.head) || (html && !fits) {
+    if is_web_page(&part.head) || (is_html(response) && !fits) {
         return Err(Fault::WebPage { url, what });
     }
-    if !fits && job.checksum.is_none() {
-        return Err(Fault::WrongContent { url, what });
+    if job.checksum.is_some() {
+        return Ok(());
     }
-    Ok(())
+    if let Some(encoding) = encoding(response)
+        && (part.head.starts_with(GZIP) || !encoding.contains("gzip"))
+        && matches!(job.expect, Expect::Kernel | Expect::RepoMd)
+    {
+        return Err(Fault::Packed { url, encoding });
+    }
+    match fits {
+        true => Ok(()),
+        false => Err(Fault::WrongContent { url, what }),
+    }
 }
 
 fn check_whole(job: &Job<'_>, part: &Part) -> Result<(), Fault> {
@@ -520,14 +694,6 @@ fn with_retry_after(mut fault: Fault, response: &Response) -> Fault {
     fault
 }
 
-fn broken(url: &Url, reason: &str) -> Fault {
-    Fault::Broken {
-        url: shown(url),
-        reason: reason.to_string(),
-        tries: 1,
-    }
-}
-
 fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
     Fault::Truncated {
         url: shown(url),
@@ -537,10 +703,10 @@ fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
     }
 }
 
-fn too_large(job: &Job<'_>) -> Fault {
+fn too_large(url: &Url, expect: Expect, limit: u64) -> Fault {
     Fault::TooLarge {
-        url: shown(job.url),
-        limit: job.expect.limit(),
-        what: job.expect.name(),
+        url: shown(url),
+        limit,
+        what: expect.name(),
     }
 }

@@ -1,8 +1,9 @@
 //! Addresses of install trees and files: what is supported, how they are joined and shown.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::fault::Fault;
 
@@ -84,9 +85,123 @@ pub fn public(url: &Url) -> Url {
     public
 }
 
+/// How far an address is seen, from the whole network to this host alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Scope {
+    /// The internet.
+    Global,
+    /// A private network (RFC 1918, RFC 6598, RFC 4193).
+    Private,
+    /// The link (RFC 3927, RFC 4291), where clouds have their metadata services.
+    Link,
+    /// This host.
+    Loopback,
+}
+
+impl Scope {
+    /// The scope of an address.
+    pub(super) fn of(address: IpAddr) -> Scope {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [a, b, ..] = v4.octets();
+                if v4.is_loopback() || a == 0 {
+                    Scope::Loopback
+                } else if v4.is_link_local() || v4.is_multicast() || a >= 240 {
+                    Scope::Link
+                } else if v4.is_private()
+                    || (a == 100 && b & 0xc0 == 64)
+                    || (a, b & 0xfe) == (198, 18)
+                {
+                    Scope::Private
+                } else {
+                    Scope::Global
+                }
+            }
+            IpAddr::V6(v6) => match v6.segments() {
+                // Translated by a NAT64 (RFC 6052), or once meant to be (RFC 4291).
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+                    let bits = u32::from(high) << 16 | u32::from(low);
+                    Scope::of(IpAddr::V4(Ipv4Addr::from_bits(bits)))
+                }
+                [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => Scope::Link,
+                [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Scope::Private,
+                _ => Scope::Global,
+            },
+        }
+    }
+
+    /// The scope of an address whose host is written in numbers, or is this host by its name.
+    pub(super) fn of_host(url: &Url) -> Option<Scope> {
+        match url.host()? {
+            Host::Ipv4(address) => Some(Scope::of(IpAddr::V4(address))),
+            Host::Ipv6(address) => Some(Scope::of(IpAddr::V6(address))),
+            Host::Domain(name) => {
+                let name = name.trim_end_matches('.');
+                let is_loopback = name == "localhost" || name.ends_with(".localhost");
+                is_loopback.then_some(Scope::Loopback)
+            }
+        }
+    }
+
+    /// Whether a server here may redirect there: to the internet, or to where it is itself.
+    pub(super) fn may_send_to(self, to: Scope) -> bool {
+        to == Scope::Global || to == self || self == Scope::Loopback
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_have_their_scope() {
+        for (text, scope) in [
+            ("1.1.1.1", Scope::Global),
+            ("100.63.0.1", Scope::Global),
+            ("2001:db8::1", Scope::Global),
+            ("10.0.0.1", Scope::Private),
+            ("172.31.0.1", Scope::Private),
+            ("192.168.1.1", Scope::Private),
+            ("100.64.0.1", Scope::Private),
+            ("fd00::1", Scope::Private),
+            ("::ffff:10.0.0.1", Scope::Private),
+            ("64:ff9b::a00:1", Scope::Private),
+            ("169.254.169.254", Scope::Link),
+            ("fe80::1", Scope::Link),
+            ("224.0.0.1", Scope::Link),
+            ("255.255.255.255", Scope::Link),
+            ("127.0.0.1", Scope::Loopback),
+            ("127.9.9.9", Scope::Loopback),
+            ("0.0.0.0", Scope::Loopback),
+            ("::1", Scope::Loopback),
+            ("::", Scope::Loopback),
+            ("::ffff:127.0.0.1", Scope::Loopback),
+            ("::127.0.0.1", Scope::Loopback),
+        ] {
+            assert_eq!(Scope::of(text.parse().unwrap()), scope, "{text}");
+        }
+        for (address, scope) in [
+            ("http://2130706433/", Some(Scope::Loopback)),
+            ("http://0x7f.1/", Some(Scope::Loopback)),
+            ("http://[::1]:8/", Some(Scope::Loopback)),
+            ("http://localhost./", Some(Scope::Loopback)),
+            ("http://x.LOCALHOST/", Some(Scope::Loopback)),
+            ("http://10.1/", Some(Scope::Private)),
+            ("http://localhost.example/", None),
+        ] {
+            assert_eq!(Scope::of_host(&url(address)), scope, "{address}");
+        }
+    }
+
+    #[test]
+    fn redirects_lead_outwards_or_stay() {
+        let all = [Scope::Global, Scope::Private, Scope::Link, Scope::Loopback];
+        let allowed = |from: Scope| all.map(|to| from.may_send_to(to));
+        assert_eq!(allowed(Scope::Global), [true, false, false, false]);
+        assert_eq!(allowed(Scope::Private), [true, true, false, false]);
+        assert_eq!(allowed(Scope::Link), [true, false, true, false]);
+        assert_eq!(allowed(Scope::Loopback), [true; 4]);
+    }
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()

@@ -27,9 +27,10 @@ mod relay;
 mod upkeep;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use url::Url;
 
 pub use cache::Cache;
@@ -43,10 +44,14 @@ pub use treeinfo::TreeInfo;
 pub use upkeep::{CacheEntry, PruneRules, Removal};
 
 use crate::distro::{Arch, TreeLayout};
+use crate::error::{Classify, Kind};
+use crate::input::{NotOpened, Roots};
+use crate::options::InstallOptions;
+use crate::serve::Upstream;
 use crate::ui::event::Reporter;
-use crate::upstream::Upstream;
+use client::Clients;
 use fetch::Fetcher;
-use obtain::{Store, read_tree_info};
+use obtain::Store;
 use treeinfo::Checksum;
 use verify::Expect;
 
@@ -64,9 +69,46 @@ pub struct MirrorOptions {
     pub refetch: bool,
     /// Timeouts and retries.
     pub patience: RetryPolicy,
+    /// Directories below which `file:` addresses and the links there may lead.
+    pub file_roots: Vec<PathBuf>,
 }
 
 impl MirrorOptions {
+    /// What the options of an install say, with a cache in `cache_dir`.
+    pub fn of(options: &InstallOptions, cache_dir: PathBuf) -> Self {
+        let mut mirror = MirrorOptions {
+            credentials: Credentials {
+                cacert: options.cacert.clone(),
+                client_cert: options.client_cert.clone(),
+                client_key: options.client_key.clone(),
+                client_cert_hosts: options.client_cert_host.clone(),
+            },
+            refetch: options.refetch,
+            file_roots: options.file_root.clone(),
+            ..MirrorOptions::new(cache_dir)
+        };
+        let policy = &mut mirror.patience;
+        policy.min_rate = options.min_rate.unwrap_or(policy.min_rate);
+        policy.whole = options
+            .download_timeout
+            .map_or(policy.whole, |limit| limit.0);
+        mirror
+    }
+
+    /// What a template adds: its directory may be read, and the host of its tree may ask for the
+    /// client certificate. A template that lies in `/` may not read everything.
+    #[must_use]
+    pub fn with_template(mut self, tree: Option<&Url>, directory: &Path) -> Self {
+        let host = tree.and_then(Url::host_str);
+        self.credentials
+            .client_cert_hosts
+            .extend(host.map(str::to_string));
+        if directory.parent().is_some() {
+            self.file_roots.push(directory.to_path_buf());
+        }
+        self
+    }
+
     /// The defaults, with a cache in `cache_dir`.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         MirrorOptions {
@@ -74,6 +116,7 @@ impl MirrorOptions {
             credentials: Credentials::default(),
             refetch: false,
             patience: RetryPolicy::default(),
+            file_roots: Vec::new(),
         }
     }
 }
@@ -97,22 +140,33 @@ pub struct InstallTree {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     store: Store,
-    has_client_certificate: bool,
-    has_authority: bool,
 }
 
 impl Mirror {
     /// Opens the cache and prepares the HTTP client.
     ///
     /// # Errors
-    /// A certificate or key that cannot be read, or a cache directory that cannot be made.
+    /// A certificate, key or proxy that cannot be used, or a cache directory that cannot be made.
     pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
-        let client = client::build(&options.credentials, &options.patience)?;
-        Mirror::with_client(client, options, reporter)
+        let cache = Cache::open(&options.cache_dir)?;
+        cache.reap();
+        Ok(Mirror {
+            store: Store {
+                cache,
+                fetcher: Fetcher {
+                    clients: Clients::new(&options.credentials, &options.patience)?,
+                    patience: options.patience,
+                    reporter,
+                    follow_all: false,
+                },
+                roots: Roots::new(options.file_roots),
+                refetch: options.refetch,
+            },
+        })
     }
 
-    /// As [`Mirror::new`], for looking at what an installer will fetch: redirects to another
-    /// scheme are followed, as it does, and the [`Prober`] tells of them.
+    /// As [`Mirror::new`], for looking at what an installer will fetch: all redirects to the
+    /// other scheme are followed, as it does, and the [`Prober`] tells of them.
     ///
     /// # Errors
     /// As for [`Mirror::new`].
@@ -120,33 +174,10 @@ impl Mirror {
         options: MirrorOptions,
         reporter: Reporter,
     ) -> anyhow::Result<(Mirror, Prober)> {
-        // One client for both: each reads all certificates that the host trusts.
-        let (client, hops) = probe::client(&options)?;
-        let mirror = Mirror::with_client(client, options, reporter)?;
-        let prober = Prober::new(mirror.store.fetcher.clone(), hops);
+        let mut mirror = Mirror::new(options, reporter)?;
+        mirror.store.fetcher.follow_all = true;
+        let prober = Prober::new(mirror.store.clone());
         Ok((mirror, prober))
-    }
-
-    fn with_client(
-        client: reqwest::Client,
-        options: MirrorOptions,
-        reporter: Reporter,
-    ) -> anyhow::Result<Mirror> {
-        let cache = Cache::open(&options.cache_dir)?;
-        cache.reap();
-        Ok(Mirror {
-            has_client_certificate: options.credentials.client_cert.is_some(),
-            has_authority: options.credentials.cacert.is_some(),
-            store: Store {
-                cache,
-                fetcher: Fetcher {
-                    client,
-                    patience: options.patience,
-                    reporter,
-                },
-                refetch: options.refetch,
-            },
-        })
     }
 
     /// The cache, for `ozr cache`.
@@ -225,6 +256,14 @@ impl Mirror {
             self.boot_file(&initrd),
             self.stage2(tree, named, fallback),
         );
+        // Without checksums nothing says that kernel and initrd are of the tree that was described.
+        let checked = kernel.checksum.is_some() && initrd.checksum.is_some();
+        let fetched = match fetched {
+            Ok(_) if !checked && info.is_some() && self.describe(tree).await? != info => {
+                Err(Fault::Changed { url: shown(tree) })
+            }
+            fetched => fetched,
+        };
         match fetched {
             Ok((kernel, initrd, stage2_path)) => Ok(InstallTree {
                 url: tree.clone(),
@@ -246,7 +285,7 @@ impl Mirror {
         }
     }
 
-    /// Reads `.treeinfo` or `treeinfo`; none where the tree has neither.
+    /// Reads `.treeinfo` or `treeinfo`, whole each time; none where the tree has neither.
     ///
     /// # Errors
     /// The mirror cannot be used, or the text is no `.treeinfo`.
@@ -254,8 +293,9 @@ impl Mirror {
         let mut hidden = None;
         for name in [".treeinfo", "treeinfo"] {
             let url = location::join(tree, name);
-            match self.store.obtain(&url, Expect::TreeInfo, None).await {
-                Ok(file) => return read_tree_info(&file.path, &url).map(Some),
+            let expect = Expect::TreeInfo;
+            match self.store.bytes(&url, expect, expect.limit()).await {
+                Ok(bytes) => return read_tree_info(&bytes, &url).map(Some),
                 Err(fault) if fault.is_absent() => {}
                 // Some servers forbid all names that begin with a dot.
                 Err(fault @ Fault::Forbidden { .. }) => {
@@ -311,8 +351,8 @@ impl Mirror {
         for path in candidates {
             let url = location::join(tree, &path);
             let result = match Location::of(&url)? {
-                Location::Web(_) => self.store.fetcher.probe(&url).await.map(|_| ()),
-                Location::Local(file) => obtain::open_local(&url, &file).map(|_| ()),
+                Location::Web(_) => self.store.fetcher.probe(&url).await.map(drop),
+                Location::Local(file) => self.store.open_local(&url, &file).map(drop),
             };
             match result {
                 Ok(()) => return Ok(path),
@@ -331,12 +371,23 @@ impl Mirror {
     /// # Errors
     /// As for [`Mirror::install_tree`]; more than `limit` bytes.
     pub async fn fetch_bytes(&self, url: &Url, limit: u64) -> anyhow::Result<Vec<u8>> {
-        let result = match Location::of(url) {
-            Ok(Location::Web(url)) => self.store.fetcher.bytes(&url, limit).await,
-            Ok(Location::Local(path)) => read_local(url, &path, limit),
-            Err(fault) => Err(fault),
-        };
-        result.map_err(Fault::into_error)
+        let fetched = self.store.bytes(url, Expect::Any, limit).await;
+        fetched.map_err(Fault::into_error)
+    }
+
+    /// Reads a file that the template names by its path.
+    ///
+    /// # Errors
+    /// Input: it is larger than `limit` bytes, lies outside of what the template may name, is
+    /// not there, or cannot be read.
+    pub fn read_file(&self, path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+        match self.store.roots.read(path, limit) {
+            Ok(bytes) => Ok(bytes),
+            Err(NotOpened::Outside) => Err(Fault::Outside { path: path.into() }.into_error()),
+            Err(NotOpened::Io(error)) => Err(error)
+                .with_context(|| format!("reading {}", path.display()))
+                .kind(Kind::Input),
+        }
     }
 
     /// Obtains `repodata/repomd.xml` of a repository: asked for anew each time, for it is what
@@ -369,12 +420,12 @@ impl Mirror {
     /// # Errors
     /// An address that is not supported.
     pub fn upstream(&self, base: &Url) -> anyhow::Result<Arc<dyn Upstream>> {
-        relay::upstream(&self.store.fetcher, base).map_err(Fault::into_error)
+        relay::upstream(&self.store, base).map_err(Fault::into_error)
     }
 
     /// Why a guest cannot, or must not, reach `url` itself; none if it can.
     pub fn needs_relay(&self, url: &Url) -> Option<&'static str> {
-        relay::reason(url, self.has_client_certificate, self.has_authority)
+        relay::reason(url, &self.store.fetcher.clients)
     }
 }
 
@@ -404,23 +455,18 @@ impl Wanted {
     }
 }
 
-fn read_local(url: &Url, path: &std::path::Path, limit: u64) -> Result<Vec<u8>, Fault> {
-    use std::io::Read;
-    let too_large = || Fault::TooLarge {
-        url: shown(url),
-        limit,
-        what: Expect::Any.name(),
-    };
-    let (file, bytes) = obtain::open_local(url, path)?;
-    if bytes > limit {
-        return Err(too_large());
+/// Reads a `.treeinfo`. Of what is none nothing is shown: it may be an answer that the mirror
+/// made this host get from somewhere else.
+fn read_tree_info(bytes: &[u8], url: &Url) -> Result<TreeInfo, Fault> {
+    // Names of distributions may be in Latin-1 in old trees; they are only shown.
+    let text = String::from_utf8_lossy(bytes);
+    let name = shown(url);
+    if !treeinfo::is_meant(&text) {
+        let what = Expect::TreeInfo.name();
+        return Err(Fault::WrongContent { url: name, what });
     }
-    let mut content = Vec::new();
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut content)
-        .map_err(|error| Fault::local("reading", path, error))?;
-    if content.len() as u64 > limit {
-        return Err(too_large());
-    }
-    Ok(content)
+    treeinfo::parse(&text, &name).map_err(|finding| Fault::TreeInfo {
+        url: name,
+        finding: Box::new(finding),
+    })
 }

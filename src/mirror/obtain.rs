@@ -3,18 +3,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use super::cache::{Cache, Held, Key};
 use super::fault::Fault;
-use super::fetch::{Fetcher, Job, Outcome};
+use super::fetch::{Copy, Fetcher, Job, Outcome};
 use super::location::{Location, shown};
 use super::lock::Lease;
-use super::treeinfo::{self, Checksum};
+use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES, is_web_page};
+use crate::input::{NotOpened, Roots};
 
 /// How a file was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct CachedFile {
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) fetcher: Fetcher,
+    /// Where `file:` addresses may lead.
+    pub(super) roots: Roots,
     /// Take nothing from the cache (`-f`).
     pub(super) refetch: bool,
 }
@@ -87,14 +89,15 @@ impl Store {
             return Ok(cached(held, Origin::Cached));
         }
         let part = self.cache.part_path(&key);
+        let copy = held.as_ref().map(|held| Copy {
+            validators: held.entry.validators.clone(),
+            bytes: held.entry.bytes,
+        });
         let job = Job {
             url,
             expect,
             checksum,
-            validators: held
-                .as_ref()
-                .map(|held| &held.entry.validators)
-                .filter(|validators| !validators.is_empty()),
+            held: copy.as_ref(),
             part: &part,
         };
         match (self.fetcher.download(&job).await?, held) {
@@ -108,12 +111,6 @@ impl Store {
                 tries: 1,
             }),
             (Outcome::Complete(complete), _) => {
-                if expect == Expect::TreeInfo
-                    && let Err(fault) = read_tree_info(&part, url)
-                {
-                    complete.part.discard();
-                    return Err(fault);
-                }
                 let held = self.cache.publish(&key, *complete).await?;
                 reporter.detail(format!(
                     "fetched {} ({} bytes)",
@@ -125,6 +122,60 @@ impl Store {
         }
     }
 
+    /// Fetches a small file into memory.
+    ///
+    /// # Errors
+    /// What is wrong with the mirror or the file; more than `limit` bytes.
+    pub(super) async fn bytes(
+        &self,
+        url: &Url,
+        expect: Expect,
+        limit: u64,
+    ) -> Result<Vec<u8>, Fault> {
+        let path = match Location::of(url)? {
+            Location::Web(url) => return self.fetcher.bytes(&url, expect, limit).await,
+            Location::Local(path) => path,
+        };
+        let too_large = || Fault::TooLarge {
+            url: shown(url),
+            limit,
+            what: expect.name(),
+        };
+        let LocalFile { file, bytes, .. } = self.open_local(url, &path)?;
+        if bytes > limit {
+            return Err(too_large());
+        }
+        let mut content = Vec::new();
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|error| Fault::local("reading", &path, error))?;
+        match content.len() as u64 > limit {
+            true => Err(too_large()),
+            false => Ok(content),
+        }
+    }
+
+    /// Opens a file of a `file:` tree; anything but a regular file is as good as absent.
+    pub(super) fn open_local(&self, url: &Url, path: &Path) -> Result<LocalFile, Fault> {
+        let failed = |error: NotOpened| match error {
+            NotOpened::Outside => Fault::Outside { path: path.into() },
+            NotOpened::Io(error) => match error.kind() {
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::InvalidInput => Fault::NotFound { url: shown(url) },
+                _ => Fault::local("opening", path, error),
+            },
+        };
+        let (file, real) = self.roots.open(path).map_err(failed)?;
+        let metadata = file.metadata();
+        let metadata = metadata.map_err(|error| Fault::local("reading", path, error))?;
+        Ok(LocalFile {
+            file,
+            real,
+            bytes: metadata.len(),
+        })
+    }
+
     /// A file of a `file:` tree: not copied, but checked.
     async fn local(
         &self,
@@ -133,7 +184,12 @@ impl Store {
         expect: Expect,
         checksum: Option<&Checksum>,
     ) -> Result<CachedFile, Fault> {
-        let (mut file, bytes) = open_local(url, path)?;
+        let LocalFile {
+            mut file,
+            real,
+            bytes,
+        } = self.open_local(url, path)?;
+        let path = &real;
         let what = expect.name();
         let url_text = shown(url);
         if bytes > expect.limit() {
@@ -171,6 +227,14 @@ impl Store {
     }
 }
 
+/// A file of this host.
+pub(super) struct LocalFile {
+    pub(super) file: File,
+    /// Where it lies, behind all links.
+    pub(super) real: PathBuf,
+    pub(super) bytes: u64,
+}
+
 fn cached(held: Held, origin: Origin) -> CachedFile {
     CachedFile {
         path: held.path,
@@ -179,45 +243,4 @@ fn cached(held: Held, origin: Origin) -> CachedFile {
         origin,
         lease: Some(held.lease),
     }
-}
-
-/// Reads a `.treeinfo` that was obtained.
-pub(super) fn read_tree_info(path: &Path, url: &Url) -> Result<treeinfo::TreeInfo, Fault> {
-    let bytes = std::fs::read(path).map_err(|error| Fault::local("reading", path, error))?;
-    // Names of distributions may be in Latin-1 in old trees; they are only shown.
-    let text = String::from_utf8_lossy(&bytes);
-    let name = shown(url);
-    treeinfo::parse(&text, &name).map_err(|finding| Fault::TreeInfo {
-        url: name,
-        finding: Box::new(finding),
-    })
-}
-
-/// Opens a file of a `file:` tree; anything but a regular file is as good as absent. Links are
-/// followed wherever they lead: repository managers publish trees as links into their stores.
-pub(super) fn open_local(url: &Url, path: &Path) -> Result<(File, u64), Fault> {
-    let absent = || Fault::NotFound { url: shown(url) };
-    // A FIFO in a tree must not make us wait for its writer.
-    let opened = File::options()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(path);
-    let file = match opened {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Err(absent());
-        }
-        other => other.map_err(|error| Fault::local("opening", path, error))?,
-    };
-    let metadata = file
-        .metadata()
-        .map_err(|error| Fault::local("reading", path, error))?;
-    if !metadata.is_file() {
-        return Err(absent());
-    }
-    Ok((file, metadata.len()))
 }

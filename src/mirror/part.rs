@@ -24,10 +24,6 @@ pub(super) struct Validators {
 }
 
 impl Validators {
-    pub(super) fn is_empty(&self) -> bool {
-        self.etag.is_none() && self.last_modified.is_none()
-    }
-
     /// The value of `If-Range`; weak entity tags are not allowed there (RFC 9110, 13.1.5).
     pub(super) fn if_range(&self) -> Option<&str> {
         self.etag

@@ -79,6 +79,22 @@ impl TreeInfo {
     }
 }
 
+/// Sections of which every `.treeinfo` has at least one.
+const SECTIONS: [&str; 5] = ["general", "release", "product", "tree", "header"];
+
+/// Whether a text is meant to be a `.treeinfo`, whatever else may be wrong with it.
+pub fn is_meant(text: &str) -> bool {
+    let name = |line: &str| {
+        line.trim()
+            .strip_prefix('[')
+            .map(|rest| rest.trim_end_matches(']').trim().to_string())
+    };
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .filter_map(name)
+        .any(|name| SECTIONS.contains(&name.as_str()))
+}
+
 /// Reads a `.treeinfo`. `name` is shown in findings: the address it came from.
 ///
 /// # Errors
@@ -104,8 +120,11 @@ pub fn parse(text: &str, name: &str) -> Result<TreeInfo, Diagnostic> {
         .help("the address does not lead to an install tree, or a login page stands before it"));
     }
     let ini = ini::read(source)?;
-    let known = ["general", "release", "product", "tree", "header"];
-    if !ini.sections.iter().any(|section| known.contains(section)) {
+    if !ini
+        .sections
+        .iter()
+        .any(|section| SECTIONS.contains(section))
+    {
         return Err(Diagnostic::error(
             source,
             0..0,

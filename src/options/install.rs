@@ -198,6 +198,26 @@ pub struct InstallOptions {
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub client_key: Option<PathBuf>,
 
+    /// Hosts that may ask for the client certificate, beside the install tree's; may be given
+    /// several times
+    #[arg(long, value_name = "HOST", help_heading = "Mirror")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub client_cert_host: Vec<String>,
+
+    /// Directories below which `file:` addresses of a template may lead, beside the template's own;
+    /// may be given several times
+    #[arg(long, value_name = "DIR", help_heading = "Mirror")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub file_root: Vec<PathBuf>,
+
+    /// Bytes per second below which a download is given up after 30 s; 0 for any [default: 1000]
+    #[arg(long, value_name = "BYTES", help_heading = "Mirror")]
+    pub min_rate: Option<u64>,
+
+    /// Longest time for the download of one file [default: 1h]
+    #[arg(long, value_name = "DURATION", help_heading = "Mirror")]
+    pub download_timeout: Option<Seconds>,
+
     /// The table `[check]` of the configuration file.
     #[arg(skip)]
     pub check: CheckOptions,

@@ -1,5 +1,6 @@
 //! Values that options take, as on the command line so in the configuration file.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -196,7 +197,7 @@ impl TryFrom<String> for Progress {
 pub(super) fn one_or_several<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: TryFrom<String, Error = String>,
+    T: TryFrom<String, Error: Display>,
 {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -12,10 +12,9 @@ use super::catalogue::{Content, Item, Target};
 use super::exchange::{Body, Exchange};
 use super::head::{EXCHANGE_FIELD, Method};
 use super::range::{self, Part};
-use super::relay::{self, Verdict};
+use super::relay::{self, Upstream, UpstreamResponse, Verdict};
 use super::routes;
 use super::server::Shared;
-use crate::upstream::{Upstream, UpstreamResponse};
 
 /// The most that is kept in memory of a body of unknown length for an HTTP/1.0 client, which
 /// understands no chunks. Metadata fits; packages come with a length.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::access::Resource;
+use super::relay::Upstream;
 use super::routes::{self, Route};
-use crate::upstream::Upstream;
 
 /// The name under which [`Server::add`](super::Server::add) takes the kickstart.
 pub const KICKSTART_NAME: &str = "ks.cfg";

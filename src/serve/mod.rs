@@ -47,4 +47,5 @@ mod sync;
 pub use access::{Access, AnacondaHeaders, Resource, Totals};
 pub use catalogue::{Content, KICKSTART_NAME, TREE_NAME};
 pub use limits::Limits;
+pub use relay::{Upstream, UpstreamResponse};
 pub use server::{ServeOptions, Server};

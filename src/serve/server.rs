@@ -21,10 +21,10 @@ use super::exchange::Exchanges;
 use super::gate;
 use super::limits::Limits;
 use super::peer::Peers;
+use super::relay::Upstream;
 use super::sync::{Threads, lock};
 use crate::hex;
 use crate::ui::event::Reporter;
-use crate::upstream::Upstream;
 
 /// How long stopping waits for the threads. All but those that wait for a mirror end at once.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);

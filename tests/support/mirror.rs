@@ -27,6 +27,8 @@ pub enum Fault {
     /// The body stops after so many bytes; the rest comes after [`Mirror::release`], and never
     /// after [`Mirror::cut`].
     StallAt(usize),
+    /// The body comes byte by byte, without an end.
+    Drip,
     /// The request is read and never answered.
     Hang,
     /// The connection is closed without an answer.
@@ -44,8 +46,10 @@ pub struct File {
     pub ranges: bool,
     /// `Range` gets this offset added: a broken server.
     pub range_shift: usize,
-    /// Whether HEAD is known.
-    pub head: bool,
+    /// What HEAD gets, where it is not known.
+    pub head: Option<u16>,
+    /// What the body is said to be packed with.
+    pub encoding: Option<&'static str>,
     /// Sent in chunks, without a length.
     pub chunked: bool,
     /// Sent without a length, ended by closing the connection.
@@ -175,7 +179,8 @@ impl Mirror {
             last_modified: Some("Tue, 01 Apr 2025 10:00:00 GMT".to_string()),
             ranges: true,
             range_shift: 0,
-            head: true,
+            head: None,
+            encoding: None,
             chunked: false,
             unsized_body: false,
             authorization: None,
@@ -368,6 +373,14 @@ fn answer(shared: &Shared, stream: impl Read + Write) -> io::Result<()> {
         return stream.flush();
     }
     let body = &reply.body[..];
+    if matches!(fault, Some(Fault::Drip)) {
+        // Ends when the client has had enough.
+        for byte in body.iter().cycle() {
+            stream.write_all(std::slice::from_ref(byte))?;
+            stream.flush()?;
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
     let (now, later) = match fault {
         Some(Fault::CutAt(at)) => (&body[..at.min(body.len())], &body[..0]),
         Some(Fault::StallAt(at)) => body.split_at(at.min(body.len())),
@@ -446,8 +459,10 @@ fn reply(request: &Request, file: Option<&File>, fault: Option<&Fault>) -> Optio
     let Some(file) = file else {
         return Some(plain(404));
     };
-    if request.method == "HEAD" && !file.head {
-        return Some(plain(405));
+    if request.method == "HEAD"
+        && let Some(status) = file.head
+    {
+        return Some(plain(status));
     }
     if file.authorization.is_some()
         && file.authorization.as_deref() != request.header("authorization")
@@ -462,6 +477,10 @@ fn reply(request: &Request, file: Option<&File>, fault: Option<&Fault>) -> Optio
         }
     };
     let mut headers = vec![("Content-Type", file.content_type.to_string())];
+    headers.extend(
+        file.encoding
+            .map(|name| ("Content-Encoding", name.to_string())),
+    );
     headers.extend(file.etag.clone().map(|etag| ("ETag", etag)));
     headers.extend(
         file.last_modified

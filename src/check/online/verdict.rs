@@ -163,10 +163,10 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
             format!("the server answers {status} for {url}"),
             another,
         ),
-        Fault::Scheme { from, to } => Verdict::error(
+        Fault::Redirect { from, to, reason } => Verdict::error(
             "KS208",
-            format!("{from} redirects to another scheme, {to}"),
-            "write the second address if you trust it",
+            format!("{from} redirects to {to}, which is not followed"),
+            reason,
         ),
         Fault::TreeInfo { url, finding } => Verdict::error(
             "KS203",
@@ -180,10 +180,18 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         Fault::WebPage { .. }
         | Fault::WrongContent { .. }
         | Fault::TooLarge { .. }
+        | Fault::Packed { .. }
+        | Fault::Changed { .. }
         | Fault::Checksum { .. } => Verdict::error(content, fault.to_string(), ""),
-        Fault::Address { .. } | Fault::DiskFull { .. } | Fault::Local { .. } => {
-            Verdict::error("KS201", fault.to_string(), "")
+        Fault::Slow { .. } | Fault::TooLong { .. } => {
+            Verdict::warning("KS209", fault.to_string(), "")
         }
+        Fault::Outside { .. } => Verdict::error("KS202", fault.to_string(), ""),
+        Fault::Proxy { .. }
+        | Fault::ProxyAuthorization { .. }
+        | Fault::Address { .. }
+        | Fault::DiskFull { .. }
+        | Fault::Local { .. } => Verdict::error("KS201", fault.to_string(), ""),
     }
 }
 
