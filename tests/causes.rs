@@ -387,7 +387,7 @@ fn script_failed() {
         "script-failed",
         "post-scripts",
         Line(CMDLINE),
-        &["installer reported", "script at line ", "--log"],
+        &["script at line ", "(%post --erroronfail) failed", "--log"],
     );
     let script = standin_fails(&site, &text, &[], &expected)["script"].take();
     let before = text.lines().take_while(|line| !line.starts_with("%post"));

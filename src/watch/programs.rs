@@ -126,30 +126,27 @@ impl Programs {
 
     /// The script of the kickstart that failed last.
     pub fn failed_script(&self) -> Option<&Program> {
-        self.last_failed(|command| command.contains(SCRIPT))
+        let mut latest = self.failed.iter().rev();
+        latest.find(|program| program.command.contains(SCRIPT))
     }
 
-    /// The program of the boot loader that failed last.
+    /// The program of the boot loader that failed first: anaconda goes on with others, of which
+    /// some fail in good installs, too (`grub2-set-default`).
     pub fn failed_boot_loader(&self) -> Option<&Program> {
-        const OF_BOOT_LOADERS: [&str; 6] = [
-            "grub",
+        const OF_BOOT_LOADERS: [&str; 8] = [
+            "grub2-install",
+            "grub-install",
+            "grub2-mkconfig",
             "efibootmgr",
-            "zipl",
-            "extlinux",
             "kernel-install",
             "bootctl",
+            "extlinux",
+            "zipl",
         ];
-        self.last_failed(|command| {
-            let program = command.split(' ').next().unwrap_or_default();
-            OF_BOOT_LOADERS.iter().any(|name| program.contains(name))
+        self.failed.iter().find(|program| {
+            let name = program.command.split(' ').next().unwrap_or_default();
+            OF_BOOT_LOADERS.iter().any(|known| name.ends_with(known))
         })
-    }
-
-    fn last_failed(&self, wanted: impl Fn(&str) -> bool) -> Option<&Program> {
-        self.failed
-            .iter()
-            .rev()
-            .find(|program| wanted(&program.command))
     }
 }
 
@@ -198,6 +195,9 @@ mod tests {
             "{module}:INFO:program:Running in chroot '/mnt/sysroot'... grub2-install --no-floppy /dev/vda
              {module}:INFO:program:Installing for i386-pc platform.
              {module}:INFO:program:grub2-install: error: will not proceed with blocklists.
+             {module}:DEBUG:program:Return code: 1
+             {module}:INFO:program:Running in chroot '/mnt/sysroot'... grub2-set-default -6.1
+             {module}:INFO:program:Usage: grub2-set-default [OPTION] MENU_ENTRY
              {module}:DEBUG:program:Return code: 1",
         ));
         let words = programs.failed_boot_loader().unwrap().last_words();
@@ -213,7 +213,7 @@ mod tests {
             |text: &str| Record::parse(&format!("10:00:00,000 INFO program:{text}")).unwrap();
         let mut programs = Programs::default();
         for run in 0..2 * MAX_FAILED {
-            programs.take(&record(&format!("Running... grub {run}")));
+            programs.take(&record(&format!("Running... zipl {run}")));
             for line in 0..MAX_OUTPUT + 2 {
                 programs.take(&record(&format!("{line} {}", "x".repeat(2 * MAX_LINE))));
             }
@@ -221,7 +221,7 @@ mod tests {
         }
         assert_eq!(programs.failed.len(), MAX_FAILED);
         let program = programs.failed_boot_loader().unwrap();
-        assert_eq!(program.command, format!("grub {}", 2 * MAX_FAILED - 1));
+        assert_eq!(program.command, format!("zipl {MAX_FAILED}"));
         assert_eq!(program.output.len(), MAX_OUTPUT);
         assert!(program.output.iter().all(|line| line.len() <= MAX_LINE));
     }

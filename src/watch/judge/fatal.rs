@@ -87,7 +87,10 @@ impl Judge {
         }
         let reason = match cause {
             Cause::BootLoaderFailed => self.programs.failed_boot_loader().map(Program::last_words),
-            _ => reason.map(|reason| reason.text().to_owned()),
+            // What the hub shows beside the item is better than nothing.
+            _ => reason
+                .or_else(|| self.suspects.best_of(&[cause]).filter(|_| is_hub(&message)))
+                .map(|reason| reason.text().trim_start_matches("[!] ").to_owned()),
         };
         let told = with_reason(&message, reason.as_deref());
         seen.extend(fatal.seen.iter().cloned());
@@ -146,7 +149,7 @@ impl Judge {
             };
         }
         // What the hub shows as incomplete, by what was said of it.
-        if message.contains("spokes are not completed") {
+        if is_hub(message) {
             let named = OF_SPOKES
                 .iter()
                 .filter(|(spoke, _)| message.contains(spoke));
@@ -192,7 +195,10 @@ impl Judge {
             }
             (Some(best), _) => (
                 best.cause,
-                format!("the guest could not load the installer: {}", best.text()),
+                format!(
+                    "the guest could not load the installer: {}",
+                    self.suspects.told(&best)
+                ),
             ),
             (None, Some(missing)) => missing,
             (None, None) if fatal.phase >= Phase::Stage2 => (
@@ -298,6 +304,11 @@ fn end_without_full_stop(log: &mut Vec<String>) {
     if !last.is_empty() {
         log.push(last.to_owned());
     }
+}
+
+/// Whether it is the hub's summary of what is incomplete.
+fn is_hub(message: &str) -> bool {
+    message.contains("spokes are not completed")
 }
 
 /// A message that says only that something failed, led by the reason that was given elsewhere.

@@ -30,7 +30,7 @@ impl Judge {
             });
         }
         let best = self.suspects.best();
-        let because = because(best);
+        let because = self.because(best);
         if !self.saw(Phase::Installer..=Phase::PostScripts) {
             let cause = best.map_or(Cause::Stage2Unavailable, |suspect| suspect.cause);
             let sentence = format!(
@@ -43,6 +43,11 @@ impl Judge {
         let sentence =
             format!("the guest powered off without finishing; it came as far as {far}{because}");
         Some((cause, sentence))
+    }
+
+    fn because(&self, suspect: Option<&Suspect>) -> String {
+        let told = suspect.map(|suspect| format!(": {}", self.suspects.told(suspect)));
+        told.unwrap_or_default()
     }
 
     fn saw(&self, phases: std::ops::RangeInclusive<Phase>) -> bool {
@@ -93,14 +98,10 @@ impl Judge {
         };
         let sentence = format!(
             "the guest never {verb} the kickstart; {far}{}",
-            because(best)
+            self.because(best)
         );
         Some((cause, sentence))
     }
-}
-
-fn because(suspect: Option<&Suspect>) -> String {
-    suspect.map_or(String::new(), |suspect| format!(": {}", suspect.text()))
 }
 
 /// The phase, to follow "as far as".

@@ -98,6 +98,17 @@ impl Suspects {
         self.best_of(&[cause]).filter(|suspect| suspect.weight == 0)
     }
 
+    /// What a suspect says, and what curl said of it, if curl said anything: the status, or that
+    /// nobody listens.
+    pub fn told(&self, suspect: &Suspect) -> String {
+        let text = suspect.text();
+        let by_curl = |other: &&Suspect| other.text().starts_with("curl: (");
+        match self.0.iter().rev().find(by_curl) {
+            Some(curl) if text.contains("failed to fetch") => format!("{text} ({})", curl.text()),
+            _ => text.to_owned(),
+        }
+    }
+
     /// The first that points to `cause`.
     pub fn of(&self, cause: Cause) -> Option<&Suspect> {
         self.0.iter().find(|suspect| suspect.cause == cause)

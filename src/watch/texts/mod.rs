@@ -339,6 +339,37 @@ mod tests {
         }
     }
 
+    /// `cargo test --lib texts::tests::speed -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement"]
+    #[allow(clippy::print_stdout)]
+    fn speed() {
+        const TIMES: u32 = 10;
+        let samples = || TABLES.into_iter().flatten().map(|row| row.sample);
+        let lines = TIMES * u32::try_from(samples().count()).unwrap();
+        let one_by_one = |line: &'static str| {
+            let rows = TABLES.iter();
+            let rows = rows.filter_map(|table| find(table, Channel::Console, line, body(line)));
+            rows.count()
+        };
+        let automaton = |line: &'static str| look_up(Channel::Console, line, body(line)).len();
+        assert!(samples().all(|line| one_by_one(line) == automaton(line)));
+        let started = std::time::Instant::now();
+        (0..TIMES).for_each(|_| {
+            samples().for_each(|line| {
+                std::hint::black_box(one_by_one(line));
+            })
+        });
+        println!("row by row: {:?} a line", started.elapsed() / lines);
+        let started = std::time::Instant::now();
+        (0..TIMES).for_each(|_| {
+            samples().for_each(|line| {
+                std::hint::black_box(automaton(line));
+            })
+        });
+        println!("the automaton: {:?} a line", started.elapsed() / lines);
+    }
+
     /// A row that an earlier one always wins over would never count.
     #[test]
     fn no_text_is_in_two_tables_of_failures() {

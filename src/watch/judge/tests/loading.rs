@@ -79,7 +79,8 @@ fn an_initramfs_that_gives_up_and_shuts_down_says_why() {
     );
     assert_eq!(never.cause, Cause::KickstartUnreachable);
     let says = "the guest never fetched the kickstart; it came as far as the initramfs: \
-                anaconda: failed to fetch kickstart from http://192.0.2.1:9/ks; check ";
+                anaconda: failed to fetch kickstart from http://192.0.2.1:9/ks \
+                (curl: (7) Failed to connect to 192.0.2.1 port 9 after 7 ms); check ";
     assert!(never.sentence.starts_with(says), "{}", never.sentence);
     let stage2 = failure(
         OVER_HTTP,

@@ -277,6 +277,8 @@ fn a_reason_outranks_the_hub_that_follows_from_it() {
     let start = "<fetched>\nStarting automated install...\n";
     let failed = failure(OVER_HTTP, &format!("{start}{hub}"));
     assert_eq!(failed.cause, Cause::SoftwareMissing);
+    let says = "installer reported: Software selection (Error checking software selection) (";
+    assert!(failed.sentence.starts_with(says), "{}", failed.sentence);
     let log = "log: 10:00:00,000 WARNING anaconda:packaging: #012 Problem: conflicting requests#012  - nothing provides libx >= 2 needed by y-1-1.noarch\n";
     let failed = failure(OVER_HTTP, &format!("{start}{log}{hub}"));
     assert_eq!(failed.cause, Cause::SoftwareMissing);
