@@ -80,6 +80,17 @@ pub fn apply(reading: &Reading, findings: Vec<Diagnostic>, allow: &[String]) -> 
     left
 }
 
+/// The findings without those of rules that `allow` names.
+pub fn without(findings: Vec<Diagnostic>, allow: &[String]) -> Vec<Diagnostic> {
+    let is_allowed = |finding: &Diagnostic| {
+        let id = finding.id.unwrap_or_default();
+        allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(id))
+    };
+    let mut left = findings;
+    left.retain(|finding| !is_allowed(finding));
+    left
+}
+
 fn comments(text: &Text, mut strange: impl FnMut(&Mark<'_>)) -> Allowed {
     let mut allowed = Allowed::default();
     if !text.text.contains("ozr:") {

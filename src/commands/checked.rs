@@ -8,9 +8,11 @@ use super::template::{self, ReadTemplate};
 use super::walk::Found;
 use crate::check;
 use crate::check::includes::Files;
+use crate::check::lints::scripts;
 use crate::check::report::Checked;
 use crate::check::setting::Setting;
 use crate::check::subject::{self, VersionLine};
+use crate::check::suppressions;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::Release;
 use crate::install::plan;
@@ -135,6 +137,10 @@ impl Reader<'_> {
         match template.release() {
             Err(wrong) => findings.extend(wrong.iter().cloned()),
             Ok(release) => {
+                if let Some(version) = Version::of(*release) {
+                    let found = scripts::of_template(template, &read.name, version);
+                    findings.extend(suppressions::without(found, self.allow));
+                }
                 // With a kickstart beside it, that may name more repositories, and is asked about both.
                 let beside = self.first_kickstart.is_some()
                     && self.template.is_some_and(|only| only.name == read.name);

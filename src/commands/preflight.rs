@@ -4,8 +4,9 @@
 use super::checked::Install;
 use super::online::{Online, Subject};
 use crate::check;
+use crate::check::lints::scripts;
 use crate::check::online::{TemplateText, catalogue};
-use crate::check::subject;
+use crate::check::{subject, suppressions};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
 use crate::install::plan::Plan;
@@ -70,7 +71,11 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         arch: Some(plan.arch),
     })?;
     let allow = &plan.options.check.allow;
-    let checked = check::kickstart(reading, &setting, found, allow);
+    let mut checked = check::kickstart(reading, &setting, found, allow);
+    let of_template = scripts::of_template(&plan.template, &plan.template_name, setting.version);
+    checked
+        .findings
+        .extend(suppressions::without(of_template, allow));
     report(checked.findings, reporter)
 }
 

@@ -27,7 +27,8 @@ pub struct Unreadable {
 
 /// The files of `paths` in their order, those of a folder by name: `*.ks`, `*.tdl`, and `*.cfg`
 /// that look like kickstarts. Hidden files and folders are left out, and links to folders are not
-/// followed.
+/// followed; links to files are where they stay in the folder that was named. Whoever can make a
+/// pull request can make a link, and findings show lines of what it leads to.
 pub fn files(paths: &[PathBuf]) -> Vec<Result<Found, Unreadable>> {
     let mut found = Vec::new();
     for path in paths {
@@ -44,6 +45,13 @@ pub fn files(paths: &[PathBuf]) -> Vec<Result<Found, Unreadable>> {
 }
 
 fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
+    let Ok(root) = folder.canonicalize() else {
+        found.push(Err(Unreadable {
+            path: folder.to_path_buf(),
+            message: "it is gone".to_string(),
+        }));
+        return;
+    };
     let visible = |entry: &DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
     };
@@ -53,6 +61,16 @@ fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
         .filter_entry(visible);
     for entry in entries {
         match entry {
+            Ok(entry) if entry.path_is_symlink() && leads_out(&entry, &root) => {
+                let named = ["ks", "tdl", "cfg"].map(Some);
+                if named.contains(&entry.path().extension().and_then(|ending| ending.to_str())) {
+                    found.push(Err(Unreadable {
+                        path: entry.into_path(),
+                        message: "it is a link that leads out of the folder: name the file itself"
+                            .to_string(),
+                    }));
+                }
+            }
             Ok(entry) if is_meant(&entry) => {
                 let path = entry.into_path();
                 // `a.ks` rather than `./a.ks`.
@@ -67,6 +85,15 @@ fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
                     .map_or_else(|| error.to_string(), ToString::to_string),
             })),
         }
+    }
+}
+
+/// Whether a link leads to a file outside of the folder `root`, or nowhere; one to a folder is left
+/// out anyway.
+fn leads_out(entry: &DirEntry, root: &Path) -> bool {
+    match entry.path().canonicalize() {
+        Ok(real) => !real.is_dir() && !real.starts_with(root),
+        Err(_) => false,
     }
 }
 
@@ -104,7 +131,12 @@ mod tests {
         write(".git/x.ks", "");
         write(".hidden.ks", "");
         write("notes.txt", kickstart);
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop.ks")).unwrap();
+        let link = |to: &std::path::Path, name: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        };
+        link(dir.path(), "loop.ks");
+        link(std::path::Path::new("a/z.ks"), "inside.ks");
+        link(std::path::Path::new("nowhere"), "broken.ks");
         let names: Vec<String> = files(&[dir.path().to_path_buf(), PathBuf::from("-")])
             .into_iter()
             .map(|found| {
@@ -114,6 +146,26 @@ mod tests {
                 path.display().to_string()
             })
             .collect();
-        assert_eq!(names, ["a/c.tdl", "a/ks.cfg", "a/z.ks", "b.ks", "-"]);
+        assert_eq!(
+            names,
+            ["a/c.tdl", "a/ks.cfg", "a/z.ks", "b.ks", "inside.ks", "-"]
+        );
+    }
+
+    #[test]
+    fn links_that_lead_out_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("repository");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(dir.path().join("secret"), "lang en_US\ntimezone UTC\n").unwrap();
+        for name in ["a.ks", "b.cfg", "c.tdl"] {
+            std::os::unix::fs::symlink("../secret", inside.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", inside.join("other")).unwrap();
+        let found = files(&[inside]);
+        assert_eq!(found.len(), 3, "{found:?}");
+        for unreadable in found {
+            assert!(unreadable.unwrap_err().message.contains("leads out"));
+        }
     }
 }

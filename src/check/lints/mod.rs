@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod boot;
+pub mod commands;
 pub mod disks;
 pub mod ending;
 pub mod hygiene;
@@ -17,6 +18,7 @@ pub mod packages;
 pub mod passwords;
 pub mod questions;
 pub mod scripts;
+pub mod shell;
 pub mod source;
 pub mod volumes;
 
@@ -34,7 +36,7 @@ pub type Check = fn(&Reading, &Setting, &mut Vec<Diagnostic>);
 pub type Topic = (&'static [Rule], &'static [Check]);
 
 /// All of them.
-pub const TOPICS: [Topic; 15] = [
+pub const TOPICS: [Topic; 16] = [
     (layout::RULES, layout::CHECKS),
     (volumes::RULES, volumes::CHECKS),
     (disks::RULES, disks::CHECKS),
@@ -47,6 +49,7 @@ pub const TOPICS: [Topic; 15] = [
     (ending::RULES, ending::CHECKS),
     (questions::RULES, questions::CHECKS),
     (scripts::RULES, scripts::CHECKS),
+    (commands::RULES, commands::CHECKS),
     (packages::RULES, packages::CHECKS),
     (hygiene::RULES, hygiene::CHECKS),
     (localization::RULES, localization::CHECKS),

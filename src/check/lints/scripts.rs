@@ -1,14 +1,17 @@
-//! Scripts: whether a failure is seen, and whether they end.
+//! Scripts, of kickstarts and the commands of templates: whether a failure is seen.
 
+use super::commands::{Place, ends_at_failures, judged};
+use super::shell::{self, Command};
 use super::{Check, at_section, body, is_shell};
 use crate::check::rules::Rule;
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;
-use crate::language::Reading;
 use crate::language::reading::SectionEntry;
+use crate::language::{Reading, Version};
+use crate::tdl::{Payload, Template};
 
-/// KS180 to KS183.
+/// KS177, KS180, KS181 and KS184.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "KS180",
@@ -17,8 +20,9 @@ pub const RULES: &[Rule] = &[
             Without `--erroronfail` the installer writes the exit status of a `%post` into its log \
             and goes on (anaconda, core/kickstart/scripts.py, every release): a broken image is \
             reported as a good one. An empty script cannot fail, and is only noted.\n\n\
-            Write `%post --erroronfail`, and `set -e` at the start of a shell script so that its \
-            first failure counts. In text mode a failure then waits for ENTER, in cmdline mode it \
+            Write `%post --erroronfail`, and `set -e` at the start of a shell script: the status of \
+            a script is that of its last command, so that without it a failure before that one \
+            still passes. In text mode a failure then waits for ENTER, in cmdline mode it \
             ends the installation; `ozr install` uses cmdline mode.",
     },
     Rule {
@@ -33,29 +37,27 @@ pub const RULES: &[Rule] = &[
             makes no sense: `poweroff -f`.",
     },
     Rule {
-        id: "KS182",
-        title: "a script that talks to a person",
+        id: "KS184",
+        title: "carriage returns in a script",
         explanation: "\
-            The script changes to another console (`chvt`) or reads from a terminal. In an \
-            unattended install nobody sees or answers it; a `read` waits for ever. Where there is \
-            only a serial console, opening /dev/tty3 or the like may fail.\n\n\
-            Remove it. To follow a script write its output to a file with `--log`, or to \
-            /dev/console.",
+            The lines end as on Windows (CR LF). The installer writes the script as it is (anaconda \
+            reads a kickstart without changing line ends; pykickstart#260), and for a shell the CR \
+            is part of the last word of each line: `set -e\\r` is an invalid option, `cd /etc\\r` a \
+            folder that is not there. The rest of a kickstart may have such line ends.\n\n\
+            Save the file with LF (`sed -i 's/\\r$//'`, `ozr check --fix`).",
     },
     Rule {
-        id: "KS183",
-        title: "a script that leaves something running",
+        id: "KS177",
+        title: "only the last command of a script counts",
         explanation: "\
-            The installer reads a script's output until everything that was started has closed it \
-            (anaconda, core/kickstart/scripts.py). A program in the background keeps it open, and \
-            the installer waits after the script has ended; in `%post` it also keeps the image's \
-            file system busy.\n\n\
-            Redirect the program's output (`>/dev/null 2>&1`), or do not start it.",
+            The section says `--erroronfail`, and nothing makes the script fail at its first \
+            failure: its status is that of its last command. It is a note.\n\n\
+            Begin the script with `set -e`, and write `|| :` behind commands that may fail.",
     },
 ];
 
 /// The rules at work.
-pub const CHECKS: &[Check] = &[post_unseen, pre_for_ever, talks, leaves];
+pub const CHECKS: &[Check] = &[post_unseen, pre_for_ever, carriage_returns, of_kickstart];
 
 fn scripts(reading: &Reading, kind: SectionKind) -> impl Iterator<Item = &SectionEntry> {
     let all = reading.sections.iter();
@@ -82,7 +84,11 @@ fn post_unseen(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnos
         }
         let message = "if this script fails, nobody is told and the image counts as good";
         let finding = at_section(reading, Severity::Warning, entry, message);
-        findings.push(finding.id("KS180").help("write `%post --erroronfail`"));
+        let help = match is_shell(entry) && !ends_at_failures(&commands_of(reading, entry)) {
+            true => "write `%post --erroronfail`, and `set -e` as the first line of the script",
+            false => "write `%post --erroronfail`",
+        };
+        findings.push(finding.id("KS180").help(help));
     }
 }
 
@@ -105,108 +111,102 @@ fn pre_for_ever(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
     }
 }
 
-/// Lines of shell scripts with the bytes where they stand, without comments and here-documents.
-fn shell_lines<'a>(
-    reading: &'a Reading,
-    entry: &'a SectionEntry,
-) -> impl Iterator<Item = (std::ops::Range<usize>, &'a str)> {
-    let shell = is_shell(entry);
-    let mut start = entry.section.body.start;
-    let mut document: Option<String> = None;
-    body(reading, entry)
-        .split_inclusive('\n')
-        .filter_map(move |line| {
-            let at = start;
-            start += line.len();
-            let code = line.trim();
-            if let Some(end) = &document {
-                if code == end {
-                    document = None;
-                }
-                return None;
-            }
-            document = here_document(code);
-            let begin = at + line.len() - line.trim_start().len();
-            let wanted = shell && !code.is_empty() && !code.starts_with('#');
-            wanted.then_some((begin..begin + code.len(), code))
-        })
+/// Carriage returns matter to shells; other interpreters take them for white space.
+fn carriage_returns(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    for entry in reading.sections.iter().filter(|entry| is_shell(entry)) {
+        let span = entry.section.body.clone();
+        let text = body(reading, entry);
+        let Some(first) = text.lines().next().filter(|_| text.contains("\r\n")) else {
+            continue;
+        };
+        let line = span.start..span.start + first.len();
+        let message = "the script's lines end with a carriage return, which the shell takes for part of the last word";
+        let finding = reading.finding(Severity::Warning, entry.text, line, message);
+        findings.push(
+            finding
+                .id("KS184")
+                .help("save the file with LF line ends")
+                .fix(span, text.replace("\r\n", "\n")),
+        );
+    }
 }
 
-/// The word that ends the here-document which a line opens.
-fn here_document(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("<<")?;
-    let rest = rest.trim_start_matches('-').trim_start();
-    if rest.starts_with('<') {
-        return None;
-    }
-    let word: String = rest
-        .trim_start_matches(['\'', '"', '\\'])
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || "_-.!".contains(*c))
-        .collect();
-    (!word.is_empty()).then_some(word)
+fn commands_of<'a>(reading: &'a Reading, entry: &SectionEntry) -> Vec<Command<'a>> {
+    shell::commands(body(reading, entry), entry.section.body.start)
 }
 
-/// What a line does that needs a person.
-fn talk(line: &str) -> Option<&'static str> {
-    let first = line.split_whitespace().next().unwrap_or_default();
-    let reads_terminal = line.contains("</dev/tty") || line.contains("< /dev/tty");
-    if matches!(first, "chvt" | "/usr/bin/chvt" | "/bin/chvt" | "openvt") {
-        return Some("the script changes the console, which nobody looks at");
-    }
-    if reads_terminal && matches!(first, "exec" | "read") {
-        return Some("the script reads from a terminal, where nobody answers");
-    }
-    // A `read` in a loop or behind a pipe has its input from elsewhere.
-    let asks = first == "read" && !line.contains('<') && !line.contains('|');
-    asks.then_some("`read` waits for an answer that nobody gives")
-}
-
-fn talks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in &reading.sections {
-        for (span, line) in shell_lines(reading, entry) {
-            let Some(message) = talk(line) else {
-                continue;
-            };
-            findings.push(
-                reading
-                    .finding(Severity::Warning, entry.text, span, message)
-                    .id("KS182")
-                    .help("remove it; `--log=FILE` or /dev/console show what a script says"),
-            );
+fn of_kickstart(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+    for entry in reading.sections.iter().filter(|entry| is_shell(entry)) {
+        let commands = commands_of(reading, entry);
+        let nochroot = entry
+            .arguments
+            .as_ref()
+            .is_none_or(|of| of.has("--nochroot"));
+        let place = match entry.section.kind {
+            SectionKind::Post if nochroot => Place::Outside,
+            SectionKind::Post => Place::Installed,
+            _ => Place::Installer,
+        };
+        if place != Place::Installer
+            && is_checked(entry)
+            && commands
+                .iter()
+                .filter(|command| command.within.is_none())
+                .count()
+                > 1
+            && !ends_at_failures(&commands)
+        {
+            let message =
+                "nothing ends this script at its first failure: only its last command counts";
+            let finding = at_section(reading, Severity::Note, entry, message);
+            let help = "write `set -e` as the first line of the script";
+            findings.push(finding.id("KS177").help(help));
+        }
+        for (command, said) in judged(&commands, place, setting.version) {
+            let span = command.span.clone();
+            let finding = reading.finding(Severity::Warning, entry.text, span, said.message);
+            findings.push(finding.id(said.id).help(said.help));
         }
     }
 }
 
-fn leaves(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in &reading.sections {
-        let waits = body(reading, entry).lines().any(|line| {
-            line.split(';')
-                .any(|part| part.trim_start().starts_with("wait"))
-        });
-        for (span, line) in shell_lines(reading, entry) {
-            let background = line
-                .strip_suffix('&')
-                .is_some_and(|rest| !rest.ends_with(['&', '>', '|', '\\']));
-            if !background || waits || line.contains('>') {
-                continue;
-            }
-            let message = "this runs on in the background, and the installer waits for its output";
-            findings.push(
-                reading
-                    .finding(Severity::Warning, entry.text, span, message)
-                    .id("KS183")
-                    .help("redirect its output with `>/dev/null 2>&1`, or do not start it"),
-            );
+/// What is wrong with the commands of a template, which run as a script in the installed system
+/// whose failure ends the installation.
+pub fn of_template(template: &Template, name: &str, version: Version) -> Vec<Diagnostic> {
+    let scripts = template.precommands.iter().chain(&template.commands);
+    let mut findings = Vec::new();
+    for script in scripts {
+        let Payload::Inline(bytes) = &script.script else {
+            continue;
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            continue;
+        };
+        // A script with an interpreter of its own is no shell's, unless it says so.
+        let first = text.lines().next().unwrap_or_default().trim();
+        if first.starts_with("#!") && !first.split([' ', '/']).any(|word| word.ends_with("sh")) {
+            continue;
+        }
+        let commands = shell::commands(text, 0);
+        for (command, said) in judged(&commands, Place::Installed, version) {
+            // Not the words: they may hold a password.
+            let line = text[..command.span.start].matches('\n').count() + 1;
+            let message = format!("command `{}`, line {line}: {}", script.name, said.message);
+            let finding = Diagnostic::of_file(Severity::Warning, name, message);
+            findings.push(finding.id(said.id).help(said.help));
         }
     }
+    findings
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
     use super::*;
+    use crate::check::fix;
+    use crate::language::NoIncludes;
     use crate::language::Version::Rhel;
+    use crate::tdl;
 
     #[test]
     fn failures_are_seen() {
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn scripts_leave_nothing_running() {
         let setting = Setting::alone(Rhel(9));
-        let expected = [(Severity::Warning, "nohup daemon &".to_string())];
+        let expected = [(Severity::Warning, "nohup daemon".to_string())];
         assert_eq!(
             found("%post\nnohup daemon &\n%end\n", &setting, "KS183"),
             expected
@@ -273,5 +273,134 @@ mod tests {
         ] {
             assert_eq!(found(text, &setting, "KS183"), [], "{text}");
         }
+    }
+
+    #[test]
+    fn failures_end_a_script() {
+        let setting = Setting::alone(Rhel(9));
+        let note = [(Severity::Note, "%post".to_string())];
+        let post = |lines: &str| format!("%post --erroronfail\n{lines}\n%end\n");
+        assert_eq!(found(&post("a\nb"), &setting, "KS177"), note);
+        for lines in [
+            "set -e\na\nb",
+            "a",
+            "set -euo pipefail\na\nb",
+            "trap 'exit 1' ERR\na\nb",
+        ] {
+            assert_eq!(found(&post(lines), &setting, "KS177"), [], "{lines}");
+        }
+    }
+
+    #[test]
+    fn carriage_returns_are_taken_out() {
+        let text = "text\r\n%post\r\nset -e\r\ncd /etc\r\n%end\r\n%post --interpreter=/usr/bin/python3\r\nx\r\n%end\r\n";
+        let setting = Setting::alone(Rhel(9));
+        let expected = [(Severity::Warning, "set -e".to_string())];
+        assert_eq!(found(text, &setting, "KS184"), expected);
+        let reading = Reading::new(text, "t.ks", Rhel(9), &NoIncludes);
+        let mut findings = Vec::new();
+        carriage_returns(&reading, &setting, &mut findings);
+        let fixed = text.replace("set -e\r\ncd /etc\r\n", "set -e\ncd /etc\n");
+        assert_eq!(fix::apply(text, &findings), (fixed, 1));
+    }
+
+    #[test]
+    fn downloads_that_fail_are_seen() {
+        for (lines, bad) in [
+            ("curl -o /etc/x http://h/x\nb", true),
+            ("set -e\ncurl -o /etc/x http://h/x\nb", true),
+            ("curl -f -o /etc/x http://h/x\nb", true),
+            ("set -e\ncurl -sfo /etc/x http://h/x\nb", false),
+            ("set -e\ncurl --fail http://h/x >/etc/x\nb", false),
+            ("set -e\nwget http://h/x\nb", false),
+            ("wget http://h/x\nb", true),
+            ("wget http://h/x", false),
+            ("wget http://h/x || exit 1\nb", false),
+            ("if ! curl -fO http://h/x; then exit 1; fi\nb", false),
+            ("set -e\ncurl -sf http://h/x | bash\nb", true),
+            ("set -eo pipefail\ncurl -sf http://h/x | bash\nb", false),
+            ("set -e\ncurl -fO http://h/x && tar -xf x\nb", true),
+            ("curl -fO http://h/x && tar -xf x || exit 1\nb", false),
+            ("curl -s http://h/done\nb", false),
+            ("set -e\nx=$(curl -s http://h/x)\nb", true),
+            ("# curl -O http://h/x\ncat >a <<E\ncurl -O x\nE\nb", false),
+        ] {
+            let text = format!("%post --erroronfail\n{lines}\n%end\n");
+            let expected = bad.then_some(Severity::Warning);
+            assert_eq!(alone(&text, Rhel(9), "KS185"), expected, "{lines}");
+        }
+        let in_pre = "%pre\ncurl -O http://h/x\nb\n%end\n";
+        assert_eq!(alone(in_pre, Rhel(9), "KS185"), None);
+    }
+
+    #[test]
+    fn mistakes_that_are_made_often() {
+        for (id, line, bad) in [
+            ("KS186", "systemctl start sshd", true),
+            ("KS186", "systemctl --no-block restart sshd.service", true),
+            ("KS186", "service sshd start", true),
+            ("KS186", "/etc/init.d/sshd restart", true),
+            ("KS186", "systemctl enable sshd", false),
+            ("KS187", "reboot", true),
+            ("KS187", "/sbin/shutdown -h now", true),
+            ("KS187", "systemctl reboot", true),
+            ("KS187", "init 6", true),
+            ("KS187", "echo reboot", false),
+            ("KS175", "rm -f \"/etc/udev/rules.d/70*\"", true),
+            ("KS175", "rm -rf '/tmp/*'", true),
+            ("KS175", "rm -rf \"$dir\"/*", false),
+            ("KS175", "find / -name '*.rpmsave'", false),
+            ("KS189", "dracut -f", true),
+            (
+                "KS189",
+                "dracut --force --add-drivers 'virtio_blk nvme'",
+                true,
+            ),
+            (
+                "KS189",
+                "dracut -f /boot/initramfs-$(uname -r).img $(uname -r)",
+                true,
+            ),
+            ("KS189", "dracut -f --regenerate-all", false),
+            ("KS189", "dracut -f --kver $kver", false),
+            ("KS189", "dracut -f /boot/initramfs-$kver.img $kver", false),
+            ("KS176", "kver=$(rpm -q kernel --qf '%{version}')", true),
+            ("KS176", "kver=`rpm -q kernel`", true),
+            (
+                "KS176",
+                "kver=\"$(rpm -q kernel | sort -V | tail -n 1)\"",
+                false,
+            ),
+            (
+                "KS176",
+                "for k in $(rpm -q kernel); do echo $k; done",
+                false,
+            ),
+            ("KS176", "rpm -q kernel", false),
+            ("KS178", "rm -rf /var/log/anaconda", true),
+            ("KS178", "rm -f /root/original-ks.cfg /tmp/x", true),
+            ("KS178", "rm -rf /var/log/dnf.log", false),
+        ] {
+            let expected = bad.then_some(Severity::Warning);
+            let text = format!("%post --erroronfail\nset -e\n{line}\n%end\n");
+            assert_eq!(alone(&text, Rhel(9), id), expected, "{id} {line}");
+            let os = "<os><name>Rocky-9</name><version>4</version><arch>x86_64</arch>\
+                      <install type='url'><url>http://h/</url></install></os>";
+            let command = line.replace('&', "&amp;").replace('<', "&lt;");
+            let text = format!(
+                "<template><name>t</name>{os}<commands><command name='c'>{command}</command></commands></template>"
+            );
+            let template = tdl::parse(&text, "t.tdl").unwrap();
+            let found = of_template(&template, "t.tdl", Rhel(9));
+            assert_eq!(
+                found.iter().any(|finding| finding.id == Some(id)),
+                bad,
+                "{id} {line}"
+            );
+        }
+        let text = "%pre\nread x </dev/tty1\npoweroff -f\n%end\n";
+        assert_eq!(alone(text, Rhel(9), "KS187"), None);
+        let text = "%post --nochroot\nsystemctl restart sshd\n%end\n";
+        assert_eq!(alone(text, Rhel(9), "KS186"), None);
     }
 }
