@@ -226,6 +226,44 @@ async fn a_leftover_is_known_as_ours_and_removed() {
     remove(&marker.build_id);
 }
 
+/// Root's guests run as somebody who is not root, if that user can come to their files.
+#[test]
+fn roots_qemu_is_not_root() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: for root only");
+        return;
+    }
+    let owner_of_qemu = |name: &str, mode: u32| {
+        let (spec, dir) = prepare(name, &boot_sector(b"", 1, Then::Hang));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(&spec.disk.path, fs::Permissions::from_mode(0o600)).unwrap();
+        let warning = SHARED.host.runs_as_root(&spec);
+        let started = SHARED.host.start(&spec, false).unwrap();
+        let owner = fs::metadata(format!("/proc/{}", qemu_pid(name).as_raw_nonzero())).unwrap();
+        drop(started);
+        let disk = fs::metadata(&spec.disk.path).unwrap();
+        assert_eq!(
+            (disk.uid(), disk.mode() & 0o077),
+            (0, 0),
+            "the disk is ours again"
+        );
+        (owner.uid(), warning)
+    };
+    let (uid, warning) = owner_of_qemu("ozr-unprivileged", 0o711);
+    assert_ne!(uid, 0);
+    assert_eq!(warning, None);
+    assert!(SHARED.host.users().contains(&uid));
+    let (uid, warning) = owner_of_qemu("ozr-closed", 0o700);
+    assert_eq!(uid, 0);
+    assert!(
+        warning
+            .unwrap()
+            .contains("is closed to the unprivileged user")
+    );
+}
+
 #[test]
 fn what_cannot_be_started_says_why() {
     let (mut spec, dir) = prepare("unstartable", &boot_sector(b"", 1, Then::Hang));

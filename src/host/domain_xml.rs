@@ -7,9 +7,9 @@ use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
 use super::accel::Accel;
-use super::daemon_user::DaemonUser;
 use super::domain::{Console, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
+use super::qemu_user::QemuUser;
 use crate::machine::{DiskBus, Firmware, Network};
 
 /// The port that anaconda writes its log to if it is there (anaconda's `VIRTIO_PORT`, since
@@ -27,7 +27,7 @@ pub(super) struct Wiring {
     /// Socket of the VNC server; libvirt's own choice without it.
     pub(super) vnc_socket: Option<PathBuf>,
     /// The user whom a daemon runs QEMU as; it keeps its hands off our files then.
-    pub(super) run_as: Option<DaemonUser>,
+    pub(super) run_as: Option<QemuUser>,
     /// Where UEFI keeps its variables; libvirt's own choice without it, which outlives the guest.
     pub(super) nvram: Option<PathBuf>,
 }
@@ -333,7 +333,7 @@ fn console(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io:
 
 /// Runs QEMU as the user whom the daemon would run it as anyway, and leaves every file's owner as
 /// it is; see [`super::lending`].
-fn seclabel(writer: &mut Xml, user: DaemonUser) -> io::Result<()> {
+fn seclabel(writer: &mut Xml, user: QemuUser) -> io::Result<()> {
     let label = [("type", "static"), ("model", "dac"), ("relabel", "no")];
     nested(writer, "seclabel", &label, |writer| {
         text(writer, "label", &user.label())
@@ -477,7 +477,7 @@ mod tests {
             let mut spec = base.clone();
             change(&mut spec);
             let wiring = Wiring {
-                run_as: Some(DaemonUser {
+                run_as: Some(QemuUser {
                     uid: 1000,
                     gid: 100,
                 }),

@@ -14,7 +14,7 @@ use anyhow::Context;
 use rustix::fs::{XattrFlags, removexattr, setxattr};
 use rustix::io::Errno;
 
-use super::daemon_user::DaemonUser;
+use super::qemu_user::QemuUser;
 use crate::error::{Kind, failure};
 
 /// The attribute that holds a file's access control list (acl(5)).
@@ -43,7 +43,7 @@ impl FileGrants {
     ///
     /// # Errors
     /// [`Kind::Host`] where the file system keeps no access control lists and we are not root.
-    pub(super) fn lend(files: &[&Path], user: DaemonUser) -> anyhow::Result<Self> {
+    pub(super) fn lend(files: &[&Path], user: QemuUser) -> anyhow::Result<Self> {
         let mut lent = FileGrants::default();
         let own = files.first().and_then(|disk| disk.parent());
         for path in files.iter().filter(|path| path.parent() == own) {
@@ -133,7 +133,7 @@ fn list(user: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const QEMU: DaemonUser = DaemonUser {
+    const QEMU: QemuUser = QemuUser {
         uid: 64055,
         gid: 64055,
     };

@@ -10,10 +10,10 @@ use virt::connect::Connect;
 
 use super::accel::KvmFacts;
 use super::connection::Connection;
-use super::daemon_user::DaemonUser;
 use super::libvirt_events::{Guests, start_event_loop, unwatch_connection, watch_connection};
 use super::libvirt_refusals::cannot_open;
 use super::private_root::PrivateRoot;
+use super::qemu_user::QemuUser;
 use super::timeout;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
@@ -55,7 +55,7 @@ pub struct Host {
     /// connection itself is to be asked, or nobody.
     pub(super) networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
-    pub(super) daemon_user: Option<DaemonUser>,
+    pub(super) qemu_user: Option<QemuUser>,
     /// Guests are created one after the other, see [`super::qemu_process::adopting`].
     pub(super) creating: Mutex<()>,
     /// Guests so far, for names of their sockets.
@@ -102,9 +102,18 @@ impl Host {
         let networks = (options.libvirt_networks && options.connection.runs_as_us()).then(|| {
             Connect::open_read_only(Some(NETWORKS_URI)).map_err(|error| error.message().to_owned())
         });
+        // Root's own driver would run QEMU, which reads what guests send, as root.
+        let unprivileged = (options.connection == Connection::Embedded
+            && rustix::process::geteuid().is_root())
+        .then(QemuUser::unprivileged)
+        .flatten();
         let (root, connect) = match &options.connection {
             Connection::Embedded => {
-                let root = PrivateRoot::create(&options.runtime_dir, &options.capability_cache)?;
+                let root = PrivateRoot::create(
+                    &options.runtime_dir,
+                    &options.capability_cache,
+                    unprivileged,
+                )?;
                 let opened = Connect::open(Some(&root.uri()));
                 (
                     Some(root),
@@ -119,16 +128,16 @@ impl Host {
         if root.is_none() {
             watch_connection(&connect, &guests).kind(Kind::Host)?;
         }
-        let daemon_user = if options.connection.is_local() && !options.connection.runs_as_us() {
+        let qemu_user = if options.connection.is_local() && !options.connection.runs_as_us() {
             let capabilities = connect.capabilities().map_err(host_error)?;
-            DaemonUser::from_capabilities(&capabilities).kind(Kind::Host)?
+            QemuUser::from_capabilities(&capabilities).kind(Kind::Host)?
         } else {
-            None
+            unprivileged
         };
         Ok(Host {
             connect,
             networks,
-            daemon_user,
+            qemu_user,
             connection: options.connection.clone(),
             runtime_dir: options.runtime_dir.clone(),
             root,
@@ -147,7 +156,7 @@ impl Host {
     /// user whom QEMU runs as.
     pub fn users(&self) -> Vec<u32> {
         let us = rustix::process::geteuid().as_raw();
-        let qemu = self.daemon_user.map(|user| user.uid);
+        let qemu = self.qemu_user.map(|user| user.uid);
         std::iter::once(us).chain(qemu).collect()
     }
 

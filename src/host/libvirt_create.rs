@@ -17,6 +17,7 @@ use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
 use super::port::Port;
+use super::private_root::QEMU_SOCKETS;
 use super::qemu_process;
 use crate::error::{Classify, Kind, failure};
 
@@ -47,7 +48,7 @@ impl Host {
             ..spec.clone()
         };
         let wiring = self.wiring(&spec);
-        let lent = match self.daemon_user {
+        let lent = match self.user_of(&spec) {
             Some(user) => FileGrants::lend(&spec.files(), user).kind(Kind::Host)?,
             None => FileGrants::default(),
         };
@@ -176,18 +177,19 @@ impl Host {
         if !self.connection.runs_as_us() {
             // Sockets of ours mean nothing to another user's or host's QEMU.
             return Wiring {
-                run_as: self.daemon_user,
+                run_as: self.qemu_user,
                 nvram,
                 ..Wiring::default()
             };
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let sockets = self.runtime_dir.join(QEMU_SOCKETS);
         // libvirt's own paths are too long below most runtime directories.
         Wiring {
             console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
             log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
-            vnc_socket: Some(self.runtime_dir.join(format!("vnc{number}"))),
-            run_as: None,
+            vnc_socket: Some(sockets.join(format!("vnc{number}"))),
+            run_as: self.user_of(spec),
             nvram,
         }
     }

@@ -2,13 +2,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::accel::Accel;
 use super::connection::Connection;
-use super::daemon_user::DaemonUser;
 use super::domain::DomainSpec;
 use super::libvirt::Host;
+use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, failure};
 use crate::machine::{Firmware, Network};
 
@@ -75,7 +77,7 @@ impl Host {
         let mut text = format!("libvirt cannot create the guest: {message}");
         let denied = message.contains("Permission denied");
         let obstacle = self
-            .daemon_user
+            .qemu_user
             .filter(|_| denied)
             .and_then(|user| obstacle(spec, user));
         if let Some(obstacle) = obstacle {
@@ -98,24 +100,58 @@ impl Host {
     }
 }
 
-/// What keeps QEMU's user from a guest's files, and what to do about it.
-fn obstacle(spec: &DomainSpec, user: DaemonUser) -> Option<String> {
-    let files = spec.files();
-    if let Some(closed) = files.iter().find_map(|file| user.closed_directory(file)) {
-        return Some(format!(
-            "libvirt's QEMU runs as another user, who may not pass through {0}: make it searchable \
-             (chmod o+x {0}), use another --output-dir or --cache-dir, or do without --connect",
-            closed.display()
-        ));
+impl Host {
+    /// Whom a guest's QEMU runs as, where it is not us whom libvirt would take.
+    pub(super) fn user_of(&self, spec: &DomainSpec) -> Option<QemuUser> {
+        match self.runs_as_root(spec) {
+            Some(_) => Some(QemuUser::ourselves()),
+            None => self.qemu_user,
+        }
     }
-    // What is beside the disk was lent.
-    let shared = files
-        .iter()
-        .filter(|file| file.parent() != spec.disk.path.parent());
-    let closed = shared.into_iter().find(|file| !user.may_read(file))?;
+
+    /// Why root's own driver runs a guest's QEMU as root, if it must: the unprivileged user cannot
+    /// come to what the guest needs, and to open that is the admin's decision. One sentence.
+    pub fn runs_as_root(&self, spec: &DomainSpec) -> Option<String> {
+        let user = self.qemu_user.filter(|_| self.root.is_some())?;
+        let kvm = Path::new("/dev/kvm");
+        let (closed, remedy) = if spec.accel == Accel::Kvm && !user.may_write(kvm) {
+            (kvm.to_owned(), "open it to that user (group kvm)")
+        } else {
+            let remedy = "use an --output-dir and --cache-dir that others may search";
+            (closed_to(spec, user)?, remedy)
+        };
+        Some(format!(
+            "QEMU runs as root, because {} is closed to the unprivileged user {}: {remedy}",
+            closed.display(),
+            user.uid,
+        ))
+    }
+}
+
+/// The first directory or shared file that a guest needs and QEMU's user may not pass or read.
+fn closed_to(spec: &DomainSpec, user: QemuUser) -> Option<PathBuf> {
+    let files = spec.files();
+    let directory = files.iter().find_map(|file| user.closed_directory(file));
+    // What is beside the disk is lent.
+    let own = spec.disk.path.parent();
+    let mut shared = files.iter().filter(|file| file.parent() != own);
+    directory.or_else(|| {
+        shared
+            .find(|file| !user.may_read(file))
+            .map(|file| file.to_path_buf())
+    })
+}
+
+/// What keeps QEMU's user from a guest's files, and what to do about it.
+fn obstacle(spec: &DomainSpec, user: QemuUser) -> Option<String> {
+    let closed = closed_to(spec, user)?;
+    let (may_not, remedy) = match closed.is_dir() {
+        true => ("pass through", "searchable (chmod o+x"),
+        false => ("read", "readable (chmod o+r"),
+    };
     Some(format!(
-        "libvirt's QEMU runs as another user, who may not read {0}: make it readable (chmod o+r \
-         {0}), or do without --connect",
+        "libvirt's QEMU runs as another user, who may not {may_not} {0}: make it {remedy} {0}), use \
+         another --output-dir or --cache-dir, or do without --connect",
         closed.display()
     ))
 }

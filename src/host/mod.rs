@@ -2,7 +2,6 @@
 
 mod accel;
 mod connection;
-mod daemon_user;
 mod domain;
 mod domain_xml;
 mod lending;
@@ -27,6 +26,7 @@ mod ppm;
 mod private_root;
 mod probe;
 mod qemu_process;
+mod qemu_user;
 pub mod timeout;
 
 pub use accel::{Accel, Chosen, KvmFacts, choose};

@@ -1,19 +1,22 @@
 //! The private root of the embedded driver: where libvirt's QEMU driver keeps what a daemon
 //! would keep below `/etc`, `/var` and `/run`.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 
+use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, failure};
 use crate::state::{LockFile, OwnedDir};
 
 /// The root's name in the runtime directory.
 const ROOT: &str = "v";
+/// The name of the directory beside it in which QEMU makes sockets.
+pub(super) const QEMU_SOCKETS: &str = "q";
 /// Room that libvirt needs below its root for the longest socket path it makes,
 /// `/lib/qemu/domain-N-` + 20 characters of the domain's name + `/monitor.sock`
 /// (libvirt 9.0, `virDomainDefGetShortName`), with three digits for N.
@@ -35,7 +38,14 @@ pub(super) struct PrivateRoot {
 impl PrivateRoot {
     /// Lays out a root below `runtime_dir`, sharing what was learnt about QEMU through
     /// `capability_cache`.
-    pub(super) fn create(runtime_dir: &Path, capability_cache: &Path) -> anyhow::Result<Self> {
+    ///
+    /// QEMU runs as `user`, or as us without one: then the way to the root is opened to everybody
+    /// who knows the names on it, and a directory for QEMU's own sockets is that user's.
+    pub(super) fn create(
+        runtime_dir: &Path,
+        capability_cache: &Path,
+        user: Option<QemuUser>,
+    ) -> anyhow::Result<Self> {
         let path = runtime_dir.join(ROOT);
         if path.as_os_str().len() + LIBVIRT_SOCKET_ROOM > MAX_SOCKET_PATH {
             return Err(failure(
@@ -48,7 +58,7 @@ impl PrivateRoot {
                 ),
             ));
         }
-        Self::lay_out(&path, capability_cache)
+        Self::lay_out(runtime_dir, &path, capability_cache, user)
             .with_context(|| format!("creating libvirt's private root {}", path.display()))
             .kind(Kind::Host)?;
         Ok(PrivateRoot {
@@ -57,13 +67,26 @@ impl PrivateRoot {
         })
     }
 
-    fn lay_out(path: &Path, capability_cache: &Path) -> io::Result<()> {
+    fn lay_out(
+        runtime_dir: &Path,
+        path: &Path,
+        capability_cache: &Path,
+        user: Option<QemuUser>,
+    ) -> io::Result<()> {
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(path.join("etc"))?;
         private.create(path.join("cache"))?;
         private.create(capability_cache)?;
-        fs::write(path.join("etc/qemu.conf"), qemu_conf())?;
+        let sockets = runtime_dir.join(QEMU_SOCKETS);
+        private.create(&sockets)?;
+        if let Some(user) = user {
+            chown(&sockets, Some(user.uid), Some(user.gid))?;
+            for directory in [runtime_dir, path] {
+                fs::set_permissions(directory, Permissions::from_mode(0o711))?;
+            }
+        }
+        fs::write(path.join("etc/qemu.conf"), qemu_conf(user))?;
         // libvirt asks QEMU for its abilities by starting it, which takes seconds, and keeps the
         // answer in `cache/qemu`, checked against QEMU's and its own modification times. It
         // writes aside and renames.
@@ -114,9 +137,11 @@ pub fn embedded_uri(runtime_dir: &Path) -> String {
 /// The driver's settings. Those that only root's driver reads would otherwise ask for daemons
 /// (virtlogd, machined), give files to another user, or look for cgroups; an ordinary user's
 /// driver does none of that and ignores them.
-fn qemu_conf() -> String {
-    let user = rustix::process::geteuid().as_raw();
-    let group = rustix::process::getegid().as_raw();
+fn qemu_conf(user: Option<QemuUser>) -> String {
+    let QemuUser {
+        uid: user,
+        gid: group,
+    } = user.unwrap_or_else(QemuUser::ourselves);
     format!(
         "stdio_handler = \"file\"\n\
          user = \"+{user}\"\n\
@@ -140,21 +165,21 @@ mod tests {
     fn a_root_is_laid_out_once_and_again() {
         let base = tempfile::tempdir().unwrap();
         let (runtime, cache) = (base.path().join("a b+c"), base.path().join("cache"));
-        let root = PrivateRoot::create(&runtime, &cache).unwrap();
+        let root = PrivateRoot::create(&runtime, &cache, None).unwrap();
         assert!(root.uri().ends_with("/a%20b%2Bc/v") || root.uri().contains("a%20b%2Bc%2Fv"));
         assert!(
             fs::canonicalize(runtime.join("v/cache/qemu"))
                 .unwrap()
                 .ends_with("cache")
         );
-        PrivateRoot::create(&runtime, &cache).unwrap();
+        PrivateRoot::create(&runtime, &cache, None).unwrap();
     }
 
     #[test]
     fn a_path_too_long_for_sockets_is_refused() {
         let base = tempfile::tempdir().unwrap();
         let runtime = base.path().join("x".repeat(100));
-        let error = PrivateRoot::create(&runtime, base.path()).unwrap_err();
+        let error = PrivateRoot::create(&runtime, base.path(), None).unwrap_err();
         assert_eq!(kind_of(&error), Some(Kind::Host));
         assert!(error.to_string().contains("too long"), "{error}");
     }

@@ -128,14 +128,14 @@ pub fn end_processes_left(runtime_dir: &Path, of: Option<(&Path, u32)>) -> anyho
     Ok(())
 }
 
-/// The processes of this user that a dead build left: QEMUs whose sockets are in its
+/// The processes of this user (root: of anybody) that a dead build left: QEMUs whose sockets are in its
 /// `runtime_dir`, and, if its work directory and process are told, what that process started to
 /// convert a disk there.
 ///
 /// # Errors
 /// Processes cannot be listed.
 pub fn processes_left(runtime_dir: &Path, of: Option<(&Path, u32)>) -> anyhow::Result<Vec<Pid>> {
-    let mut found = Vec::new();
+    let (mut found, own) = (Vec::new(), geteuid());
     for entry in fs::read_dir("/proc").context("listing processes")? {
         let entry = entry.context("listing processes")?;
         let pid = entry
@@ -152,7 +152,9 @@ pub fn processes_left(runtime_dir: &Path, of: Option<(&Path, u32)>) -> anyhow::R
         let program = arguments.next().unwrap_or_default();
         let name = Path::new(OsStr::from_bytes(program)).file_name();
         let is_qemu = name.is_some_and(|name| name.as_bytes().starts_with(b"qemu"));
-        if meta.uid() != geteuid().as_raw() || !is_qemu {
+        // Root's QEMU runs as another user; what its arguments name below root's own directories
+        // tells it from others'.
+        if (meta.uid() != own.as_raw() && !own.is_root()) || !is_qemu {
             continue;
         }
         let arguments: Vec<&[u8]> = arguments.collect();

@@ -158,6 +158,9 @@ impl<'a> Attempt<'a> {
             spec.firmware.name()
         ));
         let (host, keep) = (&self.prepared.host, self.plan.options.keep);
+        if let Some(why) = host.runs_as_root(spec) {
+            self.reporter.warn(why);
+        }
         let started = tokio::task::block_in_place(|| host.start(spec, keep));
         self.timings.done("starting-guest");
         let started = started?;

@@ -89,7 +89,7 @@ impl Place {
         std::fs::create_dir_all(&output.dir)
             .map_err(|error| work_dir::cannot_write(&output.dir, &error))?;
         let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
-        if !connection.runs_as_us() {
+        if !connection.runs_as_us() || rustix::process::geteuid().is_root() {
             work.let_others_pass()?;
         }
         let runtime = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).kind(Kind::Host)?;

@@ -1,4 +1,5 @@
-//! The user whom a libvirt daemon runs QEMU as, and what is closed to that user.
+//! The user whom QEMU runs as where that is not us: a libvirt daemon's choice, or an unprivileged one
+//! of root's. And what is closed to that user.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -10,14 +11,44 @@ use quick_xml::events::Event;
 
 /// A user of this host that is not us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DaemonUser {
+pub(super) struct QemuUser {
     /// Its number.
     pub(super) uid: u32,
     /// Its group's.
     pub(super) gid: u32,
 }
 
-impl DaemonUser {
+/// Whom root's QEMU runs as, the first that this host has: the users that the packages of QEMU and
+/// libvirt make on Fedora and RHEL, and on Debian; else nobody.
+const UNPRIVILEGED: [&str; 3] = ["qemu", "libvirt-qemu", "nobody"];
+
+impl QemuUser {
+    /// An unprivileged user of this host, for root. None where there is none.
+    pub(super) fn unprivileged() -> Option<Self> {
+        Self::in_passwd(&std::fs::read_to_string("/etc/passwd").ok()?)
+    }
+
+    /// Us.
+    pub(super) fn ourselves() -> Self {
+        QemuUser {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
+
+    /// The first of [`UNPRIVILEGED`] in the text of a passwd(5).
+    fn in_passwd(passwd: &str) -> Option<Self> {
+        let user = |name: &str| {
+            let mut lines = passwd.lines().map(|line| line.split(':'));
+            let mut fields =
+                lines.find_map(|mut fields| (fields.next()? == name).then_some(fields))?;
+            let uid = fields.nth(1)?.parse().ok().filter(|uid| *uid != 0)?;
+            let gid = fields.next()?.parse().ok()?;
+            Some(QemuUser { uid, gid })
+        };
+        UNPRIVILEGED.into_iter().find_map(user)
+    }
+
     /// The user in libvirt's capabilities: the base label of its security model `dac`
     /// (`+64055:+64055`), which stands for `user` and `group` of the daemon's `qemu.conf`. None
     /// where the daemon cannot change users: it is not root's.
@@ -53,7 +84,7 @@ impl DaemonUser {
     fn from_label(label: &str) -> Option<Self> {
         let (user, group) = label.trim().split_once(':')?;
         let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
-        Some(DaemonUser {
+        Some(QemuUser {
             uid: number(user)?,
             gid: number(group)?,
         })
@@ -75,6 +106,13 @@ impl DaemonUser {
             data.is_ok_and(|data| !self.may(&data, SEARCH))
         };
         parents.into_iter().find(closed).map(Path::to_owned)
+    }
+
+    /// Whether this user may read and write the file itself, judged likewise.
+    pub(super) fn may_write(self, path: &Path) -> bool {
+        const READ_WRITE: u32 = 6;
+        path.metadata()
+            .is_ok_and(|data| self.may(&data, READ_WRITE))
     }
 
     /// Whether this user may read the file itself, judged likewise.
@@ -113,14 +151,14 @@ mod tests {
             <baselabel type='kvm'>system_u:system_r:svirt_t:s0</baselabel></secmodel>\
             <secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+107:+36</baselabel>\
             </secmodel></host></capabilities>";
-        let user = DaemonUser::from_capabilities(xml).unwrap().unwrap();
+        let user = QemuUser::from_capabilities(xml).unwrap().unwrap();
         assert_eq!((user.uid, user.gid), (107, 36));
         assert_eq!(user.label(), "+107:+36");
         let none =
             "<capabilities><host><secmodel><model>none</model></secmodel></host></capabilities>";
-        assert_eq!(DaemonUser::from_capabilities(none).unwrap(), None);
-        assert!(DaemonUser::from_capabilities("<a></b>").is_err());
-        assert_eq!(DaemonUser::from_label("qemu:qemu"), None);
+        assert_eq!(QemuUser::from_capabilities(none).unwrap(), None);
+        assert!(QemuUser::from_capabilities("<a></b>").is_err());
+        assert_eq!(QemuUser::from_label("qemu:qemu"), None);
     }
 
     #[test]
@@ -134,7 +172,7 @@ mod tests {
         set(base.path(), 0o711).unwrap();
         set(&inner, 0o700).unwrap();
         set(&file, 0o600).unwrap();
-        let other = DaemonUser {
+        let other = QemuUser {
             uid: 64055,
             gid: 64055,
         };
@@ -146,13 +184,13 @@ mod tests {
         assert!(other.may_read(&file));
         // Its own group's bits count, not the others'.
         let group = fs::metadata(&inner).unwrap().gid();
-        let member = DaemonUser {
+        let member = QemuUser {
             uid: 64055,
             gid: group,
         };
         set(&inner, 0o701).unwrap();
         assert_eq!(member.closed_directory(&file), Some(inner));
-        let root = DaemonUser { uid: 0, gid: 0 };
+        let root = QemuUser { uid: 0, gid: 0 };
         assert_eq!(root.closed_directory(&file), None);
     }
 }
