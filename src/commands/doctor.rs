@@ -264,6 +264,18 @@ fn look_at_libvirt(question: &Question) -> Vec<Finding> {
             named(connection)
         ),
     )];
+    findings.push(match host.users().pop() {
+        Some(0) => finding(
+            State::Worse,
+            "user",
+            "QEMU runs as root: make an unprivileged user `qemu`, or run ozr as another user",
+        ),
+        user => finding(
+            State::Good,
+            "user",
+            format!("QEMU runs as user {}", user.unwrap_or_default()),
+        ),
+    });
     findings.push(match host.kvm_facts(arch).obstacle(arch) {
         None => finding(State::Good, "kvm", "runs guests"),
         Some(obstacle) => finding(
