@@ -1467,7 +1467,7 @@ async fn two_runs_at_once_fetch_once() {
     let second = async {
         setting.wait_for_stall().await;
         let release = async {
-            setting.wait_to_hear("waiting for process").await;
+            setting.wait_to_hear("waiting for another part").await;
             setting.mirror.release();
         };
         tokio::join!(setting.install(), release).0
@@ -1480,12 +1480,67 @@ async fn two_runs_at_once_fetch_once() {
     for path in [KERNEL, INITRD] {
         assert_eq!(setting.requests(path).len(), 1, "{path}");
     }
-    let waited = format!("waiting for process {}", std::process::id());
+    let heard = setting.heard.all();
     assert!(
-        setting.heard.all().contains(&waited),
-        "{}",
-        setting.heard.all()
+        heard.contains("waiting for another part of this run, which is fetching"),
+        "{heard}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_can_open_and_lock_holds_nothing_up() {
+    let setting = Setting::new();
+    let tree = Tree::new(MIB);
+    tree.serve(&setting.mirror);
+    setting.install().await.unwrap();
+    // Any user may lock what any user may read.
+    let locked: Vec<_> = ["files", "entries", "parts", "local"]
+        .iter()
+        .flat_map(|name| {
+            let dir = setting.dir(name);
+            std::iter::once(dir.clone()).chain(files_in(&dir))
+        })
+        .map(|path| {
+            let file = std::fs::File::open(path).unwrap();
+            file.try_lock().unwrap();
+            file
+        })
+        .collect();
+    assert!(locked.len() >= 10);
+    let installed = setting.install().await.unwrap();
+    assert_eq!(installed.initrd.origin, Origin::Cached);
+    drop(installed);
+    let removal = setting.open().cache().clear().unwrap();
+    assert!(removal.kept_in_use.is_empty());
+    // What is locked, nobody else can open.
+    setting.install().await.unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&setting.dir("locks")), 0o700);
+    for lock in files_in(&setting.dir("locks")) {
+        assert_eq!(mode(&lock), 0o600, "{}", lock.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_not_ours_is_refused_by_name() {
+    let setting = Setting::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("aa.part"), "precious").unwrap();
+    for name in ["files", "entries", "local", "parts", "locks"] {
+        setting.open();
+        std::fs::remove_dir(setting.dir(name)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), setting.dir(name)).unwrap();
+        let error = Mirror::new(quick(setting.cache.path()), Reporter::silent()).unwrap_err();
+        assert_eq!(kind_of(&error), Some(Kind::Host));
+        let text = format!("{error:#}");
+        assert!(
+            text.contains(&setting.dir(name).display().to_string()),
+            "{text}"
+        );
+        assert!(text.contains("not ozr's own"), "{text}");
+        std::fs::remove_file(setting.dir(name)).unwrap();
+    }
+    assert!(elsewhere.path().join("aa.part").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,7 +147,7 @@ impl Cli {
 /// Whatever the command failed with; its [kind](crate::error::kind_of) decides the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     // Before any thread is started.
-    host::quiet_libvirt();
+    host::prepare_environment();
     trace::start(cli.output.verbose);
     let (verbosity, color) = (cli.output.verbosity(), cli.output.color);
     let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));

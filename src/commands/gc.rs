@@ -6,7 +6,7 @@ use crate::error::{Classify, Kind, failure};
 use crate::host::Connection;
 use crate::install::leftovers::{self, Daemons, Leftover};
 use crate::options::config;
-use crate::state::directories;
+use crate::state::{directories, slots};
 use crate::ui::event::{Event, Reporter};
 use crate::ui::printer;
 
@@ -67,6 +67,9 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             "build `{}` of process {} was made on another machine: run `ozr gc` there",
             entry.name, entry.pid
         ));
+    }
+    if !args.dry_run {
+        slots::remove_dead(&state_dir).kind(Kind::Host)?;
     }
     let none = found.leftovers.is_empty();
     for leftover in found.leftovers {

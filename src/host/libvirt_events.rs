@@ -1,6 +1,7 @@
 //! libvirt's event loop, and what its events mean.
 
 use std::os::raw::c_int;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -12,21 +13,38 @@ use virt::sys;
 
 use super::libvirt_raw::{DomainEvents, set_variable_while_alone, unwatch_close, watch_close};
 use super::life::{EndCause, Life};
+use crate::state::directories;
 
 /// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
 /// CPU. None was ever seen.
 const FAILED_TURN_PAUSE: Duration = Duration::from_millis(100);
 
-/// Keeps libvirt's warnings off our standard error, by setting `LIBVIRT_DEBUG` unless it is set.
-/// libvirt writes them there by default ("Domain is tainted: high-privileges"), offers no
-/// function to change that, and reads the variable once.
+/// Sets what libvirt reads from the environment, once:
+///
+/// * `LIBVIRT_DEBUG`, unless it is set: libvirt writes warnings to our standard error by default
+///   ("Domain is tainted: high-privileges"), and offers no function to change that.
+/// * `XDG_RUNTIME_DIR` of an ordinary user where it names another user's directory, as `su` and
+///   `sudo -u` leave it, or nothing, and there is no home directory to stand in: libvirt makes
+///   directories there (libvirt 9.0, `virHostdevManagerNew`), and opens no driver if it cannot.
 ///
 /// Does nothing once the process has a second thread: call it first in `main`.
-pub fn quiet_libvirt() {
-    const VARIABLE: &str = "LIBVIRT_DEBUG";
+pub fn prepare_environment() {
+    const DEBUG: &str = "LIBVIRT_DEBUG";
     /// libvirt's number for errors only.
     const ERRORS: &str = "4";
-    set_variable_while_alone(VARIABLE, ERRORS);
+    if std::env::var_os(DEBUG).is_none() {
+        set_variable_while_alone(DEBUG, ERRORS.as_ref());
+    }
+    let uid = rustix::process::geteuid();
+    let is_ours = |dir| std::fs::metadata(dir).is_ok_and(|dir| dir.uid() == uid.as_raw());
+    let is_there = |name| std::env::var_os(name).map(is_ours);
+    let usable = is_there(directories::RUNTIME_VARIABLE).or_else(|| is_there("HOME"));
+    if !uid.is_root()
+        && !usable.unwrap_or(false)
+        && let Ok(place) = directories::runtime_dir()
+    {
+        set_variable_while_alone(directories::RUNTIME_VARIABLE, place.as_os_str());
+    }
 }
 
 /// Starts libvirt's event loop, once for the process.

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::raw::{c_char, c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,10 +21,10 @@ type CloseHandler = dyn Fn(c_int) + Send + Sync;
 /// Told what happened to a stream (bits of `virStreamEventType`).
 type StreamHandler = dyn Fn(c_uint) + Send + Sync;
 
-/// Sets an environment variable, unless it is set or the process has a second thread.
-pub(super) fn set_variable_while_alone(name: &str, value: &str) {
+/// Sets an environment variable, unless the process has a second thread.
+pub(super) fn set_variable_while_alone(name: &str, value: &OsStr) {
     let threads = std::fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count);
-    if threads == 1 && std::env::var_os(name).is_none() {
+    if threads == 1 {
         // SAFETY: this thread is the only one, as was just counted, so nobody reads the
         // environment meanwhile, nor can another thread begin except from this one.
         unsafe { std::env::set_var(name, value) };

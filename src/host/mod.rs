@@ -35,7 +35,7 @@ pub use domain::{Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec};
 pub use domain_xml::bootable_xml;
 pub use libvirt::{Host, HostOptions, Versions};
 pub use libvirt_create::Started;
-pub use libvirt_events::quiet_libvirt;
+pub use libvirt_events::prepare_environment;
 pub use libvirt_gauge::{Counters, Gauge};
 pub use libvirt_guest::{Guest, GuestSockets};
 pub use libvirt_leftovers::Existing;

@@ -252,6 +252,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_on_the_output_directory_is_its_holders_business() {
+        // As of `flock OUT ozr install --output-dir OUT`.
+        let set = Set::new();
+        let held = File::open(set.directory.path()).unwrap();
+        held.try_lock().unwrap();
+        publish(set.directory.path(), &[set.finished("image", false)]).unwrap();
+        assert_eq!(set.read("image"), "new image");
+    }
+
+    #[test]
     fn an_image_that_may_not_be_replaced_stays_and_so_does_its_company() {
         let set = Set::new();
         for name in ["image", "log"] {

@@ -7,18 +7,20 @@
 //! local/KEY.json         the same for files of `file:` trees, which stay where they are
 //! parts/KEY.part(.json)  unfinished downloads
 //! locks/KEY              held by the run that fetches KEY
+//! locks/use-SHA256       shared by the builds that use this content
 //! ```
 //! Everything is written aside, flushed and renamed: a killed run leaves at most a part (which
 //! the next run goes on with) or content without an entry (which the next run adopts).
 //!
-//! Files are world-readable, for QEMU runs as another user under `qemu:///system`; no address in
-//! here holds user, password or query.
+//! Content is world-readable, for QEMU runs as another user under `qemu:///system`; locks are this
+//! user's alone. No address in here holds user, password or query.
 
-use std::fs::{DirBuilder, File, Metadata, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
@@ -26,11 +28,12 @@ use url::Url;
 use super::fault::Fault;
 use super::fetch::Complete;
 use super::location::{public, shown};
-use super::lock::{self, Lease, Lock};
 use super::part::{self, Validators};
 use super::treeinfo::Checksum;
 use super::verify::{Digests, Hasher};
 use crate::hex;
+use crate::state::owned_dir::ASIDE_PREFIX;
+use crate::state::{Access, Asked, LockFile, OwnedDir, lock_file};
 use crate::ui::event::Reporter;
 
 /// Version of the layout; another one gets another directory.
@@ -44,16 +47,23 @@ const RECHECK_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Age after which an unfinished download that nobody went on with is removed.
 const PART_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Begin of the names under which small files are written before they get their own.
-const ASIDE_PREFIX: &str = ".new-";
-
-/// Age after which such a file belongs to no living run: it lives for milliseconds.
+/// Age after which a small file that was written aside belongs to no living run: it lives for milliseconds.
 const ASIDE_MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// How often it is said that we wait for it.
+const TELL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long another run may remove content: an instant, unless that process is stopped.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// A claim on a cached file: while one lives, in any process, nobody removes the file.
+pub type Lease = Arc<LockFile>;
 
 /// The cache directory; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    locks: Arc<OwnedDir>,
 }
 
 /// Which cached thing: an address and the checksum that the tree gives for it.
@@ -97,7 +107,7 @@ impl Stamp {
 
 /// `entries/KEY.json` and `local/KEY.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct CacheRecord {
     /// Without user, password and query.
     pub(super) url: String,
     pub(super) checksum: Option<String>,
@@ -115,7 +125,7 @@ pub(super) struct Entry {
 /// A cached file that is claimed and right.
 pub(super) struct Held {
     pub(super) path: PathBuf,
-    pub(super) entry: Entry,
+    pub(super) entry: CacheRecord,
     pub(super) lease: Lease,
 }
 
@@ -129,31 +139,33 @@ impl Cache {
     }
 
     fn make(directory: &Path) -> Result<Cache, Fault> {
+        let make = |path: PathBuf, mode| {
+            OwnedDir::create(&path, mode).map_err(|error| Fault::local("making", &path, error))
+        };
         let root = directory.join(LAYOUT);
-        for path in [
-            root.clone(),
-            root.join("files"),
-            root.join("entries"),
-            root.join("local"),
-            root.join("parts"),
-            root.join("locks"),
-        ] {
-            make_directory(&path).map_err(|error| Fault::local("making", &path, error))?;
+        make(root.clone(), 0o755)?;
+        for name in ["files", "entries", "local", "parts"] {
+            make(root.join(name), 0o755)?;
         }
-        let tag = directory.join("CACHEDIR.TAG");
-        if !tag.exists() {
+        let locks = make(root.join("locks"), 0o700)?;
+        // An earlier version let others in.
+        locks
+            .set_mode(0o700)
+            .map_err(|error| Fault::local("closing", locks.path(), error))?;
+        if let Ok(directory) = OwnedDir::open(directory)
+            && !directory.join("CACHEDIR.TAG").exists()
+        {
             // Keeps backups and `tar --exclude-caches` away (https://bford.info/cachedir/).
-            let _ = write_aside(
-                &tag,
-                b"Signature: 8a477f597d28d172789f06886806bc55\n# Downloads of ozr.\n",
-            );
+            let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# Downloads of ozr.\n";
+            let _ = directory.replace("CACHEDIR.TAG", tag);
         }
-        Ok(Cache { root })
+        let locks = Arc::new(locks);
+        Ok(Cache { root, locks })
     }
 
-    /// A directory of the cache.
-    pub(super) fn directory(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    /// A directory of the cache, ours still.
+    pub(super) fn directory(&self, name: &str) -> io::Result<OwnedDir> {
+        OwnedDir::open(&self.root.join(name))
     }
 
     pub(super) fn content_path(&self, sha256: &str) -> PathBuf {
@@ -172,25 +184,84 @@ impl Cache {
         self.root.join("parts").join(format!("{}.part", key.hex))
     }
 
-    pub(super) fn lock_path(&self, hex: &str) -> PathBuf {
-        self.root.join("locks").join(hex)
+    /// Waits until this run is the only one that works on `key`, no longer than `limit`, which the
+    /// fetching of a file may take.
+    pub(super) async fn lock(
+        &self,
+        key: &Key,
+        limit: Duration,
+        reporter: &Reporter,
+    ) -> Result<LockFile, Fault> {
+        let mut told: Option<Instant> = None;
+        let tell = || {
+            if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+                told = Some(Instant::now());
+                let holder = lock_file::holder(&self.locks, &key.hex);
+                let what = shown(&key.url);
+                reporter.note(format!("waiting for {holder}, which is fetching {what}"));
+            }
+        };
+        LockFile::take(&self.locks, &key.hex, Access::Exclusive, limit, tell)
+            .await
+            .map_err(|error| Fault::local("locking", &self.locks.join(&key.hex), error))
     }
 
-    /// Waits until this run is the only one that works on `key`.
-    pub(super) async fn lock(&self, key: &Key, reporter: &Reporter) -> Result<Lock, Fault> {
-        lock::lock(&self.lock_path(&key.hex), &shown(&key.url), reporter).await
+    /// The lock of the thing with this key if nobody fetches it.
+    pub(super) fn try_lock(&self, hex: &str) -> io::Result<Option<LockFile>> {
+        LockFile::try_take(&self.locks, hex, Access::Exclusive)
+    }
+
+    /// Claims content, whether or not it is there.
+    async fn claim(&self, sha256: &str) -> Result<Lease, Fault> {
+        let name = claim_name(sha256);
+        LockFile::take(&self.locks, &name, Access::Shared, REMOVAL_LIMIT, || {})
+            .await
+            .map(Arc::new)
+            .map_err(|error| Fault::local("claiming", &self.locks.join(&name), error))
+    }
+
+    /// Claims content; none if it is not there.
+    async fn lease(&self, sha256: &str) -> Result<Option<Lease>, Fault> {
+        let lease = self.claim(sha256).await?;
+        Ok(self.content_path(sha256).exists().then_some(lease))
+    }
+
+    /// Removes content unless somebody claims it; tells whether it is gone.
+    pub(super) fn remove_unclaimed(&self, sha256: &str) -> io::Result<bool> {
+        let name = claim_name(sha256);
+        let lock = LockFile::try_take(&self.locks, &name, Access::Exclusive)?;
+        if lock.is_some() {
+            self.directory("files")?.remove_file(sha256)?;
+            self.locks.remove_file(name)?;
+        }
+        Ok(lock.is_some())
+    }
+
+    /// Whether somebody claims content.
+    pub(super) fn is_claimed(&self, sha256: &str) -> bool {
+        let asked = LockFile::ask(&self.locks, &claim_name(sha256), Access::Exclusive);
+        matches!(asked, Ok(Asked::Held))
+    }
+
+    /// Removes the locks that nobody holds. Whoever gets one now sees that its file is gone.
+    pub(super) fn remove_free_locks(&self) -> io::Result<()> {
+        for name in self.locks.names()? {
+            let Some(name) = name.to_str() else { continue };
+            if let Asked::Taken(_lock) = LockFile::ask(&self.locks, name, Access::Exclusive)? {
+                self.locks.remove_file(name)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the cache holds for `key`, claimed, if it is whole and right. Content that was
     /// damaged is forgotten, with a warning.
     pub(super) async fn held(&self, key: &Key, reporter: &Reporter) -> Result<Option<Held>, Fault> {
-        let Some(entry) = read_json::<Entry>(&self.entry_path(key)) else {
+        let Some(entry) = read_json::<CacheRecord>(&self.entry_path(key)) else {
             return Ok(None);
         };
         let path = self.content_path(&entry.sha256);
-        let Some(lease) =
-            lock::lease(&path).map_err(|error| Fault::local("opening", &path, error))?
-        else {
+        let Some(lease) = self.lease(&entry.sha256).await? else {
             return Ok(None);
         };
         let Some(entry) = self.checked(&path, entry).await? else {
@@ -214,8 +285,7 @@ impl Cache {
             return Ok(None);
         };
         let path = self.content_path(&checksum.hex);
-        let claimed = lock::lease(&path).map_err(|error| Fault::local("opening", &path, error))?;
-        let Some(lease) = claimed else {
+        let Some(lease) = self.lease(&checksum.hex).await? else {
             return Ok(None);
         };
         let (digests, stamp) = hash_file(&path, None).await?;
@@ -239,18 +309,14 @@ impl Cache {
         let path = self.content_path(&sha256);
         let file = complete.part.file().map_err(failed)?;
         // Claimed before it has its name, so that no other run's pruning can come between.
-        let mut lease = lock::share(file.try_clone().map_err(failed)?).map_err(failed)?;
+        let lease = self.claim(&sha256).await?;
         let validators = complete.part.validators().clone();
-        // The same bytes may be there already, claimed by another run: they stay.
-        let same = match lock::lease(&path) {
-            Ok(Some(theirs)) => {
-                let (found, stamp) = hash_file(&path, None).await?;
-                (found.sha256 == sha256).then_some((theirs, stamp))
-            }
+        // The same bytes may be there already, used by another run: they stay.
+        let same = match hash_file(&path, None).await {
+            Ok((found, stamp)) if found.sha256 == sha256 => Some(stamp),
             _ => None,
         };
-        let stamp = if let Some((theirs, stamp)) = same {
-            lease = theirs;
+        let stamp = if let Some(stamp) = same {
             complete.part.discard();
             stamp
         } else {
@@ -282,9 +348,9 @@ impl Cache {
     ///
     /// # Errors
     /// A file that cannot be read, or that has not the tree's checksum.
-    pub(super) async fn local(&self, key: &Key, path: &Path) -> Result<Entry, Fault> {
+    pub(super) async fn local(&self, key: &Key, path: &Path) -> Result<CacheRecord, Fault> {
         let place = self.local_path(key);
-        if let Some(entry) = read_json::<Entry>(&place)
+        if let Some(entry) = read_json::<CacheRecord>(&place)
             && let Some(entry) = self.checked(path, entry).await?
         {
             return Ok(entry);
@@ -305,7 +371,11 @@ impl Cache {
     }
 
     /// The entry if its file is as it was, hashed again where that is due; none if it changed.
-    async fn checked(&self, path: &Path, mut entry: Entry) -> Result<Option<Entry>, Fault> {
+    async fn checked(
+        &self,
+        path: &Path,
+        mut entry: CacheRecord,
+    ) -> Result<Option<CacheRecord>, Fault> {
         let metadata =
             std::fs::metadata(path).map_err(|error| Fault::local("reading", path, error))?;
         if metadata.len() != entry.bytes {
@@ -327,17 +397,17 @@ impl Cache {
 
     /// Forgets an unfinished download unless another run is at it.
     pub(super) fn forget_part(&self, key: &Key) {
-        if let Ok(Some(_lock)) = lock::try_lock(&self.lock_path(&key.hex)) {
+        if let Ok(Some(_lock)) = self.try_lock(&key.hex) {
             part::remove(&self.part_path(key));
         }
     }
 
     /// Removes what killed runs left and nobody came back for.
-    pub(super) fn reap(&self) {
+    pub(super) fn remove_leftovers(&self) {
         // What cannot be removed now will be tried again by the next run.
         let _ = self.remove_parts(PART_MAX_AGE);
         for name in ["entries", "local", "parts"] {
-            let _ = remove_asides(&self.directory(name));
+            let _ = self.directory(name).and_then(|dir| remove_asides(&dir));
         }
     }
 
@@ -345,31 +415,34 @@ impl Cache {
     /// bytes.
     pub(super) fn remove_parts(&self, age: Duration) -> io::Result<u64> {
         let mut freed = 0;
-        for found in std::fs::read_dir(self.directory("parts"))? {
-            let path = found?.path();
-            let Some((hex, _)) = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.split_once('.'))
-                .filter(|(hex, _)| !hex.is_empty())
-            else {
+        let parts = self.directory("parts")?;
+        for name in parts.names()? {
+            let hex = name.to_str().and_then(|name| name.split_once('.'));
+            let Some((hex, _)) = hex.filter(|(hex, _)| !hex.is_empty()) else {
                 continue;
             };
+            let path = parts.join(&name);
             if !is_older(&path, age) {
                 continue;
             }
-            if let Some(_lock) = lock::try_lock(&self.lock_path(hex))? {
+            if let Some(_lock) = self.try_lock(hex)? {
                 freed += path.metadata().map_or(0, |metadata| metadata.len());
                 // Its notes go with it, so either may be gone already.
-                let _ = std::fs::remove_file(&path);
+                parts.remove_file(&name)?;
             }
         }
         Ok(freed)
     }
 
-    fn entry(&self, key: &Key, sha256: String, stamp: Stamp, validators: Validators) -> Entry {
+    fn entry(
+        &self,
+        key: &Key,
+        sha256: String,
+        stamp: Stamp,
+        validators: Validators,
+    ) -> CacheRecord {
         let now = now();
-        Entry {
+        CacheRecord {
             url: shown(&key.url),
             checksum: key.checksum.as_ref().map(ToString::to_string),
             sha256,
@@ -382,7 +455,7 @@ impl Cache {
         }
     }
 
-    fn write_entry(&self, key: &Key, entry: &Entry) -> Result<(), Fault> {
+    fn write_entry(&self, key: &Key, entry: &CacheRecord) -> Result<(), Fault> {
         let path = self.entry_path(key);
         write_json(&path, entry).map_err(|error| Fault::local("writing", &path, error))
     }
@@ -415,38 +488,33 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn write_json(path: &Path, entry: &Entry) -> io::Result<()> {
-    write_aside(path, &serde_json::to_vec_pretty(entry)?)
+fn write_json(path: &Path, entry: &CacheRecord) -> io::Result<()> {
+    write_whole(path, &serde_json::to_vec_pretty(entry)?)
 }
 
-/// Writes a small file so that its name always stands for a whole one.
-pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(ASIDE_PREFIX)
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_parent(path)
+/// Writes a small file of the cache so that its name always stands for a whole one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let (Some(directory), Some(name)) = (path.parent(), name) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    OwnedDir::open(directory)?.replace(name, bytes)
 }
 
-/// Removes what [`write_aside`] left in a directory when its process was killed.
-fn remove_asides(directory: &Path) -> io::Result<()> {
-    for found in std::fs::read_dir(directory)? {
-        let found = found?;
-        let is_aside = found
-            .file_name()
-            .to_string_lossy()
-            .starts_with(ASIDE_PREFIX);
-        if is_aside && is_older(&found.path(), ASIDE_MAX_AGE) {
-            std::fs::remove_file(found.path())?;
+/// Removes what was written aside in a directory by runs that were killed.
+fn remove_asides(directory: &OwnedDir) -> io::Result<()> {
+    for name in directory.names()? {
+        let is_aside = name.to_string_lossy().starts_with(ASIDE_PREFIX);
+        if is_aside && is_older(&directory.join(&name), ASIDE_MAX_AGE) {
+            directory.remove_file(name)?;
         }
     }
     Ok(())
+}
+
+/// Name of the lock that those share who use this content.
+fn claim_name(sha256: &str) -> String {
+    format!("use-{sha256}")
 }
 
 fn is_older(path: &Path, age: Duration) -> bool {
@@ -462,24 +530,5 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-/// Makes a directory that everybody may enter, whatever the umask.
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(parent)?;
-    }
-    match DirBuilder::new().mode(0o755).create(path) {
-        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o755)),
-        // Another run was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
     }
 }

@@ -19,7 +19,6 @@ mod fault;
 mod fetch;
 mod ini;
 mod location;
-mod lock;
 mod obtain;
 mod part;
 mod probe;
@@ -33,11 +32,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use url::Url;
 
-pub use cache::Cache;
+pub use cache::{Cache, Lease};
 pub use client::{Credentials, RetryPolicy};
 pub use fault::Fault;
 pub use location::{Location, check_tree, join, shown};
-pub use lock::Lease;
 pub use obtain::{CachedFile, Origin};
 pub use probe::{Answer, Prober};
 pub use treeinfo::TreeInfo;
@@ -149,7 +147,7 @@ impl Mirror {
     /// A certificate, key or proxy that cannot be used, or a cache directory that cannot be made.
     pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
         let cache = Cache::open(&options.cache_dir)?;
-        cache.reap();
+        cache.remove_leftovers();
         Ok(Mirror {
             store: Store {
                 cache,

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::cache::{Cache, Held, Key};
+use super::cache::{Cache, Held, Key, Lease};
 use super::fault::Fault;
 use super::fetch::{Copy, Fetcher, Job, Outcome};
 use super::location::{Location, shown};
-use super::lock::Lease;
 use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES, is_web_page};
 use crate::input::{NotOpened, Roots};
@@ -71,7 +70,8 @@ impl Store {
         }
         let reporter = &self.fetcher.reporter;
         let key = Key::new(url, checksum);
-        let _lock = self.cache.lock(&key, reporter).await?;
+        let limit = self.fetcher.patience.whole;
+        let _lock = self.cache.lock(&key, limit, reporter).await?;
         let mut held = None;
         if self.refetch {
             super::part::remove(&self.cache.part_path(&key));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::cache::write_aside;
+use super::cache::write_whole;
 use super::location::shown;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, HEAD_BYTES, Hasher};
@@ -144,7 +144,7 @@ impl Part {
             boot: boot_id(),
             url: shown(url),
         };
-        write_aside(&self.notes_path, &serde_json::to_vec(&self.notes)?)
+        write_whole(&self.notes_path, &serde_json::to_vec(&self.notes)?)
     }
 
     /// Length of the whole file, where the server told.

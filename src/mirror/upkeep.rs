@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use super::cache::{Cache, Entry, now, read_json};
-use super::lock;
+use super::cache::{Cache, CacheRecord, now, read_json};
 use crate::error::{Classify, Kind};
 
 /// One cached download.
@@ -98,7 +97,7 @@ impl Cache {
             .remove(chosen)
             .context("pruning the cache")
             .kind(Kind::Host)?;
-        self.reap();
+        self.remove_leftovers();
         Ok(removal)
     }
 
@@ -115,35 +114,30 @@ impl Cache {
     fn remove_everything(&self) -> anyhow::Result<Removal> {
         let mut removal = self.remove(self.records()?)?;
         removal.bytes += self.remove_parts(Duration::ZERO)?;
-        for found in std::fs::read_dir(self.directory("local"))?.flatten() {
-            // Only records of digests, which are made again.
-            std::fs::remove_file(found.path())?;
-        }
-        for found in std::fs::read_dir(self.directory("locks"))?.flatten() {
-            // A lock that is held stays; whoever gets it now sees that its file is gone.
-            lock::remove_unclaimed(&found.path())?;
-        }
+        // Only records of digests, which are made again.
+        self.directory("local")?.empty(&[])?;
+        self.remove_free_locks()?;
         Ok(removal)
     }
 
     /// Entries with the paths of their records, the last used first.
     fn records(&self) -> anyhow::Result<Vec<(PathBuf, CacheEntry)>> {
-        let directory = self.directory("entries");
-        let found = std::fs::read_dir(&directory)
-            .with_context(|| format!("reading {}", directory.display()))
-            .kind(Kind::Host)?;
+        let read = || {
+            let directory = self.directory("entries")?;
+            let names = directory.names()?;
+            Ok::<_, std::io::Error>(names.into_iter().map(move |name| directory.join(name)))
+        };
+        let found = read().context("reading the cache").kind(Kind::Host)?;
         let mut records: Vec<(PathBuf, CacheEntry)> = found
-            .flatten()
-            .map(|found| found.path())
             .filter(|path| {
                 path.extension()
                     .is_some_and(|extension| extension == "json")
             })
             .filter_map(|path| {
-                let entry: Entry = read_json(&path)?;
+                let entry: CacheRecord = read_json(&path)?;
                 let content = self.content_path(&entry.sha256);
                 let shown = CacheEntry {
-                    in_use: lock::is_claimed(&content),
+                    in_use: self.is_claimed(&entry.sha256),
                     path: content,
                     url: entry.url,
                     bytes: entry.bytes,
@@ -164,8 +158,8 @@ impl Cache {
         for (record, entry) in records {
             // An entry that is being fetched is in use as well.
             let hex = record.file_stem().unwrap_or_default().to_string_lossy();
-            let lock = lock::try_lock(&self.lock_path(&hex))?;
-            if lock.is_none() || lock::is_claimed(&entry.path) {
+            let lock = self.try_lock(&hex)?;
+            if lock.is_none() || self.is_claimed(&entry.sha256) {
                 removal.kept_in_use.push(CacheEntry {
                     in_use: true,
                     ..entry
@@ -175,20 +169,20 @@ impl Cache {
             std::fs::remove_file(&record)?;
             removal.removed.push(entry);
         }
-        let named: BTreeSet<PathBuf> = self
-            .records()?
-            .into_iter()
-            .map(|(_, entry)| entry.path)
-            .collect();
-        for found in std::fs::read_dir(self.directory("files"))? {
-            let path = found?.path();
-            if named.contains(&path) {
+        let records = self.records()?.into_iter();
+        let named: BTreeSet<String> = records.map(|(_, entry)| entry.sha256).collect();
+        let files = self.directory("files")?;
+        for name in files.names()? {
+            let Some(name) = name.to_str().filter(|name| !named.contains(*name)) else {
                 continue;
-            }
+            };
             // Content without a record may also be a killed run's, or about to get its record:
             // then it is claimed.
-            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-            if lock::remove_unclaimed(&path)? {
+            let bytes = files
+                .join(name)
+                .metadata()
+                .map_or(0, |metadata| metadata.len());
+            if self.remove_unclaimed(name)? {
                 removal.bytes += bytes;
             }
         }

@@ -7,6 +7,10 @@ use anyhow::Context;
 use super::owned_dir::{OwnedDir, is_refusal};
 use crate::error::{Kind, failure};
 
+/// The environment variable that names a user's runtime directory (XDG Base Directory
+/// Specification).
+pub const RUNTIME_VARIABLE: &str = "XDG_RUNTIME_DIR";
+
 /// The cache directory, absolute: libvirt takes no other paths of the files in it. `chosen` by the
 /// user, else the system's for root, else the user's.
 ///
@@ -65,8 +69,10 @@ pub fn runtime_places() -> Vec<PathBuf> {
         return vec![PathBuf::from("/run/ozr"), fallback];
     }
     let own = |dir: &PathBuf| dir.is_absolute() && OwnedDir::open(dir).is_ok();
-    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let named = named.filter(own).map(|dir| dir.join("ozr"));
+    let named = std::env::var_os(RUNTIME_VARIABLE).map(PathBuf::from);
+    // What we have set for libvirt is no other place.
+    let named = named.filter(|dir| *dir != fallback && own(dir));
+    let named = named.map(|dir| dir.join("ozr"));
     // logind removes it when its user logs out, whatever cron runs for that user.
     let usual = PathBuf::from(format!("/run/user/{}", uid.as_raw()));
     let usual = own(&usual).then(|| usual.join("ozr"));

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -22,6 +23,9 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// The bits of a mode that are permissions.
 const PERMISSIONS: u32 = 0o7777;
+
+/// Begin of the names under which small files are written before they get their own.
+pub const ASIDE_PREFIX: &str = ".new-";
 
 /// How a file or directory is opened that may be anything: no link, nothing that blocks.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW
@@ -214,7 +218,9 @@ impl OwnedDir {
     /// # Errors
     /// It cannot be written.
     pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let aside = format!(".{name}-{}", std::process::id());
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let aside = format!("{ASIDE_PREFIX}{}-{number}", std::process::id());
         // One that a process of our number has left.
         self.remove_file(&aside)?;
         let mut file = self.file(&aside, true)?;

@@ -111,6 +111,26 @@ impl Drop for Slot {
     }
 }
 
+/// Removes what dead builds left, as those that count do, unless somebody counts now.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_dead(state_dir: &Path) -> anyhow::Result<()> {
+    let path = state_dir.join(DIRECTORY);
+    let remove = || -> io::Result<()> {
+        let dir = OwnedDir::open(&path)?;
+        match LockFile::try_take(&dir, COUNTING, Access::Exclusive)? {
+            Some(_counting) => count(&dir).map(drop),
+            None => Ok(()),
+        }
+    };
+    match remove() {
+        // Nobody has ever counted.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("counting the guests in {}", path.display())),
+    }
+}
+
 /// The host's memory in MiB.
 fn host_memory_mib() -> u64 {
     let info = rustix::system::sysinfo();
