@@ -160,7 +160,9 @@ pub(super) fn cannot_open(connection: &Connection, message: &str) -> String {
     match connection {
         Connection::Embedded => {
             // The driver keeps a little state outside of its root, where XDG says.
-            let remedy = if message.contains("Failed to create") {
+            let remedy = if message.contains("/run/libvirt/") {
+                "/run must be writable (mount a tmpfs there; for a container: --tmpfs /run)"
+            } else if message.contains("Failed to create") {
                 "HOME must be a directory that you may write, or XDG_RUNTIME_DIR be set"
             } else {
                 "install libvirt-daemon-driver-qemu"

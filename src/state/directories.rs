@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rustix::fs::{Access, AtFlags, accessat};
 
 use super::owned_dir::{OwnedDir, is_refusal};
 use crate::error::{Kind, failure};
@@ -97,8 +98,13 @@ pub fn runtime_dir() -> anyhow::Result<PathBuf> {
     };
     let mut why = Vec::new();
     for place in runtime_places() {
-        match OwnedDir::create(&place, mode) {
-            Ok(_) => return Ok(place),
+        // One that is there may be on a file system that is read-only now.
+        let usable = OwnedDir::create(&place, mode).and_then(|dir| {
+            let write = Access::WRITE_OK | Access::EXEC_OK;
+            Ok(accessat(&dir, ".", write, AtFlags::EACCESS)?)
+        });
+        match usable {
+            Ok(()) => return Ok(place),
             Err(error) if is_refusal(&error) => why.push(error.to_string()),
             Err(error) => why.push(format!("{}: {error}", place.display())),
         }
