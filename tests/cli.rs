@@ -7,7 +7,7 @@ mod support;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use support::mirror::{Tree, sha256};
+use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
@@ -414,4 +414,85 @@ fn completions() {
         "install",
         "{offered:?}"
     );
+}
+
+/// A mirror that comes back is waited for by the check, too; a mistake is not.
+#[test]
+fn retries_cover_the_check() {
+    let site = Site::bare("retries-check");
+    Tree::new(500_000).serve(&site.mirror);
+    let fill = || {
+        let mut command = site.install(&kickstart(""));
+        let text = std::fs::read_to_string(site.path("template.tdl")).unwrap();
+        site.write("template.tdl", &text.replace("/os/", "/tree/"));
+        command.args([
+            "--network",
+            "bridge:ozr-none0",
+            "--accel",
+            "tcg",
+            "--retries",
+            "2",
+        ]);
+        run(command)
+    };
+    // HEAD and GET, three times each: the first check gives up.
+    site.mirror.change("/tree/.treeinfo", |file| {
+        file.next = vec![Some(Fault::Status(503, Vec::new())); 6];
+    });
+    let outcome = fill();
+    outcome.assert_failed(3, &["ozr-none0"]);
+    assert!(
+        outcome
+            .stderr
+            .contains("trying again in 5 s: attempt 2 of 3"),
+        "{outcome:?}"
+    );
+
+    let other = Tree::new(500_000).tree_info.replace("x86_64", "aarch64");
+    site.mirror.put("/tree/.treeinfo", other);
+    let outcome = fill();
+    outcome.assert_failed(4, &["aarch64"]);
+    assert!(!outcome.stderr.contains("trying again"), "{outcome:?}");
+}
+
+#[test]
+fn a_template_may_not_name_any_file_of_the_host() {
+    let site = Site::bare("roots");
+    site.write("beside", "text");
+    std::os::unix::fs::symlink("/etc/shadow", site.path("link")).unwrap();
+    let path = site.path("t.tdl").display().to_string();
+    let check = |files: &[&str], more: &[&str]| {
+        let files: String = files
+            .iter()
+            .map(|url| format!("<file name='/x' type='url'>{url}</file>"))
+            .collect();
+        site.write(
+            "t.tdl",
+            &format!(
+                "<template version='1.0'><name>t</name><os><name>Rocky-9</name><version>0</version>\
+                 <arch>x86_64</arch><install type='url'><url>http://192.0.2.1/</url></install></os>\
+                 <files>{files}</files></template>"
+            ),
+        );
+        let mut arguments = vec!["check", path.as_str()];
+        arguments.extend(more);
+        ozr(&site, &arguments)
+    };
+    check(&["file://./beside", "file://./not-there"], &[]).assert_done();
+    for url in [
+        "file:///etc/shadow",
+        "file:///proc/self/environ",
+        "file://./link",
+    ] {
+        let outcome = check(&[url], &[]);
+        assert_ne!(outcome.status, 0, "{outcome:?}");
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(
+            said.contains("file `/x`") && said.contains("--file-root"),
+            "{said}"
+        );
+    }
+    site.write("ozr.toml", "file-root = \"/etc\"\n");
+    let config = site.path("ozr.toml").display().to_string();
+    check(&["file:///etc/passwd"], &["--config", &config]).assert_done();
 }

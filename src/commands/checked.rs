@@ -15,12 +15,15 @@ use crate::check::subject::{self, VersionLine};
 use crate::check::suppressions;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::Release;
-use crate::install::plan;
+use crate::error::{Classify, Kind};
+use crate::input::{NotOpened, Roots};
+use crate::install::plan::{self, template_dir};
 use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
 use crate::language::{Reading, Version};
+use crate::mirror::{Fault, MirrorOptions};
 use crate::options::{InstallOptions, ReleaseName};
-use crate::tdl::Template;
+use crate::tdl::{self, Payload, SourceUrl, Template};
 
 /// A file that is to be checked.
 #[derive(Debug)]
@@ -134,6 +137,7 @@ impl Reader<'_> {
     fn template(&self, read: &ReadTemplate) -> anyhow::Result<Checked> {
         let template = &read.template;
         let mut findings = template.warnings.clone();
+        findings.extend(self.outside(read)?);
         match template.release() {
             Err(wrong) => findings.extend(wrong.iter().cloned()),
             Ok(release) => {
@@ -156,6 +160,55 @@ impl Reader<'_> {
             }
         }
         Ok(of_findings(&read.name, findings))
+    }
+
+    /// The files of this host that an install will not read, because the template may not name
+    /// them. Those of addresses are left to a check that asks for the addresses.
+    fn outside(&self, read: &ReadTemplate) -> anyhow::Result<Vec<Diagnostic>> {
+        let template = &read.template;
+        let directory = template_dir(Path::new(&read.name)).kind(Kind::Input)?;
+        let options = MirrorOptions::of(self.install, PathBuf::new());
+        let roots = Roots::new(options.with_template(None, &directory).file_roots);
+        let mut named: Vec<(String, PathBuf)> = Vec::new();
+        let path_of = |url: &SourceUrl| {
+            let asked = self.online.is_some() || url.url().scheme() != "file";
+            url.url().to_file_path().ok().filter(|_| !asked)
+        };
+        if let tdl::Install::Url(url) = &template.os.install {
+            named.extend(path_of(url).map(|path| ("the install tree".to_string(), path)));
+        }
+        for repository in &template.repositories {
+            let what = format!("the repository `{}`", repository.name);
+            named.extend(path_of(&repository.url).map(|path| (what, path)));
+        }
+        let files = template
+            .files
+            .iter()
+            .map(|file| ("file", &file.path, &file.content));
+        let before = template
+            .precommands
+            .iter()
+            .map(|c| ("precommand", &c.name, &c.script));
+        let after = template
+            .commands
+            .iter()
+            .map(|c| ("command", &c.name, &c.script));
+        let contents = files.chain(before).chain(after);
+        for (kind, name, payload) in contents {
+            let what = format!("the content of {kind} `{name}`");
+            match payload {
+                Payload::Remote(url) => named.extend(path_of(url).map(|path| (what, path))),
+                Payload::Local(path) => named.push((what, directory.join(path))),
+                Payload::Inline(_) => {}
+            }
+        }
+        let outside =
+            |(_, path): &(String, PathBuf)| matches!(roots.find(path), Err(NotOpened::Outside));
+        let finding = |(what, path)| {
+            let message = format!("{what}: {}", Fault::Outside { path });
+            Diagnostic::of_file(Severity::Error, &read.name, message)
+        };
+        Ok(named.into_iter().filter(outside).map(finding).collect())
     }
 
     /// Checks a kickstart.

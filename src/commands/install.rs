@@ -14,9 +14,9 @@ use crate::check::subject;
 use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
-use crate::install::cancel::{Canceller, stop};
+use crate::install::cancel::{Cancellation, Canceller, stop};
 use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
-use crate::install::{self, Finished, place};
+use crate::install::{self, Finished, place, retry};
 use crate::kickstart::{builtin, scan};
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
 use crate::panics;
@@ -267,7 +267,7 @@ fn check_and_build(
     place::remove_leftovers(&plan, reporter)?;
     plan.output.check(plan.replaces())?;
     if !no_check {
-        let checked = runtime.block_on(stop.or(check(&plan, template_text, reporter)));
+        let checked = runtime.block_on(stop.or(check(&plan, template_text, &stop, reporter)));
         if checked.is_err() {
             // An address that is still being tried is not waited for.
             runtime.shutdown_background();
@@ -289,13 +289,29 @@ fn check_and_build(
     result
 }
 
-/// The check before the build, on a thread of its own: it waits for mirrors.
-async fn check(plan: &Arc<Plan>, template_text: String, reporter: &Reporter) -> anyhow::Result<()> {
-    let (plan, reporter) = (Arc::clone(plan), reporter.clone());
-    tokio::task::spawn_blocking(move || preflight::run(&plan, &template_text, &reporter))
-        .await
-        .context("checking the kickstart")
-        .kind(Kind::Host)?
+/// The check before the build, on a thread of its own: it waits for mirrors. One that comes back is
+/// tried again as often as the build would be.
+async fn check(
+    plan: &Arc<Plan>,
+    template_text: String,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let attempts = plan.retries.saturating_add(1);
+    for number in 1.. {
+        let (plan, text, heard) = (Arc::clone(plan), template_text.clone(), reporter.clone());
+        let last = number >= attempts;
+        let once = move || preflight::run(&plan, &text, last, &heard);
+        let checked = tokio::task::spawn_blocking(once).await;
+        match checked
+            .context("checking the kickstart")
+            .kind(Kind::Host)??
+        {
+            None => return Ok(()),
+            Some(reason) => retry::wait(&reason, number, attempts, stop, reporter).await?,
+        }
+    }
+    unreachable!("the last try returns")
 }
 
 /// The signals that ask us to stop.

@@ -32,12 +32,18 @@ impl Includes for InTheGuest<'_> {
     }
 }
 
-/// Checks what is to be installed, and reports what it finds.
+/// Checks what is to be installed, and reports what it finds. Where this is not the `last` try, and
+/// all errors may be gone a moment later, the first of them is given instead.
 ///
 /// # Errors
 /// Input: the template or the kickstart has an error. Mirror: the only errors are addresses that
 /// cannot be used. Host: no threads.
-pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Result<()> {
+pub fn run(
+    plan: &Plan,
+    template_text: &str,
+    last: bool,
+    reporter: &Reporter,
+) -> anyhow::Result<Option<String>> {
     let written = &plan.kickstart;
     let install = Install {
         template: &plan.template,
@@ -45,10 +51,10 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
         options: &plan.options,
     };
     let Some(setting) = install.setting()? else {
-        return Ok(());
+        return Ok(None);
     };
     if let Some(finding) = subject::unrendered(&written.text, &written.name) {
-        return report(vec![finding], reporter);
+        return report(vec![finding], reporter).map(|()| None);
     }
     let online = Online::new(&plan.options, reporter)?;
     let reading = Reading::new(
@@ -76,7 +82,20 @@ pub fn run(plan: &Plan, template_text: &str, reporter: &Reporter) -> anyhow::Res
     checked
         .findings
         .extend(suppressions::without(of_template, allow));
-    report(checked.findings, reporter)
+    if !last && let Some(first) = passing(&checked.findings) {
+        return Ok(Some(first.in_one_line()));
+    }
+    report(checked.findings, reporter).map(|()| None)
+}
+
+/// The first error, if all errors may be gone a moment later.
+fn passing(findings: &[Diagnostic]) -> Option<&Diagnostic> {
+    let mut errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    let first = errors.clone().next();
+    let passes = |finding: &Diagnostic| finding.id.is_some_and(catalogue::may_pass);
+    first.filter(|_| errors.all(passes))
 }
 
 /// Shows errors whole and warnings in a line each: an install that goes on is to be read, too.

@@ -35,7 +35,7 @@ pub mod prepare;
 pub mod record;
 pub mod relay;
 mod reporting;
-mod retry;
+pub mod retry;
 mod run;
 pub mod supervise;
 mod timings;

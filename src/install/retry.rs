@@ -1,9 +1,11 @@
-//! Whether another attempt may help.
+//! Whether another attempt may help, and when it is made.
 
 use std::time::Duration;
 
+use super::cancel::Cancellation;
 use super::failed::InstallFailed;
 use crate::error::{Kind, inner_of, kind_of};
+use crate::ui::event::Reporter;
 
 /// How long to wait before the second attempt; twice as long before each further one. A daemon
 /// that restarts is back within seconds, a mirror that is being synchronised takes longer.
@@ -20,8 +22,33 @@ pub fn may_help(error: &anyhow::Error) -> bool {
     }
 }
 
+/// Says why attempt `number`, counted from 1, failed, and waits until it is time for the next.
+///
+/// # Errors
+/// Somebody asked to stop.
+pub async fn wait(
+    reason: &str,
+    number: u32,
+    attempts: u32,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let pause = pause(number);
+    reporter.warn(reason);
+    reporter.step(format!(
+        "trying again in {} s: attempt {} of {attempts}",
+        pause.as_secs(),
+        number + 1
+    ));
+    let sleep = async {
+        tokio::time::sleep(pause).await;
+        Ok(())
+    };
+    stop.or(sleep).await
+}
+
 /// How long to wait before the attempt after the one of this number, counted from 1.
-pub fn pause(attempt: u32) -> Duration {
+fn pause(attempt: u32) -> Duration {
     let factor = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(0);
     match factor {
         0 => LONGEST_PAUSE,

@@ -45,18 +45,8 @@ pub async fn run(
         if number >= attempts || stop.is_wanted() || !retry::may_help(&error) {
             return Err(error);
         }
-        let pause = retry::pause(number);
-        reporter.warn(format!("{error:#}"));
-        reporter.step(format!(
-            "trying again in {} s: attempt {} of {attempts}",
-            pause.as_secs(),
-            number + 1
-        ));
-        stop.or(async {
-            tokio::time::sleep(pause).await;
-            place.work.empty()
-        })
-        .await?;
+        retry::wait(&format!("{error:#}"), number, attempts, stop, reporter).await?;
+        place.work.empty()?;
     }
     unreachable!("the last attempt returns")
 }
