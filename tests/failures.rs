@@ -556,7 +556,7 @@ fn secrets_stay_secret_and_reports_are_written() {
     let token = after.split('/').nth(1).unwrap().to_owned();
     assert!(token.len() >= 16, "{token}");
     let outcome = running.wait();
-    assert_build_failed(&site, &outcome, "script-failed", &["installer reported"]);
+    assert_build_failed(&site, &outcome, "script-failed", &["the script at line "]);
 
     let mut files = evidence(&site);
     files.push((PathBuf::from("stderr"), outcome.stderr.clone().into_bytes()));
@@ -589,7 +589,7 @@ fn secrets_stay_secret_and_reports_are_written() {
     holds("screenshot.png", "IHDR");
     holds(
         "junit.xml",
-        "<failure type=\"script-failed\" message=\"installer reported",
+        "<failure type=\"script-failed\" message=\"the script at line ",
     );
     holds("junit.xml", "<property name=\"ozr.seconds.post-scripts\"");
     holds("summary.md", "Of another step.\n### ozr: ");

@@ -10,9 +10,9 @@ use crate::commands::{
     releases, screenshot,
 };
 use crate::host;
+use crate::ui;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Color, Printer, Verbosity};
-use crate::ui::trace;
 
 /// Build golden images with the distribution's own installer
 ///
@@ -148,7 +148,7 @@ impl Cli {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     // Before any thread is started.
     host::prepare_environment();
-    trace::start(cli.output.verbose);
+    ui::start_trace(cli.output.verbose);
     let (verbosity, color) = (cli.output.verbosity(), cli.output.color);
     let reporter = Reporter::new(Arc::new(Printer::new(verbosity, color)));
     let config = cli.output.config.as_deref();

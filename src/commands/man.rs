@@ -6,7 +6,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::{attach, check, gc, install};
 use crate::error::{Kind, failure};
 use crate::options::config;
-use crate::ui::{printer, trace};
+use crate::ui::{self, printer};
 
 /// `ozr man [COMMAND]`
 #[derive(Debug, clap::Args)]
@@ -100,7 +100,7 @@ const ENVIRONMENT: Entries = &[
         "Switch colours off, or on where there is no terminal, unless --color says it.",
     ),
     (
-        trace::VARIABLE,
+        ui::TRACE_VARIABLE,
         "A filter for ozr's own trace, such as ozr::host=debug.",
     ),
 ];

@@ -88,7 +88,7 @@ fn median(mut values: Vec<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::signal::Signal;
+    use crate::watch::read::Signal;
 
     const fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use vt100::Parser;
 
 use super::escape::{Token, Tokenizer};
-use super::mark::MarkFinder;
 use crate::panics;
 
 /// The size that the installer assumes for a serial console whose size nobody told it.
@@ -341,6 +340,52 @@ impl Console {
     fn wraps(&self, row: u16) -> bool {
         self.terminal.screen().row_wrapped(row)
     }
+}
+
+/// Looks for one word in a stream of bytes.
+///
+/// Only bytes that can be part of the word count: whatever else stands between them (line
+/// breaks of an 80-column terminal, spaces, padding of a redraw) is passed over. The word is
+/// random, so nothing else can spell it.
+#[derive(Debug)]
+struct MarkFinder {
+    mark: Vec<u8>,
+    window: VecDeque<u8>,
+    found: bool,
+}
+
+impl MarkFinder {
+    /// Looks for `mark`; an empty one is never found.
+    fn new(mark: &str) -> Self {
+        MarkFinder {
+            mark: mark.bytes().filter(|b| counts(*b)).collect(),
+            window: VecDeque::with_capacity(mark.len() + 1),
+            found: false,
+        }
+    }
+
+    /// Takes the next bytes, free of escape sequences; true when they complete the mark for the
+    /// first time.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        if self.found || self.mark.is_empty() {
+            return false;
+        }
+        for byte in bytes.iter().copied().filter(|b| counts(*b)) {
+            if self.window.len() == self.mark.len() {
+                self.window.pop_front();
+            }
+            self.window.push_back(byte);
+            if self.window.iter().eq(self.mark.iter()) {
+                self.found = true;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn counts(byte: u8) -> bool {
+    byte.is_ascii_graphic()
 }
 
 /// The last row, counted from 0, of the region that `CSI parameters r` (DECSTBM) sets.

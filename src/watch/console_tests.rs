@@ -234,3 +234,19 @@ fn no_control_character_survives() {
         }
     }
 }
+
+#[test]
+fn a_mark_is_found_once_across_chunks_and_line_breaks() {
+    let mut finder = MarkFinder::new("ozr-done-4f6a");
+    assert!(!finder.take(b"noise ozr-do"));
+    assert!(!finder.take(b"\r\n"));
+    assert!(finder.take(b"ne-4f6a"));
+    assert!(!finder.take(b"ozr-done-4f6a"), "found already");
+}
+
+#[test]
+fn nothing_else_is_the_mark() {
+    let mut finder = MarkFinder::new("ozr-done-4f6a");
+    assert!(!finder.take(b"ozr-done-4f6bozr-done-4f6"));
+    assert!(!MarkFinder::new("").take(b"anything"));
+}

@@ -1,6 +1,6 @@
 //! The forms with numbers in them: version, packages, download.
 
-use super::signal::Signal;
+use super::read::Signal;
 
 /// Reads the form that a console line's body has.
 pub fn read(body: &str) -> Option<Signal> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::phases::Phase;
-use super::signal::Signal;
+use super::read::Signal;
 
 /// How long a phase took.
 #[derive(Debug, Clone, Copy, PartialEq)]

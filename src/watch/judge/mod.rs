@@ -29,7 +29,7 @@ use super::logport::Record;
 use super::phases::Phase;
 use super::programs::Programs;
 use super::progress::Progress;
-use super::signal::Signal;
+use super::read::Signal;
 use super::stall::{Limits, StallWatch};
 use super::texts::{Certainty, Found, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
