@@ -592,6 +592,50 @@ fn kickstart_lints() {
     score.finish(FLOOR);
 }
 
+/// Complete kickstarts that the installer of their release would not take to an end without a
+/// person, and why.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "centos6-raid1-ext4",
+        "`raid.3` twice, no `keyboard`, no ending: it waits for a person",
+    ),
+    ("rocky-vagrant-base", "a piece of others, without an ending"),
+];
+
+/// No complete kickstart is refused by a lint under the release that it is for: refusing one that
+/// works is the worst fault. What the language refuses is `kickstarts`' matter.
+#[test]
+fn kickstart_refusals() {
+    let Some(folder) = corpus("kickstart_refusals", "kickstarts") else {
+        return;
+    };
+    let sources = fs::read_to_string(folder.join("SOURCES.tsv")).expect("SOURCES.tsv");
+    let likely = |name: &str| {
+        let mut rows = sources
+            .lines()
+            .map(|row| row.split('\t').collect::<Vec<_>>());
+        rows.any(|row| row[0] == name && Version::from_name(row[5]).is_some())
+    };
+    let mut score = Score::new("kickstart_refusals");
+    for file in kickstart_files(&folder) {
+        let excepted = REFUSED.iter().any(|(name, _)| file.name.contains(name));
+        if file.includes || excepted || !likely(&file.name) {
+            continue;
+        }
+        let reading = Reading::new(&file.text, &file.name, file.version, &NoIncludes);
+        let setting = Setting::alone(file.version);
+        let checked = ozr::check::kickstart(reading, &setting, Vec::new(), &[]);
+        let refused = checked.findings.into_iter().find(|finding| {
+            let of_lint = finding.id.is_some_and(|id| ("KS1".."KS2").contains(&id));
+            of_lint && finding.severity == Severity::Error
+        });
+        score.count(refused.is_none(), || {
+            format!("{}: {}", file.version, refused.expect("an error"))
+        });
+    }
+    score.finish(1.0);
+}
+
 /// What a kept console proves, read as a real build reads it: bytes, lines, typed events, judge.
 fn proven_cause(name: &str, bytes: &[u8]) -> Option<Cause> {
     let expectations = Expectations::new(false, Delivery::Unknown);
