@@ -143,7 +143,10 @@ pub fn ends_at_failures(commands: &[Command<'_>]) -> bool {
     commands.iter().any(sets)
 }
 
-/// Everything that is said of the commands of one script.
+/// Most findings about the commands of one script: nobody reads more.
+const MAX_FINDINGS: usize = 100;
+
+/// What is said of the commands of one script, up to [`MAX_FINDINGS`].
 pub fn judged<'c, 'a>(
     commands: &'c [Command<'a>],
     place: Place,
@@ -173,7 +176,8 @@ pub fn judged<'c, 'a>(
                 logs(command).filter(|_| place != Place::Installer && version != Version::Rhel(6)),
             ];
             found.into_iter().flatten().map(move |said| (command, said))
-        })
+        });
+    said.take(MAX_FINDINGS)
 }
 
 /// What a command does that needs a person.
@@ -274,7 +278,8 @@ fn unseen_download(
             "download into a file first, or write `set -eo pipefail` at the beginning of the script",
         );
     }
-    let is_last = next.next().is_none() && after.iter().all(|other| other.within == command.within);
+    // Only what comes last decides the status of the script.
+    let is_last = command.within.is_none() && next.next().is_none();
     if is_last || ends && command.after != Joint::And && command.after != Joint::Background {
         return None;
     }
