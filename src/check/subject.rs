@@ -111,7 +111,7 @@ pub fn version_line(text: &str) -> Option<VersionLine> {
             let version = if name == "DEVEL" {
                 Version::ALL.last().copied()
             } else {
-                Version::from_name(name)
+                Version::from_label(name)
             };
             let at = start + line.len() - value.len();
             let span = at..at + value.trim_end().len();

@@ -1,15 +1,20 @@
-//! The words of a line as options and arguments, in the way of Python's argparse.
+//! The words of a line as options and arguments, in the way of Python's argparse or, for RHEL 6
+//! and 7, of its optparse.
 //!
 //! pykickstart (3.78) hands each line to argparse (Python 3.11). What follows from that, and is
 //! done here likewise: `--o v` and `--o=v` mean the same; an option may be cut short as long as
 //! only one begins so; of an option that is given twice the last one counts; a value that begins
 //! with `-` must be joined by `=` unless it is a number or has a space in it; `--` ends the
 //! options; arguments are handed out greedily, so that `raid / --level=1 a b` leaves `a b` over.
+//!
+//! optparse (Python 2.6 and 2.7, with `options.py` of pykickstart's rhel6-branch and rhel7-branch)
+//! is simpler: the word behind an option that takes a value is its value, unless it begins with
+//! `--`; words that are no options may stand anywhere; a deprecated option takes no value.
 
 use std::ops::Range;
 
 use super::problem::{Problem, id};
-use super::table::{Argument, Syntax, Takes};
+use super::table::{Argument, Syntax, Takes, ValueType};
 use super::values;
 use crate::distro::nearest;
 use crate::kickstart::words::Word;
@@ -102,17 +107,42 @@ enum Role<'a> {
 /// Reads the words behind a command's name.
 ///
 /// Problems come in the order in which the installer would meet them; it stops at the first.
-pub fn read(syntax: &Syntax, words: &[Word]) -> (Arguments, Vec<Problem>) {
+pub fn read(syntax: &Syntax, words: &[Word], optparse: bool) -> (Arguments, Vec<Problem>) {
     let mut problems = Vec::new();
+    let roles = match optparse {
+        true => Vec::new(),
+        false => roles(syntax, words, &mut problems),
+    };
     let mut reader = Reader {
         syntax,
         words,
-        roles: roles(syntax, words, &mut problems),
+        roles,
+        optparse,
         made: Arguments::default(),
         problems,
     };
-    reader.run();
+    match optparse {
+        true => reader.optparse(),
+        false => reader.argparse(),
+    }
+    reader.missing();
+    reader.exclusive();
+    if !syntax.leftovers {
+        reader.refuse_leftovers();
+    }
     (reader.made, reader.problems)
+}
+
+/// The warning of an option that has no effect.
+fn deprecated(syntax: &Syntax, option: &Argument, word: &Word) -> Problem {
+    let message = format!(
+        "the option `{}` of `{}` is deprecated and has no effect",
+        option.name(),
+        syntax.name
+    );
+    Problem::warning(id::DEPRECATED_OPTION, message)
+        .at(Some(word.span.clone()))
+        .help("remove it: later releases refuse it")
 }
 
 fn roles<'a>(syntax: &'a Syntax, words: &[Word], problems: &mut Vec<Problem>) -> Vec<Role<'a>> {
@@ -129,18 +159,7 @@ fn roles<'a>(syntax: &'a Syntax, words: &[Word], problems: &mut Vec<Problem>) ->
             if let Role::Option(Some(option), _) = &role
                 && option.deprecated
             {
-                problems.push(
-                    Problem::warning(
-                        id::DEPRECATED_OPTION,
-                        format!(
-                            "the option `{}` of `{}` is deprecated and has no effect",
-                            option.name(),
-                            syntax.name
-                        ),
-                    )
-                    .at(Some(word.span.clone()))
-                    .help("remove it: later releases refuse it"),
-                );
+                problems.push(deprecated(syntax, option, word));
             }
             role
         });
@@ -202,13 +221,90 @@ fn role<'a>(syntax: &'a Syntax, word: &Word, problems: &mut Vec<Problem>) -> Rol
 struct Reader<'a> {
     syntax: &'a Syntax,
     words: &'a [Word],
+    /// What each word is to argparse, which decides that beforehand.
     roles: Vec<Role<'a>>,
+    optparse: bool,
     made: Arguments,
     problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn run(&mut self) {
+    fn optparse(&mut self) {
+        let (mut at, mut ended) = (0, false);
+        let mut arguments = Vec::new();
+        while let Some(word) = self.words.get(at) {
+            at += 1;
+            if ended || word.text == "-" || !word.text.starts_with('-') {
+                arguments.push(word.clone());
+                continue;
+            }
+            if word.text == "--" {
+                ended = true;
+                continue;
+            }
+            // `-5` and `-a b` are options here, which no command has.
+            let option = match role(self.syntax, word, &mut self.problems) {
+                Role::Option(Some(option), value) => (option, value),
+                _ => {
+                    self.made.leftovers.push(word.clone());
+                    continue;
+                }
+            };
+            let (option, mut value) = option;
+            let mut span = word.span.clone();
+            if option.deprecated {
+                // Whatever it is given: it is certain only that it is ignored.
+                self.problems.push(deprecated(self.syntax, option, word));
+            } else if option.takes == Takes::Nothing {
+                if value.is_some() {
+                    self.problems.push(takes_no_value(option, span.clone()));
+                    continue;
+                }
+            } else {
+                if value.is_none() {
+                    let Some(next) = self.words.get(at) else {
+                        self.problems.push(needs_value(option, span));
+                        continue;
+                    };
+                    at += 1;
+                    span.end = next.span.end;
+                    value = Some(next.text.clone());
+                }
+                let text = value.as_deref().unwrap_or_default();
+                if option.kind != ValueType::Integer && text.len() > 2 && text.starts_with("--") {
+                    self.problems.push(needs_value(option, span));
+                    continue;
+                }
+                self.check(option, text, span.clone());
+            }
+            self.made.options.push(Given {
+                name: option.name(),
+                value,
+                span,
+            });
+        }
+        let mut arguments = arguments.into_iter();
+        for positional in &self.syntax.positionals {
+            let most = match positional.takes {
+                Takes::AnyNumber => usize::MAX,
+                _ => 1,
+            };
+            let words: Vec<Word> = arguments.by_ref().take(most).collect();
+            if words.is_empty() && positional.takes == Takes::One {
+                break;
+            }
+            for word in &words {
+                self.check(positional, &word.text, word.span.clone());
+            }
+            self.made.positionals.push(words);
+        }
+        self.made.leftovers.extend(arguments);
+        self.made
+            .leftovers
+            .sort_by_key(|word| (word.span.start, word.span.end));
+    }
+
+    fn argparse(&mut self) {
         let mut at = 0;
         let last = self
             .roles
@@ -230,11 +326,6 @@ impl Reader<'_> {
         }
         let end = self.positionals(at);
         self.made.leftovers.extend_from_slice(&self.words[end..]);
-        self.missing();
-        self.exclusive();
-        if !self.syntax.leftovers {
-            self.refuse_leftovers();
-        }
     }
 
     /// Hands the words from `at` on to as many arguments as they suffice for.
@@ -294,14 +385,7 @@ impl Reader<'_> {
         let value = match (option.takes, value) {
             (Takes::Nothing, None) => None,
             (Takes::Nothing, Some(_)) => {
-                self.problems.push(
-                    Problem::error(
-                        id::BAD_VALUE,
-                        format!("`{}` takes no value, and has one", option.name()),
-                    )
-                    .at(Some(span))
-                    .help(format!("write only `{}`", option.name())),
-                );
+                self.problems.push(takes_no_value(option, span));
                 return end;
             }
             (_, Some(value)) => Some(value),
@@ -314,14 +398,7 @@ impl Reader<'_> {
                 }
                 _ if takes == Takes::AtMostOne => None,
                 _ => {
-                    self.problems.push(
-                        Problem::error(id::MISSING, format!("`{}` needs a value", option.name()))
-                            .at(Some(span))
-                            .help(format!(
-                                "write `{}=VALUE`; a value that begins with `-` needs the `=`",
-                                option.name()
-                            )),
-                    );
+                    self.problems.push(needs_value(option, span));
                     return end;
                 }
             },
@@ -338,7 +415,7 @@ impl Reader<'_> {
     }
 
     fn check(&mut self, argument: &Argument, value: &str, span: Range<usize>) {
-        if let Err(problem) = values::check(argument, value) {
+        if let Err(problem) = values::check(argument, value, self.optparse) {
             self.problems.push(problem.at(Some(span)));
         }
     }
@@ -425,6 +502,22 @@ impl Reader<'_> {
     }
 }
 
+fn takes_no_value(option: &Argument, span: Range<usize>) -> Problem {
+    let name = option.name();
+    Problem::error(id::BAD_VALUE, format!("`{name}` takes no value, and has one"))
+        .at(Some(span))
+        .help(format!("write only `{name}`"))
+}
+
+fn needs_value(option: &Argument, span: Range<usize>) -> Problem {
+    let name = option.name();
+    Problem::error(id::MISSING, format!("`{name}` needs a value"))
+        .at(Some(span))
+        .help(format!(
+            "write `{name}=VALUE`; a value that begins with `-` needs the `=`"
+        ))
+}
+
 /// A word that the command has no use for.
 pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
     let name = word.text.split('=').next().unwrap_or_default();
@@ -451,12 +544,15 @@ pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
     } else {
         format!("`{}`", word.text)
     };
-    Problem::error(
-        id::UNEXPECTED,
-        format!("`{}` has no use for {what}", syntax.name),
-    )
-    .at(Some(word.span.clone()))
-    .help("remove it, or quote a value that has spaces")
+    let message = format!("`{}` has no use for {what}", syntax.name);
+    let problem = match syntax.stray {
+        // Nothing comes of the word, which was meant to do something.
+        true => Problem::warning(id::UNEXPECTED, message),
+        false => Problem::error(id::UNEXPECTED, message),
+    };
+    problem
+        .at(Some(word.span.clone()))
+        .help("remove it, or quote a value that has spaces")
 }
 
 /// Whether the words of a line may be passwords, or parts of one, so that no message names them.

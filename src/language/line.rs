@@ -122,7 +122,7 @@ fn judge(
     let (arguments, mut problems) = if syntax.bare {
         (bare(words), Vec::new())
     } else {
-        arguments::read(syntax, &words[1..])
+        arguments::read(syntax, &words[1..], version.is_python_2())
     };
     if !refuse(&problems) {
         let call = Call {

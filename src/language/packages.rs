@@ -52,6 +52,7 @@ static GROUP: LazyLock<Syntax> = LazyLock::new(|| {
         bare: false,
         unchecked: false,
         leftovers: true,
+        stray: false,
         conflicts: Vec::new(),
         exclusive: Vec::new(),
         positionals: Vec::new(),
@@ -111,7 +112,7 @@ fn group(rest: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
             span: span.clone(),
         })
         .collect();
-    let (arguments, mut problems) = arguments::read(&GROUP, &words);
+    let (arguments, mut problems) = arguments::read(&GROUP, &words, false);
     if arguments.has("--nodefaults") && arguments.has("--optional") {
         problems.push(
             Problem::error(

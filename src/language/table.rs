@@ -2,7 +2,8 @@
 //! values.
 //!
 //! The data is in `table.toml`, written by `scripts/kickstart-table` from an installed
-//! pykickstart; a person may edit it as well. Each command and section (`["%post"]`) is a table:
+//! pykickstart and, for RHEL 6 to 10, from what the branches that their installers are built with
+//! have beyond it (`scripts/kickstart-branches.toml`). Each command and section (`["%post"]`) is a table:
 //!
 //! * `active`, `deprecated`, `removed`: the versions that run it, ignore it with a warning, or
 //!   refuse it by name; every other version does not know it. Versions are written `all`, or as
@@ -12,6 +13,7 @@
 //! * `bare`: the command takes its line as it is, without options of the usual form;
 //! * `unchecked`: a section whose header the installer's parser does not look at;
 //! * `leftovers`: versions where the command itself judges what its options do not cover;
+//! * `stray`: versions that take no notice of words that are no options and of no use;
 //! * `conflicts`: commands that cannot stand in the same kickstart;
 //! * `exclusive`: options that cannot stand in the same line;
 //! * `positionals`: the arguments that are no options, in order;
@@ -57,6 +59,7 @@ struct RawCommand {
     #[serde(default)]
     unchecked: bool,
     leftovers: Option<String>,
+    stray: Option<String>,
     #[serde(default)]
     conflicts: Vec<RawConflict>,
     #[serde(default)]
@@ -203,6 +206,8 @@ pub struct Syntax {
     pub unchecked: bool,
     /// The command itself judges what its options do not cover.
     pub leftovers: bool,
+    /// No notice is taken of words that are no options and of no use.
+    pub stray: bool,
     /// Commands that cannot stand in the same kickstart.
     pub conflicts: Vec<&'static str>,
     /// Options that cannot stand in the same line.
@@ -321,6 +326,7 @@ fn syntax(raw: &'static RawCommand, name: &'static str, version: Version) -> Opt
         bare: raw.bare,
         unchecked: raw.unchecked,
         leftovers: includes(raw.leftovers.as_deref(), version),
+        stray: includes(raw.stray.as_deref(), version),
         conflicts: raw
             .conflicts
             .iter()
@@ -434,7 +440,13 @@ mod tests {
                     assert!(table.commands.contains_key(other), "{name}: {other}");
                 }
             }
-            for range in [&raw.active, &raw.deprecated, &raw.removed, &raw.leftovers] {
+            for range in [
+                &raw.active,
+                &raw.deprecated,
+                &raw.removed,
+                &raw.leftovers,
+                &raw.stray,
+            ] {
                 sound(range);
             }
             for (option, variants) in &raw.options {

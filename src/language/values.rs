@@ -24,6 +24,25 @@ pub fn integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// A whole number as Python 2's optparse reads it: `0x10` and `0b1` are numbers, too, and a leading
+/// zero means octal.
+pub fn integer_of_optparse(text: &str) -> Option<i64> {
+    let lower = text.to_ascii_lowercase();
+    let radix = |digits: &str, radix| {
+        let digits = if digits.is_empty() { "0" } else { digits };
+        i64::from_str_radix(digits, radix).ok()
+    };
+    if let Some(digits) = lower.strip_prefix("0x") {
+        radix(digits, 16)
+    } else if let Some(digits) = lower.strip_prefix("0b") {
+        radix(digits, 2)
+    } else if let Some(digits) = lower.strip_prefix('0') {
+        radix(digits, 8)
+    } else {
+        integer(text)
+    }
+}
+
 /// Whether argparse takes the word for a number and not for an option: `-5`, `-.5`, `-1.5`.
 pub fn is_negative_number(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('-') else {
@@ -55,10 +74,14 @@ pub fn boolean(text: &str) -> Option<bool> {
 ///
 /// # Errors
 /// What is wrong with it, without a place.
-pub fn check(argument: &Argument, value: &str) -> Result<(), Problem> {
+pub fn check(argument: &Argument, value: &str, optparse: bool) -> Result<(), Problem> {
     let name = argument.name();
+    let number = match optparse {
+        true => integer_of_optparse,
+        false => integer,
+    };
     match argument.kind {
-        ValueType::Integer if integer(value).is_none() => Err(Problem::error(
+        ValueType::Integer if number(value).is_none() => Err(Problem::error(
             id::BAD_VALUE,
             format!("`{name}` needs a whole number, and `{value}` is none"),
         )),

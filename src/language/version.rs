@@ -1,5 +1,5 @@
 //! Versions of the kickstart language. All rebuilds of a RHEL release share one; its minor
-//! releases are not told apart.
+//! releases are not told apart: what is meant is the last one, and an early one may know less.
 
 use std::fmt;
 
@@ -46,6 +46,12 @@ impl Version {
         Fedora(46),
     ];
 
+    /// Reads what a `#version=` line says: a version, or any release of its language (`OL8`,
+    /// `CentOS8`, `RHEL8.3`), as the installers of rebuilds write it.
+    pub fn from_label(name: &str) -> Option<Version> {
+        Version::from_name(name).or_else(|| Version::of(Release::from_label(name).ok()?))
+    }
+
     /// Reads `RHEL9`, `rhel-9`, `el9`, `F43`, `Fedora43`, `fedora-43`, in any case.
     pub fn from_name(name: &str) -> Option<Version> {
         let name = name.trim().to_ascii_lowercase();
@@ -79,6 +85,12 @@ impl Version {
             Rhel(number) => number >= rhel,
             Fedora(number) => number >= fedora,
         }
+    }
+
+    /// Whether the installer reads lines with Python 2's optparse, and a file as bytes: RHEL 6 and
+    /// 7 (pykickstart's rhel6-branch and rhel7-branch). All others use argparse and UTF-8.
+    pub fn is_python_2(self) -> bool {
+        matches!(self, Rhel(6 | 7))
     }
 
     /// Whether it is a RHEL.
@@ -117,6 +129,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Version::from_name(name), version, "{name}");
+        }
+    }
+
+    #[test]
+    fn version_lines_of_rebuilds() {
+        for (name, version) in [
+            ("OL8", Some(Rhel(8))),
+            ("CentOS8", Some(Rhel(8))),
+            ("ROCKY9", Some(Rhel(9))),
+            ("RHEL8.3", Some(Rhel(8))),
+            ("F43", Some(Fedora(43))),
+            ("DEVEL", None),
+            ("8", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::from_label(name), version, "{name}");
         }
     }
 
