@@ -292,22 +292,21 @@ fn kickstarts() {
         let Some(version) = Version::from_name(name) else {
             continue;
         };
-        let text: &mut Result<String, Box<Diagnostic>> =
-            texts.entry(file.to_string()).or_insert_with(|| {
-                let bytes = fs::read(folder.join(file)).expect(file);
-                scan::decode(bytes, file)
-            });
-        if let Ok(text) = text {
-            let (outline, _) = scan::scan_all(text, file);
+        let text: &mut String = texts.entry(file.to_string()).or_insert_with(|| {
+            let bytes = fs::read(folder.join(file)).expect(file);
+            let text = scan::decode(bytes.clone());
             assert!(
-                outline.write(text) == *text,
-                "{file} is written back differently"
+                scan::encode(&text) == bytes,
+                "{file} is encoded differently"
             );
-        }
-        let findings = match text {
-            Ok(text) => Reading::new(text, file, version, &NoIncludes).findings,
-            Err(finding) => vec![(**finding).clone()],
-        };
+            let (outline, _) = scan::scan_all(&text, file);
+            assert!(
+                outline.write(&text) == text,
+                "{file} is written differently"
+            );
+            text
+        });
+        let findings = Reading::new(text, file, version, &NoIncludes).findings;
         // Here, too, the reference stops at the first thing of each line.
         let mut seen = BTreeSet::new();
         let firsts = findings
@@ -349,9 +348,7 @@ fn kickstart_files(folder: &std::path::Path) -> Vec<KickstartFile> {
         let fields: Vec<&str> = row.split('\t').collect();
         let (name, declared, likely) = (fields[0], fields[4], fields[5]);
         let bytes = fs::read(folder.join(name)).expect(name);
-        let Ok(text) = scan::decode(bytes, name) else {
-            continue;
-        };
+        let text = scan::decode(bytes);
         let (outline, _) = scan::scan_all(&text, name);
         // `F46` is what a file says that was written on a development tree.
         let declared = Version::from_name(declared).filter(|_| declared != "F46");

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::input::{NotOpened, Roots};
+use crate::kickstart::scan;
 use crate::language::{Included, Includes};
 
 /// Largest included text, in bytes; real ones have a few kilobytes.
@@ -66,7 +67,7 @@ impl Includes for Files<'_> {
         for path in [PathBuf::from(target), beside] {
             match self.roots.read(&path, MAX_BYTES) {
                 Ok(bytes) => {
-                    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string());
+                    let text = Ok(scan::decode(bytes));
                     return found(path.display().to_string(), text);
                 }
                 Err(NotOpened::Io(error)) if error.kind() == ErrorKind::NotFound => {}

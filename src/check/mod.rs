@@ -20,10 +20,14 @@ pub mod setting;
 pub mod subject;
 pub mod suppressions;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;
 use report::{Checked, Named};
 use setting::Setting;
+
+/// Most findings that are told of one kickstart: more of them are one mistake made many times, or
+/// a file that is no kickstart.
+const MAX_FINDINGS: usize = 1000;
 
 /// Everything that is wrong with a kickstart, with its texts: what its language says, what is
 /// wrong with it in its setting, and what was found elsewhere (`more`: [`online`]); without what
@@ -46,6 +50,17 @@ pub fn kickstart(
         (text, line)
     };
     findings.sort_by_cached_key(place);
+    if findings.len() > MAX_FINDINGS {
+        let left_out = findings.split_off(MAX_FINDINGS);
+        let worst = left_out.iter().map(|finding| finding.severity).max();
+        let name = reading.texts.first().map_or("", |text| &text.name);
+        let message = format!(
+            "{} more findings are not shown, of which the worst is as bad as this",
+            left_out.len()
+        );
+        let summary = Diagnostic::of_file(worst.unwrap_or(Severity::Note), name, message);
+        findings.push(summary.help("correct what is shown, and check again"));
+    }
     let texts: Vec<Named> = reading
         .texts
         .into_iter()

@@ -80,12 +80,9 @@ pub fn open(found: &Found) -> Input {
             Err(findings) => Input::BadTemplate { name, findings },
         };
     }
-    match scan::decode(bytes, &name) {
-        Ok(text) => Input::Kickstart {
-            path: path.clone(),
-            text,
-        },
-        Err(finding) => Input::Unreadable(finding.id("KS009")),
+    Input::Kickstart {
+        path: path.clone(),
+        text: scan::decode(bytes),
     }
 }
 

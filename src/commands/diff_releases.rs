@@ -11,7 +11,6 @@ use crate::check::includes::Files;
 use crate::check::report::{Checked, Tally, human, json};
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::error::{Classify, Kind};
 use crate::kickstart::scan;
 use crate::language::difference::{self, Change, Difference};
 use crate::language::{Reading, Version};
@@ -118,9 +117,7 @@ fn for_kickstart(
 ) -> anyhow::Result<()> {
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
-    let text = scan::decode(bytes, &name)
-        .map_err(|finding| *finding)
-        .kind(Kind::Input)?;
+    let text = scan::decode(bytes);
     let includes = Files::near(path, None);
     let of = |version| {
         let reading = Reading::new(&text, &name, version, &includes);

@@ -18,6 +18,7 @@ use crate::install::cancel::{Cancellation, Canceller, stop};
 use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
 use crate::install::{self, Finished, place, retry};
 use crate::kickstart::{builtin, scan};
+use crate::language::Version;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
 use crate::panics;
 use crate::tdl::Template;
@@ -223,7 +224,14 @@ fn plan(
                 "template and kickstart cannot both come from standard input: name a file for one of them",
             ));
         }
-        Some(path) => own_kickstart(path, no_check, reporter)?,
+        Some(path) => {
+            let version = read
+                .template
+                .release()
+                .ok()
+                .and_then(|release| Version::of(*release));
+            own_kickstart(path, version, no_check, reporter)?
+        }
         None => builtin_kickstart(&read.template)?,
     };
     let request = Request {
@@ -351,7 +359,12 @@ impl Signals {
     }
 }
 
-fn own_kickstart(path: &Path, no_check: bool, reporter: &Reporter) -> anyhow::Result<Kickstart> {
+fn own_kickstart(
+    path: &Path,
+    version: Option<Version>,
+    no_check: bool,
+    reporter: &Reporter,
+) -> anyhow::Result<Kickstart> {
     let name = input::display_name(path);
     let bytes = input::read(path, "kickstart")?;
     let sha256 = hex::sha256(&bytes);
@@ -362,7 +375,13 @@ fn own_kickstart(path: &Path, no_check: bool, reporter: &Reporter) -> anyhow::Re
         );
         return Err(failure(Kind::Input, message));
     }
-    let text = scan::decode(bytes, &name).map_err(|finding| refuse(vec![*finding]))?;
+    let text = scan::decode(bytes);
+    if no_check
+        && !version.is_some_and(Version::is_python_2)
+        && let Some(finding) = scan::undecodable(&text, &name)
+    {
+        return Err(refuse(vec![finding]));
+    }
     let outline = match no_check {
         true => scan::scan(&text, &name).map_err(refuse)?,
         // The check says all that is wrong at once.

@@ -25,17 +25,47 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
+/// Where the lines of a text start: made once, it finds the line of any place without reading the
+/// text again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines(Vec<usize>);
+
+impl Lines {
+    /// The lines of a text.
+    pub fn of(text: &str) -> Lines {
+        let behind = text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines(std::iter::once(0).chain(behind).collect())
+    }
+
+    /// The number of the line that a byte is in, from 1.
+    pub fn number(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset)
+    }
+
+    /// The bytes of a line of `text`, counted from 1, without its line feed.
+    pub fn span(&self, text: &str, number: usize) -> Option<Range<usize>> {
+        let start = *self.0.get(number.checked_sub(1)?)?;
+        let end = self.0.get(number).map_or(text.len(), |next| next - 1);
+        Some(start..end)
+    }
+}
+
 impl Source<'_> {
     /// Line and column of a byte, both from 1, the column in characters. An offset past the end
     /// means the end.
     pub fn position(&self, offset: usize) -> (usize, usize) {
+        self.place(offset, None)
+    }
+
+    fn place(&self, offset: usize, lines: Option<&Lines>) -> (usize, usize) {
         let offset = floor_char_boundary(self.text, offset.min(self.text.len()));
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        let number = match lines {
+            Some(lines) => lines.number(offset),
+            None => before.matches('\n').count() + 1,
+        };
+        (number, before[line_start..].chars().count() + 1)
     }
 }
 
@@ -103,17 +133,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A refusal of the bytes `span` of `source`. Offsets past the end mean the end.
     pub fn error(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, source, span, message)
+        Self::new(Severity::Error, source, None, span, message)
     }
 
     /// A warning about the bytes `span` of `source`.
     pub fn warning(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, source, span, message)
+        Self::new(Severity::Warning, source, None, span, message)
     }
 
     /// Something worth knowing about the bytes `span` of `source`.
     pub fn note(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Note, source, span, message)
+        Self::new(Severity::Note, source, None, span, message)
     }
 
     /// A finding of the given severity.
@@ -123,7 +153,19 @@ impl Diagnostic {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Self {
-        Self::new(severity, source, span, message)
+        Self::new(severity, source, None, span, message)
+    }
+
+    /// A finding of the given severity in a text whose lines are known, as they should be where
+    /// there may be thousands of findings.
+    pub fn within(
+        severity: Severity,
+        source: Source<'_>,
+        lines: &Lines,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(severity, source, Some(lines), span, message)
     }
 
     /// A finding about a text as a whole, which no line of it shows: it cannot be read, say.
@@ -131,7 +173,7 @@ impl Diagnostic {
         let source = Source { name, text: "" };
         Diagnostic {
             whole_file: true,
-            ..Self::new(severity, source, 0..0, message)
+            ..Self::new(severity, source, None, 0..0, message)
         }
     }
 
@@ -196,6 +238,7 @@ impl Diagnostic {
     fn new(
         severity: Severity,
         source: Source<'_>,
+        lines: Option<&Lines>,
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Self {
@@ -207,8 +250,8 @@ impl Diagnostic {
             .find('\n')
             .map_or(text.len(), |newline| start + newline);
         let line_text = text[line_start..line_end].trim_end_matches('\r');
-        let (line, column) = source.position(start);
-        let (end_line, end_column) = source.position(end);
+        let (line, column) = source.place(start, lines);
+        let (end_line, end_column) = source.place(end, lines);
         let width = text[start..end.min(line_end)].chars().count().max(1);
 
         // Show a window around the caret when the line is too long to show whole.
@@ -246,9 +289,12 @@ fn window(line: &str, skipped: usize) -> String {
     line.chars()
         .skip(skipped)
         .take(MAX_SHOWN)
-        .map(|c| match c == '\t' || printable::is_active(c) {
-            true => ' ',
-            false => c,
+        .map(|c| match c {
+            '\t' => ' ',
+            // A byte that is no UTF-8, as `kickstart::scan` decodes it.
+            '\u{10fe00}'..='\u{10feff}' => char::REPLACEMENT_CHARACTER,
+            c if printable::is_active(c) => ' ',
+            c => c,
         })
         .collect()
 }
@@ -286,6 +332,26 @@ mod tests {
             finding.to_string(),
             "error: disk size `10E` has no known unit\n --> a.tdl:2:9\n  |\n2 |   <size>10E</size>\n  |         ^^^\n  = help: write a number and a unit such as `10G`"
         );
+    }
+
+    #[test]
+    fn the_lines_of_a_text_are_found_at_once() {
+        for text in ["", "a", "a\n", "ä\n\nb\r\nc", "\n\n"] {
+            let (lines, source) = (Lines::of(text), Source { name: "x", text });
+            for offset in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+                let place = source.position(offset);
+                assert_eq!(
+                    source.place(offset, Some(&lines)),
+                    place,
+                    "{text:?} {offset}"
+                );
+            }
+            for (index, line) in text.split('\n').enumerate() {
+                assert_eq!(&text[lines.span(text, index + 1).unwrap()], line);
+            }
+            assert_eq!(lines.span(text, 0), None);
+            assert_eq!(lines.span(text, text.split('\n').count() + 1), None);
+        }
     }
 
     #[test]

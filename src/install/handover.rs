@@ -17,6 +17,7 @@ use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose::{self, Composed};
 use crate::kickstart::mask;
+use crate::kickstart::scan;
 use crate::machine::Network;
 use crate::options::Deliver;
 use crate::secrets::Secrets;
@@ -83,14 +84,14 @@ impl Handover {
         evidence::write_private(&kept_kickstart, secrets.hide(&masked))?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
             (Deliver::Http, Some(server)) => {
-                let content = Content::Bytes(composed.text.as_bytes().into());
+                let content = Content::Bytes(scan::encode(&composed.text).into());
                 let url = server.add(KICKSTART_NAME, content, "text/plain");
                 (Some(url), prepared.tree.initrd.path.clone())
             }
             _ => {
                 let copy = place.work.join("initrd.img");
                 let original = &prepared.tree.initrd.path;
-                initrd::append_kickstart(original, &copy, composed.text.as_bytes())?;
+                initrd::append_kickstart(original, &copy, &scan::encode(&composed.text))?;
                 (None, copy)
             }
         };

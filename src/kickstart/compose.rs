@@ -55,6 +55,10 @@ pub fn compose(user: &str, outline: &Outline, additions: &Additions) -> anyhow::
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    if matches!(outline.items.last(), Some(Item::Section(section)) if !section.closed) {
+        // RHEL 6 lets a section end with the file.
+        text.push_str("%end\n");
+    }
     let block_offset = text.len();
     text.push_str(BLOCK_LINE);
     text.push('\n');

@@ -10,7 +10,7 @@ use super::outline::{Item, Outline, SectionKind};
 use super::scan::scan_all;
 use super::script::{EMBEDDED_END, SECTION_MARK};
 use super::words::{Comments, Word, split};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Lines};
 use crate::secrets::{Secrets, recognise, replaced};
 
 const MASK: &str = "***";
@@ -66,8 +66,8 @@ pub fn mask(text: &str) -> String {
 
 /// Hides the secrets of a text in a finding about it: in the line that is shown, where the columns
 /// stay what they are, and in what is said.
-pub fn hide(finding: &mut Diagnostic, text: &str, places: &[Range<usize>]) {
-    let Some(line) = line_span(text, finding.line) else {
+pub fn hide(finding: &mut Diagnostic, text: &str, lines: &Lines, places: &[Range<usize>]) {
+    let Some(line) = lines.span(text, finding.line) else {
         return;
     };
     let first = places.partition_point(|place| place.end <= line.start);
@@ -176,18 +176,6 @@ fn hide_literal(text: &str, secret: &str) -> String {
         }
     });
     parts.collect::<Vec<String>>().join("`")
-}
-
-/// The bytes of a line, counted from 1, without its line feed.
-fn line_span(text: &str, number: usize) -> Option<Range<usize>> {
-    let mut start = 0;
-    for (index, line) in text.split('\n').enumerate() {
-        if index + 1 == number {
-            return Some(start..start + line.len());
-        }
-        start += line.len() + 1;
-    }
-    None
 }
 
 /// What a secret place is.
@@ -622,7 +610,7 @@ mod tests {
             let message = "no use for `hunter2`, nor for https://u:hunter2@m/os";
             let mut finding = Diagnostic::error(source, last - 1..last, message);
             let carets = finding.excerpt().1;
-            hide(&mut finding, &text, &places);
+            hide(&mut finding, &text, &Lines::of(&text), &places);
             assert_eq!(finding.excerpt(), (expected, carets), "{line}");
         }
         let text = "rootpw hunter2 abc\n";
@@ -630,7 +618,12 @@ mod tests {
         let source = crate::diagnostic::Source { name: "t.ks", text };
         let mut finding = Diagnostic::error(source, 0..1, "no use for `abc`, abc, hunter2")
             .help("quote `hunter2`");
-        hide(&mut finding, text, &secret_places(text, &outline));
+        hide(
+            &mut finding,
+            text,
+            &Lines::of(text),
+            &secret_places(text, &outline),
+        );
         assert_eq!(finding.message, "no use for `***`, abc, ***");
         assert_eq!(finding.help.as_deref(), Some("quote `***`"));
 
@@ -638,7 +631,12 @@ mod tests {
         let (outline, _) = scan_all(text, "t.ks");
         let source = crate::diagnostic::Source { name: "t.ks", text };
         let mut finding = Diagnostic::error(source, 0..1, "a password, `password`, `xpasswordy`");
-        hide(&mut finding, text, &secret_places(text, &outline));
+        hide(
+            &mut finding,
+            text,
+            &Lines::of(text),
+            &secret_places(text, &outline),
+        );
         assert_eq!(finding.message, "a password, `***`, `x***y`");
     }
 

@@ -9,36 +9,76 @@ use super::mask;
 use super::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use super::python;
 use super::words::{Comments, SplitError, Word, split};
-use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::diagnostic::{self, Diagnostic, Severity, Source};
 
 /// The UTF-8 byte order mark.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The bytes of a kickstart as text.
-///
-/// # Errors
-/// The place of the first byte that is not UTF-8: the installer decodes kickstarts strictly.
-pub fn decode(bytes: Vec<u8>, name: &str) -> Result<String, Box<Diagnostic>> {
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let byte = error.as_bytes()[at];
-        // The replacement text is the same as the original up to the bad byte.
-        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        let source = Source { name, text: &text };
-        let message =
-            format!("byte {at} (0x{byte:02x}) is not UTF-8, and the installer reads nothing else");
-        Box::new(
-            Diagnostic::error(source, at..at + 1, message)
-                .help("save the file as UTF-8, for example with `iconv -t UTF-8`"),
-        )
-    })
+/// Stands for byte 0 of a file that is not UTF-8, the 255 others behind it: characters of private
+/// use that nobody has a use for.
+const FIRST_BYTE: u32 = 0x10_fe00;
+
+/// The byte that a character of [`decode`] stands for.
+fn byte_of(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c).checked_sub(FIRST_BYTE)?).ok()
+}
+
+/// The bytes of a kickstart as text. What is not UTF-8 becomes one character for each byte, and
+/// [`encode`] gives it back: RHEL 6 and 7 take bytes as they are, and scripts must keep theirs.
+pub fn decode(bytes: Vec<u8>) -> String {
+    let stands_for_byte = |text: &str| text.chars().any(|c| byte_of(c).is_some());
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if !stands_for_byte(&text) => return text,
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let mut text = String::with_capacity(bytes.len());
+    let escape = |text: &mut String, bytes: &[u8]| {
+        let numbers = bytes.iter().map(|byte| FIRST_BYTE + u32::from(*byte));
+        text.extend(numbers.filter_map(char::from_u32));
+    };
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match byte_of(c) {
+                Some(_) => escape(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                None => text.push(c),
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// The bytes that [`decode`] made a text of.
+pub fn encode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match byte_of(c) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
+}
+
+/// The first byte that is not UTF-8, which only RHEL 6 and 7 read.
+pub fn undecodable(text: &str, name: &str) -> Option<Diagnostic> {
+    let (at, byte) = text
+        .char_indices()
+        .find_map(|(at, c)| Some((at, byte_of(c)?)))?;
+    let message =
+        format!("byte {at} (0x{byte:02x}) is not UTF-8, and the installer reads nothing else");
+    Some(
+        Diagnostic::error(Source { name, text }, at..at + 1, message)
+            .help("save the file as UTF-8, for example with `iconv -t UTF-8`"),
+    )
 }
 
 /// Scans a kickstart.
 ///
 /// # Errors
-/// Everything that would make any installer refuse the text as a whole: unclosed quotes and
-/// sections, unknown sections, `%include` without a file. Commands are not checked.
+/// Everything that would make any installer refuse the text as a whole: unclosed quotes, `%end`
+/// outside of a section, `%include` without a file. Commands and sections are not checked.
 pub fn scan(text: &str, name: &str) -> Result<Outline, Vec<Diagnostic>> {
     let (outline, findings) = scan_all(text, name);
     if findings.iter().any(|f| f.severity == Severity::Error) {
@@ -51,6 +91,7 @@ pub fn scan(text: &str, name: &str) -> Result<Outline, Vec<Diagnostic>> {
 pub fn scan_all(text: &str, name: &str) -> (Outline, Vec<Diagnostic>) {
     let mut scanner = Scanner {
         source: Source { name, text },
+        index: diagnostic::Lines::of(text),
         lines: Lines {
             text,
             offset: 0,
@@ -76,7 +117,7 @@ pub fn scan_all(text: &str, name: &str) -> (Outline, Vec<Diagnostic>) {
     if !findings.is_empty() {
         let places = mask::secret_places(text, &outline);
         for finding in &mut findings {
-            mask::hide(finding, text, &places);
+            mask::hide(finding, text, &scanner.index, &places);
         }
     }
     (outline, findings)
@@ -133,6 +174,7 @@ impl<'a> Iterator for Lines<'a> {
 
 struct Scanner<'a> {
     source: Source<'a>,
+    index: diagnostic::Lines,
     lines: Lines<'a>,
     items: Vec<Item>,
     findings: Vec<Diagnostic>,
@@ -183,12 +225,7 @@ impl Scanner<'_> {
     }
 
     fn section(&mut self, header_line: &Line<'_>, header: Vec<Word>) -> Item {
-        let tag = header[0].text.clone();
-        let kind = SectionKind::from_tag(&tag);
-        if kind == SectionKind::Unknown {
-            self.error(header[0].span.clone(), format!("unknown section `{tag}`"))
-                .help("known are %packages, %pre, %pre-install, %post, %onerror, %traceback, %certificate, %addon and %anaconda");
-        }
+        let kind = SectionKind::from_tag(&header[0].text);
         let start = header_line.span.end;
         let mut section = Section {
             kind,
@@ -245,11 +282,6 @@ impl Scanner<'_> {
             section.body.end = line.span.end;
             section.span.end = line.span.end;
         }
-        let tag_span = section.header[0].span.clone();
-        if kind != SectionKind::Unknown {
-            self.error(tag_span, format!("section `{tag}` is not closed"))
-                .help("close it with a line `%end`; inside a section no line may start with the name of another one");
-        }
         Item::Section(section)
     }
 
@@ -302,8 +334,9 @@ impl Scanner<'_> {
 
     /// Adds an error; the result takes the help.
     fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> Finding<'_> {
-        self.findings
-            .push(Diagnostic::error(self.source, span, message));
+        let (source, index) = (self.source, &self.index);
+        let finding = Diagnostic::within(Severity::Error, source, index, span, message);
+        self.findings.push(finding);
         Finding(self.findings.last_mut())
     }
 }
@@ -408,8 +441,8 @@ mod tests {
         // The splitter of commands does not know this white space, so that the tag is none.
         let text = "\u{1f}%post\n\u{2003}%end\n%end\n";
         assert_eq!(refusals(text)[0].2, "`%end` closes nothing here");
-        let text = "%post\n%end\u{2028}";
-        assert_eq!(refusals(text)[0].2, "section `%post` is not closed");
+        let open = outline("%post\n%end\u{2028}");
+        assert!(matches!(&open.items[..], [Item::Section(section)] if !section.closed));
     }
 
     #[test]
@@ -436,13 +469,8 @@ mod tests {
     #[test]
     fn refusals_name_the_place() {
         assert_eq!(
-            refusals("text\n  %post\nfoo\n%packages\n%end\n"),
-            [(2, 3, "section `%post` is not closed".to_string())]
-        );
-        assert_eq!(
             refusals("%foo\n%end\n%end\n%include\nuser --gecos=\"a\n"),
             [
-                (1, 1, "unknown section `%foo`".to_string()),
                 (3, 1, "`%end` closes nothing here".to_string()),
                 (4, 1, "`%include` names no file".to_string()),
                 (
@@ -452,16 +480,23 @@ mod tests {
                 ),
             ]
         );
-        assert_eq!(refusals("%post\nx").len(), 1);
         assert_eq!(refusals("%post\nx\n%end # don't\n")[0].0, 3);
         assert_eq!(refusals("'' x\n")[0].2, "a line starts with an empty word");
     }
 
     #[test]
-    fn other_encodings_are_refused_with_the_place() {
-        let finding = decode(b"text\nuser --gecos=J\xf6rg\n".to_vec(), "l.ks").unwrap_err();
+    fn other_encodings_are_kept_and_named_with_the_place() {
+        let text = decode(b"text\nuser --gecos=J\xf6rg\n".to_vec());
+        let finding = undecodable(&text, "l.ks").unwrap();
         assert_eq!((finding.line, finding.column), (2, 15));
         assert!(finding.message.starts_with("byte 19 (0xf6)"), "{finding}");
-        assert_eq!(decode("ö".into(), "u.ks").unwrap(), "ö");
+        assert_eq!(decode("ö".into()), "ö");
+        assert_eq!(undecodable("ö", "u.ks"), None);
+        // Whatever the bytes are, none is lost, not even those that look like ours.
+        let strange = "\u{10fe00}a\u{10feff}".as_bytes().to_vec();
+        let all: Vec<u8> = (0..=255).collect();
+        for bytes in [strange, all, b"\xc3\xe4\xf6 \xc3\xa4".to_vec()] {
+            assert_eq!(encode(&decode(bytes.clone())), bytes);
+        }
     }
 }

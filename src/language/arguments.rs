@@ -504,9 +504,12 @@ impl Reader<'_> {
 
 fn takes_no_value(option: &Argument, span: Range<usize>) -> Problem {
     let name = option.name();
-    Problem::error(id::BAD_VALUE, format!("`{name}` takes no value, and has one"))
-        .at(Some(span))
-        .help(format!("write only `{name}`"))
+    Problem::error(
+        id::BAD_VALUE,
+        format!("`{name}` takes no value, and has one"),
+    )
+    .at(Some(span))
+    .help(format!("write only `{name}`"))
 }
 
 fn needs_value(option: &Argument, span: Range<usize>) -> Problem {
@@ -569,5 +572,39 @@ pub fn in_words(names: &[&str], last: &str) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::verdicts::hold;
+
+    // What optparse does (Python 2.7) beside what argparse does.
+    #[test]
+    fn rhel_6_and_7_read_as_optparse() {
+        hold(&[
+            (
+                "bootloader --append=console=ttyS0 quiet",
+                "D RHEL6-RHEL7, R RHEL8+ F29+",
+            ),
+            ("bootloader --append -x", "A RHEL6-RHEL7, R RHEL8+ F29+"),
+            ("bootloader --append --x", "R all"),
+            ("bootloader --append", "R all"),
+            ("bootloader --appen=x", "A all"),
+            ("bootloader --timeout=0x10", "A RHEL6-RHEL7, R RHEL8+ F29+"),
+            ("bootloader --timeout=010", "A all"),
+            ("bootloader --timeout=08", "R RHEL6-RHEL7, A RHEL8+ F29+"),
+            ("bootloader --timeout=x", "R all"),
+            ("bootloader --bogus", "R all"),
+            ("bootloader --bogus quiet", "R all"),
+            ("bootloader -x", "R all"),
+            ("bootloader --iscrypted=1", "R all"),
+            ("part / --size 100 --fstype ext4", "A all"),
+            ("part --size 100 / --fstype ext4", "A all"),
+            ("part / --size 100 /boot", "R all"),
+            ("user --name=a more", "R all"),
+            ("rootpw --lock secret more", "R RHEL6 RHEL8+ F29+, A RHEL7"),
+            ("ignoredisk sda", "R all"),
+        ]);
     }
 }

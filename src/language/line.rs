@@ -95,19 +95,43 @@ pub fn command(
 
 /// Judges a section header.
 pub fn header(version: Version, words: &[Word]) -> Judged {
-    let syntax = words
-        .first()
-        .and_then(|tag| Language::of(version).get(&tag.text));
-    match syntax {
-        Some(syntax) if !syntax.unchecked => {
-            judge(version, syntax, words, "", &Declared::default()).0
+    let tag = words.first().map_or("", |tag| tag.text.as_str());
+    let Some(syntax) = Language::of(version).get(tag) else {
+        return Judged::refused(None, unknown_section(version, tag));
+    };
+    match syntax.status {
+        Status::Removed => {
+            let message = format!("`{tag}` was removed: the installer of {version} refuses it");
+            let problem = Problem::error(id::REMOVED_COMMAND, message);
+            Judged::refused(Some(syntax.name), problem.help("delete the section"))
         }
-        other => Judged {
-            name: other.map(|syntax| syntax.name),
+        Status::Deprecated => {
+            let message = format!("`{tag}` is deprecated in {version}");
+            let problem = Problem::warning(id::DEPRECATED_COMMAND, message);
+            let help = "delete the section: later releases refuse it";
+            Judged::refused(Some(syntax.name), problem.help(help))
+        }
+        Status::Active if syntax.unchecked => Judged {
+            name: Some(syntax.name),
             arguments: None,
             problems: Vec::new(),
         },
+        Status::Active => judge(version, syntax, words, "", &Declared::default()).0,
     }
+}
+
+fn unknown_section(version: Version, tag: &str) -> Problem {
+    let elsewhere: Vec<String> = versions_with(tag).iter().map(Version::to_string).collect();
+    if !elsewhere.is_empty() {
+        let message = format!("unknown section `{tag}`: {version} does not have it");
+        let help = format!("it is known to {}", runs(&elsewhere));
+        return Problem::error(id::STRUCTURE, message).help(help);
+    }
+    let all = Language::of(version).all().map(|syntax| syntax.name);
+    let mut known: Vec<&str> = all.filter(|name| name.starts_with('%')).collect();
+    known.sort_unstable();
+    Problem::error(id::STRUCTURE, format!("unknown section `{tag}`"))
+        .help(format!("known are {}", known.join(", ")))
 }
 
 /// The verdict, and the values that outlast the line.
@@ -144,6 +168,10 @@ fn judge(
             let options = leftovers.filter(|word| word.text.starts_with('-'));
             problems.extend(options.map(|word| arguments::leftover(syntax, word)));
         }
+    }
+    if syntax.stray {
+        // Of a word that is not looked at nothing is said where something else is wrong.
+        problems.sort_by_key(|problem| problem.id == id::UNEXPECTED);
     }
     let judged = Judged {
         name: Some(syntax.name),

@@ -10,7 +10,7 @@ use super::line::{self, Judged};
 use super::packages;
 use super::problem::{Problem, id, refuse};
 use super::remedy;
-use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::diagnostic::{Diagnostic, Lines, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::python;
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
@@ -68,6 +68,7 @@ pub struct Text {
     pub outline: Outline,
     /// The text that includes it, and the place there.
     pub included_at: Option<(usize, Range<usize>)>,
+    lines: Lines,
     secrets: OnceLock<Vec<Range<usize>>>,
 }
 
@@ -198,7 +199,8 @@ impl Reading {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Diagnostic {
-        let mut finding = Diagnostic::of(severity, self.source(text), span, message);
+        let lines = &self.texts[text].lines;
+        let mut finding = Diagnostic::within(severity, self.source(text), lines, span, message);
         finding.notes = self.chain(text);
         self.texts[text].hide_secrets(&mut finding);
         finding
@@ -210,7 +212,7 @@ impl Reading {
         let mut at = &self.texts[text].included_at;
         while let Some((includer, span)) = at {
             let includer = &self.texts[*includer];
-            let line = includer.text[..span.start].matches('\n').count() + 1;
+            let line = includer.lines.number(span.start);
             notes.push(format!("included at {}:{line}", includer.name));
             at = &includer.included_at;
         }
@@ -255,7 +257,7 @@ impl Text {
         let places = self
             .secrets
             .get_or_init(|| mask::secret_places(&self.text, &self.outline));
-        mask::hide(finding, &self.text, places);
+        mask::hide(finding, &self.text, &self.lines, places);
     }
 
     /// Scans a text, adds it, and returns its number.
@@ -267,29 +269,20 @@ impl Text {
     ) -> usize {
         let (outline, findings) = scan::scan_all(text, name);
         let number = reading.texts.len();
-        let left_open = matches!(
-            outline.items.last(),
-            Some(Item::Section(section)) if !section.closed
-        );
-        let included = included_at.is_some();
         reading.texts.push(Text {
             name: name.to_string(),
             text: text.to_string(),
             outline,
             included_at,
+            lines: Lines::of(text),
             secrets: OnceLock::new(),
         });
         let chain = reading.chain(number);
-        let count = findings.len();
-        for (place, mut finding) in findings.into_iter().enumerate() {
-            // A section that an included text opens may be closed by the text that includes it.
-            if left_open && place + 1 == count && finding.message.ends_with("not closed") {
-                if included {
-                    continue;
-                }
-                let end = text.len();
-                finding = finding.fix(end..end, insert::line_at(text, end, "%end"));
-            }
+        let undecodable = match reading.version.is_python_2() {
+            true => None,
+            false => scan::undecodable(text, name),
+        };
+        for mut finding in undecodable.into_iter().chain(findings) {
             finding.id = Some(id::STRUCTURE);
             finding.notes.clone_from(&chain);
             reading.findings.push(finding);
@@ -440,6 +433,9 @@ impl Reader<'_> {
         let refused = refuse(&problems);
         let place = section.header[0].span.clone();
         self.made.problems(text, &place, problems);
+        if !section.closed && section.kind != SectionKind::Unknown {
+            self.unclosed(text, &section, depth);
+        }
         let mut lines = Vec::new();
         if section.kind == SectionKind::Packages {
             self.packages(text, section.body.clone(), &mut lines);
@@ -471,6 +467,43 @@ impl Reader<'_> {
             arguments: arguments.filter(|_| !refused),
             packages: lines,
         });
+    }
+
+    /// A section without `%end`: RHEL 6 ends it where the next one or the file's end stands, and
+    /// warns (pykickstart's rhel6-branch, `parser.py`).
+    fn unclosed(&mut self, text: usize, section: &Section, depth: usize) {
+        let severity = match self.made.version {
+            Version::Rhel(6) => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let tag = &section.header[0];
+        let (whole, end) = (&self.made.texts[text].text, section.span.end);
+        let rest = &whole[end..];
+        let breaker = python::first_word(rest);
+        let finding = if !breaker.is_empty() {
+            let message = format!(
+                "section `{}` (line {}) is not closed: the line behind this one begins `{breaker}`",
+                tag.text, section.line
+            );
+            let help = "close it with a line `%end`; in a section, here-documents included, no line may begin with the name of another one";
+            // The line that the installer names, too.
+            let last = whole[..end].trim_end_matches(['\r', '\n']);
+            let start = last.rfind('\n').map_or(0, |newline| newline + 1);
+            let place = start..last.len();
+            self.made.finding(severity, text, place, message).help(help)
+        } else if depth > 0 {
+            // The text that includes this one may close it.
+            return;
+        } else {
+            let message = format!("section `{}` is not closed", tag.text);
+            let fix = insert::line_at(whole, end, "%end");
+            let place = tag.span.clone();
+            let finding = self.made.finding(severity, text, place, message);
+            finding
+                .help("close it with a line `%end`")
+                .fix(end..end, fix)
+        };
+        self.made.findings.push(finding.id(id::STRUCTURE));
     }
 
     fn packages(&mut self, text: usize, body: Range<usize>, lines: &mut Vec<PackageLine>) {

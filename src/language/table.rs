@@ -2,7 +2,7 @@
 //! values.
 //!
 //! The data is in `table.toml`, written by `scripts/kickstart-table` from an installed
-//! pykickstart and, for RHEL 6 to 10, from what the branches that their installers are built with
+//! pykickstart and, for RHEL 6 to 8, from what the branches that their installers are built with
 //! have beyond it (`scripts/kickstart-branches.toml`). Each command and section (`["%post"]`) is a table:
 //!
 //! * `active`, `deprecated`, `removed`: the versions that run it, ignore it with a warning, or

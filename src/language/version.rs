@@ -141,7 +141,6 @@ mod tests {
             ("RHEL8.3", Some(Rhel(8))),
             ("F43", Some(Fedora(43))),
             ("DEVEL", None),
-            ("8", None),
             ("", None),
         ] {
             assert_eq!(Version::from_label(name), version, "{name}");

@@ -66,6 +66,9 @@ pub(super) fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
 
 /// `--type` names a partitioning scheme, in any case.
 fn known_type(call: &Call<'_>) -> Option<Problem> {
+    if call.version.is_python_2() {
+        return None;
+    }
     let mut types = call.arguments.values("--type");
     let wrong = types.find(|value| type_of(call.version, value).is_none())?;
     let problem = Problem::error(
@@ -160,12 +163,15 @@ mod tests {
             ("autopart --type=lvm", "A RHEL7+ F29+, R RHEL6"),
             ("autopart --type=Thinp", "A RHEL7+ F29+, R RHEL6"),
             ("autopart --type=partition", "A RHEL7+ F29+, R RHEL6"),
-            ("autopart --type=raid", "R all"),
+            ("autopart --type=raid", "A RHEL7, R RHEL6 RHEL8+ F29+"),
             (
                 "autopart --type=stratis",
-                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+                "A RHEL7 RHEL11 F45+, R RHEL6 RHEL8-RHEL10 F29-F44",
             ),
-            ("autopart --type=raid --type=lvm", "R all"),
+            (
+                "autopart --type=raid --type=lvm",
+                "A RHEL7, R RHEL6 RHEL8+ F29+",
+            ),
             ("autopart --fstype=xfs", "A RHEL7+ F29+, R RHEL6"),
             ("autopart --fstype=btrfs", "R all"),
             (
@@ -217,22 +223,31 @@ mod tests {
             ),
             (
                 "autopart --type=stratis --encrypted --passphrase=a",
-                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+                "A RHEL7 RHEL11 F45+, R RHEL6 RHEL8-RHEL10 F29-F44",
             ),
             ("autopart --type=stratis --pbkdf=a", "R all"),
-            ("autopart --type=stratis --cipher=a", "R all"),
+            (
+                "autopart --type=stratis --cipher=a",
+                "A RHEL7, R RHEL6 RHEL8+ F29+",
+            ),
             (
                 "autopart --type=stratis --cipher=",
-                "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
+                "A RHEL7 RHEL11 F45+, R RHEL6 RHEL8-RHEL10 F29-F44",
             ),
-            ("autopart --type=stratis --backuppassphrase", "R all"),
+            (
+                "autopart --type=stratis --backuppassphrase",
+                "A RHEL7, R RHEL6 RHEL8+ F29+",
+            ),
             ("autopart --type=stratis --pbkdf-memory=1", "R all"),
             (
                 "autopart --type=stratis --pbkdf-memory=0",
                 "A RHEL11 F45+, R RHEL6-RHEL10 F29-F44",
             ),
-            ("autopart --cipher=a\nautopart --type=stratis", "R all"),
-            ("autopart now", "R all"),
+            (
+                "autopart --cipher=a\nautopart --type=stratis",
+                "A RHEL7, R RHEL6 RHEL8+ F29+",
+            ),
+            ("autopart now", "D RHEL6, R RHEL7+ F29+"),
         ]);
     }
 }

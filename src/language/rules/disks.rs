@@ -90,7 +90,7 @@ mod tests {
                 "D RHEL8 F29-F33, R RHEL6-RHEL7 RHEL9+ F34+",
             ),
             ("clearpart --all --drives=sda", "A all"),
-            ("clearpart sda", "R all"),
+            ("clearpart sda", "D RHEL6-RHEL7, R RHEL8+ F29+"),
             ("zerombr", "A all"),
             ("zerombr yes", "R all"),
         ]);

@@ -44,7 +44,7 @@ mod tests {
             ),
             ("text x", "R RHEL6 RHEL10 F46"),
             ("reboot --eject", "A RHEL6 RHEL10 F46"),
-            ("reboot --kexec", "R RHEL6 RHEL7, A RHEL8 F29"),
+            ("reboot --kexec", "R RHEL6, A RHEL7 RHEL8 F29"),
             ("halt", "A RHEL6 RHEL10 F46"),
             (
                 "vnc --password=x",

@@ -329,11 +329,11 @@ mod tests {
         hold(&[
             (
                 "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c",
-                "A RHEL8+ F29+, R RHEL6-RHEL7",
+                "A RHEL7+ F29+, R RHEL6",
             ),
             (
                 "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=writeback",
-                "A RHEL8+ F29+, R RHEL6-RHEL7",
+                "A RHEL7+ F29+, R RHEL6",
             ),
             (
                 "logvol / --name=a --vgname=b --size=1 --cachesize=1 --cachepvs=c --cachemode=none",
@@ -357,7 +357,7 @@ mod tests {
             ),
             (
                 "logvol / --name=a --vgname=b --size=1 --cachesize=0 --cachepvs=, --cachemode=",
-                "A RHEL8+ F29+, R RHEL6-RHEL7",
+                "A RHEL7+ F29+, R RHEL6",
             ),
             (
                 "logvol / --name=a --vgname=b --useexisting --cachesize=1 --cachepvs=c",

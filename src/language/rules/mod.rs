@@ -24,7 +24,7 @@ mod stratis;
 mod system;
 mod users;
 #[cfg(test)]
-mod verdicts;
+pub(super) mod verdicts;
 mod volgroup;
 
 use super::Version;

@@ -192,7 +192,7 @@ mod tests {
             ),
             (
                 "network --ipv4-dns-search=a.b --device=eth0",
-                "R RHEL8 F38, A RHEL9 F39",
+                "R F38, A RHEL8 RHEL9 F39",
             ),
             ("network --ipv6-dns-search=", "A RHEL9 F39"),
             ("network --ipv6-dns-search=a", "R RHEL9 F39"),

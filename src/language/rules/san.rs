@@ -25,12 +25,12 @@ pub fn of(command: &str) -> Option<&'static [Rule]> {
 /// What a path of a multipath device is noted as.
 pub const PATH: &str = "path of a multipath device";
 
-/// A LUN is named by all three, or found by the adapter alone. Since RHEL 9 and Fedora 37; before
+/// A LUN is named by all three, or found by the adapter alone. Since RHEL 8 and Fedora 37; before
 /// that all three are required.
 fn lun(call: &Call<'_>) -> Option<Problem> {
     let filled = |name: &str| call.arguments.filled(name).is_some();
     let (adapter, port, lun) = (filled("--devnum"), filled("--wwpn"), filled("--fcplun"));
-    if !call.version.since(9, 37) || (adapter && port == lun) {
+    if !call.version.since(8, 37) || (adapter && port == lun) {
         return None;
     }
     let problem = Problem::error(
@@ -149,7 +149,7 @@ mod tests {
             ("iscsi --ipaddr=1\niscsi --ipaddr=1", "A all"),
             ("fcoe --nic=a\nfcoe --nic=a", "D all"),
             ("fcoe --nic=a\nfcoe --nic=b", "A all"),
-            ("zfcp --devnum=a", "A RHEL9+ F37+, R RHEL6-RHEL8 F29-F36"),
+            ("zfcp --devnum=a", "A RHEL8+ F37+, R RHEL6-RHEL7 F29-F36"),
             ("zfcp --devnum=a --wwpn=b --fcplun=c", "A all"),
             ("zfcp --devnum=a --wwpn=b", "R all"),
             ("zfcp --devnum=a --fcplun=c", "R all"),

@@ -103,13 +103,62 @@ fn certificate_needs_place(call: &Call<'_>) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::{NoIncludes, Reading, Version};
     use super::super::verdicts::hold;
+
+    #[test]
+    fn sections_come_and_go() {
+        hold(&[
+            (
+                "%anaconda\n%end",
+                "R RHEL6 RHEL10+ F36+, A RHEL7-RHEL8 F29-F33, D RHEL9 F34-F35",
+            ),
+            ("%addon a\n%end", "R RHEL6, A RHEL7+ F29+"),
+            ("%pre-install\n%end", "R RHEL6, A RHEL7+ F29+"),
+            ("%onerror\n%end", "R RHEL6, A RHEL7+ F29+"),
+            (
+                "%certificate --filename=a --dir=/b\nx\n%end",
+                "R RHEL6-RHEL8 F29-F41, A RHEL9+ F42+",
+            ),
+            ("%frobnicate\n%end", "R all"),
+            // RHEL 6 ends a section where the next one begins, and says so.
+            ("%post\nx\n%packages\n%end", "D RHEL6, R RHEL7+ F29+"),
+            ("%post\nx", "D RHEL6, R RHEL7+ F29+"),
+        ]);
+    }
+
+    #[test]
+    fn a_broken_section_is_shown_where_it_breaks() {
+        let text = "%post\ncat > x.ks <<EOF\n%packages\n%end\nEOF\n%end\n";
+        let reading = Reading::new(text, "t.ks", Version::Rhel(9), &NoIncludes);
+        let mut findings = reading.findings.iter();
+        let first = findings.find(|finding| finding.line == 2).unwrap();
+        assert!(first.message.contains("`%post` (line 1)"), "{first}");
+        assert!(
+            first.help.as_ref().unwrap().contains("here-document"),
+            "{first}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8() {
+        let text = crate::kickstart::scan::decode(b"# caf\xe9\nlang en_US\n".to_vec());
+        for version in Version::ALL {
+            let reading = Reading::new(&text, "t.ks", version, &NoIncludes);
+            let refused = reading
+                .findings
+                .first()
+                .map(|finding| (finding.line, finding.column));
+            let expected = (!version.is_python_2()).then_some((1, 6));
+            assert_eq!(refused, expected, "{version}");
+        }
+    }
 
     #[test]
     fn headers() {
         hold(&[
             ("%packages\n%end", "A RHEL6 RHEL10 F29 F46"),
-            ("%packages x\n%end", "R RHEL6 RHEL10 F29 F46"),
+            ("%packages x\n%end", "D RHEL6, R RHEL10 F29 F46"),
             ("%packages --nobase\n%end", "A RHEL6, D RHEL7, R RHEL8 F29"),
             (
                 "%packages --default --nobase\n%end",
@@ -119,10 +168,7 @@ mod tests {
                 "%packages --default --nocore\n%end",
                 "R RHEL6 RHEL7 RHEL10 F29 F46",
             ),
-            (
-                "%packages --nocore\n%end",
-                "R RHEL6, A RHEL7 RHEL10 F29 F46",
-            ),
+            ("%packages --nocore\n%end", "A RHEL6 RHEL7 RHEL10 F29 F46"),
             (
                 "%packages --instLangs=a\n%end",
                 "A RHEL6 RHEL8 F31, D RHEL9 F32 F39 F40 F46, R RHEL10",
@@ -152,11 +198,11 @@ mod tests {
             ),
             (
                 "%certificate --filename=a --dir=/b\nx\n%end",
-                "A RHEL6 RHEL10 F46",
+                "R RHEL6, A RHEL10 F46",
             ),
             (
                 "%certificate --filename=a --type=anchor\nx\n%end",
-                "A RHEL6 RHEL10 F46",
+                "R RHEL6, A RHEL10 F46",
             ),
             (
                 "%certificate --filename=a --dir=/b\n \n%end",
@@ -171,7 +217,7 @@ mod tests {
                 "A RHEL6 F46",
             ),
             ("%pre --nochroot\n%end", "R RHEL6 F46"),
-            ("%addon whatever --goes\n%end", "A RHEL6 F46"),
+            ("%addon whatever --goes\n%end", "R RHEL6, A F46"),
         ]);
     }
 }

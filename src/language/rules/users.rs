@@ -9,7 +9,7 @@ use super::{Call, Rule, unexpected};
 /// The rules of the commands here.
 pub fn of(command: &str) -> Option<&'static [Rule]> {
     match command {
-        "rootpw" => Some(&[root_password, unexpected]),
+        "rootpw" => Some(&[root_password, more_than_one]),
         "sshpw" => Some(&[ssh_password, unexpected]),
         "sshkey" => Some(&[unexpected]),
         _ => None,
@@ -29,6 +29,14 @@ fn root_password(call: &Call<'_>) -> Option<Problem> {
     } else {
         problem.help("write the password or its hash, or `--lock` for an account without one")
     })
+}
+
+/// There is one password. RHEL 7 does not look at what stands beside `--lock`.
+fn more_than_one(call: &Call<'_>) -> Option<Problem> {
+    if call.version == Version::Rhel(7) && call.arguments.has("--lock") {
+        return None;
+    }
+    unexpected(call)
 }
 
 /// `sshpw` needs a password; an empty one counts.
@@ -66,7 +74,7 @@ mod tests {
             ("sshpw --username=a secret --bogus", "R RHEL6 RHEL10 F29"),
             (
                 "sshkey --username=a 'ssh-rsa x'",
-                "R RHEL6 RHEL7, A RHEL8 F29",
+                "R RHEL6, A RHEL7 RHEL8 F29",
             ),
             ("sshkey --username=a ssh-rsa x", "R RHEL8 F29 F46"),
             ("sshkey --username=a", "R RHEL8 F29 F46"),
