@@ -176,8 +176,8 @@ pub fn judged<'c, 'a>(
                 logs(command).filter(|_| place != Place::Installer && version != Version::Rhel(6)),
             ];
             found.into_iter().flatten().map(move |said| (command, said))
-        });
-    said.take(MAX_FINDINGS)
+        })
+        .take(MAX_FINDINGS)
 }
 
 /// What a command does that needs a person.
