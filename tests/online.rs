@@ -10,17 +10,38 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ozr::check::online::{self, Limits, Request, TemplateText, Text};
+use ozr::check::online::{self, Limits, Means, Subject, TemplateText};
 use ozr::diagnostic::{Diagnostic, Severity, Source};
 use ozr::distro::{Arch, Release};
-use ozr::kickstart::scan::scan_all;
-use ozr::language::Version;
+use ozr::language::{Included, Includes, Reading, Version};
 use ozr::mirror::MirrorOptions;
 use ozr::tdl::Template;
 use ozr::ui::event::Reporter;
 use support::mirror::{Fault, KERNEL, Mirror, Tree};
 use support::repository::{Packing, Repository};
 use support::tls::{self, Authority};
+
+/// What the main kickstart includes: the one that is checked, and another that may not be read.
+struct Main<'a> {
+    part: &'a str,
+    complete: bool,
+}
+
+impl Includes for Main<'_> {
+    fn find(&self, target: &str, _from: &str) -> Included {
+        match target {
+            "t.ks" => Included::Text {
+                name: target.to_string(),
+                text: self.part.to_string(),
+            },
+            "rest.ks" if self.complete => Included::Text {
+                name: target.to_string(),
+                text: "# nothing\n".to_string(),
+            },
+            _ => Included::NotFollowed,
+        }
+    }
+}
 
 /// What is checked, and around it a cache and a mirror.
 struct Setting {
@@ -29,7 +50,7 @@ struct Setting {
     kickstart: String,
     template: Option<String>,
     options: MirrorOptions,
-    version: Option<Version>,
+    version: Version,
     arch: Arch,
     complete: bool,
     limits: Limits,
@@ -53,7 +74,7 @@ impl Setting {
             options,
             cache,
             mirror,
-            version: Some(Version::Rhel(9)),
+            version: Version::Rhel(9),
             arch: Arch::X86_64,
             complete: true,
             // Nothing here takes a hundredth of it; tests of the limit set their own.
@@ -75,14 +96,12 @@ impl Setting {
     }
 
     async fn check(&self) -> Vec<Diagnostic> {
-        let (outline, _) = scan_all(&self.kickstart, "t.ks");
-        let chain = ["included at line 3 of main.ks".to_string()];
-        let texts = [Text {
-            name: "t.ks",
-            text: &self.kickstart,
-            outline: &outline,
-            chain: &chain,
-        }];
+        let includes = Main {
+            part: &self.kickstart,
+            complete: self.complete,
+        };
+        let main = "%include t.ks\n%include rest.ks\n";
+        let reading = Reading::new(main, "main.ks", self.version, &includes);
         let template: Option<Template> = self
             .template
             .as_ref()
@@ -90,9 +109,8 @@ impl Setting {
         let release: Option<Release> = template
             .as_ref()
             .map(|template| *template.release().unwrap());
-        let request = Request {
-            texts: &texts,
-            complete: self.complete,
+        let subject = Subject {
+            reading: Some(&reading),
             template: template.as_ref().map(|template| TemplateText {
                 template,
                 source: Source {
@@ -100,15 +118,16 @@ impl Setting {
                     text: self.template.as_deref().unwrap(),
                 },
             }),
-            version: self.version,
             release,
             arch: Some(self.arch),
+        };
+        let means = Means {
             user_network: false,
             mirror: &self.options,
             limits: self.limits,
             reporter: &Reporter::silent(),
         };
-        online::check(&request).await.unwrap()
+        online::check(&subject, &means).await.unwrap()
     }
 
     /// Checks and compares: severity, id, line, what stands there.
@@ -245,7 +264,7 @@ async fn packages_are_looked_up_in_every_packing_and_fetched_once() {
         findings[0].message,
         "no package is called `htttpd` in any of the 4 repositories (5 packages)"
     );
-    assert_eq!(findings[0].notes, ["included at line 3 of main.ks"]);
+    assert_eq!(findings[0].notes, ["included at main.ks:1"]);
     assert_eq!(findings[1].help.as_deref(), Some("did you mean `@core`?"));
     assert_eq!(
         findings[2].help.as_deref(),
@@ -451,19 +470,20 @@ async fn other_releases_and_architectures() {
         .serve(&setting.mirror, "/r/");
     serve_tree(&setting.mirror, &[]);
     setting.finds(&[(ERROR, "KS205", "MIRROR/r")]).await;
-    setting.version = Some(Version::Rhel(8));
+    setting.version = Version::Rhel(8);
     setting
         .finds(&[
             (ERROR, "KS205", "MIRROR/tree"),
             (NOTE, "KS212", "MIRROR/tree"),
         ])
         .await;
-    setting.version = None;
+    setting.version = Version::Rhel(9);
     setting.arch = Arch::Aarch64;
     let findings = setting
         .finds(&[
             (ERROR, "KS206", "MIRROR/tree"),
             (NOTE, "KS212", "MIRROR/tree"),
+            (ERROR, "KS205", "MIRROR/r"),
             (ERROR, "KS206", "MIRROR/r"),
         ])
         .await;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::input;
-use super::online::{Online, Subject};
+use super::online::Online;
 use super::template::{self, ReadTemplate};
 use super::walk::Found;
 use crate::check;
 use crate::check::includes::Files;
 use crate::check::lints::scripts;
+use crate::check::online::Subject;
 use crate::check::report::Checked;
 use crate::check::setting::Setting;
 use crate::check::subject::{self, VersionLine};
@@ -142,17 +143,11 @@ impl Reader<'_> {
                     let found = scripts::of_template(template, &read.name, version);
                     findings.extend(suppressions::without(found, self.allow));
                 }
-                // With a kickstart beside it, that may name more repositories, and is asked about both.
+                // A kickstart beside it may name more repositories: both are asked about then.
                 let beside = self.first_kickstart.is_some()
                     && self.template.is_some_and(|only| only.name == read.name);
-                if let Some(online) = self.online.as_ref().filter(|_| !beside) {
-                    findings.extend(online.check(&Subject {
-                        reading: None,
-                        template: Some(read.as_text()),
-                        release: Some(*release),
-                        version: Version::of(*release),
-                        arch: Some(template.os.arch),
-                    })?);
+                if !beside {
+                    findings.extend(self.template_online(read)?);
                 }
             }
         }
@@ -208,6 +203,32 @@ impl Reader<'_> {
         Ok(named.into_iter().filter(outside).map(finding).collect())
     }
 
+    /// What the network says of a template by itself.
+    fn template_online(&self, read: &ReadTemplate) -> anyhow::Result<Vec<Diagnostic>> {
+        let (Some(online), Ok(release)) = (&self.online, read.template.release()) else {
+            return Ok(Vec::new());
+        };
+        online.check(&Subject {
+            reading: None,
+            template: Some(read.as_text()),
+            release: Some(*release),
+            arch: Some(read.template.os.arch),
+        })
+    }
+
+    /// A kickstart that cannot be read; the template that it is checked with is asked about alone.
+    fn unread(
+        &self,
+        path: &Path,
+        name: &str,
+        mut findings: Vec<Diagnostic>,
+    ) -> anyhow::Result<Checked> {
+        if let Some(read) = self.template.filter(|_| self.first_kickstart == Some(path)) {
+            findings.extend(self.template_online(read)?);
+        }
+        Ok(of_findings(name, findings))
+    }
+
     /// Checks a kickstart.
     ///
     /// # Errors
@@ -215,13 +236,13 @@ impl Reader<'_> {
     pub fn kickstart(&self, path: &Path, text: &str) -> anyhow::Result<Checked> {
         let name = input::display_name(path);
         if let Some(finding) = subject::unrendered(text, &name) {
-            return Ok(of_findings(&name, vec![finding]));
+            return self.unread(path, &name, vec![finding]);
         }
         let version = match self.version(path, &name, text) {
             Ok(version) => version,
             // The template that was to say it has errors of its own.
-            Err(_) if self.template_is_wrong => return Ok(of_findings(&name, Vec::new())),
-            Err(finding) => return Ok(of_findings(&name, vec![*finding])),
+            Err(_) if self.template_is_wrong => return self.unread(path, &name, Vec::new()),
+            Err(finding) => return self.unread(path, &name, vec![*finding]),
         };
         let fetch = |url: &str| match &self.online {
             Some(online) => online.text(url),
@@ -230,21 +251,19 @@ impl Reader<'_> {
         let files = Files::near(path, self.online.is_some().then_some(&fetch));
         let reading = Reading::new(text, &name, version, &files);
         let setting = self.setting(&reading)?;
-        let more = match &self.online {
+        let mut more = match &self.online {
             None => Vec::new(),
-            Some(online) => {
-                let mut more = online.check(&Subject {
-                    reading: Some(&reading),
-                    template: self.template.map(ReadTemplate::as_text),
-                    release: setting.release,
-                    version: Some(version),
-                    arch: setting.arch,
-                })?;
-                // What is wrong with the template is said once, when it is checked itself.
-                more.retain(|finding| self.template.is_none_or(|read| read.name != finding.file));
-                more
-            }
+            Some(online) => online.check(&Subject {
+                reading: Some(&reading),
+                template: self.template.map(ReadTemplate::as_text),
+                release: setting.release,
+                arch: setting.arch,
+            })?,
         };
+        // With more kickstarts what is wrong with the template is said once.
+        if self.first_kickstart != Some(path) {
+            more.retain(|finding| self.template.is_none_or(|read| read.name != finding.file));
+        }
         Ok(check::kickstart(reading, &setting, more, self.allow))
     }
 

@@ -7,12 +7,10 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::check::includes;
-use crate::check::online::{self, Limits, Request, TemplateText, Text};
+use crate::check::online::{self, Limits, Means, Subject, TemplateText};
 use crate::diagnostic::Diagnostic;
-use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind};
 use crate::install::plan::template_dir;
-use crate::language::{Reading, Version};
 use crate::machine::Network;
 use crate::mirror::{Mirror, MirrorOptions};
 use crate::options::InstallOptions;
@@ -28,21 +26,6 @@ pub struct Online {
     /// Whether guests are on QEMU's user network.
     user_network: bool,
     reporter: Reporter,
-}
-
-/// What is to be checked.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// A kickstart with what it includes.
-    pub reading: Option<&'a Reading>,
-    /// The template that it is installed with.
-    pub template: Option<TemplateText<'a>>,
-    /// The release, where it is known.
-    pub release: Option<Release>,
-    /// The version of the kickstart language.
-    pub version: Option<Version>,
-    /// The architecture, where it is known.
-    pub arch: Option<Arch>,
 }
 
 impl Online {
@@ -102,21 +85,6 @@ impl Online {
         let Some(runtime) = &self.runtime else {
             return Ok(Vec::new());
         };
-        let read = subject.reading.map_or(&[][..], |reading| &reading.texts);
-        let chains: Vec<Vec<String>> = subject
-            .reading
-            .map(|reading| (0..read.len()).map(|text| reading.chain(text)).collect())
-            .unwrap_or_default();
-        let texts: Vec<Text<'_>> = read
-            .iter()
-            .zip(&chains)
-            .map(|(text, chain)| Text {
-                name: &text.name,
-                text: &text.text,
-                outline: &text.outline,
-                chain,
-            })
-            .collect();
         let mirror = match &subject.template {
             Some(TemplateText { template, source }) => {
                 let tree = match &template.os.install {
@@ -128,18 +96,13 @@ impl Online {
             }
             None => self.mirror.clone(),
         };
-        runtime.block_on(online::check(&Request {
-            texts: &texts,
-            complete: subject.reading.is_none_or(|reading| reading.complete),
-            template: subject.template,
-            version: subject.version,
-            release: subject.release,
-            arch: subject.arch,
+        let means = Means {
             user_network: subject.template.is_some() && self.user_network,
             mirror: &mirror,
             limits: Limits::default(),
             reporter: &self.reporter,
-        }))
+        };
+        runtime.block_on(online::check(subject, &means))
     }
 }
 

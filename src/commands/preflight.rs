@@ -2,10 +2,10 @@
 //! template and the kickstart together, in the setting that the install would have.
 
 use super::checked::Install;
-use super::online::{Online, Subject};
+use super::online::Online;
 use crate::check;
 use crate::check::lints::scripts;
-use crate::check::online::{TemplateText, catalogue};
+use crate::check::online::{Subject, TemplateText, catalogue};
 use crate::check::{subject, suppressions};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
@@ -73,7 +73,6 @@ pub fn run(
             },
         }),
         release: Some(plan.release),
-        version: Some(setting.version),
         arch: Some(plan.arch),
     })?;
     let allow = &plan.options.check.allow;

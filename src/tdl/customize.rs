@@ -41,8 +41,10 @@ pub fn packages(template: &Element, findings: &mut Findings<'_>) -> Vec<Package>
                     .map(|(text, _)| text.to_string())
             };
             let [repository, file, arguments] = hints.map(&mut hint);
+            let (name, span) = package_name(package, findings)?;
             Some(Package {
-                name: package_name(package, findings)?,
+                name,
+                span,
                 repository,
                 file,
                 arguments,
@@ -51,7 +53,7 @@ pub fn packages(template: &Element, findings: &mut Findings<'_>) -> Vec<Package>
         .collect()
 }
 
-fn package_name(package: &Element, findings: &mut Findings<'_>) -> Option<String> {
+fn package_name(package: &Element, findings: &mut Findings<'_>) -> Option<(String, Range<usize>)> {
     let (name, span) = findings.required_attribute(package, "name")?;
     let problem = if name.is_empty() {
         Some("the package's name is empty")
@@ -71,7 +73,7 @@ fn package_name(package: &Element, findings: &mut Findings<'_>) -> Option<String
         );
         return None;
     }
-    Some(name.to_string())
+    Some((name.to_string(), span))
 }
 
 /// Reads `<repositories>`. Of several with one name the last stands, as in Oz.

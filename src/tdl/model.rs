@@ -1,6 +1,7 @@
 //! A template after every check.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostic;
@@ -151,6 +152,8 @@ pub enum ExtraKind {
 pub struct Package {
     /// Name, group (`@core`) or anything else that the package manager takes.
     pub name: String,
+    /// Where its name stands in the template, in bytes.
+    pub span: Range<usize>,
     /// Repository that the package is expected in.
     pub repository: Option<String>,
     /// File name of the package.

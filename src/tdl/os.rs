@@ -302,7 +302,7 @@ fn checked_address(
     schemes: &[&str],
     findings: &mut Findings<'_>,
 ) -> Option<SourceUrl> {
-    SourceUrl::parse(text, schemes)
+    SourceUrl::parse(text, schemes, span)
         .map_err(|message| {
             let forms = schemes.iter().map(|scheme| match *scheme {
                 "file" => "file:///path".to_string(),

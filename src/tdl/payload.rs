@@ -51,7 +51,7 @@ pub fn read(element: &Element, findings: &mut Findings<'_>) -> Option<Payload> {
         },
         "url" => match local_path(text) {
             Some(path) => Payload::Local(path),
-            None => match SourceUrl::parse(text, &["http", "https", "file"]) {
+            None => match SourceUrl::parse(text, &["http", "https", "file"], &span) {
                 Ok(url) => Payload::Remote(url),
                 Err(message) => {
                     findings.error(

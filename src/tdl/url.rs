@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use url::{Host, Url};
@@ -11,14 +12,15 @@ use url::{Host, Url};
 pub struct SourceUrl {
     text: String,
     url: Url,
+    span: Range<usize>,
 }
 
 impl SourceUrl {
-    /// Reads an address with one of `schemes`.
+    /// Reads an address with one of `schemes`, which stands at the bytes `span` of the template.
     ///
     /// # Errors
     /// One sentence that names the cause, without the address (it may hold a password).
-    pub fn parse(text: &str, schemes: &[&str]) -> Result<Self, String> {
+    pub fn parse(text: &str, schemes: &[&str], span: &Range<usize>) -> Result<Self, String> {
         let allowed = || schemes.join(", ");
         if text.is_empty() {
             return Err("the URL is empty".to_string());
@@ -55,6 +57,7 @@ impl SourceUrl {
         Ok(Self {
             text: text.to_string(),
             url,
+            span: span.clone(),
         })
     }
 
@@ -67,6 +70,11 @@ impl SourceUrl {
     /// The parsed address, password included.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Where it stands in the template, in bytes.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     /// Whether the address names the machine that looks at it (`localhost`, `127.0.0.0/8`, `::1`,
@@ -136,7 +144,10 @@ mod tests {
             "file:///mnt/tree",
             "http://[::1]:8080/",
         ] {
-            assert_eq!(SourceUrl::parse(text, SCHEMES).unwrap().as_str(), text);
+            assert_eq!(
+                SourceUrl::parse(text, SCHEMES, &(0..0)).unwrap().as_str(),
+                text
+            );
         }
         for text in [
             "",
@@ -152,15 +163,15 @@ mod tests {
             "file://./x",
             "nfs://h/p",
         ] {
-            assert!(SourceUrl::parse(text, SCHEMES).is_err(), "{text}");
+            assert!(SourceUrl::parse(text, SCHEMES, &(0..0)).is_err(), "{text}");
         }
     }
 
     #[test]
     fn passwords_are_not_printed() {
-        let url = SourceUrl::parse("http://u:s3cret@h/", SCHEMES).unwrap();
+        let url = SourceUrl::parse("http://u:s3cret@h/", SCHEMES, &(0..0)).unwrap();
         assert!(!format!("{url} {url:?}").contains("s3cret"));
-        let error = SourceUrl::parse("http://u:s3cret@h:99999/", SCHEMES).unwrap_err();
+        let error = SourceUrl::parse("http://u:s3cret@h:99999/", SCHEMES, &(0..0)).unwrap_err();
         assert!(!error.contains("s3cret"));
     }
 
@@ -181,7 +192,7 @@ mod tests {
             ("mirror", false),
             ("128.0.0.1", false),
         ] {
-            let url = SourceUrl::parse(&format!("http://{host}/"), SCHEMES).unwrap();
+            let url = SourceUrl::parse(&format!("http://{host}/"), SCHEMES, &(0..0)).unwrap();
             assert_eq!(url.is_loopback(), expected, "{host}");
         }
     }

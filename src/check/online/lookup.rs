@@ -19,7 +19,7 @@ pub struct Repository {
     /// Its address.
     pub base: Url,
     /// Under which conditions it is used.
-    pub terms: Access,
+    pub access: Access,
 }
 
 /// What came of reading one.
@@ -34,7 +34,7 @@ pub struct Read {
 /// Reads repositories at once, until `deadline`, which is so many seconds away. The results are
 /// in the order of the repositories.
 pub async fn read_all(
-    kit: &Probing,
+    probing: &Probing,
     repositories: &[Repository],
     wanted: &[Wanted],
     deadline: Instant,
@@ -43,12 +43,13 @@ pub async fn read_all(
     let query = Arc::new(Query::new(wanted.iter().map(|wanted| wanted.name.as_str())));
     let mut readers = JoinSet::new();
     for (index, repository) in repositories.iter().enumerate() {
-        let (kit, repository, query) = (kit.clone(), repository.clone(), Arc::clone(&query));
+        let (probing, repository, query) =
+            (probing.clone(), repository.clone(), Arc::clone(&query));
         readers.spawn(async move {
-            let reading = repodata::read(&kit.mirror, &repository.base, query);
+            let reading = repodata::read(&probing.mirror, &repository.base, query);
             let read = match timeout_at(deadline, reading).await {
                 Ok(Ok(contents)) => {
-                    let verdicts = judge(&kit, &repository.base, &contents);
+                    let verdicts = judge(&probing, &repository.base, &contents);
                     Read {
                         contents: Some(contents),
                         verdicts,
@@ -56,7 +57,7 @@ pub async fn read_all(
                 }
                 Ok(Err(why)) => Read {
                     contents: None,
-                    verdicts: unreadable(&why, repository.terms).into_iter().collect(),
+                    verdicts: unreadable(&why, repository.access).into_iter().collect(),
                 },
                 Err(_) => Read {
                     contents: None,
@@ -74,9 +75,9 @@ pub async fn read_all(
     all.into_iter().map(|(_, read)| read).collect()
 }
 
-fn unreadable(why: &Unreadable, terms: Access) -> Option<Verdict> {
+fn unreadable(why: &Unreadable, access: Access) -> Option<Verdict> {
     match why {
-        Unreadable::Mirror(fault) => of_fault(fault, Role::Repository, terms),
+        Unreadable::Mirror(fault) => of_fault(fault, Role::Repository, access),
         Unreadable::Content { .. } => Some(Verdict::error(
             "KS204",
             why.to_string(),
@@ -86,10 +87,10 @@ fn unreadable(why: &Unreadable, terms: Access) -> Option<Verdict> {
 }
 
 /// What a repository tells of itself by its packages.
-fn judge(kit: &Probing, base: &Url, contents: &Contents) -> Vec<Verdict> {
+fn judge(probing: &Probing, base: &Url, contents: &Contents) -> Vec<Verdict> {
     let mut wrong = Vec::new();
     let arches = &contents.packages.arches;
-    if let Some(arch) = kit.known.arch
+    if let Some(arch) = probing.known.arch
         && !arches.is_empty()
         && !arches.iter().any(|name| fits(arch, name))
     {
@@ -105,7 +106,7 @@ fn judge(kit: &Probing, base: &Url, contents: &Contents) -> Vec<Verdict> {
         ));
     }
     let releases = &contents.packages.releases;
-    if let Some((major, _, _)) = kit.known.expected()
+    if let Some((major, _, _)) = probing.known.expected()
         && !releases.is_empty()
         && !releases.contains(&major)
     {
@@ -116,7 +117,7 @@ fn judge(kit: &Probing, base: &Url, contents: &Contents) -> Vec<Verdict> {
                 "{} is a repository of release {}, but {} is wanted",
                 shown(base),
                 found.join(", "),
-                kit.known.name()
+                probing.known.name()
             ),
             "take the repository of the release, or name the release that is meant",
         ));

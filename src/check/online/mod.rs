@@ -28,8 +28,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::{Arch, Release};
-use crate::kickstart::outline::Outline;
-use crate::language::Version;
+use crate::language::Reading;
 use crate::mirror::{Mirror, MirrorOptions, RetryPolicy, shown};
 use crate::tdl::{self, Template};
 use crate::ui::event::Reporter;
@@ -70,19 +69,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, whatever the server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// One kickstart, or a text that it includes.
-#[derive(Debug, Clone, Copy)]
-pub struct Text<'a> {
-    /// The name in findings.
-    pub name: &'a str,
-    /// The whole text.
-    pub text: &'a str,
-    /// What it consists of.
-    pub outline: &'a Outline,
-    /// How it came to be read: notes of each finding in it.
-    pub chain: &'a [String],
-}
-
 /// A template and its text.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateText<'a> {
@@ -94,20 +80,20 @@ pub struct TemplateText<'a> {
 
 /// What is to be checked.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The kickstart and what it includes.
-    pub texts: &'a [Text<'a>],
-    /// Whether everything that is included is among the texts. If not, repositories may be
-    /// named elsewhere, and names are not looked up.
-    pub complete: bool,
-    /// The template.
+pub struct Subject<'a> {
+    /// A kickstart with what it includes.
+    pub reading: Option<&'a Reading>,
+    /// The template that it is installed with.
     pub template: Option<TemplateText<'a>>,
-    /// The version of the kickstart language, where there is no template.
-    pub version: Option<Version>,
-    /// The release that is installed.
+    /// The release that is installed; where it is not known, the reading's version stands for it.
     pub release: Option<Release>,
     /// The guest's architecture, if it is known.
     pub arch: Option<Arch>,
+}
+
+/// How it is to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
     /// Whether the guest is on QEMU's user network: there 10.0.2.2 is this host.
     pub user_network: bool,
     /// How mirrors are reached, and the cache.
@@ -124,42 +110,40 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// A certificate or key that cannot be read, a cache that cannot be made: nothing was tried.
-pub async fn check(request: &Request<'_>) -> anyhow::Result<Vec<Diagnostic>> {
+pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<Vec<Diagnostic>> {
     let known = Known {
-        release: request.release,
-        version: request.version,
-        arch: request.arch,
-        user_network: request.user_network,
+        release: subject.release,
+        version: subject.reading.map(|reading| reading.version),
+        arch: subject.arch,
+        user_network: means.user_network,
     };
-    let template = request
-        .template
-        .map(|template| (template.template, template.source.text));
-    let references = references::collect(request.texts, template, &known);
+    let template = subject.template.map(|template| template.template);
+    let references = references::collect(subject.reading, template, &known);
     let wanted = if references.is_image {
         Vec::new()
     } else {
-        packages::wanted(request.texts, template)
+        packages::wanted(subject.reading, template)
     };
-    let mut findings = Findings::new(request);
+    let mut findings = Findings::new(subject);
     findings.untried(&references);
     if references.targets.is_empty() {
-        look_up(None, request, &references, &[], &wanted, &mut findings).await;
+        look_up(None, means, &references, &[], &wanted, &mut findings).await;
         return Ok(findings.finish());
     }
-    let kit = kit(request, known)?;
-    let seen = try_all(&kit, &references, request.limits.answer).await;
+    let probing = probing(means, known)?;
+    let seen = try_all(&probing, &references, means.limits.answer).await;
     for ((_, places), seen) in references.targets.iter().zip(&seen) {
         for place in places {
             findings.extend(place, &seen.verdicts);
         }
     }
-    let kit = Some(&kit);
-    look_up(kit, request, &references, &seen, &wanted, &mut findings).await;
+    let probing = Some(&probing);
+    look_up(probing, means, &references, &seen, &wanted, &mut findings).await;
     Ok(findings.finish())
 }
 
-fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Probing> {
-    let patience = &request.mirror.patience;
+fn probing(means: &Means<'_>, known: Known) -> anyhow::Result<Probing> {
+    let patience = &means.mirror.patience;
     let options = MirrorOptions {
         patience: RetryPolicy {
             tries: patience.tries.min(TRIES),
@@ -167,9 +151,9 @@ fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Probing> {
             longest_pause: patience.longest_pause.min(LONGEST_PAUSE),
             ..patience.clone()
         },
-        ..request.mirror.clone()
+        ..means.mirror.clone()
     };
-    let (mirror, prober) = Mirror::with_prober(options, request.reporter.clone())?;
+    let (mirror, prober) = Mirror::with_prober(options, means.reporter.clone())?;
     Ok(Probing {
         prober,
         mirror,
@@ -178,13 +162,13 @@ fn kit(request: &Request<'_>, known: Known) -> anyhow::Result<Probing> {
 }
 
 /// Tries all targets at once; the results are in their order.
-async fn try_all(kit: &Probing, references: &References, limit: Duration) -> Vec<Seen> {
+async fn try_all(probing: &Probing, references: &References, limit: Duration) -> Vec<Seen> {
     let deadline = Instant::now() + limit;
     let mut tries = JoinSet::new();
     for (index, (target, _)) in references.targets.iter().enumerate() {
-        let (kit, target) = (kit.clone(), target.clone());
+        let (probing, target) = (probing.clone(), target.clone());
         tries.spawn(async move {
-            let seen = timeout_at(deadline, kit.examine(&target)).await;
+            let seen = timeout_at(deadline, probing.examine(&target)).await;
             let seen = seen.unwrap_or_else(|_| Seen {
                 verdicts: vec![no_answer(&name(&target), limit.as_secs_f64())],
                 ..Seen::default()
@@ -201,11 +185,11 @@ fn name(target: &Target) -> String {
     target.urls.first().map(shown).unwrap_or_default()
 }
 
-/// Reads the repositories and compares what is wanted with what they have. Without a kit there
-/// is nothing to read.
+/// Reads the repositories and compares what is wanted with what they have. Without
+/// addresses there is nothing to read.
 async fn look_up(
-    kit: Option<&Probing>,
-    request: &Request<'_>,
+    probing: Option<&Probing>,
+    means: &Means<'_>,
     references: &References,
     seen: &[Seen],
     wanted: &[Wanted],
@@ -232,18 +216,25 @@ async fn look_up(
                 None => {
                     repositories.push(Repository {
                         base: base.clone(),
-                        terms: target.terms,
+                        access: target.access,
                     });
                     places.push(at.clone());
                 }
             }
         }
     }
-    let limit = request.limits.metadata;
+    let limit = means.limits.metadata;
     let deadline = Instant::now() + limit;
-    let reads = match kit {
-        Some(kit) => {
-            lookup::read_all(kit, &repositories, wanted, deadline, limit.as_secs_f64()).await
+    let reads = match probing {
+        Some(probing) => {
+            lookup::read_all(
+                probing,
+                &repositories,
+                wanted,
+                deadline,
+                limit.as_secs_f64(),
+            )
+            .await
         }
         None => Vec::new(),
     };
@@ -262,7 +253,7 @@ async fn look_up(
         }
     }
     let first = &wanted[0].place;
-    if !request.complete && hidden.is_none() {
+    if !findings.complete() && hidden.is_none() {
         let why = "an included text that was not read may name more repositories";
         hidden = Some((first.clone(), why.to_string()));
     }
@@ -285,26 +276,26 @@ async fn look_up(
 
 /// Verdicts with their places.
 struct Findings<'a> {
-    /// Names and texts without secrets: findings quote them.
-    texts: Vec<(&'a str, String, &'a [String])>,
-    all: Vec<(usize, Diagnostic)>,
+    subject: Subject<'a>,
+    /// The template without secrets: findings quote it.
+    template: String,
+    all: Vec<(Option<usize>, Diagnostic)>,
 }
 
 impl<'a> Findings<'a> {
-    fn new(request: &Request<'a>) -> Findings<'a> {
-        let mut texts: Vec<(&str, String, &[String])> = request
-            .texts
-            .iter()
-            .map(|text| (text.name, tdl::mask(text.text), text.chain))
-            .collect();
-        if let Some(template) = &request.template {
-            let source = template.source;
-            texts.push((source.name, tdl::mask(source.text), &[]));
-        }
+    fn new(subject: &Subject<'a>) -> Findings<'a> {
+        let template = subject.template.map(|template| template.source.text);
         Findings {
-            texts,
+            subject: *subject,
+            template: tdl::mask(template.unwrap_or_default()),
             all: Vec::new(),
         }
+    }
+
+    /// Whether everything that the kickstart includes was read. If not, repositories may be named
+    /// elsewhere.
+    fn complete(&self) -> bool {
+        self.subject.reading.is_none_or(|reading| reading.complete)
     }
 
     fn untried(&mut self, references: &References) {
@@ -328,31 +319,37 @@ impl<'a> Findings<'a> {
     }
 
     fn extend(&mut self, place: &Place, verdicts: &[Verdict]) {
-        let Some((name, text, chain)) = self.texts.get(place.text) else {
-            return;
-        };
-        let source = Source { name, text };
         for verdict in verdicts {
-            let mut finding = Diagnostic::of(
+            let (severity, span, message) = (
                 verdict.severity,
-                source,
                 place.span.clone(),
                 verdict.message.clone(),
-            )
-            .id(verdict.id);
+            );
+            let made = match (place.text, self.subject.reading, self.subject.template) {
+                (Some(text), Some(reading), _) => reading.finding(severity, text, span, message),
+                (None, _, Some(template)) => {
+                    let source = Source {
+                        name: template.source.name,
+                        text: &self.template,
+                    };
+                    Diagnostic::of(severity, source, span, message)
+                }
+                _ => continue,
+            };
+            let mut finding = made.id(verdict.id);
             finding.help.clone_from(&verdict.help);
-            finding.notes = chain.to_vec();
-            // One address can be a tree and a repository, with the same to say of both.
-            if !self.all.iter().any(|(_, known)| *known == finding) {
-                self.all.push((place.text, finding));
-            }
+            self.all.push((place.text, finding));
         }
     }
 
-    /// In the order of the texts.
+    /// In the order of the texts, the template last. One address can be a tree and a repository,
+    /// with the same to say of both.
     fn finish(mut self) -> Vec<Diagnostic> {
-        self.all
-            .sort_by_key(|(text, finding)| (*text, finding.line, finding.column, finding.id));
+        self.all.sort_by_key(|(text, finding)| {
+            let text = text.unwrap_or(usize::MAX);
+            (text, finding.line, finding.column, finding.id)
+        });
+        self.all.dedup();
         self.all.into_iter().map(|(_, finding)| finding).collect()
     }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::Text;
-use super::references::{Place, find_value, is_option};
+use super::references::Place;
 use super::repodata::{Contents, Named};
 use super::variables::marker;
 use super::verdict::Verdict;
 use crate::diagnostic::Severity;
 use crate::distro::{Arch, nearest};
-use crate::kickstart::outline::{Outline, Section, SectionKind};
+use crate::language::{Reading, packages};
 use crate::tdl::Template;
 
 /// Names that are suggested for one that is missing.
@@ -18,24 +17,6 @@ const SUGGESTIONS: usize = 3;
 /// Missing names for which near ones are looked for: each is compared with every name there is,
 /// and a kickstart with more missing ones is for another release.
 const MOST_COMPARED: usize = 20;
-
-/// Long options of `%packages` (pykickstart 3.78).
-const OPTIONS: &[&str] = &[
-    "excludedocs",
-    "ignoremissing",
-    "ignoredeps",
-    "ignorebroken",
-    "default",
-    "instLangs",
-    "nobase",
-    "multilib",
-    "nocore",
-    "timeout",
-    "retries",
-    "excludeWeakdeps",
-    "inst-langs",
-    "exclude-weakdeps",
-];
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,100 +42,57 @@ pub struct Wanted {
     pub optional: bool,
 }
 
-/// Everything that is wanted. Left out is what cannot be looked up by name: files, modules,
+/// What is wanted, in its order. Left out is what cannot be looked up by name: files, modules,
 /// and what a template language is to fill in.
-pub fn wanted(texts: &[Text<'_>], template: Option<(&Template, &str)>) -> Vec<Wanted> {
+pub fn wanted(reading: Option<&Reading>, template: Option<&Template>) -> Vec<Wanted> {
     let mut all = Vec::new();
     let mut excluded = HashSet::new();
-    for (index, text) in texts.iter().enumerate() {
-        for section in packages_sections(text.outline) {
-            read_section(text.text, index, section, &mut all, &mut excluded);
+    for section in reading.iter().flat_map(|reading| &reading.sections) {
+        let optional = section.arguments.as_ref().is_some_and(|arguments| {
+            arguments.has("--ignoremissing") || arguments.has("--ignoredeps")
+        });
+        for line in &section.packages {
+            let place = Place::of(line.text, &line.line.span);
+            let (kind, name) = match &line.line.wanted {
+                packages::Wanted::Package(name) => (Kind::Package, name),
+                packages::Wanted::Group(name) => (Kind::Group, name),
+                packages::Wanted::Environment(name) => (Kind::Environment, name),
+                packages::Wanted::NoPackage(name) => {
+                    excluded.insert(name.clone());
+                    continue;
+                }
+                packages::Wanted::Module(_) | packages::Wanted::NoGroup(_) => continue,
+            };
+            all.extend(one(kind, name, place, optional));
         }
     }
     // A package that is excluded anywhere is not asked for (pykickstart, `Packages.add`).
     all.retain(|wanted| wanted.kind != Kind::Package || !excluded.contains(&wanted.name));
-    if let Some((template, raw)) = template {
-        let start = raw.find("<package").unwrap_or(0);
-        for package in &template.packages {
-            let span = find_value(&raw[start..], &package.name)
-                .map_or(0..0, |span| span.start + start..span.end + start);
-            let place = Place {
-                text: texts.len(),
-                span,
-            };
-            all.extend(one(&package.name, place, false));
-        }
+    for package in template.iter().flat_map(|template| &template.packages) {
+        let place = Place {
+            text: None,
+            span: package.span.clone(),
+        };
+        let (kind, name) = match package.name.strip_prefix('@') {
+            None => (Kind::Package, package.name.as_str()),
+            Some(group) => match group.strip_prefix('^') {
+                None => (Kind::Group, group),
+                Some(environment) => (Kind::Environment, environment),
+            },
+        };
+        all.extend(one(kind, name, place, false));
     }
     all
 }
 
-fn packages_sections(outline: &Outline) -> impl Iterator<Item = &Section> {
-    outline
-        .sections()
-        .filter(|section| section.kind == SectionKind::Packages)
-}
-
-fn read_section(
-    raw: &str,
-    text: usize,
-    section: &Section,
-    all: &mut Vec<Wanted>,
-    excluded: &mut HashSet<String>,
-) {
-    let optional = section.header[1..]
-        .iter()
-        .filter_map(|word| word.option_name())
-        .any(|given| {
-            is_option(given, "ignoremissing", OPTIONS) || is_option(given, "ignoredeps", OPTIONS)
-        });
-    let mut offset = section.body.start;
-    for line in raw[section.body.clone()].split_inclusive('\n') {
-        let start = offset;
-        offset += line.len();
-        let line = line.split('#').next().unwrap_or_default();
-        let entry = line.trim();
-        if entry.is_empty() || entry.starts_with("%include") || entry.starts_with("%ksappend") {
-            continue;
-        }
-        let at = start + (line.len() - line.trim_start().len());
-        if let Some(name) = entry.strip_prefix('-') {
-            excluded.insert(name.trim().to_string());
-            continue;
-        }
-        // Options of a group are no part of its name.
-        let entry = match entry.strip_prefix('@') {
-            Some(_) => entry.split(" --").next().unwrap_or(entry).trim_end(),
-            None => entry,
-        };
-        let place = Place {
-            text,
-            span: at..at + entry.len(),
-        };
-        all.extend(one(entry, place, optional));
-    }
-}
-
-fn one(entry: &str, place: Place, optional: bool) -> Option<Wanted> {
-    let is_made_later = marker(entry).is_some() || entry.contains(['$', '{', '<', '%']);
-    if is_made_later {
-        return None;
-    }
-    let (kind, name) = if let Some(name) = entry.strip_prefix("@^") {
-        (Kind::Environment, name.trim())
-    } else if let Some(name) = entry.strip_prefix('@') {
-        // `@module:stream/profile` stands in other metadata.
-        if name.contains([':', '/']) {
-            return None;
-        }
-        (Kind::Group, name.trim())
-    } else {
-        // Files need the list of files; an address or a file of the image is no package's name.
-        if entry.contains('/') {
-            return None;
-        }
-        (Kind::Package, entry)
-    };
-    (!name.is_empty()).then(|| Wanted {
+fn one(kind: Kind, name: &str, place: Place, optional: bool) -> Option<Wanted> {
+    let name = name.trim();
+    let is_made_later =
+        name.ends_with('@') || marker(name).is_some() || name.contains(['$', '{', '<', '%']);
+    // Files need the list of files; an address or a file of the image is no package's name.
+    // `@module:stream/profile` stands in other metadata.
+    let is_elsewhere = name.contains('/') || kind == Kind::Group && name.contains(':');
+    (!name.is_empty() && !is_made_later && !is_elsewhere).then(|| Wanted {
         kind,
         name: name.to_string(),
         place,
@@ -319,17 +257,14 @@ pub fn fits(arch: Arch, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kickstart::scan::scan_all;
+    use crate::language::{NoIncludes, Version};
+
+    fn reading(raw: &str) -> Reading {
+        Reading::new(raw, "t.ks", Version::Rhel(8), &NoIncludes)
+    }
 
     fn of(raw: &str) -> Vec<(Kind, String, String, bool)> {
-        let (outline, _) = scan_all(raw, "t.ks");
-        let text = Text {
-            name: "t.ks",
-            text: raw,
-            outline: &outline,
-            chain: &[],
-        };
-        wanted(&[text], None)
+        wanted(Some(&reading(raw)), None)
             .into_iter()
             .map(|one| {
                 let shown = raw[one.place.span.clone()].to_string();
@@ -344,7 +279,7 @@ mod tests {
                    @ Server with GUI\nvim*\nkernel.x86_64\n\n-bash\nbash\n-@hw\n@nodejs:18/common\n\
                    /usr/bin/python3\n@KSTEST_PACKAGES@\n%include /tmp/more\n{{ more }}\na b\n%end\n";
         let expected = [
-            (Kind::Group, "core", "@core"),
+            (Kind::Group, "core", "@core --nodefaults"),
             (
                 Kind::Environment,
                 "minimal-environment",
@@ -388,14 +323,7 @@ mod tests {
     }
 
     fn messages(raw: &str, repositories: &[Contents]) -> Vec<String> {
-        let (outline, _) = scan_all(raw, "t.ks");
-        let text = Text {
-            name: "t.ks",
-            text: raw,
-            outline: &outline,
-            chain: &[],
-        };
-        missing(&wanted(&[text], None), repositories)
+        missing(&wanted(Some(&reading(raw)), None), repositories)
             .into_iter()
             .map(|(_, verdict)| {
                 let help = verdict.help.unwrap_or_default();

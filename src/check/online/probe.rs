@@ -77,7 +77,7 @@ impl Probing {
     pub async fn examine(&self, target: &Target) -> Seen {
         match target.via {
             Via::Direct => {
-                self.first_good(target.role, target.terms, &target.urls)
+                self.first_good(target.role, target.access, &target.urls)
                     .await
             }
             Via::MirrorList | Via::MetaLink => self.list(target).await,
@@ -85,10 +85,10 @@ impl Probing {
     }
 
     /// The first address that is right, or what is wrong with the first of all.
-    async fn first_good(&self, role: Role, terms: Access, urls: &[Url]) -> Seen {
+    async fn first_good(&self, role: Role, access: Access, urls: &[Url]) -> Seen {
         let mut first = None;
         for url in urls {
-            let seen = self.at(role, terms, url).await;
+            let seen = self.at(role, access, url).await;
             if !seen.has_error() {
                 return seen;
             }
@@ -103,7 +103,7 @@ impl Probing {
             last = match self.listed(target, url).await {
                 Ok(seen) => seen,
                 Err(fault) => Seen {
-                    verdicts: of_fault(&fault, target.role, target.terms)
+                    verdicts: of_fault(&fault, target.role, target.access)
                         .into_iter()
                         .collect(),
                     ..Seen::default()
@@ -141,7 +141,7 @@ impl Probing {
             .collect();
         let mut why = "none of them has an http or https address".to_string();
         for mirror in usable.iter().take(MIRRORS_TRIED) {
-            let mut seen = self.at(target.role, target.terms, mirror).await;
+            let mut seen = self.at(target.role, target.access, mirror).await;
             let error = seen.verdicts.iter().find(|verdict| verdict.is_error());
             match error {
                 // Where one mirror has moved to is for the list's keeper.
@@ -166,32 +166,32 @@ impl Probing {
         }))
     }
 
-    async fn at(&self, role: Role, terms: Access, url: &Url) -> Seen {
+    async fn at(&self, role: Role, access: Access, url: &Url) -> Seen {
         let seen = match role {
-            Role::InstallTree => self.tree(url, terms, true).await,
-            Role::Source => self.tree(url, terms, false).await,
-            Role::Repository => self.repository(url, terms).await,
-            Role::OsTree => self.ostree(url, terms).await,
-            Role::File(_) => self.file(url, terms).await,
+            Role::InstallTree => self.tree(url, access, true).await,
+            Role::Source => self.tree(url, access, false).await,
+            Role::Repository => self.repository(url, access).await,
+            Role::OsTree => self.ostree(url, access).await,
+            Role::File(_) | Role::Download => self.file(url, access).await,
         };
         seen.unwrap_or_else(|fault| Seen {
-            verdicts: of_fault(&fault, role, terms).into_iter().collect(),
+            verdicts: of_fault(&fault, role, access).into_iter().collect(),
             ..Seen::default()
         })
     }
 
-    async fn file(&self, url: &Url, terms: Access) -> Result<Seen, Fault> {
+    async fn file(&self, url: &Url, access: Access) -> Result<Seen, Fault> {
         let answer = self.prober.ask(url).await?;
         let mut seen = Seen::default();
-        seen.verdicts.extend(moved(url, "", &answer, terms));
+        seen.verdicts.extend(moved(url, "", &answer, access));
         Ok(seen)
     }
 
-    async fn ostree(&self, base: &Url, terms: Access) -> Result<Seen, Fault> {
+    async fn ostree(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &["config", "summary"]).await? {
             Found::Yes(name, answer) => {
                 let mut seen = Seen::default();
-                seen.verdicts.extend(moved(base, name, &answer, terms));
+                seen.verdicts.extend(moved(base, name, &answer, access));
                 Ok(seen)
             }
             Found::No(hidden) => {
@@ -210,11 +210,11 @@ impl Probing {
         }
     }
 
-    async fn repository(&self, base: &Url, terms: Access) -> Result<Seen, Fault> {
+    async fn repository(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &[REPOMD]).await? {
             Found::Yes(name, answer) => {
                 let mut seen = Seen::default();
-                seen.verdicts.extend(moved(base, name, &answer, terms));
+                seen.verdicts.extend(moved(base, name, &answer, access));
                 self.mirror.repomd(base).await?;
                 seen.repositories.push(base.clone());
                 Ok(seen)
@@ -231,8 +231,8 @@ impl Probing {
     }
 
     /// A tree; with `boots` one that has an installer, else one that has packages.
-    async fn tree(&self, base: &Url, terms: Access, boots: bool) -> Result<Seen, Fault> {
-        if terms.ours {
+    async fn tree(&self, base: &Url, access: Access, boots: bool) -> Result<Seen, Fault> {
+        if access.ours {
             check_tree(base)?;
         }
         let (name, answer) = match self.first_of(base, &[".treeinfo", "treeinfo"]).await? {
@@ -240,7 +240,7 @@ impl Probing {
             Found::No(hidden) => return self.bare_tree(base, hidden, boots).await,
         };
         let mut seen = Seen::default();
-        seen.verdicts.extend(moved(base, name, &answer, terms));
+        seen.verdicts.extend(moved(base, name, &answer, access));
         let Some(info) = self.mirror.describe(base).await? else {
             return self.bare_tree(base, None, boots).await;
         };
@@ -479,9 +479,9 @@ fn no_installer(base: &Url, path: &str) -> Verdict {
 }
 
 /// What to say of an address that redirects: nothing if the server may send elsewhere next time.
-fn moved(base: &Url, name: &str, answer: &Answer, terms: Access) -> Option<Verdict> {
+fn moved(base: &Url, name: &str, answer: &Answer, access: Access) -> Option<Verdict> {
     let asked_scheme = base.scheme();
-    if terms.ours && answer.url.scheme() != asked_scheme {
+    if access.ours && answer.url.scheme() != asked_scheme {
         return Some(Verdict::error(
             "KS208",
             format!(

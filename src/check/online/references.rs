@@ -5,12 +5,11 @@ use std::ops::Range;
 
 use url::Url;
 
-use super::Text;
 use super::variables::{Known, Untried, resolve};
-use crate::kickstart::outline::{
-    Command, Include, Item, Outline, Section, SectionKind, SourceKind,
-};
-use crate::tdl::{Install, Payload, Template};
+use crate::kickstart::outline::{Include, Item, SectionKind};
+use crate::language::Reading;
+use crate::language::reading::{Entry, SectionEntry};
+use crate::tdl::{Install, Payload, SourceUrl, Template};
 
 /// What must be at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +24,8 @@ pub enum Role {
     OsTree,
     /// One file: what it is.
     File(&'static str),
+    /// One file that a script fetches, perhaps only in a case that does not come.
+    Download,
 }
 
 /// How an address leads there.
@@ -59,16 +60,26 @@ pub struct Target {
     /// The address; several where a variable leaves a choice, one of which must be right.
     pub urls: Vec<Url>,
     /// Under which conditions.
-    pub terms: Access,
+    pub access: Access,
 }
 
 /// A place in one of the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Which text: an index, the template's behind the last kickstart's.
-    pub text: usize,
+    /// Which text of the kickstart; none for the template.
+    pub text: Option<usize>,
     /// Which bytes of it.
     pub span: Range<usize>,
+}
+
+impl Place {
+    /// A place in a text of the kickstart.
+    pub fn of(text: usize, span: &Range<usize>) -> Place {
+        Place {
+            text: Some(text),
+            span: span.clone(),
+        }
+    }
 }
 
 /// Everything that was found.
@@ -84,71 +95,52 @@ pub struct References {
     pub is_image: bool,
 }
 
-/// Long options of the commands that name addresses (pykickstart 3.78), to tell abbreviations.
-const URL: &[&str] = &[
-    "url",
-    "proxy",
-    "noverifyssl",
-    "mirrorlist",
-    "metalink",
-    "sslcacert",
-    "sslclientcert",
-    "sslclientkey",
+/// Most addresses that are tried, all at once; the largest public kickstarts name fifty.
+const MAX_TARGETS: usize = 256;
+
+/// Programs of scripts that fetch what is named by an address.
+const FETCHERS: [&str; 5] = ["curl", "wget", "dnf", "yum", "rpm"];
+
+/// Options of those after which an address is not one of a file that is there for everybody:
+/// something is sent there, or it is a repository's or a proxy's.
+const OTHER_MEANING: [&str; 18] = [
+    "-d",
+    "-F",
+    "-T",
+    "-X",
+    "-x",
+    "-e",
+    "-u",
+    "-H",
+    "--data",
+    "--form",
+    "--upload-file",
+    "--request",
+    "--proxy",
+    "--referer",
+    "--user",
+    "--header",
+    "--post",
+    "--repofrompath",
 ];
-const REPO: &[&str] = &[
-    "name",
-    "baseurl",
-    "mirrorlist",
-    "cost",
-    "excludepkgs",
-    "includepkgs",
-    "ignoregroups",
-    "proxy",
-    "noverifyssl",
-    "install",
-    "metalink",
-    "sslcacert",
-    "sslclientcert",
-    "sslclientkey",
-];
-const LIVEIMG: &[&str] = &["url", "proxy", "noverifyssl", "checksum"];
-const OSTREESETUP: &[&str] = &["osname", "remote", "url", "ref", "nogpg"];
-const DRIVERDISK: &[&str] = &["source", "biospart", "type"];
 
 /// The add-ons of the OpenSCAP installer plug-in (EL 7; EL 8 and later), which fetch a file.
 const OSCAP_ADDONS: [&str; 2] = ["org_fedora_oscap", "com_redhat_oscap"];
 
-/// Whether `given` is the option `option` of a command with the options `all`, perhaps
-/// abbreviated as argparse allows.
-pub fn is_option(given: &str, option: &str, all: &[&str]) -> bool {
-    given == option
-        || (option.starts_with(given)
-            && !all.contains(&given)
-            && all.iter().filter(|other| other.starts_with(given)).count() == 1)
-}
-
-/// Finds everything in kickstarts and a template.
+/// Finds everything in a kickstart and a template.
 pub fn collect(
-    texts: &[Text<'_>],
-    template: Option<(&Template, &str)>,
+    reading: Option<&Reading>,
+    template: Option<&Template>,
     known: &Known,
 ) -> References {
     let mut collector = Collector {
         known,
         found: References::default(),
-        text: 0,
-        raw: "",
-        in_template: false,
     };
-    for (index, text) in texts.iter().enumerate() {
-        collector.text = index;
-        collector.raw = text.text;
-        collector.kickstart(text.outline);
+    if let Some(reading) = reading {
+        collector.kickstart(reading);
     }
-    if let Some((template, raw)) = template {
-        collector.text = texts.len();
-        collector.raw = raw;
-        collector.in_template = true;
+    if let Some(template) = template {
         collector.template(template);
     }
     collector.found
@@ -157,134 +149,136 @@ pub fn collect(
 struct Collector<'a> {
     known: &'a Known,
     found: References,
-    text: usize,
-    raw: &'a str,
-    in_template: bool,
 }
 
 impl Collector<'_> {
-    fn kickstart(&mut self, outline: &Outline) {
-        if let Some((SourceKind::Image, _)) = outline.source() {
-            self.found.is_image = true;
+    fn kickstart(&mut self, reading: &Reading) {
+        for entry in &reading.commands {
+            self.command(reading, entry);
         }
-        for item in &outline.items {
-            match item {
-                Item::Command(command) => self.command(command),
-                Item::Include(include) => self.include(include),
-                Item::Section(section) => self.section(section),
-                Item::Nothing(_) | Item::Broken(_) => {}
+        for section in &reading.sections {
+            self.section(reading, section);
+        }
+        for (number, text) in reading.texts.iter().enumerate() {
+            for item in &text.outline.items {
+                match item {
+                    Item::Include(include) => self.include(reading, number, include),
+                    Item::Section(section) => {
+                        for include in &section.includes {
+                            self.include(reading, number, include);
+                        }
+                    }
+                    _ => {}
+                }
             }
         }
     }
 
-    fn command(&mut self, command: &Command) {
-        let place = self.place(command.words[0].span.clone());
-        match command.name() {
-            "url" => {
-                self.option(command, URL, "url", Role::Source, Via::Direct);
-                self.option(command, URL, "mirrorlist", Role::Source, Via::MirrorList);
-                self.option(command, URL, "metalink", Role::Source, Via::MetaLink);
-            }
-            "repo" => {
-                let named = [
-                    ("baseurl", Via::Direct),
-                    ("mirrorlist", Via::MirrorList),
-                    ("metalink", Via::MetaLink),
-                ]
-                .map(|(option, via)| self.option(command, REPO, option, Role::Repository, via));
-                if !named.contains(&true) {
-                    let why = "the installer's own configuration says where this repository is";
-                    self.found.hidden.push((place, why.to_string()));
-                }
-            }
-            "liveimg" => {
-                self.option(command, LIVEIMG, "url", Role::File("an image"), Via::Direct);
-            }
-            "ostreesetup" => {
-                self.option(command, OSTREESETUP, "url", Role::OsTree, Via::Direct);
-            }
-            "driverdisk" => {
-                let role = Role::File("a driver disk");
-                self.option(command, DRIVERDISK, "source", role, Via::Direct);
-            }
-            "updates" => {
-                if let Some(word) = command.words.get(1)
-                    && word.text.contains("://")
-                {
-                    let role = Role::File("an updates image");
-                    let terms = terms(command, &[]);
-                    self.address(&word.text, word.span.clone(), role, Via::Direct, terms);
-                }
-            }
-            "nfs" | "cdrom" | "harddrive" | "hmc" | "rhsm" => {
-                let why = format!("packages come from `{}`", command.name());
-                self.found.hidden.push((place, why));
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes the address of one option; whether the command has it.
-    fn option(
-        &mut self,
-        command: &Command,
-        all: &[&str],
-        option: &str,
-        role: Role,
-        via: Via,
-    ) -> bool {
-        let mut last = None;
-        for (index, word) in command.words.iter().enumerate().skip(1) {
-            let Some(given) = word.option_name() else {
-                continue;
-            };
-            if !is_option(given, option, all) {
-                continue;
-            }
-            last = match word.option_value() {
-                Some(value) => Some((value, within(self.raw, &word.span, value))),
-                None => command
-                    .words
-                    .get(index + 1)
-                    .map(|next| (next.text.as_str(), next.span.clone())),
-            };
-        }
-        let Some((value, span)) = last else {
-            return false;
+    fn command(&mut self, reading: &Reading, entry: &Entry) {
+        let all: &[(&str, Role, Via)] = match entry.name {
+            "url" => &[
+                ("--url", Role::Source, Via::Direct),
+                ("--mirrorlist", Role::Source, Via::MirrorList),
+                ("--metalink", Role::Source, Via::MetaLink),
+            ],
+            "repo" => &[
+                ("--baseurl", Role::Repository, Via::Direct),
+                ("--mirrorlist", Role::Repository, Via::MirrorList),
+                ("--metalink", Role::Repository, Via::MetaLink),
+            ],
+            "liveimg" => &[("--url", Role::File("an image"), Via::Direct)],
+            "ostreesetup" => &[("--url", Role::OsTree, Via::Direct)],
+            "driverdisk" => &[("--source", Role::File("a driver disk"), Via::Direct)],
+            "updates" | "nfs" | "cdrom" | "harddrive" | "hmc" | "rhsm" | "ostreecontainer"
+            | "bootc" => &[],
+            _ => return,
         };
-        self.address(value, span, role, via, terms(command, all));
-        true
+        let words = entry.arguments();
+        let is_given = |option: &&str| words.has(option);
+        let access = Access {
+            verified: !words.has("--noverifyssl"),
+            own_ways: ["--proxy", "--sslcacert", "--sslclientcert"]
+                .iter()
+                .any(is_given),
+            ours: false,
+        };
+        let mut has_address = false;
+        for (option, role, via) in all {
+            let Some(given) = words.given(option) else {
+                continue;
+            };
+            let value = given.value.as_deref().unwrap_or_default();
+            let place = within(reading, entry.text, &given.span, value);
+            self.address(value, place, *role, *via, access);
+            has_address = true;
+        }
+        if entry.name == "updates"
+            && let Some(word) = words.positionals().next()
+            && word.text.contains("://")
+        {
+            let place = Place::of(entry.text, &word.span);
+            let role = Role::File("an updates image");
+            self.address(&word.text, place, role, Via::Direct, access);
+        }
+        let why = match entry.name {
+            "nfs" | "cdrom" | "harddrive" | "hmc" | "rhsm" => {
+                format!("packages come from `{}`", entry.name)
+            }
+            "url" | "repo" if entry.arguments.is_none() => {
+                format!("`{}` is refused", entry.name)
+            }
+            "repo" if !has_address => {
+                "the installer's own configuration says where this repository is".to_string()
+            }
+            _ => {
+                self.found.is_image |= matches!(
+                    entry.name,
+                    "liveimg" | "ostreesetup" | "ostreecontainer" | "bootc"
+                );
+                return;
+            }
+        };
+        let place = Place::of(entry.text, &entry.command.words[0].span);
+        self.found.hidden.push((place, why));
     }
 
-    fn include(&mut self, include: &Include) {
+    fn include(&mut self, reading: &Reading, text: usize, include: &Include) {
         if include.target.contains("://") {
-            let span = within(self.raw, &include.span, &include.target);
+            let place = within(reading, text, &include.span, &include.target);
             let role = Role::File("an included kickstart");
-            self.address(&include.target, span, role, Via::Direct, PLAIN);
+            self.address(&include.target, place, role, Via::Direct, PLAIN);
         }
     }
 
-    fn section(&mut self, section: &Section) {
-        for include in &section.includes {
-            self.include(include);
-        }
+    fn section(&mut self, reading: &Reading, entry: &SectionEntry) {
+        let section = &entry.section;
         let is_oscap = section.kind == SectionKind::Addon
             && section
                 .header
                 .get(1)
                 .is_some_and(|name| OSCAP_ADDONS.contains(&name.text.as_str()));
-        if !is_oscap {
-            return;
+        if is_oscap {
+            let mut start = section.body.start;
+            for line in reading.texts[entry.text].text[section.body.clone()].split_inclusive('\n') {
+                let span = start..start + line.len();
+                start = span.end;
+                let Some((key, value)) = line.split_once('=') else {
+                    continue;
+                };
+                let value = value.trim().trim_matches('"');
+                if key.trim() == "content-url" && !value.is_empty() {
+                    let place = within(reading, entry.text, &span, value);
+                    let role = Role::File("security content");
+                    self.address(value, place, role, Via::Direct, PLAIN);
+                }
+            }
         }
-        let raw = self.raw;
-        for line in raw[section.body.clone()].lines() {
-            let Some((key, value)) = line.split_once('=') else {
-                continue;
-            };
-            let value = value.trim().trim_matches('"');
-            if key.trim() == "content-url" && !value.is_empty() {
-                let role = Role::File("security content");
-                self.address(value, span_of(raw, value), role, Via::Direct, PLAIN);
+        if section.kind.is_script() {
+            let body = section.body.clone();
+            for span in downloads(&reading.texts[entry.text].text, body) {
+                let address = reading.texts[entry.text].text[span.clone()].to_string();
+                let place = Place::of(entry.text, &span);
+                self.address(&address, place, Role::Download, Via::Direct, PLAIN);
             }
         }
     }
@@ -295,50 +289,56 @@ impl Collector<'_> {
             ..PLAIN
         };
         if let Install::Url(url) = &template.os.install {
-            let span = self.find(url.as_str());
-            self.address(url.as_str(), span, Role::InstallTree, Via::Direct, ours);
+            self.written(url, Role::InstallTree, ours);
         }
         for repository in &template.repositories {
-            let span = self.find(repository.url.as_str());
-            let terms = Access {
+            let access = Access {
                 verified: repository.sslverify,
                 ..PLAIN
             };
-            let text = repository.url.as_str();
-            self.address(text, span, Role::Repository, Via::Direct, terms);
+            self.written(&repository.url, Role::Repository, access);
         }
         let files = template.files.iter().map(|file| &file.content);
         let commands = template.precommands.iter().chain(&template.commands);
         for payload in files.chain(commands.map(|command| &command.script)) {
             if let Payload::Remote(url) = payload {
-                let span = self.find(url.as_str());
-                let role = Role::File("a file for the image");
-                self.address(url.as_str(), span, role, Via::Direct, ours);
+                self.written(url, Role::File("a file for the image"), ours);
             }
         }
     }
 
-    /// Where an address stands in the template, whose model has no places.
-    fn find(&self, text: &str) -> Range<usize> {
-        find_value(self.raw, text).unwrap_or(0..0)
+    /// Takes an address of the template.
+    fn written(&mut self, url: &SourceUrl, role: Role, access: Access) {
+        let place = Place {
+            text: None,
+            span: url.span(),
+        };
+        self.address(url.as_str(), place, role, Via::Direct, access);
     }
 
-    fn address(&mut self, text: &str, span: Range<usize>, role: Role, via: Via, terms: Access) {
-        let place = self.place(span);
+    fn address(&mut self, text: &str, place: Place, role: Role, via: Via, access: Access) {
         // A `file:` address of a template is a directory of this host.
-        match resolve(text, self.known, self.in_template) {
+        let in_template = place.text.is_none();
+        match resolve(text, self.known, in_template) {
             Ok(urls) => {
                 let target = Target {
                     role,
                     via,
                     urls,
-                    terms,
+                    access,
                 };
-                match self.found.targets.iter_mut().find(|(t, _)| *t == target) {
-                    Some((_, places)) => places.push(place),
-                    None => self.found.targets.push((target, vec![place])),
+                let targets = &mut self.found.targets;
+                match targets.iter().position(|(known, _)| *known == target) {
+                    Some(index) => targets[index].1.push(place),
+                    None if targets.len() < MAX_TARGETS => targets.push((target, vec![place])),
+                    None => {
+                        let why = format!("{MAX_TARGETS} others are tried already");
+                        self.found.hidden.push((place.clone(), why.clone()));
+                        self.found.untried.push((place, Untried::Unknown(why)));
+                    }
                 }
             }
+            Err(_) if role == Role::Download => {}
             Err(why) => {
                 if matches!(role, Role::InstallTree | Role::Source | Role::Repository) {
                     let why = match &why {
@@ -351,66 +351,65 @@ impl Collector<'_> {
             }
         }
     }
-
-    fn place(&self, span: Range<usize>) -> Place {
-        Place {
-            text: self.text,
-            span,
-        }
-    }
 }
 
-const PLAIN: Access = Access {
+/// What holds where nothing else is said.
+pub const PLAIN: Access = Access {
     verified: true,
     own_ways: false,
     ours: false,
 };
 
-fn terms(command: &Command, all: &[&str]) -> Access {
-    let has = |option: &str| {
-        command.words[1..]
-            .iter()
-            .filter_map(|word| word.option_name())
-            .any(|given| is_option(given, option, all))
-    };
-    Access {
-        verified: !has("noverifyssl"),
-        own_ways: has("proxy") || has("sslcacert") || has("sslclientcert"),
-        ours: false,
+/// Where addresses stand in a script that `curl`, `wget`, `dnf`, `yum` or `rpm` fetch as they
+/// are: written out, without a variable, on a line of their own command.
+fn downloads(text: &str, body: Range<usize>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = body.start;
+    for line in text[body].split_inclusive('\n') {
+        let at = start;
+        start += line.len();
+        let code = line.trim();
+        let mut words = code.split_whitespace();
+        let program = words.find(|word| *word != "sudo").unwrap_or_default();
+        let program = program.rsplit('/').next().unwrap_or_default();
+        let sends = |word: &str| {
+            let name = word.split('=').next().unwrap_or_default();
+            OTHER_MEANING
+                .iter()
+                .any(|option| name == *option || option.len() > 2 && name.starts_with(option))
+        };
+        if !FETCHERS.contains(&program) || code.ends_with('\\') || words.any(sends) {
+            continue;
+        }
+        for word in code.split(|c: char| c.is_whitespace() || "|;&<>()".contains(c)) {
+            let address = word.trim_matches(['"', '\'']);
+            let is_plain = address.starts_with("http://") || address.starts_with("https://");
+            if is_plain && !address.contains(['$', '`', '*', '{', '[', '\\', '"', '\'']) {
+                let offset = address.as_ptr() as usize - line.as_ptr() as usize;
+                found.push(at + offset..at + offset + address.len());
+            }
+        }
     }
+    found
 }
 
-/// Where `value` stands within `span`; all of it where quotes hide it.
-fn within(text: &str, span: &Range<usize>, value: &str) -> Range<usize> {
-    match text[span.clone()].rfind(value) {
-        Some(at) if !value.is_empty() => span.start + at..span.start + at + value.len(),
-        _ => span.clone(),
+/// Where `value` stands within `span` of a text; all of it where quotes hide it.
+fn within(reading: &Reading, text: usize, span: &Range<usize>, value: &str) -> Place {
+    let raw = &reading.texts[text].text[span.clone()];
+    match raw.rfind(value) {
+        Some(at) if !value.is_empty() => {
+            let start = span.start + at;
+            Place::of(text, &(start..start + value.len()))
+        }
+        _ => Place::of(text, span),
     }
-}
-
-/// Where a part of a text stands in it.
-fn span_of(text: &str, part: &str) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    start..start + part.len()
-}
-
-/// Where a whole value stands in XML, as it is or escaped.
-pub fn find_value(xml: &str, value: &str) -> Option<Range<usize>> {
-    let escaped = value.replace('&', "&amp;").replace('<', "&lt;");
-    let ends = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'');
-    [value, &escaped].into_iter().find_map(|needle| {
-        xml.match_indices(needle)
-            .map(|(at, _)| at..at + needle.len())
-            .find(|span| xml[..span.start].ends_with(ends) && xml[span.end..].starts_with(ends))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::distro::Arch;
-    use crate::kickstart::scan::scan_all;
-    use crate::language::Version;
+    use crate::language::{NoIncludes, Version};
 
     fn known() -> Known {
         Known {
@@ -422,14 +421,8 @@ mod tests {
     }
 
     fn of_kickstart(raw: &str) -> References {
-        let (outline, _) = scan_all(raw, "t.ks");
-        let text = Text {
-            name: "t.ks",
-            text: raw,
-            outline: &outline,
-            chain: &[],
-        };
-        collect(&[text], None, &known())
+        let reading = Reading::new(raw, "t.ks", Version::Rhel(9), &NoIncludes);
+        collect(Some(&reading), None, &known())
     }
 
     #[test]
@@ -462,7 +455,7 @@ mod tests {
                 Role::Source,
                 Via::MirrorList,
                 "http://m/list?r=9",
-                "'http://m/list?r=$releasever'",
+                "http://m/list?r=$releasever",
             ),
             (Role::Repository, Via::Direct, "http://m/a", "http://m/a"),
             (Role::Repository, Via::MetaLink, "http://m/b", "http://m/b"),
@@ -481,22 +474,22 @@ mod tests {
                 "http://m/u",
             ),
             (
-                file("an included kickstart"),
-                Via::Direct,
-                "http://m/k",
-                "http://m/k",
-            ),
-            (
                 file("security content"),
                 Via::Direct,
                 "http://m/c",
                 "http://m/c",
             ),
+            (
+                file("an included kickstart"),
+                Via::Direct,
+                "http://m/k",
+                "http://m/k",
+            ),
         ]
         .map(|(role, via, url, place)| (role, via, url.to_string(), place));
         assert_eq!(seen, expected);
-        assert!(!found.targets[0].0.terms.verified);
-        assert!(found.targets[2].0.terms.own_ways);
+        assert!(!found.targets[0].0.access.verified);
+        assert!(found.targets[2].0.access.own_ways);
         let include = found.targets.iter().find(|(t, _)| t.urls[0].path() == "/k");
         assert_eq!(include.unwrap().1.len(), 2);
         assert!(found.is_image);
@@ -528,7 +521,7 @@ mod tests {
                    <sslverify>no</sslverify></repository></repositories>\
                    <files><file name='/a' type='url'>http://m/f</file></files></template>";
         let template = crate::tdl::parse(raw, "t.tdl").unwrap();
-        let found = collect(&[], Some((&template, raw)), &known());
+        let found = collect(None, Some(&template), &known());
         let seen: Vec<(Role, &str)> = found
             .targets
             .iter()
@@ -542,16 +535,45 @@ mod tests {
                 (Role::File("a file for the image"), "http://m/f"),
             ]
         );
-        assert!(!found.targets[1].0.terms.verified);
-        assert!(found.targets[0].0.terms.ours);
+        assert!(!found.targets[1].0.access.verified);
+        assert!(found.targets[0].0.access.ours);
     }
 
     #[test]
-    fn options_may_be_abbreviated_as_far_as_they_are_one() {
-        assert!(is_option("mi", "mirrorlist", URL));
-        assert!(!is_option("m", "mirrorlist", URL));
-        assert!(!is_option("m", "metalink", URL));
-        assert!(is_option("url", "url", URL));
-        assert!(!is_option("urls", "url", URL));
+    fn addresses_that_scripts_fetch_as_they_are() {
+        for (line, expected) in [
+            ("curl -fsSL https://m/a.sh | bash", &["https://m/a.sh"][..]),
+            ("sudo /usr/bin/wget -q 'http://m/b'; true", &["http://m/b"]),
+            (
+                "dnf -y install https://m/c.rpm http://m/d.rpm",
+                &["https://m/c.rpm", "http://m/d.rpm"],
+            ),
+            ("rpm -Uvh \"https://m/e.rpm\"", &["https://m/e.rpm"]),
+            ("curl -d x=1 http://m/ping", &[]),
+            ("curl --data-binary @f http://m/ping", &[]),
+            ("curl https://m/$name", &[]),
+            ("# curl https://m/a", &[]),
+            ("echo https://m/a", &[]),
+        ] {
+            let raw = format!("%post\n{line}\n%end\n");
+            let found = of_kickstart(&raw);
+            let seen: Vec<&str> = found
+                .targets
+                .iter()
+                .map(|(target, places)| {
+                    assert_eq!(target.role, Role::Download);
+                    &raw[places[0].span.clone()]
+                })
+                .collect();
+            assert_eq!(seen, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_more_are_tried_than_a_kickstart_can_mean() {
+        let lines = (0..20_000).map(|n| format!("repo --name=a{n} --baseurl=http://m/{n}\n"));
+        let found = of_kickstart(&lines.collect::<String>());
+        assert_eq!(found.targets.len(), MAX_TARGETS);
+        assert_eq!(found.untried.len(), 20_000 - MAX_TARGETS);
     }
 }

@@ -51,19 +51,19 @@ impl Verdict {
 
 /// What a failed request means for an address with that role; nothing where the kickstart has
 /// agreed to it.
-pub fn of_fault(fault: &Fault, role: Role, terms: Access) -> Option<Verdict> {
+pub fn of_fault(fault: &Fault, role: Role, access: Access) -> Option<Verdict> {
     let is_certificate = matches!(
         fault,
         Fault::CertificateTime { .. }
             | Fault::UnknownAuthority { .. }
             | Fault::CertificateName { .. }
     );
-    if is_certificate && !terms.verified {
+    if is_certificate && !access.verified {
         return None;
     }
     let mut verdict = describe(fault, role);
     let depends_on_ways = matches!(verdict.id, "KS201" | "KS202" | "KS207");
-    if terms.own_ways && depends_on_ways && verdict.is_error() {
+    if access.own_ways && depends_on_ways && verdict.is_error() {
         verdict.severity = Severity::Warning;
         verdict.help = Some(
             "the guest gets there by a proxy or with certificates of its own, which this host \
@@ -79,7 +79,7 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
     let content = match role {
         Role::InstallTree | Role::Source => "KS203",
         Role::Repository | Role::OsTree => "KS204",
-        Role::File(_) => "KS202",
+        Role::File(_) | Role::Download => "KS202",
     };
     match fault {
         Fault::Dns { url, host } => Verdict::error(
@@ -206,13 +206,8 @@ pub fn no_answer(what: &str, seconds: f64) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use super::super::references::PLAIN;
     use super::*;
-
-    const TERMS: Access = Access {
-        verified: true,
-        own_ways: false,
-        ours: false,
-    };
 
     fn expired() -> Fault {
         Fault::CertificateTime {
@@ -223,28 +218,28 @@ mod tests {
 
     #[test]
     fn what_the_kickstart_agreed_to_is_no_finding() {
-        let terms = Access {
+        let access = Access {
             verified: false,
-            ..TERMS
+            ..PLAIN
         };
-        assert_eq!(of_fault(&expired(), Role::Repository, terms), None);
-        let strict = of_fault(&expired(), Role::Repository, TERMS).unwrap();
+        assert_eq!(of_fault(&expired(), Role::Repository, access), None);
+        let strict = of_fault(&expired(), Role::Repository, PLAIN).unwrap();
         assert_eq!((strict.id, strict.severity), ("KS207", Severity::Error));
     }
 
     #[test]
     fn ways_that_only_the_guest_has_make_it_a_warning() {
-        let terms = Access {
+        let access = Access {
             own_ways: true,
-            ..TERMS
+            ..PLAIN
         };
-        let verdict = of_fault(&expired(), Role::Source, terms).unwrap();
+        let verdict = of_fault(&expired(), Role::Source, access).unwrap();
         assert_eq!(verdict.severity, Severity::Warning);
         let web_page = Fault::WebPage {
             url: "http://m/".to_string(),
             what: "a repomd.xml",
         };
-        let verdict = of_fault(&web_page, Role::Source, terms).unwrap();
+        let verdict = of_fault(&web_page, Role::Source, access).unwrap();
         assert_eq!((verdict.id, verdict.severity), ("KS203", Severity::Error));
     }
 }
