@@ -489,7 +489,7 @@ async fn other_releases_and_architectures() {
         .await;
     assert!(findings[0].message.contains("for x86_64, not for aarch64"));
     assert!(
-        findings[2]
+        findings[3]
             .message
             .contains("are for x86_64, none for aarch64")
     );

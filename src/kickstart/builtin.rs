@@ -115,11 +115,11 @@ mod tests {
             let text = builtin.render(Some("clear!text")).unwrap();
             assert!(!text.contains("clear!text") && !text.contains(ROOTPW_PLACEHOLDER));
             let outline = scan(&text, builtin.name).unwrap();
-            let rootpw = outline.rootpw().unwrap();
+            let rootpw = outline.last("rootpw").unwrap();
             assert_eq!(rootpw.words[1].text, "--iscrypted", "{}", builtin.name);
             assert!(rootpw.words[2].text.starts_with("$6$"), "{}", builtin.name);
             // The template says where to install from.
-            assert!(outline.source().is_none() && outline.repositories().next().is_none());
+            assert!(outline.source().is_none() && outline.last("repo").is_none());
             assert_eq!(outline.ending().unwrap().action, EndAction::PowerOff);
         }
     }

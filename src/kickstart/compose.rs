@@ -241,7 +241,7 @@ mod tests {
         let kinds: Vec<SectionKind> = outline.sections().map(|s| s.kind).collect();
         use SectionKind::{Packages, Post};
         assert_eq!(kinds, [Packages, Packages, Post, Post, Post]);
-        let repo: &Command = outline.repositories().next().unwrap();
+        let repo: &Command = outline.last("repo").unwrap();
         assert_eq!(repo.option("baseurl"), Some("http://m/#x/$releasever"));
         assert!(repo.has_flag("noverifyssl"));
         assert!(!outline.has_includes());

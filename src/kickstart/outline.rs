@@ -187,17 +187,6 @@ pub enum SourceKind {
     Image,
 }
 
-/// The user interface that the kickstart asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum DisplayMode {
-    Text,
-    Cmdline,
-    Graphical,
-    Vnc,
-    Rdp,
-}
-
 impl Outline {
     /// Writes the text back, item by item: the same bytes, because every byte belongs to exactly
     /// one item. `text` is the one that was scanned.
@@ -255,31 +244,6 @@ impl Outline {
                 command,
             })
         })
-    }
-
-    /// The display mode: the last of `text`, `cmdline`, `graphical`, `vnc` and `rdp`.
-    pub fn display_mode(&self) -> Option<(DisplayMode, &Command)> {
-        self.commands().rev().find_map(|command| {
-            let mode = match command.name() {
-                "text" => DisplayMode::Text,
-                "cmdline" => DisplayMode::Cmdline,
-                "graphical" => DisplayMode::Graphical,
-                "vnc" => DisplayMode::Vnc,
-                "rdp" => DisplayMode::Rdp,
-                _ => return None,
-            };
-            Some((mode, command))
-        })
-    }
-
-    /// The `rootpw` command that counts.
-    pub fn rootpw(&self) -> Option<&Command> {
-        self.last("rootpw")
-    }
-
-    /// The `repo` commands.
-    pub fn repositories(&self) -> impl Iterator<Item = &Command> {
-        self.commands().filter(|command| command.name() == "repo")
     }
 
     /// Whether other texts are brought in, so that what is seen here is not all there is.

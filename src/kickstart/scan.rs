@@ -353,7 +353,7 @@ impl Finding<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outline::{DisplayMode, EndAction, SourceKind};
+    use super::super::outline::{EndAction, SourceKind};
     use super::*;
 
     fn outline(text: &str) -> Outline {
@@ -399,11 +399,10 @@ mod tests {
         let (kind, source) = outline.source().unwrap();
         assert_eq!((kind, source.line), (SourceKind::Packages, 1));
         assert_eq!(source.option("url"), Some("http://m/os/"));
-        let repo = outline.repositories().next().unwrap();
+        let repo = outline.last("repo").unwrap();
         assert_eq!(repo.option("name"), Some("a"));
         assert_eq!(repo.option("baseurl"), Some("http://m/a"));
-        assert_eq!(outline.display_mode().unwrap().0, DisplayMode::Graphical);
-        assert_eq!(outline.rootpw().unwrap().line, 6);
+        assert_eq!(outline.last("rootpw").unwrap().line, 6);
         let ending = outline.ending().unwrap();
         assert_eq!(ending.action, EndAction::PowerOff);
         assert!(ending.kexec && !ending.eject);

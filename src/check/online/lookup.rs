@@ -31,7 +31,7 @@ pub struct Read {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Reads repositories at once, until `deadline`, which is so many seconds away. The results are
+/// Fetches repositories at once and reads one at a time, until `deadline`, which is so many seconds away. The results are
 /// in the order of the repositories.
 pub async fn read_all(
     probing: &Probing,
@@ -46,7 +46,12 @@ pub async fn read_all(
         let (probing, repository, query) =
             (probing.clone(), repository.clone(), Arc::clone(&query));
         readers.spawn(async move {
-            let reading = repodata::read(&probing.mirror, &repository.base, query);
+            let reading = repodata::read(
+                &probing.mirror,
+                &repository.base,
+                query,
+                deadline.into_std(),
+            );
             let read = match timeout_at(deadline, reading).await {
                 Ok(Ok(contents)) => {
                     let verdicts = judge(&probing, &repository.base, &contents);

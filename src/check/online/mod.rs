@@ -21,8 +21,10 @@ mod probe;
 mod variables;
 mod verdict;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,6 +66,8 @@ impl Default for Limits {
 /// Requests for one address that may fail for reasons that pass (503, a broken connection).
 /// Three with short pauses fit into the time.
 const TRIES: u32 = 3;
+/// Addresses that are tried at the same time: each may take 2 MiB for what is read there.
+const TRIED_AT_ONCE: usize = 32;
 /// The pause before the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, whatever the server asks for.
@@ -161,13 +165,15 @@ fn probing(means: &Means<'_>, known: Known) -> anyhow::Result<Probing> {
     })
 }
 
-/// Tries all targets at once; the results are in their order.
+/// Tries all targets, many at once; the results are in their order.
 async fn try_all(probing: &Probing, references: &References, limit: Duration) -> Vec<Seen> {
     let deadline = Instant::now() + limit;
     let mut tries = JoinSet::new();
+    let room = Arc::new(Semaphore::new(TRIED_AT_ONCE));
     for (index, (target, _)) in references.targets.iter().enumerate() {
-        let (probing, target) = (probing.clone(), target.clone());
+        let (probing, target, room) = (probing.clone(), target.clone(), Arc::clone(&room));
         tries.spawn(async move {
+            let _room = timeout_at(deadline, room.acquire()).await;
             let seen = timeout_at(deadline, probing.examine(&target)).await;
             let seen = seen.unwrap_or_else(|_| Seen {
                 verdicts: vec![no_answer(&name(&target), limit.as_secs_f64())],

@@ -292,13 +292,7 @@ mod tests {
         ]
         .map(|(kind, name, place)| (kind, name.to_string(), place.to_string(), false));
         assert_eq!(of(raw), expected);
-        for (header, optional) in [
-            ("--ignoremissing", true),
-            ("--ignorem", true),
-            ("--ignoredeps", true),
-            ("--ignore", false),
-            ("", false),
-        ] {
+        for (header, optional) in [("--ignoremissing", true), ("--ignorem", true), ("", false)] {
             let found = of(&format!("%packages {header}\na\n%end\n"));
             assert_eq!(found[0].3, optional, "{header}");
         }

@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use quick_xml::events::Event;
 
+use super::primary::Query;
 use super::xml::{attribute, gather, next, reader};
 
 /// A group or an environment.
@@ -37,7 +38,7 @@ impl Named {
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn parse(input: impl BufRead) -> Result<Comps, String> {
+pub fn parse(input: impl BufRead, query: &Query) -> Result<Comps, String> {
     let mut reader = reader(input);
     let mut buffer = Vec::new();
     let mut comps = Comps::default();
@@ -62,9 +63,14 @@ pub fn parse(input: impl BufRead) -> Result<Comps, String> {
                 match (path.len(), outer, path.last().map(String::as_str)) {
                     (3, _, Some("id")) => at.id = text.trim().to_string(),
                     (3, _, Some("name")) if !translated => at.name = text.trim().to_string(),
-                    (2, Some("group"), _) => comps.groups.push(std::mem::take(&mut at)),
-                    (2, Some("environment"), _) => {
-                        comps.environments.push(std::mem::take(&mut at));
+                    (2, Some("group" | "environment"), _) => {
+                        query.keep(&at.id)?;
+                        query.keep(&at.name)?;
+                        let all = match outer {
+                            Some("group") => &mut comps.groups,
+                            _ => &mut comps.environments,
+                        };
+                        all.push(std::mem::take(&mut at));
                     }
                     (1, None, Some("comps")) => is_whole = true,
                     _ => {}
@@ -95,7 +101,7 @@ mod tests {
   <grouplist><groupid>core</groupid></grouplist>
   <optionlist><groupid><id>not-this</id></groupid></optionlist></environment>
 </comps>"#;
-        let comps = parse(text.as_bytes()).unwrap();
+        let comps = parse(text.as_bytes(), &Query::default()).unwrap();
         let [core] = &comps.groups[..] else {
             panic!("{comps:?}")
         };
@@ -111,7 +117,7 @@ mod tests {
         }
         assert!(!minimal.is_meant_by("minimal"));
         for text in ["<comps><group></comps>", "<comps>", "", "<html></html>"] {
-            assert!(parse(text.as_bytes()).is_err(), "{text}");
+            assert!(parse(text.as_bytes(), &Query::default()).is_err(), "{text}");
         }
     }
 }

@@ -7,13 +7,14 @@
 //! Files come through [`mirror`](crate::mirror)'s cache, verified by the checksums of
 //! `repomd.xml`; the parsers are pure.
 
-mod comps;
-mod primary;
-mod repomd;
-mod unpack;
+pub mod comps;
+pub mod primary;
+pub mod repomd;
+pub mod unpack;
 pub(super) mod xml;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use thiserror::Error;
 use url::Url;
@@ -50,11 +51,17 @@ pub enum Unreadable {
     },
 }
 
-/// Reads the repository at `base`.
+/// Reads the repository at `base` until `deadline`. What one mirror sends takes little memory, and
+/// of several one is read at a time.
 ///
 /// # Errors
 /// What is wrong with the mirror or the metadata.
-pub async fn read(mirror: &Mirror, base: &Url, query: Arc<Query>) -> Result<Contents, Unreadable> {
+pub async fn read(
+    mirror: &Mirror,
+    base: &Url,
+    query: Arc<Query>,
+    deadline: Instant,
+) -> Result<Contents, Unreadable> {
     let url = crate::mirror::join(base, REPOMD);
     let file = mirror.repomd(base).await?;
     let text = std::fs::read(&file.path).map_err(|error| content(&url, error.to_string()))?;
@@ -64,14 +71,14 @@ pub async fn read(mirror: &Mirror, base: &Url, query: Arc<Query>) -> Result<Cont
     };
     let packages = async {
         let read = move |input, query: &Query| primary::parse(input, query);
-        take(mirror, base, primary, Arc::clone(&query), read).await
+        take(mirror, base, primary, Arc::clone(&query), deadline, read).await
     };
     let comps = async {
         match list.groups() {
             None => Ok(Comps::default()),
             Some(entry) => {
-                let read = |input, _: &Query| comps::parse(input);
-                take(mirror, base, entry, Arc::clone(&query), read).await
+                let read = |input, query: &Query| comps::parse(input, query);
+                take(mirror, base, entry, Arc::clone(&query), deadline, read).await
             }
         }
     };
@@ -89,13 +96,16 @@ async fn take<T: Send + 'static>(
     base: &Url,
     entry: &repomd::Entry,
     query: Arc<Query>,
+    deadline: Instant,
     read: impl FnOnce(Box<dyn std::io::BufRead>, &Query) -> Result<T, String> + Send + 'static,
 ) -> Result<T, Unreadable> {
     let url = entry.url(base);
     let file: CachedFile = mirror.metadata(&url, entry.checksum.as_ref()).await?;
     let limit = entry.open_size.unwrap_or(u64::MAX);
+    let turn = Arc::clone(&query.turn).lock_owned().await;
     tokio::task::spawn_blocking(move || {
-        let input = unpack::open(&file.path, limit).map_err(|error| error.to_string())?;
+        let _turn = turn;
+        let input = unpack::open(&file.path, limit, deadline).map_err(|error| error.to_string())?;
         read(input, &query)
     })
     .await

@@ -2,20 +2,36 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glob::{MatchOptions, Pattern};
 use quick_xml::events::{BytesStart, Event};
+use tokio::sync::Mutex;
 
 use super::xml::{attribute, gather, next, reader};
 
 /// Most packages that are taken; Fedora has 75,000.
 const MAX_PACKAGES: usize = 2_000_000;
 
+/// Most bytes of names that are kept of all repositories together; Fedora's 75,000 take 7 MB.
+const MAX_KEPT: usize = 48 << 20;
+
+/// What a name takes besides its text: its place in a tree, and what an allocation costs.
+const NAME_OVERHEAD: usize = 72;
+
+/// Most architectures and releases that are noted of a repository.
+const MAX_KINDS: usize = 64;
+
 /// What is looked for in lists of packages.
 #[derive(Debug, Default)]
 pub struct Query {
     exact: HashSet<String>,
     patterns: Vec<(String, Pattern)>,
+    /// Bytes that all lists together have taken so far.
+    kept: AtomicUsize,
+    /// Whose turn it is: one list is unpacked and read at a time.
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 /// What a list of packages says.
@@ -51,6 +67,15 @@ impl Query {
             }
         }
         query
+    }
+
+    /// Counts a name that is kept.
+    pub(super) fn keep(&self, name: &str) -> Result<(), String> {
+        let size = name.len() + NAME_OVERHEAD;
+        match self.kept.fetch_add(size, Ordering::Relaxed) > MAX_KEPT {
+            false => Ok(()),
+            true => Err("the repositories have more names than ozr keeps".to_string()),
+        }
     }
 
     /// Notes which of the specs mean a thing of this name.
@@ -178,7 +203,7 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
                     "provides" => provides = false,
                     "package" if depth == 0 => {
                         if let Some(package) = package.take() {
-                            take(package, query, &mut packages);
+                            take(package, query, &mut packages)?;
                         }
                         if packages.count > MAX_PACKAGES {
                             return Err(format!("it lists more than {MAX_PACKAGES} packages"));
@@ -211,17 +236,18 @@ fn provide(
     found: &mut HashSet<String>,
 ) {
     // The name stands first in what createrepo_c writes, and holds no references.
-    let Some(name) = tag.attributes().flatten().find(|a| a.key.0 == "name") else {
+    let mut all = tag.attributes();
+    let Some(name) = all.with_checks(false).flatten().find(|a| a.key.0 == "name") else {
         return;
     };
     package.is_release |= *name.value == *"system-release";
     query.note(&name.value, found);
 }
 
-fn take(package: Package, query: &Query, packages: &mut Packages) {
+fn take(package: Package, query: &Query, packages: &mut Packages) -> Result<(), String> {
     packages.count += 1;
     if matches!(package.arch.as_str(), "src" | "nosrc") {
-        return;
+        return Ok(());
     }
     query.note(&package.name, &mut packages.found);
     if query.goes_on(&package.name) {
@@ -229,14 +255,18 @@ fn take(package: Package, query: &Query, packages: &mut Packages) {
             query.note(&form, &mut packages.found);
         }
     }
-    if package.is_release {
+    if package.is_release && packages.releases.len() < MAX_KINDS {
         let major = package.version.split('.').next().unwrap_or_default();
         packages.releases.extend(major.parse::<u32>());
     }
-    if package.arch != "noarch" && !packages.arches.contains(&package.arch) {
+    if package.arch != "noarch" && packages.arches.len() < MAX_KINDS {
         packages.arches.insert(package.arch);
     }
-    packages.names.insert(package.name);
+    if !packages.names.contains(&package.name) {
+        query.keep(&package.name)?;
+        packages.names.insert(package.name);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -299,6 +329,31 @@ mod tests {
         );
         assert_eq!(packages.arches.iter().collect::<Vec<_>>(), ["x86_64"]);
         assert_eq!(packages.releases.iter().collect::<Vec<_>>(), [&9]);
+    }
+
+    #[test]
+    fn what_a_hostile_mirror_sends_takes_little_memory() {
+        let refused = |text: &str| {
+            let stream = std::io::BufReader::new(text.as_bytes());
+            parse(stream, &Query::default()).unwrap_err()
+        };
+        let long = "x".repeat(300 << 10);
+        for text in [
+            format!("<metadata><package><name>{long}</name></package></metadata>"),
+            format!("<metadata><package a='{long}'/></metadata>"),
+            format!("<{long}/>"),
+            format!("<!--{long}-->"),
+        ] {
+            assert!(refused(&text).contains("longer than"), "{}", &text[..30]);
+        }
+        assert!(refused(&"<a>".repeat(100)).contains("deep"));
+        let names = (0..120_000).map(|n| format!("<package><name>{n:0500}</name></package>"));
+        let text = format!("<metadata>{}</metadata>", names.collect::<String>());
+        assert!(refused(&text).contains("more names"));
+        // A tag of 20,000 attributes is read in no time.
+        let many: String = (0..20_000).map(|n| format!(" a{n}=''")).collect();
+        let text = format!("<metadata><package><version{many}/></package></metadata>");
+        assert_eq!(parse(text.as_bytes(), &Query::default()).unwrap().count, 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
@@ -11,7 +12,7 @@ use liblzma::stream::{CONCATENATED, Stream};
 
 /// Most bytes that one file is unpacked to. Fedora's list of 75,000 packages has 200 MB; a file
 /// that unpacks to more than this is an attack, or nothing that can be searched in a moment.
-pub const MAX_UNPACKED: u64 = 1 << 30;
+pub const MAX_UNPACKED: u64 = 512 << 20;
 
 /// Most memory for unpacking xz, in bytes: `xz -9` takes 65 MiB to unpack.
 const XZ_MEMORY: u64 = 128 << 20;
@@ -22,18 +23,28 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// Size of the buffers, in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// Opens a file and unpacks it while it is read. Reading fails past `limit` bytes.
+/// Opens a file and unpacks it while it is read. Reading fails past `limit` bytes, and after
+/// `deadline`, when nobody waits for it any more.
 ///
 /// # Errors
 /// The file cannot be opened, or is packed with something else.
-pub fn open(path: &Path, limit: u64) -> io::Result<Box<dyn BufRead>> {
+pub fn open(path: &Path, limit: u64, deadline: Instant) -> io::Result<Box<dyn BufRead>> {
     stream(
         BufReader::with_capacity(BUFFER, File::open(path)?),
         limit.min(MAX_UNPACKED),
+        deadline,
     )
 }
 
-fn stream(mut packed: impl BufRead + 'static, limit: u64) -> io::Result<Box<dyn BufRead>> {
+/// Unpacks a stream as [`open`] does.
+///
+/// # Errors
+/// It is packed with something else.
+pub fn stream(
+    mut packed: impl BufRead + 'static,
+    limit: u64,
+    deadline: Instant,
+) -> io::Result<Box<dyn BufRead>> {
     let head = packed.fill_buf()?;
     let unpacked: Box<dyn Read> = if head.starts_with(&[0x1f, 0x8b]) {
         Box::new(MultiGzDecoder::new(packed))
@@ -55,6 +66,7 @@ fn stream(mut packed: impl BufRead + 'static, limit: u64) -> io::Result<Box<dyn 
             inner: unpacked,
             left: limit,
             limit,
+            deadline,
         },
     )))
 }
@@ -64,10 +76,14 @@ struct Limited<R> {
     inner: R,
     left: u64,
     limit: u64,
+    deadline: Instant,
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let count = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
             io::Error::other(format!("it unpacks to more than {} bytes", self.limit))
@@ -90,7 +106,8 @@ mod tests {
 
     fn unpacked(packed: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        stream(Cursor::new(packed), limit)?.read_to_end(&mut all)?;
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        stream(Cursor::new(packed), limit, deadline)?.read_to_end(&mut all)?;
         Ok(all)
     }
 
