@@ -233,7 +233,7 @@ struct Ozr {
 fn ozr_whose_sink_panics() {
     let words = std::env::var(WORDS).unwrap();
     let words: Vec<String> = serde_json::from_str(&words).unwrap();
-    ozr::host::quiet_libvirt();
+    ozr::host::prepare_environment();
     ozr::panics::install(printer::print_defect);
     let reporter = Reporter::new(Arc::new(Panics {
         in_another_thread: std::env::var(PANIC_IN).unwrap() == "another thread",
