@@ -751,9 +751,12 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
     site.assert_clean(&failed, &["qcow2"]);
     assert_eq!(std::fs::read(&image).unwrap(), b"precious");
 
-    // What explains an older failure is gone after a success.
-    std::fs::create_dir(site.output("failed")).unwrap();
-    std::fs::write(site.output("failed").join("verdict.txt"), "old\n").unwrap();
+    // What explains an older failure is gone after a success, and what others put there is not.
+    let older = site.output("failed");
+    std::fs::create_dir(&older).unwrap();
+    for name in ["verdict.txt", "notes.txt"] {
+        std::fs::write(older.join(name), "old\n").unwrap();
+    }
     let mut building = start(force());
     building.wait_for(GUEST_STARTS);
     let second = run(force());
@@ -778,9 +781,23 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
             "console.log",
             "served.ks",
             "xml",
+            "failed",
         ],
     );
+    assert_says(&outcome, &["failed stays", "notes.txt"]);
+    assert_eq!(std::fs::read_dir(&older).unwrap().count(), 1);
     assert!(Disk::open(&image).exists("/etc/os-release"));
+}
+
+/// The installer has done all that a good install does, and a script has emptied the disk.
+#[test]
+fn a_finished_install_that_left_an_empty_disk() {
+    let Some(site) = Site::new("empty") else {
+        return;
+    };
+    let script = "%post --nochroot\ndd if=/dev/zero of=/dev/vda bs=1M count=1\n%end\n";
+    let outcome = run(site.install_unchecked(&kickstart(script)));
+    assert_build_failed(&site, &outcome, "storage-failed", &["no file system"]);
 }
 
 /// On a daemon a kept guest is in the way of every build of its name, wherever that writes to.

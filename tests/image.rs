@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ozr::error::{Kind, kind_of};
-use ozr::image::finalize::{self, Sidecars};
+use ozr::image::disk::{self, Sidecars};
 use ozr::image::output::OutputPaths;
-use ozr::image::{disk, installed, qemu_img};
+use ozr::image::{installed, qemu_img};
 use ozr::options::{Compress, Format};
+use ozr::state::OwnedDir;
 use ozr::state::work_dir::WorkDir;
 
 const MIB: u64 = 1 << 20;
@@ -54,11 +55,12 @@ fn write_as_a_guest(disk: &Path) {
     }
 }
 
+/// The program that reads disks.
+const OZR: &str = env!("CARGO_BIN_EXE_ozr");
+
 struct Build {
     work: WorkDir,
-    disk: PathBuf,
-    console_log: PathBuf,
-    kickstart: PathBuf,
+    disk: fs::File,
 }
 
 /// What is to become of a build's disk.
@@ -72,32 +74,31 @@ struct Target {
 impl Build {
     async fn new(output: &Path) -> Self {
         let work = WorkDir::take(output, "image", "test").unwrap();
-        let disk = work.join("disk.qcow2");
-        disk::create(&disk, SIZE).await.unwrap();
-        write_as_a_guest(&disk);
-        let console_log = work.join("console.log");
-        fs::write(&console_log, "a line of the console\n").unwrap();
-        let kickstart = work.join("kickstart.ks");
-        fs::write(&kickstart, "poweroff\n").unwrap();
-        Build {
-            work,
-            disk,
-            console_log,
-            kickstart,
-        }
+        let disk = disk::create(work.dir(), SIZE).await.unwrap();
+        write_as_a_guest(&work.join(disk::NAME));
+        work.dir()
+            .replace("console.log", b"a line of the console\n")
+            .unwrap();
+        work.dir().replace("kickstart.ks", b"poweroff\n").unwrap();
+        Build { work, disk }
+    }
+
+    /// The path of the disk.
+    fn path(&self) -> PathBuf {
+        self.work.join(disk::NAME)
     }
 
     async fn finish(&self, target: &Target) -> anyhow::Result<PathBuf> {
-        let image =
-            finalize::finish(self.work.path(), &self.disk, target.format, target.compress).await?;
+        let (format, compress) = (target.format, target.compress);
+        let image = disk::finish(self.work.dir(), &self.disk, format, compress).await?;
         let manifest = format!("{{\"sha256\": \"{}\"}}\n", image.sha256);
-        let company = Sidecars {
+        let sidecars = Sidecars {
             manifest: &manifest,
             domain_xml: "<domain/>\n",
-            console_log: &self.console_log,
-            kickstart: &self.kickstart,
+            console_log: "console.log",
+            kickstart: "kickstart.ks",
         };
-        image.publish(&target.paths, &company, target.force)?;
+        image.publish(&target.paths, &sidecars, target.force)?;
         Ok(target.paths.image.clone())
     }
 }
@@ -137,8 +138,8 @@ async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
         let output = tempfile::tempdir().unwrap();
         let build = Build::new(output.path()).await;
         let reference = output.path().join("reference.qcow2");
-        fs::copy(&build.disk, &reference).unwrap();
-        let disk_inode = fs::metadata(&build.disk).unwrap().ino();
+        fs::copy(build.path(), &reference).unwrap();
+        let disk_inode = build.disk.metadata().unwrap().ino();
 
         let target = target(output.path(), format, compression, false);
         let image = build.finish(&target).await.unwrap();
@@ -161,7 +162,9 @@ async fn every_format_holds_the_guests_disk_and_its_checksum_verifies() {
             ],
             output.path(),
         );
-        let info = qemu_img::info(&image, format).await.unwrap();
+        let out = OwnedDir::open(output.path()).unwrap();
+        let name = format!("image.{}", format.name());
+        let info = qemu_img::info(&out, &name, format).await.unwrap();
         assert!(info.is_standalone());
         assert_eq!(info.virtual_size, SIZE);
         let metadata = fs::metadata(&image).unwrap();
@@ -276,7 +279,7 @@ async fn a_build_that_is_dropped_in_the_middle_leaves_the_old_set_alone() {
             "-O",
             "qcow2",
             text(&random),
-            text(&build.disk),
+            text(&build.path()),
         ],
         output.path(),
     );
@@ -305,7 +308,9 @@ async fn a_disk_that_stands_on_another_is_no_image() {
     let output = tempfile::tempdir().unwrap();
     let build = Build::new(output.path()).await;
     let base = output.path().join("base.qcow2");
-    qemu_img::create(&base, Format::Qcow2, SIZE).await.unwrap();
+    let out = OwnedDir::open(output.path()).unwrap();
+    let created = qemu_img::create(&out, "base.qcow2", Format::Qcow2, SIZE).await;
+    created.unwrap();
     run(
         "qemu-img",
         &[
@@ -317,7 +322,7 @@ async fn a_disk_that_stands_on_another_is_no_image() {
             "qcow2",
             "-b",
             text(&base),
-            text(&build.disk),
+            text(&build.path()),
         ],
         output.path(),
     );
@@ -330,8 +335,9 @@ async fn a_disk_that_stands_on_another_is_no_image() {
 #[tokio::test]
 async fn a_failing_qemu_img_is_quoted() {
     let output = tempfile::tempdir().unwrap();
-    let missing = output.path().join("missing.qcow2");
-    let error = qemu_img::info(&missing, Format::Qcow2).await.unwrap_err();
+    let out = OwnedDir::open(output.path()).unwrap();
+    let info = qemu_img::info(&out, "missing.qcow2", Format::Qcow2).await;
+    let error = info.unwrap_err();
     let error = format!("{error:#}");
     assert!(
         error.contains("qemu-img info --output=json -f qcow2"),
@@ -368,9 +374,124 @@ fn write_table(disk: &Path, gpt: bool) {
     }
 }
 
+/// A qcow2 image of a raw disk.
+fn as_qcow2(raw: &Path) -> fs::File {
+    let qcow2 = raw.with_extension("qcow2");
+    run(
+        "qemu-img",
+        &["convert", "-O", "qcow2", text(raw), text(&qcow2)],
+        Path::new("/"),
+    );
+    fs::File::open(qcow2).unwrap()
+}
+
+/// Somebody moves the work directory away, and puts one of his own there.
+#[tokio::test]
+async fn a_work_directory_that_was_exchanged_is_not_published() {
+    let output = tempfile::tempdir().unwrap();
+    for (format, compress) in [
+        (Format::Qcow2, Compress::None),
+        (Format::Qcow2, Compress::Zstd),
+    ] {
+        let build = Build::new(output.path()).await;
+        let (path, moved) = (build.work.path().to_owned(), output.path().join("moved"));
+        fs::rename(&path, &moved).unwrap();
+        fs::create_dir(&path).unwrap();
+        for name in ["disk.qcow2", "image.qcow2", "console.log", "kickstart.ks"] {
+            fs::write(path.join(name), "evil").unwrap();
+        }
+        let target = target(output.path(), format, compress, true);
+        let image = build.finish(&target).await.unwrap();
+        run(
+            "qemu-img",
+            &["check", "-q", "-f", "qcow2", text(&image)],
+            output.path(),
+        );
+        let log = fs::read_to_string(&target.paths.console_log).unwrap();
+        assert_eq!(log, "a line of the console\n");
+        drop(build);
+        // Nothing in what is not ours was removed either.
+        assert!(path.join("disk.qcow2").exists());
+        fs::remove_dir_all(&path).unwrap();
+        fs::remove_dir_all(&moved).unwrap();
+    }
+}
+
+/// A guest that finished, and a disk without anything in it.
+#[tokio::test]
+async fn a_disk_without_contents_is_told_from_one_that_holds_something() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("disk.raw");
+    let used = async || {
+        let disk = as_qcow2(&raw);
+        installed::has_contents(Path::new(OZR), &disk)
+            .await
+            .unwrap()
+    };
+    fs::File::create(&raw).unwrap().set_len(64 * MIB).unwrap();
+    assert!(!used().await, "nothing at all");
+    for table in ["gpt", "mbr"] {
+        write_table(&raw, table == "gpt");
+        assert!(!used().await, "{table}: only a table");
+    }
+    mkfs(&raw);
+    assert!(used().await, "a partition with a file system");
+    run(
+        "mke2fs",
+        &["-q", "-F", "-t", "ext2", text(&raw)],
+        dir.path(),
+    );
+    assert!(used().await, "a file system without a table");
+}
+
+/// A superblock that makes its reader ask for more memory than there is.
+#[tokio::test]
+async fn a_hostile_file_system_costs_a_process_that_nobody_needs() {
+    use std::os::unix::fs::FileExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(64 * MIB).unwrap();
+    write_table(&raw, false);
+    mkfs(&raw);
+    let disk = fs::File::options().write(true).open(&raw).unwrap();
+    let superblock = 4 * MIB + 1024;
+    // 2^32 blocks in groups of one: the file system's features say that checksums need not fit.
+    for (at, bytes) in [
+        (0x04, &[0xff; 4][..]),
+        (0x20, &[1, 0, 0, 0]),
+        (0x64, &[0; 4]),
+    ] {
+        disk.write_all_at(bytes, superblock + at).unwrap();
+    }
+    let disk = as_qcow2(&raw);
+    let error = installed::logs(Path::new(OZR), &disk).await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("was killed by signal"),
+        "{error:#}"
+    );
+    assert!(
+        installed::has_contents(Path::new(OZR), &disk)
+            .await
+            .unwrap()
+    );
+}
+
+/// Makes an ext4 file system of the directory `root` beside the disk, if there is one, in the second
+/// partition.
+fn mkfs(raw: &Path) {
+    let dir = raw.parent().unwrap();
+    let mut arguments = vec!["-q", "-F", "-t", "ext4", "-E", "offset=4194304"];
+    if dir.join("root").exists() {
+        arguments.extend(["-d", "root"]);
+    }
+    arguments.extend([text(raw), "57344k"]);
+    run("mke2fs", &arguments, dir);
+}
+
 /// A disk as an installer leaves it: a partition table, an empty partition, a system.
-#[test]
-fn the_installers_logs_are_read_from_the_disk() {
+#[tokio::test]
+async fn the_installers_logs_are_read_from_the_disk() {
     for table in ["gpt", "mbr"] {
         let dir = tempfile::tempdir().unwrap();
         let logs = dir.path().join("root/var/log/anaconda");
@@ -381,23 +502,10 @@ fn the_installers_logs_are_read_from_the_disk() {
         std::os::unix::fs::symlink("/etc/shadow", logs.join("link.log")).unwrap();
         let raw = dir.path().join("disk.raw");
         fs::File::create(&raw).unwrap().set_len(64 * MIB).unwrap();
-        let options = [
-            "-q",
-            "-F",
-            "-t",
-            "ext4",
-            "-E",
-            "offset=4194304",
-            "-d",
-            "root",
-        ];
-        let mut arguments = options.to_vec();
-        arguments.extend(["disk.raw", "57344k"]);
-        run("mke2fs", &arguments, dir.path());
+        mkfs(&raw);
         write_table(&raw, table == "gpt");
-        let convert = ["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"];
-        run("qemu-img", &convert, dir.path());
-        let mut found = installed::logs(&dir.path().join("disk.qcow2")).unwrap();
+        let disk = as_qcow2(&raw);
+        let mut found = installed::logs(Path::new(OZR), &disk).await.unwrap();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<&str> = found.iter().map(|log| log.name.as_str()).collect();
         assert_eq!(names, ["anaconda.log", "storage.log"], "{table}");
@@ -405,12 +513,10 @@ fn the_installers_logs_are_read_from_the_disk() {
         assert!(found[1].content == vec![b'x'; 3 << 20]);
     }
     let dir = tempfile::tempdir().unwrap();
-    let empty = dir.path().join("empty.qcow2");
-    run(
-        "qemu-img",
-        &["create", "-q", "-f", "qcow2", text(&empty), "64M"],
-        dir.path(),
-    );
-    assert_eq!(installed::logs(&empty).unwrap(), []);
-    assert!(installed::logs(Path::new("/dev/null")).is_err());
+    let empty = dir.path().join("empty.raw");
+    fs::File::create(&empty).unwrap().set_len(64 * MIB).unwrap();
+    let logs = installed::logs(Path::new(OZR), &as_qcow2(&empty)).await;
+    assert_eq!(logs.unwrap(), []);
+    let null = fs::File::open("/dev/null").unwrap();
+    installed::logs(Path::new(OZR), &null).await.unwrap_err();
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +20,7 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 ///
 /// If the file cannot be read.
-pub async fn sha256(path: &Path) -> Result<(String, u64)> {
+pub async fn sha256(file: &File) -> Result<(String, u64)> {
     struct StopOnDrop(Arc<AtomicBool>);
     impl Drop for StopOnDrop {
         fn drop(&mut self) {
@@ -29,15 +28,14 @@ pub async fn sha256(path: &Path) -> Result<(String, u64)> {
         }
     }
     let guard = StopOnDrop(Arc::new(AtomicBool::new(false)));
-    let (stop, path) = (Arc::clone(&guard.0), PathBuf::from(path));
-    tokio::task::spawn_blocking(move || hash(&path, &stop))
+    let (stop, file) = (Arc::clone(&guard.0), file.try_clone()?);
+    tokio::task::spawn_blocking(move || hash(&file, &stop))
         .await
         .context("computing a checksum")?
 }
 
-fn hash(path: &Path, stop: &AtomicBool) -> Result<(String, u64)> {
-    let reading = || format!("reading {} for its checksum", path.display());
-    let file = File::open(path).with_context(reading)?;
+fn hash(file: &File, stop: &AtomicBool) -> Result<(String, u64)> {
+    let reading = || "reading the image for its checksum";
     let length = file.metadata().with_context(reading)?.len();
     let mut digest = Sha256::new();
     let mut buffer = vec![0; BUFFER];
@@ -45,14 +43,14 @@ fn hash(path: &Path, stop: &AtomicBool) -> Result<(String, u64)> {
     let mut at = 0;
     while at < length {
         // Holes are not read; they still count as the zeroes that they are.
-        let data = next_data(&file, at, length);
+        let data = next_data(file, at, length);
         while at < data {
             stopped(stop)?;
             let size = (data - at).min(BUFFER as u64);
             digest.update(&zeroes[..size as usize]);
             at += size;
         }
-        let hole = next_hole(&file, at, length);
+        let hole = next_hole(file, at, length);
         while at < hole {
             stopped(stop)?;
             let size = (hole - at).min(BUFFER as u64) as usize;
@@ -106,7 +104,8 @@ mod tests {
         file.write_all_at(b"data", 3 << 20).unwrap();
         let expected = hex::sha256(&bytes);
         for path in [&sparse, &full] {
-            assert_eq!(sha256(path).await.unwrap(), (expected.clone(), 5 << 20));
+            let file = File::open(path).unwrap();
+            assert_eq!(sha256(&file).await.unwrap(), (expected.clone(), 5 << 20));
         }
     }
 }

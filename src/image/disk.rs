@@ -1,31 +1,222 @@
-//! The guest's disk while it is being installed.
+//! The guest's disk: its creation, and what becomes of it, the finished image with its sidecars. All of
+//! it by descriptors: what is published is the file that QEMU wrote.
 
-use std::fs::{self, Permissions};
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 
-use super::{qemu_img, space};
-use crate::options::Format;
+use super::output::OutputPaths;
+use super::publish::{self, Finished};
+use super::{checksum, qemu_img, space};
+use crate::hex;
+use crate::options::{Compress, Format};
+use crate::state::OwnedDir;
+
+/// Images hold password hashes and host keys: they are the user's alone. So are console logs, in
+/// which a script can have printed anything.
+const PRIVATE: u32 = 0o600;
+
+/// Manifests, checksums and domain XML hold no secrets; the umask may still take some of this.
+const PUBLIC: u32 = 0o644;
+
+/// Name of the disk in the work directory.
+pub const NAME: &str = "disk.qcow2";
 
 /// Below this an install of the smallest release would not fit: a minimal EL install takes about
 /// 1.2 GiB, downloads included.
 const LEAST_SPACE: u64 = 1 << 30;
 
-/// Creates the disk of `size` bytes at `path`, thin, in qcow2: its metadata knows what the guest
-/// has discarded, whatever the file system can do.
+/// Creates the disk of `size` bytes in the work directory, thin, in qcow2: its metadata knows what
+/// the guest has discarded, whatever the file system can do. The file itself.
 ///
 /// # Errors
 ///
 /// If there is no room to speak of, or `qemu-img` fails.
-pub async fn create(path: &Path, size: u64) -> Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    space::ensure(directory, LEAST_SPACE.min(size), "an install")?;
-    qemu_img::create(path, Format::Qcow2, size)
+pub async fn create(work: &OwnedDir, size: u64) -> Result<File> {
+    space::ensure(work.path(), LEAST_SPACE.min(size), "an install")?;
+    qemu_img::create(work, NAME, Format::Qcow2, size)
         .await
         .context("creating the guest's disk")?;
+    let disk = work.file(NAME, false)?;
     // It will hold password hashes and keys.
-    fs::set_permissions(path, Permissions::from_mode(0o600))
-        .context("setting the mode of the guest's disk")
+    disk.set_permissions(Permissions::from_mode(PRIVATE))
+        .context("setting the mode of the guest's disk")?;
+    Ok(disk)
+}
+
+/// A finished image that has no name yet.
+#[derive(Debug)]
+pub struct Image<'a> {
+    work: &'a OwnedDir,
+    name: String,
+    file: File,
+    /// The file's length in bytes.
+    pub size: u64,
+    /// The size of the disk that a guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What lies beside an image.
+#[derive(Debug)]
+pub struct Sidecars<'a> {
+    /// The manifest, as JSON.
+    pub manifest: &'a str,
+    /// A domain that boots the image, as libvirt's XML.
+    pub domain_xml: &'a str,
+    /// Name of the console log in the work directory.
+    pub console_log: &'a str,
+    /// Name of the kickstart as it was served, secrets masked, in the work directory.
+    pub kickstart: &'a str,
+}
+
+/// Makes the image from the guest's qcow2 `disk` in the work directory. The guest must be
+/// gone. Without compression the disk becomes the image as it is; otherwise it is converted.
+///
+/// # Errors
+///
+/// If the disk stands on another image, if there is no room (kind [`Kind::Host`](crate::error::Kind::Host)), or if
+/// `qemu-img` fails.
+pub async fn finish<'a>(
+    work: &'a OwnedDir,
+    disk: &File,
+    format: Format,
+    compress: Compress,
+) -> Result<Image<'a>> {
+    let info = qemu_img::info(work, NAME, Format::Qcow2)
+        .await
+        .context("looking at the finished disk")?;
+    if !info.is_standalone() {
+        bail!("the finished disk needs another file beside it, which an image must not");
+    }
+    let as_it_is = format == Format::Qcow2 && compress == Compress::None;
+    let (name, file) = if as_it_is {
+        (NAME.to_owned(), disk.try_clone()?)
+    } else {
+        space::ensure(work.path(), info.actual_size, "converting the image")?;
+        let name = format!("image.{}", format.name());
+        qemu_img::convert(work, (NAME, Format::Qcow2), (&name, format), compress)
+            .await
+            .context("converting the finished disk")?;
+        let file = work.file(&name, false)?;
+        (name, file)
+    };
+    file.set_permissions(Permissions::from_mode(PRIVATE))
+        .context("setting the mode of the image")?;
+    let (sha256, size) = checksum::sha256(&file).await?;
+    Ok(Image {
+        work,
+        name,
+        file,
+        size,
+        virtual_size: info.virtual_size,
+        sha256,
+    })
+}
+
+impl Image<'_> {
+    /// Gives the image and its sidecars their names, all or none. With `replace` they take those of
+    /// files that are there.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`](crate::error::Kind::Input), if a file
+    /// is there and is not to be replaced.
+    pub fn publish(
+        self,
+        output: &OutputPaths,
+        sidecars: &Sidecars<'_>,
+        replace: bool,
+    ) -> Result<()> {
+        if replace {
+            publish::check_unused(&output.image)?;
+        }
+        let work = self.work.as_fd();
+        // The XML may have been asked for in another file system, where no rename gets it.
+        let beside = output.xml.parent().filter(|dir| *dir != output.dir);
+        let beside = beside.map(|dir| {
+            let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(dir, flags, Mode::empty())
+                .with_context(|| format!("opening {}", dir.display()))
+        });
+        let beside = beside.transpose()?;
+        let xml_dir = beside.as_ref().map_or(work, AsFd::as_fd);
+        let xml_name = format!(".ozr-{}.xml", hex::random()?);
+        let sum = sum_line(&self.sha256, &output.image);
+        let xml = write(xml_dir, &xml_name, sidecars.domain_xml)?;
+        let manifest = write(work, "manifest.json", sidecars.manifest)?;
+        let checksum = write(work, "sha256", &sum)?;
+        let console_log = self.work.file(sidecars.console_log, false)?;
+        let kickstart = self.work.file(sidecars.kickstart, false)?;
+        let files = [
+            (work, self.name.as_str(), &self.file, &output.image),
+            (xml_dir, &xml_name, &xml, &output.xml),
+            (
+                work,
+                sidecars.console_log,
+                &console_log,
+                &output.console_log,
+            ),
+            (work, sidecars.kickstart, &kickstart, &output.kickstart),
+            (work, "manifest.json", &manifest, &output.manifest),
+            (work, "sha256", &checksum, &output.checksum),
+        ];
+        let published = publish::publish(&files.map(|(dir, from, file, to)| Finished {
+            dir,
+            from,
+            file,
+            to: to.clone(),
+            replace,
+        }));
+        // What is left there: an old file, or the new one.
+        let _ = unlinkat(xml_dir, &xml_name, AtFlags::empty());
+        published
+    }
+}
+
+/// Writes a new file.
+fn write(dir: BorrowedFd<'_>, name: &str, content: &str) -> Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let write = || {
+        let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(PUBLIC))?;
+        let mut file = File::from(file);
+        file.write_all(content.as_bytes())?;
+        std::io::Result::Ok(file)
+    };
+    write().with_context(|| format!("writing {name}"))
+}
+
+/// The line of `sha256sum` for an image: names with backslashes or line breaks are escaped.
+fn sum_line(sha256: &str, image: &Path) -> String {
+    let name = image
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let mark = if name.contains(['\\', '\n', '\r']) {
+        "\\"
+    } else {
+        ""
+    };
+    let name = name
+        .replace('\\', "\\\\")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r");
+    format!("{mark}{sha256}  {name}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_checksums_are_escaped_as_sha256sum_does() {
+        assert_eq!(sum_line("00", Path::new("/o/a b.qcow2")), "00  a b.qcow2\n");
+        assert_eq!(sum_line("00", Path::new("/o/a\\b")), "\\00  a\\\\b\n");
+    }
 }

@@ -2,7 +2,6 @@
 
 pub mod checksum;
 pub mod disk;
-pub mod finalize;
 pub mod installed;
 pub mod manifest;
 pub mod output;

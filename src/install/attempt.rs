@@ -1,5 +1,6 @@
 //! One attempt at an install: the steps, in order.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use url::Url;
 
 use super::cancel::Cancellation;
 use super::estimate::Times;
-use super::evidence;
+use super::evidence::{self, Removed};
 use super::guest::{self, Boot};
 use super::handover::Handover;
 use super::history::History;
@@ -22,7 +23,8 @@ use super::supervise::{Channels, Supervised, Supervision, supervise};
 use super::timings::Timings;
 use crate::error::{Classify, Kind};
 use crate::host::{self, Accel, DomainSpec, Guest, Versions};
-use crate::image::finalize::{self, Sidecars};
+use crate::image::disk::{self, Sidecars};
+use crate::image::installed;
 use crate::mirror::shown;
 use crate::options::Deliver;
 use crate::state::slots::{Slot, SlotRequest};
@@ -80,7 +82,10 @@ pub async fn run(
     let verdict = match attempt.install().await {
         Ok(Ok(notes)) => {
             drop(slot);
-            return attempt.finish(&notes).await;
+            match attempt.has_installed().await {
+                Ok(()) => return attempt.finish(&notes).await,
+                Err(verdict) => *verdict,
+            }
         }
         Ok(Err(verdict)) => verdict,
         Err(error) => attempt.verdict_of(error)?,
@@ -110,7 +115,7 @@ impl<'a> Attempt<'a> {
         };
         // QEMU's own copy of the console; ours is made of what is read from it.
         let console = place.work.join(SERIAL_LOG);
-        let disk = prepared.disk.clone();
+        let disk = place.work.join(disk::NAME);
         let spec = guest::domain(plan, prepared.accel, &boot, disk, console, &place.id)?;
         timings.done("offering");
         Ok(Attempt {
@@ -210,10 +215,15 @@ impl<'a> Attempt<'a> {
     /// Runs the installer until it has ended, or until it is clear how it will.
     async fn follow(&self, guest: &Guest, channels: Channels) -> anyhow::Result<Supervised> {
         if let Ok(xml) = guest.live_xml() {
-            let kept = self.place.work.join(evidence::DOMAIN);
             let xml = self.handover.secrets.hide(&xml);
-            if let Err(error) = evidence::write_private(&kept, xml) {
-                self.reporter.warn(format!("{error:#}"));
+            if let Err(error) = self
+                .place
+                .work
+                .dir()
+                .replace(evidence::DOMAIN, xml.as_bytes())
+            {
+                self.reporter
+                    .warn(format!("keeping {}: {error}", evidence::DOMAIN));
             }
         }
         let recorder = Recorder::begin(self.place.work.path(), self.reporter);
@@ -250,7 +260,7 @@ impl<'a> Attempt<'a> {
             mark: handover.mark.clone(),
             timeout: plan.timeout,
             limits: Limits::of_guest(plan.stall_limit, self.spec.accel == Accel::Tcg),
-            disk: self.prepared.disk.clone(),
+            disk: self.spec.disk.path.clone(),
             secrets: handover.secrets.clone(),
             stop: self.cancellation.clone(),
             live: self.place.live.clone(),
@@ -260,6 +270,25 @@ impl<'a> Attempt<'a> {
 
     fn history(&self) -> History {
         History::of(self.plan, self.spec.accel, &self.place.state_dir)
+    }
+
+    /// Makes sure that a guest that has done all that a good install does has installed something.
+    async fn has_installed(&self) -> Result<(), Box<Verdict>> {
+        let program = Path::new(installed::OWN_PROGRAM);
+        match installed::has_contents(program, &self.prepared.disk).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let last = self.supervised.as_ref().and_then(|all| all.phases.last());
+                Err(Box::new(Verdict::of_an_empty_disk(last)))
+            }
+            Err(error) => {
+                let reporter = self.reporter;
+                reporter.warn(format!(
+                    "whether the disk holds anything is not known: {error:#}"
+                ));
+                Ok(())
+            }
+        }
     }
 
     /// Makes the image of the disk of a guest that is gone.
@@ -274,8 +303,8 @@ impl<'a> Attempt<'a> {
         drop(self.guest.take());
         place.live.finishing();
         reporter.step("finishing the image");
-        let disk = &self.prepared.disk;
-        let finish = finalize::finish(place.work.path(), disk, plan.format, plan.compress);
+        let (work, disk) = (place.work.dir(), &self.prepared.disk);
+        let finish = disk::finish(work, disk, plan.format, plan.compress);
         let image = self.cancellation.or(finish).await?;
         let supervised = self.supervised.as_ref().context("following the guest")?;
         let versions = self.hypervisor.as_ref();
@@ -295,12 +324,20 @@ impl<'a> Attempt<'a> {
         let sidecars = Sidecars {
             manifest: &manifest,
             domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &self.spec)),
-            console_log: &place.work.join(evidence::CONSOLE_LOG),
-            kickstart: &self.handover.kept_kickstart,
+            console_log: evidence::CONSOLE_LOG,
+            kickstart: evidence::KICKSTART,
         };
         image.publish(&plan.output, &sidecars, plan.replaces())?;
-        // An older failure of the same name is no news any more.
-        evidence::remove(&plan.output)?;
+        // An older failure of the same name is no news any more. What else is there is no fault of
+        // this build's.
+        match evidence::remove(&plan.output) {
+            Ok(Removed::All) => {}
+            Ok(Removed::ButOthers { names, .. }) => reporter.note(format!(
+                "{} stays, for it holds what ozr did not write: {names}",
+                plan.output.failed.display()
+            )),
+            Err(error) => reporter.note(format!("what an earlier failure left stays: {error:#}")),
+        }
         let phases = supervised.phases.iter();
         let times = Times {
             phases: phases.map(|time| (time.phase, time.lasted)).collect(),

@@ -1,17 +1,18 @@
 //! What explains a failed install, kept in `NAME.failed/`.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rustix::fs::{AtFlags, CWD, renameat, unlinkat};
+use rustix::io::Errno;
 
 use super::mask_raw;
 use crate::image::installed::Log;
 use crate::image::output::OutputPaths;
 use crate::secrets::Secrets;
-use crate::state::work_dir::WorkDir;
+use crate::state::OwnedDir;
 
 /// Name of the console's log in a work directory.
 pub const CONSOLE_LOG: &str = "console.log";
@@ -44,6 +45,9 @@ pub const VERSIONS: &str = "versions.json";
 /// Name of the directory of the installer's logs from the guest's disk.
 pub const DISK_LOGS: &str = "anaconda";
 
+/// Name of the directory in the work directory where it is gathered.
+const ASIDE: &str = "failed";
+
 /// What is moved, if it is there: its secrets were hidden when it was written.
 const MOVED: [&str; 5] = [CONSOLE_LOG, INSTALLER_LOG, KICKSTART, DOMAIN, QEMU_LOG];
 
@@ -53,28 +57,15 @@ const COPIED: [&str; 3] = [CONSOLE_RAW, LOG_PORT_RAW, ACCESS_LOG];
 /// What is written.
 const WRITTEN: [&str; 5] = [SCREENSHOT, TIMINGS, VERSIONS, VERDICT, VERDICT_JSON];
 
-/// Writes a file that only the user can read.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_private(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    create_private(path)
-        .and_then(|mut file| file.write_all(content.as_ref()))
-        .with_context(|| format!("writing {}", path.display()))
-}
+/// Name of the list of what ozr put into [`DISK_LOGS`]: the guest chose the names.
+const DISK_LOGS_LIST: &str = ".list";
 
-fn create_private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
+/// The most that is read of that list, in bytes.
+const LONGEST_LIST: u64 = 64 << 10;
 
 /// What was gathered, in the work directory still.
 #[derive(Debug)]
-pub struct Gathered(PathBuf);
+pub struct Gathered(OwnedDir);
 
 impl Gathered {
     /// Gathers what the work directory holds. What cannot be gathered is left out, and told by
@@ -83,21 +74,19 @@ impl Gathered {
     /// # Errors
     /// The directory for it cannot be made.
     pub fn from(
-        work: &WorkDir,
+        work: &OwnedDir,
         secrets: &Secrets,
         missing: &mut impl FnMut(anyhow::Error),
     ) -> anyhow::Result<Gathered> {
-        let aside = work.join("failed");
-        create_dir(&aside)?;
-        let moved = MOVED.map(|name| {
-            let from = work.join(name);
-            if !from.exists() {
-                return Ok(());
-            }
-            std::fs::rename(&from, aside.join(name))
-                .with_context(|| format!("keeping {}", from.display()))
+        let aside = work.subdir(ASIDE, 0o700)?;
+        let moved = MOVED.map(|name| match renameat(work, name, &aside, name) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other.with_context(|| format!("keeping {}", work.join(name).display())),
         });
-        let copied = COPIED.map(|name| copy(&work.join(name), &aside.join(name), secrets));
+        let copied = COPIED.map(|name| {
+            copy(work, &aside, name, secrets)
+                .with_context(|| format!("keeping {}", work.join(name).display()))
+        });
         for result in moved.into_iter().chain(copied) {
             if let Err(error) = result {
                 missing(error);
@@ -112,7 +101,9 @@ impl Gathered {
     /// It cannot be written.
     pub fn add(&self, name: &str, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
         debug_assert!(WRITTEN.contains(&name), "{name} would never be removed");
-        write_private(&self.0.join(name), content)
+        self.0
+            .replace(name, content.as_ref())
+            .with_context(|| format!("writing {name}"))
     }
 
     /// Adds the installer's logs from the guest's disk, their secrets hidden.
@@ -123,79 +114,210 @@ impl Gathered {
         if logs.is_empty() {
             return Ok(());
         }
-        let dir = self.0.join(DISK_LOGS);
-        create_dir(&dir)?;
+        let dir = self.0.subdir(DISK_LOGS, 0o700)?;
+        let list: String = logs.iter().map(|log| format!("{}\n", log.name)).collect();
+        dir.replace(DISK_LOGS_LIST, list.as_bytes())?;
         for log in logs {
-            let path = dir.join(&log.name);
-            create_private(&path)
+            dir.file(&log.name, true)
                 .and_then(|mut file| mask_raw::copy(&mut &log.content[..], &mut file, secrets))
-                .with_context(|| format!("writing {}", path.display()))?;
+                .with_context(|| format!("writing {}", dir.join(&log.name).display()))?;
         }
         Ok(())
     }
 
-    /// Puts it in place of what an earlier failed build left; the directory.
+    /// Puts it in place of what an earlier failed build left, beside what ozr did not write there;
+    /// the directory. Where that is not ozr's own, in one that bears the build's `id`, too.
     ///
     /// # Errors
     /// It cannot be put there. What an earlier build left may be gone then.
-    pub fn publish(self, output: &OutputPaths) -> anyhow::Result<PathBuf> {
-        remove(output)?;
-        std::fs::rename(&self.0, &output.failed)
-            .with_context(|| format!("keeping {}", output.failed.display()))?;
-        Ok(output.failed.clone())
+    pub fn publish(
+        self,
+        work: &OwnedDir,
+        output: &OutputPaths,
+        id: &str,
+    ) -> anyhow::Result<PathBuf> {
+        let whole = |target: &Path| {
+            // A directory replaces nothing but an empty one.
+            renameat(work, ASIDE, CWD, target)
+                .with_context(|| format!("keeping {}", target.display()))
+        };
+        let target = &output.failed;
+        match remove(output) {
+            Ok(Removed::All) => whole(target)?,
+            Ok(Removed::ButOthers { dir, .. }) => {
+                for name in self.0.names()? {
+                    renameat(&self.0, &name, &dir, &name)
+                        .with_context(|| format!("keeping {}", dir.join(&name).display()))?;
+                }
+            }
+            Err(_) => {
+                let mut name = target.clone().into_os_string();
+                name.push(format!(".{id}"));
+                whole(Path::new(&name))?;
+                return Ok(name.into());
+            }
+        }
+        Ok(target.clone())
     }
-}
-
-fn create_dir(path: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("creating {}", path.display()))
 }
 
 /// Copies what the guest wrote, without secrets.
-fn copy(from: &Path, to: &Path, secrets: &Secrets) -> anyhow::Result<()> {
-    let copy = || {
-        let mut source = match File::open(from) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
-        };
-        let mut target = BufWriter::new(create_private(to)?);
-        mask_raw::copy(&mut source, &mut target, secrets)?;
-        target.flush()
+fn copy(from: &OwnedDir, to: &OwnedDir, name: &str, secrets: &Secrets) -> std::io::Result<()> {
+    let mut source = match from.file(name, false) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
     };
-    copy().with_context(|| format!("keeping {}", from.display()))
+    let mut target = BufWriter::new(to.file(name, true)?);
+    mask_raw::copy(&mut source, &mut target, secrets)?;
+    target.flush()
 }
 
-/// Removes what an earlier failed build kept.
+/// What came of removing what an earlier failed build kept.
+#[derive(Debug)]
+pub enum Removed {
+    /// Nothing of that name is left.
+    All,
+    /// The directory holds what ozr did not write.
+    ButOthers {
+        /// The directory.
+        dir: OwnedDir,
+        /// Their names, for people.
+        names: String,
+    },
+}
+
+/// Removes what an earlier failed build kept, and the directory with it, unless somebody put files
+/// of theirs there.
 ///
 /// # Errors
-/// It is there and cannot be removed.
-pub fn remove(output: &OutputPaths) -> anyhow::Result<()> {
-    match remove_ours(&output.failed) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.with_context(|| format!("removing {}", output.failed.display())),
+/// It is not ozr's own (a link, another user's), or something of it cannot be removed.
+pub fn remove(output: &OutputPaths) -> anyhow::Result<Removed> {
+    let dir = match OwnedDir::open(&output.failed) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Removed::All),
+        other => other?,
+    };
+    let all = dir.names()?;
+    let known = |name: &&OsString| {
+        let mut known = MOVED.iter().chain(&COPIED).chain(&WRITTEN);
+        known.any(|known| *name == known)
+    };
+    for name in all.iter().filter(known) {
+        // A directory of such a name stays: it is not ours.
+        let _ = dir.remove_file(name);
     }
+    if all.iter().any(|name| name == DISK_LOGS) {
+        remove_logs(&dir);
+    }
+    let left = dir.names()?;
+    if left.is_empty() {
+        dir.remove()?;
+        return Ok(Removed::All);
+    }
+    let names: Vec<_> = left.iter().map(|name| name.to_string_lossy()).collect();
+    let names = names.join(", ");
+    Ok(Removed::ButOthers { dir, names })
 }
 
-/// Removes our files and then the directory, which fails where somebody put files of theirs.
-fn remove_ours(dir: &Path) -> std::io::Result<()> {
-    for name in MOVED.into_iter().chain(COPIED).chain(WRITTEN) {
-        match std::fs::remove_file(dir.join(name)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            other => other?,
+/// Removes the logs that the list names, and the directory if nothing else is in it.
+fn remove_logs(dir: &OwnedDir) {
+    let removed = || -> std::io::Result<()> {
+        let logs = dir.subdir(DISK_LOGS, 0o700)?;
+        let list = logs.read(DISK_LOGS_LIST, LONGEST_LIST)?;
+        for name in String::from_utf8_lossy(&list).lines() {
+            if !name.contains('/') {
+                logs.remove_file(name)?;
+            }
         }
-    }
-    match std::fs::remove_dir_all(dir.join(DISK_LOGS)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        other => other?,
-    }
-    std::fs::remove_dir(dir)
+        logs.remove_file(DISK_LOGS_LIST)?;
+        Ok(unlinkat(dir, DISK_LOGS, AtFlags::REMOVEDIR)?)
+    };
+    // What stays is named with what else is not ours.
+    let _ = removed();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn set() -> (tempfile::TempDir, OwnedDir, OutputPaths) {
+        let out = tempfile::tempdir().unwrap();
+        let work = OwnedDir::create(&out.path().join(".web.ozr"), 0o700).unwrap();
+        let image = out.path().join("web.qcow2");
+        let output = OutputPaths::new(None, "web", "qcow2", Some(&image), None).unwrap();
+        (out, work, output)
+    }
+
+    fn fail(work: &OwnedDir, output: &OutputPaths, log: &str) -> PathBuf {
+        work.replace(CONSOLE_LOG, b"console\n").unwrap();
+        let secrets = Secrets::default();
+        let gathered = Gathered::from(work, &secrets, &mut |error| panic!("{error:#}")).unwrap();
+        gathered.add(VERDICT, "it failed\n").unwrap();
+        let log = Log {
+            name: log.to_owned(),
+            content: b"log".to_vec(),
+        };
+        gathered.add_logs(&[log], &secrets).unwrap();
+        gathered.publish(work, output, "0123").unwrap()
+    }
+
+    fn files(dir: &Path) -> Vec<String> {
+        let files = walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name();
+        let names = files.into_iter().map(|file| {
+            let file = file.unwrap();
+            file.path().strip_prefix(dir).unwrap().display().to_string()
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn what_ozr_wrote_is_replaced_and_what_others_put_there_stays() {
+        let (_out, work, output) = set();
+        let of_one = |log: &str| {
+            let log = format!("anaconda/{log}");
+            ["anaconda", "anaconda/.list", &log, CONSOLE_LOG, VERDICT].map(str::to_owned)
+        };
+        for log in ["a.log", "b.log"] {
+            assert_eq!(fail(&work, &output, log), output.failed);
+            assert_eq!(files(&output.failed), of_one(log));
+        }
+        assert!(matches!(remove(&output), Ok(Removed::All)));
+        assert!(!output.failed.exists());
+
+        fail(&work, &output, "a.log");
+        for note in ["notes.txt", "anaconda/notes.txt"] {
+            std::fs::write(output.failed.join(note), "Tuesday").unwrap();
+        }
+        let Ok(Removed::ButOthers { names, .. }) = remove(&output) else {
+            panic!("the notes are gone");
+        };
+        assert!(
+            names.contains("notes.txt") && names.contains("anaconda"),
+            "{names}"
+        );
+        let notes = ["anaconda", "anaconda/notes.txt", "notes.txt"];
+        assert_eq!(files(&output.failed), notes);
+        std::fs::remove_dir_all(output.failed.join("anaconda")).unwrap();
+        fail(&work, &output, "a.log");
+        assert_eq!(files(&output.failed).len(), of_one("").len() + 1);
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let (out, work, output) = set();
+        let theirs = out.path().join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        std::fs::write(theirs.join(VERDICT), "precious").unwrap();
+        std::os::unix::fs::symlink(&theirs, &output.failed).unwrap();
+        remove(&output).unwrap_err();
+        let kept = fail(&work, &output, "a.log");
+        assert_eq!(kept, out.path().join("web.failed.0123"));
+        assert!(kept.join(VERDICT).exists());
+        assert_eq!(
+            std::fs::read_to_string(theirs.join(VERDICT)).unwrap(),
+            "precious"
+        );
+        assert_eq!(files(&theirs), [VERDICT]);
+    }
 
     #[test]
     fn every_file_is_documented_and_no_other() {

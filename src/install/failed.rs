@@ -1,6 +1,6 @@
 //! The end of an attempt that failed: what is shown and kept of it, and what is left running.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use tokio::sync::oneshot;
 
 use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
-use super::{kept, versions};
+use super::place::Place;
+use super::plan::Plan;
+use super::versions;
 use crate::error::{Classify, Kind, kind_of};
-use crate::host;
+use crate::host::{self, Guest, Host};
 use crate::image::installed;
 use crate::ui::event::Event;
 use crate::watch::cause::Cause;
@@ -26,10 +28,6 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a picture of the screen may take. QEMU needs some tens of milliseconds; a libvirt that
 /// hangs must not keep the verdict from the user.
 const SCREENSHOT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long the search for the installer's logs on the guest's disk may take: a fraction of a
-/// second, unless the disk is slow. They are worth no more.
-const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An install that failed once a guest was to run.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +99,8 @@ impl Attempt<'_> {
         let kept = match gathered {
             Ok(gathered) => {
                 self.add_disk_logs(&gathered).await;
-                gathered.publish(&self.plan.output)
+                let place = self.place;
+                gathered.publish(place.work.dir(), &self.plan.output, &place.id)
             }
             Err(error) => Err(error),
         };
@@ -131,7 +130,7 @@ impl Attempt<'_> {
     async fn make_room(&self) {
         self.end_guest().await;
         // It is removed with the work directory otherwise.
-        let _ = std::fs::remove_file(&self.prepared.disk);
+        let _ = self.prepared.disk.set_len(0);
     }
 
     /// The guest's screen, if it still has one.
@@ -155,16 +154,16 @@ impl Attempt<'_> {
         };
         let text = self.handover.secrets.hide(&String::from_utf8_lossy(&log));
         verdict.add_qemu_log(&text);
-        let kept = evidence::write_private(&self.place.work.join(evidence::QEMU_LOG), &text);
-        if let Err(error) = kept {
-            self.missing(&error);
+        let work = self.place.work.dir();
+        if let Err(error) = work.replace(evidence::QEMU_LOG, text.as_bytes()) {
+            self.missing(&error.into());
         }
     }
 
     /// Gathers what there is. Whatever part cannot be had, the others are.
     fn gather(&self, verdict: &Verdict, screenshot: Option<Vec<u8>>) -> anyhow::Result<Gathered> {
         let secrets = &self.handover.secrets;
-        let gathered = Gathered::from(&self.place.work, secrets, &mut |error| {
+        let gathered = Gathered::from(self.place.work.dir(), secrets, &mut |error| {
             self.missing(&error);
         })?;
         let versions = versions::json(
@@ -194,16 +193,18 @@ impl Attempt<'_> {
     async fn add_disk_logs(&self, gathered: &Gathered) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
         let stays = self.plan.options.keep && self.still_runs;
-        if stays || !self.prepared.disk.exists() || !self.phases().iter().any(storing) {
+        let emptied = self
+            .prepared
+            .disk
+            .metadata()
+            .is_ok_and(|disk| disk.len() == 0);
+        if stays || emptied || !self.phases().iter().any(storing) {
             return;
         }
-        let disk = self.prepared.disk.clone();
-        let (sender, logs) = oneshot::channel();
-        std::thread::spawn(move || sender.send(installed::logs(&disk)).ok());
-        let added = match tokio::time::timeout(DISK_PATIENCE, logs).await {
-            Ok(Ok(logs)) => logs.and_then(|logs| gathered.add_logs(&logs, &self.handover.secrets)),
-            // It takes too long.
-            _ => Ok(()),
+        let program = Path::new(installed::OWN_PROGRAM);
+        let added = match installed::logs(program, &self.prepared.disk).await {
+            Ok(logs) => gathered.add_logs(&logs, &self.handover.secrets),
+            Err(error) => Err(error),
         };
         if let Err(error) = added {
             self.missing(&error);
@@ -217,7 +218,7 @@ impl Attempt<'_> {
                 guest.leave();
             }
             let reporter = self.reporter;
-            for note in kept::notes(self.plan, self.place, &self.prepared.host, left) {
+            for note in notes_of_keeping(self.plan, self.place, &self.prepared.host, left) {
                 reporter.note(note);
             }
             if let Err(error) = self.place.keep() {
@@ -241,5 +242,58 @@ impl Attempt<'_> {
         self.reporter.warn(format!(
             "a part of what explains the failure is missing: {error:#}"
         ));
+    }
+}
+
+/// What `--keep` has left, and how to reach and to remove it: one sentence each. `guest` still runs.
+fn notes_of_keeping(
+    plan: &Plan,
+    place: &Place,
+    host: &Host,
+    guest: Option<&std::sync::Arc<Guest>>,
+) -> Vec<String> {
+    let files = quoted(place.work.path());
+    let removal = "`ozr gc --kept` removes it all".to_owned();
+    let Some(guest) = guest else {
+        return vec![format!("the guest's files were left in {files}"), removal];
+    };
+    let name = host::domain_name(&plan.name);
+    let virsh = format!("virsh -c '{}'", host.uri());
+    let sockets = guest.sockets();
+    let console = match &sockets.console {
+        // `virsh console` of libvirt 9.0 knows pseudo terminals only.
+        Some(socket) => format!("socat -,rawer,escape=0x1d UNIX-CONNECT:{}", quoted(socket)),
+        None => format!("{virsh} console {name}"),
+    };
+    let screen = match &sockets.screen {
+        Some(socket) => format!("vncviewer {}", quoted(socket)),
+        None => format!("virt-viewer -c '{}' {name}", host.uri()),
+    };
+    vec![
+        format!("the guest was left running; its files are in {files}"),
+        format!("its console: `{console}` (Ctrl-] ends it)"),
+        format!("its screen: `{screen}`, or as a picture `{virsh} screenshot {name}`"),
+        removal,
+    ]
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_fit_for_a_shell() {
+        assert_eq!(quoted(Path::new("/a/b.ozr")), "/a/b.ozr");
+        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
@@ -41,8 +42,6 @@ pub struct Handover {
     pub mark: Option<String>,
     /// The kickstart as it is served. With its secrets.
     pub served: String,
-    /// The kickstart as it is served, secrets masked: a file in the work directory.
-    pub kept_kickstart: PathBuf,
     /// What no log may hold.
     pub secrets: Secrets,
 }
@@ -79,9 +78,10 @@ impl Handover {
             reporter.note(note);
         }
         hidden::add(&mut secrets, plan, &composed.text);
-        let kept_kickstart = place.work.join(evidence::KICKSTART);
-        let masked = mask::mask(&composed.text);
-        evidence::write_private(&kept_kickstart, secrets.hide(&masked))?;
+        let masked = secrets.hide(&mask::mask(&composed.text));
+        let work = place.work.dir();
+        work.replace(evidence::KICKSTART, masked.as_bytes())
+            .context("keeping the kickstart")?;
         let (kickstart, initrd) = match (plan.deliver, &server) {
             (Deliver::Http, Some(server)) => {
                 let content = Content::Bytes(scan::encode(&composed.text).into());
@@ -103,7 +103,6 @@ impl Handover {
             initrd,
             mark: composed.prints_mark.then_some(mark),
             served: composed.text,
-            kept_kickstart,
             secrets,
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::host::DomainSpec;
-use crate::image::finalize;
+use crate::image::disk;
 use crate::image::manifest::{
     Host, Image, Manifest, Phase, Release, SCHEMA, Source, Tree, TreeFile, timestamp,
 };
@@ -23,7 +23,7 @@ pub struct Facts<'a> {
     /// Where it was installed from.
     pub tree: &'a InstallTree,
     /// What came of it.
-    pub image: &'a finalize::Image,
+    pub image: &'a disk::Image<'a>,
     /// How it went.
     pub supervised: &'a Supervised,
     /// What ran the guest, with its version.

@@ -24,7 +24,6 @@ pub mod handover;
 mod hidden;
 mod history;
 pub mod initrd;
-mod kept;
 pub mod leftovers;
 pub mod live;
 pub mod manifest;

@@ -1,5 +1,6 @@
 //! What an install stands on: libvirt, the installer's files, the guest's disk.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,9 +18,6 @@ use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
 
-/// Name of the guest's disk in the work directory.
-const DISK: &str = "disk.qcow2";
-
 /// What an install stands on.
 #[derive(Debug)]
 pub struct Prepared {
@@ -29,8 +27,8 @@ pub struct Prepared {
     pub contents: Option<Contents>,
     /// What runs the guest's CPUs.
     pub accel: Accel,
-    /// The guest's disk.
-    pub disk: PathBuf,
+    /// The guest's disk, the file itself.
+    pub disk: File,
     /// libvirt.
     pub host: Host,
     /// What asks the mirror.
@@ -68,8 +66,7 @@ impl Prepared {
         if let Some(warning) = &chosen.warning {
             reporter.warn(warning);
         }
-        let disk = place.work.join(DISK);
-        disk::create(&disk, plan.guest.disk_bytes).await?;
+        let disk = disk::create(place.work.dir(), plan.guest.disk_bytes).await?;
         Ok(Prepared {
             tree,
             contents,

@@ -94,7 +94,10 @@ room, partitions that do not fit the firmware, or a tool that failed.
 - Virtio disks are called vda; `ignoredisk`, `clearpart --drives` and `bootloader --boot-drive` must
   agree with that, or leave the name away.
 - Compare the sum of the sizes with `--disk-size`.
-- UEFI needs /boot/efi, BIOS with GPT a biosboot partition: `reqpart` or `autopart` makes them."
+- UEFI needs /boot/efi, BIOS with GPT a biosboot partition: `reqpart` or `autopart` makes them.
+
+Also an install that went well and left a disk without a partition that holds anything and without
+a file system: a script has emptied it, or nothing was written there."
         }
         Cause::ScriptFailed => {
             "\

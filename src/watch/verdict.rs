@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::cause::Cause;
 use super::phases::Phase;
+use super::progress::PhaseTime;
 use crate::error::Kind;
 
 /// How many lines of QEMU's log a verdict carries. It says little, and its last words last.
@@ -135,15 +136,37 @@ pub struct Verdict {
 impl Verdict {
     /// libvirt or QEMU failed, as they say in `words`, and there is nothing of the guest to judge.
     pub fn of_the_hypervisor(words: &str) -> Verdict {
+        let at = (Phase::PoweredOn, Duration::ZERO);
+        Verdict::of_one(Cause::HypervisorFailed, words, at, Source::QemuLog, words)
+    }
+
+    /// A guest that did all that a good install does, the last of it `last`, and left an empty disk.
+    pub fn of_an_empty_disk(last: Option<&PhaseTime>) -> Verdict {
+        let sentence = "the installer was done, but the disk holds no partition with contents and no file system: check the partitioning commands of the kickstart and what its scripts do to the disk";
+        let at = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
+            (last.phase, last.began + last.lasted)
+        });
+        let seen = "the disk is empty";
+        Verdict::of_one(Cause::StorageFailed, sentence, at, Source::GuestState, seen)
+    }
+
+    /// A verdict that rests on one line, of which there is no more to say.
+    fn of_one(
+        cause: Cause,
+        sentence: &str,
+        (phase, at): (Phase, Duration),
+        source: Source,
+        seen: &str,
+    ) -> Verdict {
         Verdict {
-            cause: Cause::HypervisorFailed,
-            sentence: words.to_owned(),
-            phase: Phase::PoweredOn,
-            at: Duration::ZERO,
+            cause,
+            sentence: sentence.to_owned(),
+            phase,
+            at,
             seen: vec![Seen {
-                source: Source::QemuLog,
-                at: Duration::ZERO,
-                text: words.to_owned(),
+                source,
+                at,
+                text: seen.to_owned(),
             }],
             script: None,
             packages: Vec::new(),
