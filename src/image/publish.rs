@@ -381,7 +381,7 @@ mod tests {
         let set = Set::new();
         let held = File::open(set.directory.path()).unwrap();
         held.try_lock().unwrap();
-        publish(set.directory.path(), &[set.finished("image", false)]).unwrap();
+        publish_all(&[set.file("image", false)]).unwrap();
         assert_eq!(set.read("image"), "new image");
     }
 
