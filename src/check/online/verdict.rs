@@ -71,6 +71,10 @@ pub fn of_fault(fault: &Fault, role: Role, access: Access) -> Option<Verdict> {
                 .to_string(),
         );
     }
+    // A script may fetch it in a case that does not come, or go on without it.
+    if role == Role::Download && verdict.is_error() {
+        verdict.severity = Severity::Warning;
+    }
     Some(verdict)
 }
 
@@ -225,6 +229,16 @@ mod tests {
         assert_eq!(of_fault(&expired(), Role::Repository, access), None);
         let strict = of_fault(&expired(), Role::Repository, PLAIN).unwrap();
         assert_eq!((strict.id, strict.severity), ("KS207", Severity::Error));
+    }
+
+    #[test]
+    fn what_a_script_fetches_is_only_a_warning() {
+        let missing = Fault::NotFound {
+            url: "http://m/a".to_string(),
+        };
+        let of = |role| of_fault(&missing, role, PLAIN).unwrap().severity;
+        assert_eq!(of(Role::Download), Severity::Warning);
+        assert_eq!(of(Role::File("an image")), Severity::Error);
     }
 
     #[test]
