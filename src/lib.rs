@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, check} → {mirror, serve, host, image} → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, printable, input, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, printable, input, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -28,9 +28,10 @@
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
 //! * [`printable`]: text of others, fit to be printed.
-//! * [`process`]: the one way to run other programs.
+//! * [`process`]: the one way to run other programs. [`blocking`]: the one to make calls that may hang.
 //! * [`ui`]: events, and the only place that prints.
 
+pub mod blocking;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -126,7 +126,7 @@ impl Question {
 pub(super) fn look(question: &Question) -> Vec<Finding> {
     let probe = Probe::take(question.arch);
     let mut findings = look_at_programs(&probe, question.arch);
-    findings.extend(look_at_libvirt(question));
+    findings.extend(look_at_libvirt(&probe, question));
     findings.extend(look_at_room(&probe, question));
     findings
 }
@@ -233,7 +233,7 @@ fn private_dir() -> anyhow::Result<RuntimeDir> {
 }
 
 /// Opens libvirt as a build would.
-fn look_at_libvirt(question: &Question) -> Vec<Finding> {
+fn look_at_libvirt(probe: &Probe, question: &Question) -> Vec<Finding> {
     let Question {
         connection,
         network,
@@ -284,18 +284,41 @@ fn look_at_libvirt(question: &Question) -> Vec<Finding> {
             format!("cannot be used: {obstacle}; builds take many times longer without it"),
         ),
     });
-    findings.push(match host.network_address(network) {
-        Ok(place) => finding(
-            State::Good,
-            "network",
-            format!(
-                "guests on `{network}` reach this host at {}",
-                place.guest_uses
-            ),
-        ),
-        Err(error) => finding(State::Missing, "network", format!("{error:#}")),
-    });
+    findings.push(look_at_network(probe, &host, network));
     findings
+}
+
+fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
+    let user = matches!(network, Network::User);
+    if user && host.is_local() && probe.qemu.is_some() && !probe.user_network {
+        // libvirt would start it with an address of this host's for the guest, and without a way
+        // to shut the host's loopback (libvirt 9.0, `qemuPasstStart`).
+        let passt = match crate::process::find("passt") {
+            Some(_) => "passt is there, which ozr does not use",
+            None => "passt is not there either",
+        };
+        let text = format!(
+            "this QEMU has no user networking (SLIRP), and {passt}: use --network NAME or \
+             --network bridge:NAME"
+        );
+        return finding(State::Missing, "network", text);
+    }
+    match host.network_address(network) {
+        Ok(place) => {
+            let loopback = if user {
+                ", its own loopback services included: use --network NAME or bridge:NAME for \
+                 kickstarts that you do not trust"
+            } else {
+                ""
+            };
+            let text = format!(
+                "guests on `{network}` reach this host at {}{loopback}",
+                place.guest_uses
+            );
+            finding(State::Good, "network", text)
+        }
+        Err(error) => finding(State::Missing, "network", format!("{error:#}")),
+    }
 }
 
 fn named(connection: &Connection) -> &str {

@@ -257,7 +257,9 @@ fn check_and_build(
     no_check: bool,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
+    // The install itself runs in this thread; one more hears signals and `ozr attach` meanwhile.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("starting threads")

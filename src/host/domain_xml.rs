@@ -1,6 +1,7 @@
 //! Domain XML (libvirt's "Domain XML format"), written element by element. Pure.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use quick_xml::Writer;
@@ -9,6 +10,7 @@ use quick_xml::events::BytesText;
 use super::accel::Accel;
 use super::domain::{Console, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
+use super::network::USER_PREFIX;
 use super::qemu_user::QemuUser;
 use crate::machine::{DiskBus, Firmware, Network};
 
@@ -30,6 +32,8 @@ pub(super) struct Wiring {
     pub(super) run_as: Option<QemuUser>,
     /// Where UEFI keeps its variables; libvirt's own choice without it, which outlives the guest.
     pub(super) nvram: Option<PathBuf>,
+    /// The network of user networking; QEMU's own choice without it.
+    pub(super) user_network: Option<Ipv4Addr>,
 }
 
 /// The transient domain that runs an installer.
@@ -220,7 +224,7 @@ fn has_iothread(bus: DiskBus) -> bool {
 fn devices(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
     disk(writer, spec, install.is_some())?;
     empty(writer, "controller", &[("type", "usb"), ("model", "none")])?;
-    interface(writer, spec)?;
+    interface(writer, spec, install)?;
     console(writer, spec, install)?;
     if let Some(wiring) = install {
         nested(writer, "channel", &[("type", "unix")], |writer| {
@@ -294,7 +298,11 @@ fn disk(writer: &mut Xml, spec: &DomainSpec, install: bool) -> io::Result<()> {
     )
 }
 
-fn interface(writer: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
+fn interface(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
+    let user_network = match spec.network {
+        Network::User => install.and_then(|wiring| wiring.user_network),
+        _ => None,
+    };
     let (kind, source) = match &spec.network {
         Network::User => ("user", None),
         Network::Libvirt(name) => ("network", Some(("network", name.as_str()))),
@@ -304,6 +312,15 @@ fn interface(writer: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
         empty(writer, "mac", &[("address", &spec.mac.to_string())])?;
         if let Some(source) = source {
             empty(writer, "source", &[source])?;
+        }
+        if let Some(network) = user_network {
+            let (address, prefix) = (network.to_string(), USER_PREFIX.to_string());
+            let attributes = [
+                ("family", "ipv4"),
+                ("address", &address),
+                ("prefix", &prefix),
+            ];
+            empty(writer, "ip", &attributes)?;
         }
         empty(writer, "model", &[("type", &spec.nic_model)])
     })
@@ -392,6 +409,7 @@ mod tests {
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
             nvram: None,
+            user_network: None,
         };
         let want = r#"<domain type="qemu">
   <name>ozr-a</name>

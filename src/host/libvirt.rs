@@ -14,7 +14,7 @@ use super::libvirt_events::{Guests, start_event_loop, unwatch_connection, watch_
 use super::libvirt_refusals::cannot_open;
 use super::private_root::PrivateRoot;
 use super::qemu_user::QemuUser;
-use super::timeout;
+use crate::blocking;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure};
 use crate::state::LockFile;
@@ -224,7 +224,7 @@ impl Host {
 pub(super) fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
     let uri = uri.to_owned();
     let open = move || Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
-    let connect = timeout::within(limit, open)
+    let connect = blocking::within(limit, open)
         .unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))?;
     // Drivers without a daemon refuse, and need it as little.
     let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);

@@ -16,6 +16,7 @@ use super::libvirt_guest::{Guest, GuestSockets};
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
+use super::network::user_network;
 use super::port::Port;
 use super::private_root::QEMU_SOCKETS;
 use super::qemu_process;
@@ -174,11 +175,14 @@ impl Host {
         let nvram = self
             .is_local()
             .then(|| spec.disk.path.with_file_name("nvram.fd"));
+        // The addresses of another host mean nothing here.
+        let user_network = self.is_local().then(user_network);
         if !self.connection.runs_as_us() {
             // Sockets of ours mean nothing to another user's or host's QEMU.
             return Wiring {
                 run_as: self.qemu_user,
                 nvram,
+                user_network,
                 ..Wiring::default()
             };
         }
@@ -191,6 +195,7 @@ impl Host {
             vnc_socket: Some(sockets.join(format!("vnc{number}"))),
             run_as: self.user_of(spec),
             nvram,
+            user_network,
         }
     }
 }

@@ -21,19 +21,20 @@ const FAILED_TURN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sets what libvirt reads from the environment, once:
 ///
-/// * `LIBVIRT_DEBUG`, unless it is set: libvirt writes warnings to our standard error by default
-///   ("Domain is tainted: high-privileges"), and offers no function to change that.
+/// * `LIBVIRT_LOG_OUTPUTS`, unless it is set: libvirt logs to our standard error by default, where
+///   that would stand between our lines and those of `--progress json`, and offers no function to
+///   change that. What it logs as an error, the call that failed returns to us too. `LIBVIRT_DEBUG`
+///   as well, for what is logged before the outputs are read (libvirt 9.0, `virLogSetFromEnv`).
 /// * `XDG_RUNTIME_DIR` of an ordinary user where it names another user's directory, as `su` and
 ///   `sudo -u` leave it, or nothing, and there is no home directory to stand in: libvirt makes
 ///   directories there (libvirt 9.0, `virHostdevManagerNew`), and opens no driver if it cannot.
 ///
 /// Does nothing once the process has a second thread: call it first in `main`.
 pub fn prepare_environment() {
-    const DEBUG: &str = "LIBVIRT_DEBUG";
-    /// libvirt's number for errors only.
-    const ERRORS: &str = "4";
-    if std::env::var_os(DEBUG).is_none() {
-        set_variable_while_alone(DEBUG, ERRORS.as_ref());
+    const OUTPUTS: &str = "LIBVIRT_LOG_OUTPUTS";
+    if std::env::var_os(OUTPUTS).is_none() {
+        set_variable_while_alone(OUTPUTS, "4:file:/dev/null".as_ref());
+        set_variable_while_alone("LIBVIRT_DEBUG", "4".as_ref());
     }
     let uid = rustix::process::geteuid();
     let is_ours = |dir| std::fs::metadata(dir).is_ok_and(|dir| dir.uid() == uid.as_raw());

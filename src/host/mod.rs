@@ -11,7 +11,6 @@ mod libvirt_events;
 mod libvirt_gauge;
 mod libvirt_guest;
 mod libvirt_leftovers;
-mod libvirt_networks;
 mod libvirt_raw;
 mod libvirt_refusals;
 mod libvirt_stream;
@@ -27,7 +26,6 @@ mod private_root;
 mod probe;
 mod qemu_process;
 mod qemu_user;
-pub mod timeout;
 
 pub use accel::{Accel, Chosen, KvmFacts, choose};
 pub use connection::Connection;

@@ -1,18 +1,32 @@
-//! How the guest reaches the mirror and us.
+//! Networks that guests are plugged into: which there are, and where a guest reaches us.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use super::libvirt::{Host, host_error};
 use crate::error::{Classify, Kind, failure};
+use crate::machine::Network;
 
-/// The host's address inside QEMU's user networking (QEMU manual, "Using the user mode network
-/// stack"; libslirp forwards it to the host's loopback).
-const USER_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// Networks for guests on QEMU's user networking, 24 bits long, the first QEMU's own choice. A
+/// guest cannot reach the host's network of the same addresses, where its mirror may be.
+const USER_NETWORKS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(10, 0, 2, 0),
+    Ipv4Addr::new(10, 0, 3, 0),
+    Ipv4Addr::new(172, 31, 231, 0),
+    Ipv4Addr::new(192, 168, 231, 0),
+];
+/// Length of their prefix.
+pub(super) const USER_PREFIX: u8 = 24;
+/// What the host adds to the network to get its own address (QEMU manual, "Using the user mode
+/// network stack"; libslirp forwards that to the host's loopback).
+const USER_HOST: u32 = 2;
 
 /// Where a server must listen for the guest to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +42,7 @@ impl ServePlace {
     pub fn user() -> Self {
         ServePlace {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            guest_uses: IpAddr::V4(USER_HOST),
+            guest_uses: IpAddr::V4((u32::from(user_network()) + USER_HOST).into()),
         }
     }
 
@@ -41,17 +55,112 @@ impl ServePlace {
     }
 }
 
+impl Host {
+    /// Where our server must listen for a guest on `network`, and how that guest names us.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when there is no such network, it is not active, or the guest could not
+    /// reach us on it.
+    pub fn network_address(&self, network: &Network) -> anyhow::Result<ServePlace> {
+        if !self.is_local() {
+            return Err(failure(
+                Kind::Host,
+                format!(
+                    "a guest on {} cannot reach this host's server: use --deliver initrd",
+                    self.uri()
+                ),
+            ));
+        }
+        match network {
+            Network::User => Ok(ServePlace::user()),
+            Network::Bridge(name) => interface_address(name).map(ServePlace::bridge),
+            Network::Libvirt(name) => {
+                let facts = self.libvirt_network(name)?;
+                let address = match (facts.address, facts.bridge) {
+                    (Some(address), _) => address,
+                    (None, Some(bridge)) => interface_address(&bridge)?,
+                    (None, None) => {
+                        return Err(failure(
+                            Kind::Host,
+                            format!(
+                                "libvirt's network `{name}` has neither an IPv4 address nor a \
+                                 bridge, so the guest could not reach this host over it: use \
+                                 another --network"
+                            ),
+                        ));
+                    }
+                };
+                Ok(ServePlace::bridge(address))
+            }
+        }
+    }
+
+    /// Without root's daemon in between, a guest is plugged into a libvirt network's bridge.
+    pub(super) fn reachable_network(&self, network: &Network) -> anyhow::Result<Network> {
+        let Network::Libvirt(name) = network else {
+            return Ok(network.clone());
+        };
+        if !self.connection.runs_as_us() {
+            return Ok(network.clone());
+        }
+        let facts = self.libvirt_network(name)?;
+        facts.bridge.map(Network::Bridge).ok_or_else(|| {
+            failure(
+                Kind::Host,
+                format!(
+                    "libvirt's network `{name}` has no bridge of its own: use --connect \
+                     qemu:///system with it"
+                ),
+            )
+        })
+    }
+
+    fn libvirt_network(&self, name: &str) -> anyhow::Result<NetworkFacts> {
+        let connect = match &self.networks {
+            None => &self.connect,
+            Some(Ok(daemon)) => daemon,
+            Some(Err(reason)) => {
+                return Err(failure(
+                    Kind::Host,
+                    format!(
+                        "libvirt's network `{name}` is known to the system's libvirt daemon, \
+                         which does not answer ({reason}): start it, or use --network user"
+                    ),
+                ));
+            }
+        };
+        let network = connect.lookup_network_by_name(name).map_err(|error| {
+            failure(
+                Kind::Host,
+                format!(
+                    "libvirt has no network `{name}` ({}): `virsh net-list --all` lists what \
+                     there is",
+                    error.message()
+                ),
+            )
+        })?;
+        if !network.is_active().map_err(host_error)? {
+            return Err(failure(
+                Kind::Host,
+                format!("libvirt's network `{name}` is not active: `virsh net-start {name}`"),
+            ));
+        }
+        let xml = network.xml_desc(0).map_err(host_error)?;
+        parse_network(&xml).kind(Kind::Host)
+    }
+}
+
 /// What a libvirt network's XML says of the host's part in it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct NetworkFacts {
+struct NetworkFacts {
     /// The bridge's interface name.
-    pub(super) bridge: Option<String>,
+    bridge: Option<String>,
     /// The host's IPv4 address on it.
-    pub(super) address: Option<Ipv4Addr>,
+    address: Option<Ipv4Addr>,
 }
 
 /// Reads a libvirt network's XML (libvirt's "Network XML format").
-pub(super) fn parse_network(xml: &str) -> anyhow::Result<NetworkFacts> {
+fn parse_network(xml: &str) -> anyhow::Result<NetworkFacts> {
     let mut facts = NetworkFacts::default();
     let mut reader = Reader::from_str(xml);
     loop {
@@ -103,21 +212,14 @@ struct Address {
 ///
 /// # Errors
 /// [`Kind::Host`] when there is no such interface, or it has no IPv4 address.
-pub(super) fn interface_address(name: &str) -> anyhow::Result<Ipv4Addr> {
-    let output = Command::new("ip")
-        .args(["-json", "-4", "address", "show", "dev", name])
-        .output()
-        .context("running `ip`, which tells a bridge's address (install iproute2)")
-        .kind(Kind::Host)?;
-    if !output.status.success() {
-        return Err(failure(
+fn interface_address(name: &str) -> anyhow::Result<Ipv4Addr> {
+    let links: Option<Vec<Link>> = ip(&["address", "show", "dev", name])?;
+    let links = links.ok_or_else(|| {
+        failure(
             Kind::Host,
             format!("there is no bridge `{name}` on this host: `ip link` lists what there is"),
-        ));
-    }
-    let links: Vec<Link> = serde_json::from_slice(&output.stdout)
-        .context("parsing the output of `ip -json address`")
-        .kind(Kind::Host)?;
+        )
+    })?;
     first_address(&links).ok_or_else(|| {
         failure(
             Kind::Host,
@@ -134,6 +236,63 @@ fn first_address(links: &[Link]) -> Option<Ipv4Addr> {
         .iter()
         .flat_map(|link| &link.addr_info)
         .find_map(|address| address.local)
+}
+
+/// What iproute2 says; none where it refuses.
+fn ip<T: DeserializeOwned>(arguments: &[&str]) -> anyhow::Result<Option<T>> {
+    let output = Command::new("ip")
+        .args(["-json", "-4"])
+        .args(arguments)
+        .output()
+        .context("running `ip`, which tells this host's addresses (install iproute2)")
+        .kind(Kind::Host)?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("parsing the output of `ip -json {}`", arguments.join(" ")))
+        .kind(Kind::Host)
+}
+
+#[derive(Deserialize)]
+struct Route {
+    dst: String,
+}
+
+/// The network of guests on user networking: the first that this host has no route into, but for
+/// the default one. As it was when first asked for.
+pub(super) fn user_network() -> Ipv4Addr {
+    static CHOSEN: OnceLock<Ipv4Addr> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        // The local table has the networks that are addresses of ours as a whole.
+        let routes: Option<Vec<Route>> = ip(&["route", "show", "table", "all"]).ok().flatten();
+        free_network(&routes.unwrap_or_default())
+    })
+}
+
+fn free_network(routes: &[Route]) -> Ipv4Addr {
+    let taken: Vec<(Ipv4Addr, u8)> = routes.iter().filter_map(Route::destination).collect();
+    let free = |network: &&Ipv4Addr| {
+        let meets = |&(other, prefix): &(Ipv4Addr, u8)| {
+            let common = u32::MAX << (32 - prefix.min(USER_PREFIX));
+            (u32::from(**network) ^ u32::from(other)) & common == 0
+        };
+        !taken.iter().any(meets)
+    };
+    let found = USER_NETWORKS.iter().find(free);
+    *found.unwrap_or(&USER_NETWORKS[0])
+}
+
+impl Route {
+    /// Where it leads; none for the default route, which is a word.
+    fn destination(&self) -> Option<(Ipv4Addr, u8)> {
+        let (address, prefix) = self.dst.split_once('/').unwrap_or((&self.dst, "32"));
+        let prefix = prefix
+            .parse()
+            .ok()
+            .filter(|prefix| (1..=32).contains(prefix));
+        Some((address.parse().ok()?, prefix?))
+    }
 }
 
 #[cfg(test)]
@@ -171,5 +330,33 @@ mod tests {
         assert_eq!(interface_address("lo").unwrap(), Ipv4Addr::LOCALHOST);
         let error = interface_address("ozr-no-such").unwrap_err();
         assert_eq!(kind_of(&error), Some(Kind::Host));
+    }
+
+    #[test]
+    fn guests_get_a_network_that_the_host_has_no_use_for() {
+        let chosen = |routes: &[&str]| {
+            let route = |dst: &&str| Route {
+                dst: (*dst).to_owned(),
+            };
+            free_network(&routes.iter().map(route).collect::<Vec<_>>()).to_string()
+        };
+        for (routes, want) in [
+            (&[][..], "10.0.2.0"),
+            (
+                &["default", "0.0.0.0/0", "192.168.1.0/24", "10.0.4.1"],
+                "10.0.2.0",
+            ),
+            (&["default", "10.0.2.0/24"], "10.0.3.0"),
+            (&["10.0.2.15"], "10.0.3.0"),
+            (&["10.0.2.128/25", "10.0.3.255"], "172.31.231.0"),
+            (&["10.0.0.0/8"], "172.31.231.0"),
+            (&["10.0.0.0/8", "172.16.0.0/12"], "192.168.231.0"),
+            (
+                &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
+                "10.0.2.0",
+            ),
+        ] {
+            assert_eq!(chosen(routes), want, "{routes:?}");
+        }
     }
 }

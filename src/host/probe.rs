@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 
@@ -22,6 +23,8 @@ pub struct Probe {
     pub qemu: Option<PathBuf>,
     /// Descriptors of UEFI firmware that libvirt can choose for unsigned kernels.
     pub uefi: Vec<PathBuf>,
+    /// Whether that QEMU has user networking (SLIRP); RHEL's has not.
+    pub user_network: bool,
     /// What KVM can do.
     pub kvm: KvmFacts,
     /// CPUs that this process may use.
@@ -33,8 +36,10 @@ pub struct Probe {
 impl Probe {
     /// Looks at this host, without libvirt. Takes milliseconds.
     pub fn take(arch: Arch) -> Self {
+        let qemu = find_qemu(arch);
         Probe {
-            qemu: find_qemu(arch),
+            user_network: qemu.as_deref().is_some_and(has_user_network),
+            qemu,
             uefi: find_uefi(arch),
             kvm: KvmFacts::probe(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
@@ -61,6 +66,21 @@ fn find_qemu(arch: Arch) -> Option<PathBuf> {
         .map(|directory| directory.join(&name))
         .chain(native.then(|| PathBuf::from(RHEL_QEMU)))
         .find(|path| path.is_file())
+}
+
+/// QEMU lists the kinds of networks that it was built with, a line each. One that cannot be asked
+/// is taken to have it: libvirt will tell.
+fn has_user_network(qemu: &Path) -> bool {
+    let output = Command::new(qemu)
+        .args(["-machine", "none", "-netdev", "help"])
+        .output();
+    output.map_or(true, |output| {
+        !output.status.success()
+            || output
+                .stdout
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"user")
+    })
 }
 
 #[derive(Deserialize)]

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
 use super::place::Place;
 use super::plan::Plan;
 use super::versions;
+use crate::blocking;
 use crate::error::{Classify, Kind, kind_of};
 use crate::host::{self, Guest, Host};
 use crate::image::installed;
@@ -136,11 +135,7 @@ impl Attempt<'_> {
     /// The guest's screen, if it still has one.
     async fn screenshot(&self) -> Option<Vec<u8>> {
         let guest = Arc::clone(self.guest.as_ref().filter(|_| self.still_runs)?);
-        let (sender, picture) = oneshot::channel();
-        // A thread that nobody waits for, not even the end of the process.
-        std::thread::spawn(move || sender.send(guest.screenshot().ok()).ok());
-        let picture = tokio::time::timeout(SCREENSHOT_PATIENCE, picture).await;
-        picture.ok()?.ok()?
+        blocking::within_async(SCREENSHOT_PATIENCE, move || guest.screenshot().ok()).await?
     }
 
     /// Only the embedded driver's log is where we can read it.

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::blocking;
 use crate::error::{Classify, Kind, failure};
-use crate::host::{self, Connection, Host, HostOptions, Marker, timeout};
+use crate::host::{self, Connection, Host, HostOptions, Marker};
 use crate::state::register::{BuildEntry, Register, Registered};
 use crate::state::runtime_dir::DeadRuntimeDir;
 use crate::state::{directories, runtime_dir, work_dir};
@@ -64,7 +65,7 @@ pub fn remove_before_build(
         let (late, reporter) = (Arc::clone(&late), reporter.clone());
         move || remove_others(others, &daemons, &late, &reporter)
     };
-    if timeout::within(PATIENCE, removing).is_none() {
+    if blocking::within(PATIENCE, removing).is_none() {
         late.store(true, Ordering::SeqCst);
         reporter.warn(format!(
             "what earlier builds left could not be removed within {} s: `ozr gc` says what hinders it",
@@ -117,7 +118,7 @@ fn tell(entry: &BuildEntry, reporter: &Reporter) {
 /// As [`remove`]; it took too long.
 pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let daemons = daemons.clone();
-    timeout::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
+    blocking::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
         Err(failure(
             Kind::Host,
             format!("it takes longer than {} s", LONGEST.as_secs()),

@@ -36,7 +36,6 @@ mod engine;
 mod exchange;
 mod gate;
 pub mod head;
-mod limits;
 mod peer;
 pub mod range;
 mod relay;
@@ -46,6 +45,5 @@ mod sync;
 
 pub use access::{Access, AnacondaHeaders, Resource, Totals};
 pub use catalogue::{Content, KICKSTART_NAME, TREE_NAME};
-pub use limits::Limits;
 pub use relay::{Upstream, UpstreamResponse};
-pub use server::{ServeOptions, Server};
+pub use server::{Limits, ServeOptions, Server};
