@@ -4,7 +4,7 @@
 //! of [`state`](crate::state); [`leftovers`] finds and removes what dead builds left there) and makes
 //! attempts until one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
-//! is handed ([`contents`], [`relay`], [`initrd`]); [`guest`] makes the guest, [`supervise`] follows
+//! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
 //! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
@@ -23,7 +23,6 @@ pub mod guest;
 pub mod handover;
 mod hidden;
 mod history;
-pub mod initrd;
 pub mod leftovers;
 pub mod live;
 pub mod manifest;

@@ -7,8 +7,9 @@ use ozr::distro::Arch;
 use ozr::host::{
     Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, EndCause, Host, Mac, Port,
 };
-use ozr::install::initrd::{KICKSTART_NAME, append_kickstart};
+use ozr::install::handover::append_kickstart;
 use ozr::machine::{DiskBus, Firmware, Network};
+use ozr::serve::KICKSTART_NAME;
 
 /// Nothing here takes a fifth of this on an idle machine; it turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(300);
