@@ -76,7 +76,7 @@ fn publish_into(files: &[Finished<'_>], directories: &[OwnedFd]) -> Result<()> {
     let done = done.and_then(|()| {
         directories
             .iter()
-            .try_for_each(|dir| fsync(dir))
+            .try_for_each(fsync)
             .context("writing a directory to disk")
     });
     if done.is_err() {

@@ -1,14 +1,12 @@
 //! What the guest is handed: the kickstart, what the template adds, the install tree.
 
-use anyhow::Context;
-use cpio::newc::{Builder, ModeFileType, trailer};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use cpio::newc::{Builder, ModeFileType, trailer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 

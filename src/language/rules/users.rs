@@ -70,7 +70,7 @@ mod tests {
             ("sshpw --username=a two words", "A RHEL6 RHEL10 F29"),
             ("sshpw --username=a", "R RHEL6 RHEL10 F29"),
             ("sshpw --username=a ''", "A RHEL6 RHEL10 F29"),
-            ("sshpw secret --username=a more", "R RHEL6 RHEL10 F29"),
+            ("sshpw secret --username=a more", "A RHEL6, R RHEL10 F29"),
             ("sshpw --username=a secret --bogus", "R RHEL6 RHEL10 F29"),
             (
                 "sshkey --username=a 'ssh-rsa x'",
