@@ -1506,7 +1506,8 @@ async fn what_others_can_open_and_lock_holds_nothing_up() {
             file
         })
         .collect();
-    assert!(locked.len() >= 10);
+    // The four directories, kernel and initrd, and what is noted of each.
+    assert!(locked.len() >= 8, "{}", locked.len());
     let installed = setting.install().await.unwrap();
     assert_eq!(installed.initrd.origin, Origin::Cached);
     drop(installed);

@@ -287,7 +287,7 @@ impl Gauge {
     /// How much the guest has read and written. Blocks while libvirt answers.
     ///
     /// # Errors
-    /// [`Kind::Host`](crate::error::Kind::Host) when it does not run.
+    /// [`Kind::Host`] when it does not run.
     pub fn read(&self) -> anyhow::Result<Counters> {
         let disk = self
             .domain

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::diagnostic::Severity;
 
-/// Ids of what the language itself says; explained in [`crate::check::catalogue`].
+/// Ids of what the language itself says; explained in [`crate::check::rules`].
 pub mod id {
     /// A command that the version does not have.
     pub const UNKNOWN_COMMAND: &str = "KS001";

@@ -146,7 +146,7 @@ pub fn ends_at_failures(commands: &[Command<'_>]) -> bool {
 /// Most findings about the commands of one script: nobody reads more.
 const MAX_FINDINGS: usize = 100;
 
-/// What is said of the commands of one script, up to [`MAX_FINDINGS`].
+/// What is said of the commands of one script, up to a hundred findings.
 pub fn judged<'c, 'a>(
     commands: &'c [Command<'a>],
     place: Place,
