@@ -76,6 +76,10 @@ fn letters(stream: &[u8]) -> (Vec<u8>, Vec<usize>) {
         let Token::Text(text) = token else {
             return;
         };
+        // A control inside a sequence is handed out as a copy of itself.
+        if matches!(text, [0..=0x1f]) {
+            return;
+        }
         // A part of the stream.
         let at = text.as_ptr() as usize - start;
         for (index, byte) in text.iter().enumerate() {

@@ -23,7 +23,7 @@ pub enum Token<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Prepared,
+    Ground,
     /// After ESC, and after intermediates that follow it.
     Escape,
     /// After `ESC [`.
@@ -43,7 +43,7 @@ pub struct Tokenizer {
 impl Default for Tokenizer {
     fn default() -> Self {
         Tokenizer {
-            state: State::Prepared,
+            state: State::Ground,
             sequence: Vec::with_capacity(MAX_SEQUENCE),
             string_length: 0,
         }
@@ -56,7 +56,7 @@ impl Tokenizer {
     pub fn cut(&mut self, chunk: &[u8], mut take: impl FnMut(Token<'_>)) {
         let mut text = 0;
         for (at, &byte) in chunk.iter().enumerate() {
-            let plain = self.state == State::Prepared && !matches!(byte, 0x0a..=0x0c | 0x1b);
+            let plain = self.state == State::Ground && !matches!(byte, 0x0a..=0x0c | 0x1b);
             if plain {
                 continue;
             }
@@ -75,16 +75,16 @@ impl Tokenizer {
         match (self.state, byte) {
             // A line feed ends a string that was none, and acts at once anywhere else.
             (State::String(_), 0x0a) => {
-                self.state = State::Prepared;
+                self.state = State::Ground;
                 take(Token::LineFeed(byte));
             }
             (State::String(_), 0x07 | 0x18 | 0x1a) | (State::String(true), b'\\') => {
-                self.state = State::Prepared;
+                self.state = State::Ground;
             }
             (State::String(_), _) => {
                 self.string_length += 1;
                 self.state = if self.string_length > MAX_STRING {
-                    State::Prepared
+                    State::Ground
                 } else {
                     State::String(byte == 0x1b)
                 };
@@ -95,7 +95,7 @@ impl Tokenizer {
                 self.sequence.push(byte);
                 self.state = State::Escape;
             }
-            (_, 0x18 | 0x1a) => self.state = State::Prepared,
+            (_, 0x18 | 0x1a) => self.state = State::Ground,
             // Other controls inside a sequence act as if they stood before it.
             (_, 0x00..=0x1f) => take(Token::Text(&[byte])),
             (State::Escape, b'[') if self.sequence.len() == 1 => {
@@ -109,17 +109,17 @@ impl Tokenizer {
             (State::Escape, 0x20..=0x2f) | (State::Control, 0x20..=0x3f) => {
                 self.sequence.push(byte);
                 if self.sequence.len() > MAX_SEQUENCE {
-                    self.state = State::Prepared;
+                    self.state = State::Ground;
                 }
             }
             (_, 0x30..=0x7e) => {
                 self.sequence.push(byte);
-                self.state = State::Prepared;
+                self.state = State::Ground;
                 take(Token::Sequence(&self.sequence));
             }
             // DEL and bytes above ASCII have no place in a sequence: it was noise.
             (_, _) => {
-                self.state = State::Prepared;
+                self.state = State::Ground;
                 take(Token::Text(&[byte]));
             }
         }
