@@ -187,7 +187,11 @@ impl Host {
             };
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let sockets = self.runtime_dir.join(QEMU_SOCKETS);
+        // A user's daemon runs QEMU as us.
+        let sockets = match &self.root {
+            Some(_) => self.runtime_dir.join(QEMU_SOCKETS),
+            None => self.runtime_dir.clone(),
+        };
         // libvirt's own paths are too long below most runtime directories.
         Wiring {
             console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
