@@ -418,7 +418,7 @@ fn on_the_system_daemon_and_the_xml_boots() {
     assert_all_belong_to(&site, 0);
 
     daemon::virsh(&["define", &site.output("xml").display().to_string()]);
-    let domain = format!("ozr-{}", site.name);
+    let domain = site.name.clone();
     let log = site.path("boot.log");
     daemon::boot_defined(&domain, &log, "login:");
     daemon::virsh(&["destroy", &domain]);
