@@ -70,7 +70,11 @@ pub fn packages(message: &str) -> Vec<String> {
                     .split([' ', '\'', ';', '\n'])
                     .next()
                     .unwrap_or_default();
-                let name = name.trim_end_matches(['.', ',', ':']);
+                let mut name = name.trim_end_matches(['.', ',', ':']);
+                // `perl(Foo)` is a name; the end of a message in parentheses is none.
+                if !name.contains('(') {
+                    name = name.trim_end_matches(')');
+                }
                 if name.is_empty() || names.len() == MAX_PACKAGES {
                     break;
                 }
@@ -106,6 +110,11 @@ mod tests {
                 "Error in POSTIN scriptlet in rpm package kernel-core",
                 &["kernel-core"],
             ),
+            (
+                "The transaction failed (Error in POSTIN scriptlet in rpm package corp)",
+                &["corp"],
+            ),
+            ("No match for argument: perl(Foo)", &["perl(Foo)"]),
             (
                 "You have specified that the package 'p' should be installed.  This package does not exist.",
                 &["p"],
