@@ -89,7 +89,7 @@ impl Online {
             Some(TemplateText { template, source }) => {
                 let tree = match &template.os.install {
                     Install::Url(url) => Some(url.url()),
-                    Install::Iso(_) => None,
+                    Install::Iso => None,
                 };
                 let directory = template_dir(Path::new(source.name)).kind(Kind::Input)?;
                 self.mirror.clone().with_template(tree, &directory)

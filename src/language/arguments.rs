@@ -577,7 +577,7 @@ pub fn in_words(names: &[&str], last: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rules::verdicts::hold;
+    use super::super::rules::tests::hold;
 
     // What optparse does (Python 2.7) beside what argparse does.
     #[test]

@@ -3,7 +3,6 @@
 use super::Version;
 use super::arguments::{self, Arguments};
 use super::declared::Declared;
-use super::identity;
 use super::problem::{Problem, id, refuse};
 use super::rules::{self, Call};
 use super::table::{Language, Status, Syntax, versions_with};
@@ -11,7 +10,7 @@ use crate::distro::nearest;
 use crate::kickstart::words::Word;
 
 /// What became of a line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Judged {
     /// The command's name in the table, if the version knows it.
     pub name: Option<&'static str>,
@@ -42,90 +41,128 @@ pub fn command(
     declared: &mut Declared,
 ) -> Judged {
     let Some(first) = words.first() else {
-        return Judged {
-            name: None,
-            arguments: None,
-            problems: Vec::new(),
-        };
+        return Judged::default();
     };
-    let name = first.text.as_str();
-    let Some(syntax) = Language::of(version)
-        .get(name)
-        .filter(|_| !name.starts_with('%'))
-    else {
-        return Judged::refused(None, unknown(version, name));
-    };
-    match syntax.status {
-        Status::Active => {}
-        Status::Deprecated => {
-            let problem = Problem::warning(
-                id::DEPRECATED_COMMAND,
-                format!("`{name}` is deprecated in {version} and has no effect"),
-            );
-            return Judged::refused(
-                Some(syntax.name),
-                problem.help("delete the line: later releases refuse it"),
-            );
-        }
-        Status::Removed => {
-            let problem = Problem::error(
-                id::REMOVED_COMMAND,
-                format!("`{name}` was removed: the installer of {version} refuses it"),
-            );
-            return Judged::refused(Some(syntax.name), problem.help(remedy(name)));
-        }
+    let known = Language::of(version).get(&first.text);
+    match known.filter(|_| !first.text.starts_with('%')) {
+        Some(syntax) => judge(version, syntax, words, raw, line, declared),
+        None => Judged::refused(None, unknown(version, &first.text)),
     }
-    let (mut judged, kept) = judge(version, syntax, words, raw, declared);
-    if let Some(problem) = conflict(syntax, declared) {
-        // The installer looks at conflicts before it looks at the line.
-        judged.problems.insert(0, problem);
-    }
-    declared.command(syntax.name, line);
-    for (option, filled) in kept {
-        declared.keep(syntax.name, option, filled);
-    }
-    if let Some(arguments) = &judged.arguments
-        && !refuse(&judged.problems)
-    {
-        let twice = identity::note(version, syntax.name, arguments, declared);
-        judged.problems.extend(twice);
-    }
-    judged
 }
 
 /// Judges a section header.
 pub fn header(version: Version, words: &[Word]) -> Judged {
     let tag = words.first().map_or("", |tag| tag.text.as_str());
-    let Some(syntax) = Language::of(version).get(tag) else {
-        return Judged::refused(None, unknown_section(version, tag));
+    match Language::of(version).get(tag) {
+        Some(syntax) => judge(version, syntax, words, "", 0, &mut Declared::default()),
+        None => Judged::refused(None, unknown_section(version, tag)),
+    }
+}
+
+fn judge(
+    version: Version,
+    syntax: &Syntax,
+    words: &[Word],
+    raw: &str,
+    line: usize,
+    declared: &mut Declared,
+) -> Judged {
+    let name = Some(syntax.name);
+    if let Some(problem) = gone(version, syntax, &words[0].text) {
+        return Judged::refused(name, problem);
+    }
+    if syntax.unchecked {
+        return Judged {
+            name,
+            ..Judged::default()
+        };
+    }
+    let (arguments, problems) = match syntax.bare {
+        true => (bare(words), Vec::new()),
+        false => arguments::read(syntax, &words[1..], version.is_python_2()),
     };
+    let mut call = Call {
+        version,
+        name: syntax.name,
+        syntax,
+        words,
+        raw,
+        arguments: &arguments,
+        declared,
+        problems,
+    };
+    let kept = match call.problems.is_empty() {
+        true => rules::kept(&call),
+        false => Vec::new(),
+    };
+    if !refuse(&call.problems) {
+        rules::apply(&mut call);
+        if syntax.leftovers && !refuse(&call.problems) && !rules::takes_leftovers(&call) {
+            // What does not begin with a dash is the business of the command's own rules.
+            let leftovers = arguments.leftovers.iter();
+            let options = leftovers.filter(|word| word.text.starts_with('-'));
+            let problems = options.map(|word| arguments::leftover(syntax, word));
+            call.problems.extend(problems);
+        }
+    }
+    let mut problems = call.problems;
+    if syntax.stray {
+        // Of a word that is not looked at nothing is said where something else is wrong.
+        problems.sort_by_key(|problem| problem.id == id::UNEXPECTED);
+    }
+    if let Some(problem) = conflict(syntax, declared) {
+        // The installer looks at conflicts before it looks at the line.
+        problems.insert(0, problem);
+    }
+    declared.command(syntax.name, line);
+    for (option, value) in kept {
+        declared.keep(syntax.name, option, value);
+    }
+    if !refuse(&problems) {
+        problems.extend(declared.thing(version, syntax.name, &arguments));
+    }
+    Judged {
+        name,
+        arguments: Some(arguments),
+        problems,
+    }
+}
+
+/// Says of a command or section, as it is written, that the version does not run it.
+fn gone(version: Version, syntax: &Syntax, name: &str) -> Option<Problem> {
+    let section = name.starts_with('%');
     match syntax.status {
-        Status::Removed => {
-            let message = format!("`{tag}` was removed: the installer of {version} refuses it");
-            let problem = Problem::error(id::REMOVED_COMMAND, message);
-            Judged::refused(Some(syntax.name), problem.help("delete the section"))
-        }
+        Status::Active => None,
         Status::Deprecated => {
-            let message = format!("`{tag}` is deprecated in {version}");
+            let (effect, what) = match section {
+                true => ("", "section"),
+                false => (" and has no effect", "line"),
+            };
+            let message = format!("`{name}` is deprecated in {version}{effect}");
             let problem = Problem::warning(id::DEPRECATED_COMMAND, message);
-            let help = "delete the section: later releases refuse it";
-            Judged::refused(Some(syntax.name), problem.help(help))
+            Some(problem.help(format!("delete the {what}: later releases refuse it")))
         }
-        Status::Active if syntax.unchecked => Judged {
-            name: Some(syntax.name),
-            arguments: None,
-            problems: Vec::new(),
-        },
-        Status::Active => judge(version, syntax, words, "", &Declared::default()).0,
+        Status::Removed => {
+            let message = format!("`{name}` was removed: the installer of {version} refuses it");
+            let help = match name {
+                "auth" | "authconfig" => "use `authselect` instead",
+                "btrfs" => {
+                    "this release's installer cannot make btrfs: use `part`, `logvol` or `autopart`"
+                }
+                "vnc" => "use `rdp` instead, or delete the line",
+                "method" => "write the source itself: `url`, `nfs`, `cdrom` or `harddrive`",
+                _ if section => "delete the section",
+                _ => "delete the line",
+            };
+            Some(Problem::error(id::REMOVED_COMMAND, message).help(help))
+        }
     }
 }
 
 fn unknown_section(version: Version, tag: &str) -> Problem {
-    let elsewhere: Vec<String> = versions_with(tag).iter().map(Version::to_string).collect();
-    if !elsewhere.is_empty() {
+    if let Some(versions) = elsewhere(tag) {
         let message = format!("unknown section `{tag}`: {version} does not have it");
-        let help = format!("it is known to {}", runs(&elsewhere));
-        return Problem::error(id::STRUCTURE, message).help(help);
+        return Problem::error(id::STRUCTURE, message).help(format!("it is known to {versions}"));
     }
     let all = Language::of(version).all().map(|syntax| syntax.name);
     let mut known: Vec<&str> = all.filter(|name| name.starts_with('%')).collect();
@@ -134,51 +171,33 @@ fn unknown_section(version: Version, tag: &str) -> Problem {
         .help(format!("known are {}", known.join(", ")))
 }
 
-/// The verdict, and the values that outlast the line.
-fn judge(
-    version: Version,
-    syntax: &Syntax,
-    words: &[Word],
-    raw: &str,
-    declared: &Declared,
-) -> (Judged, Vec<(&'static str, bool)>) {
-    let mut kept = Vec::new();
-    let (arguments, mut problems) = if syntax.bare {
-        (bare(words), Vec::new())
-    } else {
-        arguments::read(syntax, &words[1..], version.is_python_2())
-    };
-    if !refuse(&problems) {
-        let call = Call {
-            version,
-            name: syntax.name,
-            syntax,
-            words,
-            raw,
-            arguments: &arguments,
-            declared,
-        };
-        if problems.is_empty() {
-            kept = rules::kept(&call);
-        }
-        problems.extend(rules::of(syntax.name).iter().filter_map(|rule| rule(&call)));
-        if syntax.leftovers && !refuse(&problems) && !rules::takes_leftovers(&call) {
-            let leftovers = arguments.leftovers.iter();
-            // What does not begin with a dash is the business of the command's own rules.
-            let options = leftovers.filter(|word| word.text.starts_with('-'));
-            problems.extend(options.map(|word| arguments::leftover(syntax, word)));
+fn unknown(version: Version, name: &str) -> Problem {
+    if let Some(versions) = elsewhere(name).filter(|_| !name.starts_with('%')) {
+        let message = format!("{version} has no command `{name}`");
+        let problem = Problem::error(id::UNKNOWN_COMMAND, message);
+        return problem.help(format!("it is known to {versions}"));
+    }
+    let problem = Problem::error(id::UNKNOWN_COMMAND, format!("unknown command `{name}`"));
+    match nearest::one(name, &Language::of(version).commands()) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => problem.help(
+            "a line outside of a section begins with a command; comments begin with `#`, and lines cannot be continued",
+        ),
+    }
+}
+
+/// The versions that know a command or section: of many the first and the last, which is enough
+/// for a person to understand.
+fn elsewhere(name: &str) -> Option<String> {
+    let versions = versions_with(name);
+    match versions.as_slice() {
+        [] => None,
+        [first, .., last] if versions.len() > 4 => Some(format!("{first} … {last}")),
+        few => {
+            let few: Vec<String> = few.iter().map(Version::to_string).collect();
+            Some(few.join(", "))
         }
     }
-    if syntax.stray {
-        // Of a word that is not looked at nothing is said where something else is wrong.
-        problems.sort_by_key(|problem| problem.id == id::UNEXPECTED);
-    }
-    let judged = Judged {
-        name: Some(syntax.name),
-        arguments: Some(arguments),
-        problems,
-    };
-    (judged, kept)
 }
 
 /// A line that has no options of the usual form: all its words are arguments.
@@ -207,45 +226,4 @@ fn conflict(syntax: &Syntax, declared: &Declared) -> Option<Problem> {
         );
         Some(problem.help("keep one of them"))
     })
-}
-
-fn unknown(version: Version, name: &str) -> Problem {
-    let elsewhere = versions_with(name);
-    if !elsewhere.is_empty() && !name.starts_with('%') {
-        let known: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
-        let problem = Problem::error(
-            id::UNKNOWN_COMMAND,
-            format!("{version} has no command `{name}`"),
-        );
-        return problem.help(format!("it is known to {}", runs(&known)));
-    }
-    let problem = Problem::error(id::UNKNOWN_COMMAND, format!("unknown command `{name}`"));
-    let commands = Language::of(version).commands();
-    match nearest::one(name, &commands) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => problem.help(
-            "a line outside of a section begins with a command; comments begin with `#`, and lines cannot be continued",
-        ),
-    }
-}
-
-/// The first and last of many versions: enough for a person to understand.
-fn runs(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first, .., last] if names.len() > 4 => format!("{first} … {last}"),
-        many => many.join(", "),
-    }
-}
-
-/// What to do about a command that is gone.
-fn remedy(name: &str) -> &'static str {
-    match name {
-        "auth" | "authconfig" => "use `authselect` instead",
-        "btrfs" => "this release's installer cannot make btrfs: use `part`, `logvol` or `autopart`",
-        "vnc" => "use `rdp` instead, or delete the line",
-        "method" => "write the source itself: `url`, `nfs`, `cdrom` or `harddrive`",
-        _ => "delete the line",
-    }
 }

@@ -8,7 +8,6 @@
 pub mod arguments;
 mod declared;
 pub mod difference;
-mod identity;
 pub mod line;
 pub mod packages;
 pub mod problem;
@@ -19,6 +18,5 @@ pub mod table;
 pub mod values;
 mod version;
 
-pub use declared::Declared;
 pub use reading::{Included, Includes, NoIncludes, Reading};
 pub use version::Version;

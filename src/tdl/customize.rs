@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::findings::{Findings, Form, child, children};
+use super::findings::{Findings, Form, child};
 use super::model::{Command, File, Package, Repository};
 use super::payload;
-use super::positions;
 use super::xml::Element;
 
 /// Longest path that Linux takes (`PATH_MAX` without its NUL), and longest part of it.
@@ -16,79 +15,51 @@ const MAX_PATH_PART_BYTES: usize = 255;
 /// Reads `<packages>`.
 pub fn packages(template: &Element, findings: &mut Findings<'_>) -> Vec<Package> {
     let mut hinted = false;
-    list(template, "packages", "package", findings)
-        .filter_map(|package| {
-            let hints = ["repository", "file", "arguments"];
-            findings.check(
-                package,
-                Form {
-                    attributes: &["name"],
-                    once: &hints,
-                    ..Form::EMPTY
-                },
+    let mut packages = Vec::new();
+    for package in list(template, "packages", "package", findings) {
+        let hints = ["repository", "file", "arguments"];
+        findings.check(package, Form::once(&hints).with(&["name"]));
+        for hint in hints {
+            findings.text(package, hint);
+        }
+        if let Some(hint) = package.children.first().filter(|_| !hinted) {
+            hinted = true;
+            findings.warn(
+                &hint.tag,
+                format!("<{}> of a package is not used", hint.name),
+                "packages are installed by name, from all repositories",
             );
-            if let Some(hint) = package.children.first().filter(|_| !hinted) {
-                hinted = true;
-                findings.warn(
-                    &hint.tag,
-                    format!("<{}> of a package is not used", hint.name),
-                    "packages are installed by name, from all repositories",
-                );
-            }
-            let mut hint = |name| {
-                findings
-                    .text(package, name)
-                    .map(|(text, _)| text.to_string())
-            };
-            let [repository, file, arguments] = hints.map(&mut hint);
-            let (name, span) = package_name(package, findings)?;
-            Some(Package {
-                name,
-                span,
-                repository,
-                file,
-                arguments,
-            })
-        })
-        .collect()
-}
-
-fn package_name(package: &Element, findings: &mut Findings<'_>) -> Option<(String, Range<usize>)> {
-    let (name, span) = findings.required_attribute(package, "name")?;
-    let problem = if name.is_empty() {
-        Some("the package's name is empty")
-    } else if name.contains(char::is_control) {
-        Some("the package's name holds a control character")
-    } else if name.starts_with(['%', '#', '-']) {
-        // Directives, comments and exclusions of a kickstart's %packages section.
-        Some("a package's name cannot begin with `%`, `#` or `-`")
-    } else {
-        None
-    };
-    if let Some(problem) = problem {
-        findings.error(
-            &span,
-            problem,
-            "name a package, a group (@core) or an environment (@^server-product-environment)",
-        );
-        return None;
+        }
+        let Some((name, span)) = findings.required_attribute(package, "name") else {
+            continue;
+        };
+        let problem = if name.is_empty() {
+            Some("the package's name is empty")
+        } else if name.contains(char::is_control) {
+            Some("the package's name holds a control character")
+        } else if name.starts_with(['%', '#', '-']) {
+            // Directives, comments and exclusions of a kickstart's %packages section.
+            Some("a package's name cannot begin with `%`, `#` or `-`")
+        } else {
+            None
+        };
+        let help =
+            "name a package, a group (@core) or an environment (@^server-product-environment)";
+        if findings.accept(&span, problem, help) {
+            let name = name.to_string();
+            packages.push(Package { name, span });
+        }
     }
-    Some((name.to_string(), span))
+    packages
 }
 
 /// Reads `<repositories>`. Of several with one name the last stands, as in Oz.
 pub fn repositories(template: &Element, findings: &mut Findings<'_>) -> Vec<Repository> {
     let mut repositories: Vec<Option<Repository>> = Vec::new();
     let mut by_id: HashMap<String, usize> = HashMap::new();
-    for element in list(template, "repositories", "repository", findings).collect::<Vec<_>>() {
-        findings.check(
-            element,
-            Form {
-                attributes: &["name"],
-                once: &["url", "signed", "persisted", "sslverify"],
-                ..Form::EMPTY
-            },
-        );
+    for element in list(template, "repositories", "repository", findings) {
+        let once = ["url", "signed", "persisted", "sslverify"];
+        findings.check(element, Form::once(&once).with(&["name"]));
         let name = repository_name(element, findings);
         let url = super::os::address(element, "url", &["http", "https", "ftp", "file"], findings);
         let signed = boolean(element, "signed", false, findings);
@@ -99,7 +70,7 @@ pub fn repositories(template: &Element, findings: &mut Findings<'_>) -> Vec<Repo
         };
         if persisted && url.is_loopback() {
             findings.error(
-                &child(element, "url").map_or(element.tag.clone(), |url| url.trimmed_text().1),
+                &url.span(),
                 "the repository's host is this machine, which the finished image would look for in itself",
                 "use a host name that others can reach, or <persisted>no</persisted> for the installation only",
             );
@@ -176,20 +147,16 @@ fn boolean(element: &Element, name: &str, default: bool, findings: &mut Findings
 pub fn files(template: &Element, findings: &mut Findings<'_>) -> Vec<File> {
     let mut files: Vec<Option<File>> = Vec::new();
     let mut by_path: HashMap<&str, usize> = HashMap::new();
-    for element in list(template, "files", "file", findings).collect::<Vec<_>>() {
-        findings.check(element, CONTENT);
+    for element in list(template, "files", "file", findings) {
+        findings.check(element, Form::TEXT.with(&["name", "type"]));
         let path = findings.required_attribute(element, "name");
         let content = payload::read(element, findings);
         let Some((path, span)) = path else { continue };
-        if let Some(problem) = path_problem(path) {
-            findings.error(
-                &span,
-                problem,
-                "name the file by its absolute path in the image, such as /etc/motd",
-            );
+        let help = "name the file by its absolute path in the image, such as /etc/motd";
+        let good = findings.accept(&span, path_problem(path), help);
+        let Some(content) = content.filter(|_| good) else {
             continue;
-        }
-        let Some(content) = content else { continue };
+        };
         if let Some(at) = by_path.insert(path, files.len()) {
             findings.warn(
                 &span,
@@ -226,8 +193,8 @@ fn path_problem(path: &str) -> Option<&'static str> {
 
 /// Reads `<precommands>` or `<commands>` (`parent`) in the order in which they run.
 pub fn commands(template: &Element, parent: &str, findings: &mut Findings<'_>) -> Vec<Command> {
-    let elements: Vec<&Element> = list(template, parent, "command", findings).collect();
-    let order = positions::order(&elements, findings);
+    let elements = list(template, parent, "command", findings);
+    let order = order(&elements, findings);
     let mut commands: Vec<Option<Command>> = elements
         .into_iter()
         .map(|element| read_command(element, findings))
@@ -239,13 +206,7 @@ pub fn commands(template: &Element, parent: &str, findings: &mut Findings<'_>) -
 }
 
 fn read_command(element: &Element, findings: &mut Findings<'_>) -> Option<Command> {
-    findings.check(
-        element,
-        Form {
-            attributes: &["name", "type", "position"],
-            ..CONTENT
-        },
-    );
+    findings.check(element, Form::TEXT.with(&["name", "type", "position"]));
     let name = findings.required_attribute(element, "name");
     if element.text.trim().is_empty() {
         findings.error(
@@ -257,43 +218,71 @@ fn read_command(element: &Element, findings: &mut Findings<'_>) -> Option<Comman
     }
     let script = payload::read(element, findings);
     let (name, span) = name?;
-    if name.contains(char::is_control) {
-        findings.error(
-            &span,
-            "the command's name holds a control character",
-            "write the name on one line",
-        );
-        return None;
-    }
-    Some(Command {
+    let problem = "the command's name holds a control character";
+    let problem = Some(problem).filter(|_| name.contains(char::is_control));
+    let good = findings.accept(&span, problem, "write the name on one line");
+    good.then_some(Command {
         name: name.to_string(),
         script: script?,
     })
 }
 
-const CONTENT: Form<'static> = Form {
-    attributes: &["name", "type"],
-    ..Form::TEXT
-};
+/// The indexes of `commands` in the order in which they run: that of the document, or that of their
+/// attribute `position`.
+fn order(commands: &[&Element], findings: &mut Findings<'_>) -> Vec<usize> {
+    if commands.iter().all(|c| c.attribute("position").is_none()) {
+        return (0..commands.len()).collect();
+    }
+    let help = "either no command has a position, or the positions of all are 1, 2, 3, ... \
+                without gap or repetition";
+    let mut slots: Vec<Option<usize>> = vec![None; commands.len()];
+    for (index, command) in commands.iter().enumerate() {
+        let Some(attribute) = command.attribute("position") else {
+            findings.error(
+                &command.tag,
+                "this command has no position, others do",
+                help,
+            );
+            continue;
+        };
+        let digits = attribute.value.trim();
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            findings.error(&attribute.span, "the position is not a number", help);
+            continue;
+        }
+        // A number too large for usize is past the end too.
+        let slot = digits
+            .parse::<usize>()
+            .ok()
+            .and_then(|position| position.checked_sub(1))
+            .and_then(|position| slots.get_mut(position));
+        match slot {
+            None => findings.error(
+                &attribute.span,
+                format!("the position is not between 1 and {}", commands.len()),
+                help,
+            ),
+            Some(Some(_)) => {
+                findings.error(&attribute.span, "another command has this position", help);
+            }
+            Some(free) => *free = Some(index),
+        }
+    }
+    // With an error above the order does not matter any more.
+    slots.into_iter().flatten().collect()
+}
 
 /// The elements `item` in the child `parent` of the template, nothing else being there.
 fn list<'e>(
     template: &'e Element,
     parent: &str,
-    item: &'e str,
+    item: &str,
     findings: &mut Findings<'_>,
-) -> impl Iterator<Item = &'e Element> + use<'e> {
-    let parent = child(template, parent);
-    if let Some(parent) = parent {
-        findings.check(
-            parent,
-            Form {
-                many: &[item],
-                ..Form::EMPTY
-            },
-        );
-    }
-    parent
-        .into_iter()
-        .flat_map(move |parent| children(parent, item))
+) -> Vec<&'e Element> {
+    let Some(parent) = child(template, parent) else {
+        return Vec::new();
+    };
+    findings.check(parent, Form::many(&[item]));
+    let items = parent.children.iter();
+    items.filter(|child| child.name == item).collect()
 }

@@ -48,7 +48,7 @@ fn decode_one(bytes: &[u8], name: &str) -> Result<String, Box<Diagnostic>> {
         // The standard library knows where the first bad byte is; encoding_rs does not say.
         return std::str::from_utf8(body).map(str::to_string).map_err(|error| {
             let at = error.valid_up_to();
-            let text = super::mask::mask(&String::from_utf8_lossy(body));
+            let text = super::mask(&String::from_utf8_lossy(body));
             finding(
                 Source { name, text: &text },
                 at..at + 1,

@@ -1,10 +1,12 @@
 //! Collects what is wrong, and checks elements against the forms that the language allows.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::xml::Element;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
+use crate::secrets::recognise;
 
 /// Most errors that are reported at once: the rest follows from them, or is more of the same.
 const MAX_ERRORS: usize = 50;
@@ -15,7 +17,10 @@ const MAX_MESSAGE: usize = 300;
 /// Errors and warnings so far.
 #[derive(Debug)]
 pub struct Findings<'a> {
-    source: Source<'a>,
+    name: &'a str,
+    text: &'a str,
+    /// The text without its secrets, for findings to quote; made for the first of them.
+    masked: OnceCell<String>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -33,12 +38,7 @@ pub struct Form<'a> {
     pub text: bool,
 }
 
-impl Form<'static> {
-    /// Text and nothing else.
-    pub const TEXT: Self = Form {
-        text: true,
-        ..Form::EMPTY
-    };
+impl<'a> Form<'a> {
     /// Nothing at all.
     pub const EMPTY: Self = Form {
         attributes: &[],
@@ -46,16 +46,57 @@ impl Form<'static> {
         many: &[],
         text: false,
     };
+
+    /// Text and nothing else.
+    pub const TEXT: Self = Form {
+        text: true,
+        ..Form::EMPTY
+    };
+
+    /// Children that may stand once, and nothing else.
+    pub fn once(once: &'a [&'a str]) -> Self {
+        Form {
+            once,
+            ..Form::EMPTY
+        }
+    }
+
+    /// Children that may stand any number of times, and nothing else.
+    pub fn many(many: &'a [&'a str]) -> Self {
+        Form {
+            many,
+            ..Form::EMPTY
+        }
+    }
+
+    /// These attributes, too.
+    pub fn with(self, attributes: &'a [&'a str]) -> Self {
+        Form { attributes, ..self }
+    }
 }
 
 impl<'a> Findings<'a> {
-    /// Nothing found yet. `source` must hold no secrets.
-    pub fn new(source: Source<'a>) -> Self {
+    /// Nothing found yet in the text of the template `name`.
+    pub fn new(name: &'a str, text: &'a str) -> Self {
         Self {
-            source,
+            name,
+            text,
+            masked: OnceCell::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            name: self.name,
+            text: self.masked.get_or_init(|| mask(self.text)),
+        }
+    }
+
+    /// Whether there is no error.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
     }
 
     /// Errors, or warnings where there is no error, in the order of their places.
@@ -81,9 +122,17 @@ impl<'a> Findings<'a> {
     pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: &str) {
         if self.warnings.len() < MAX_ERRORS {
             let message = printable(&message.into());
-            let warning = Diagnostic::warning(self.source, span.clone(), message);
-            self.warnings.push(with_help(warning, help));
+            let warning = Diagnostic::warning(self.source(), span.clone(), message);
+            self.warnings.push(warning.help(help));
         }
+    }
+
+    /// Whether there is no problem; else it is added as an error.
+    pub fn accept(&mut self, span: &Range<usize>, problem: Option<&str>, help: &str) -> bool {
+        if let Some(problem) = problem {
+            self.error(span, problem, help);
+        }
+        problem.is_none()
     }
 
     /// An error that is not added.
@@ -93,7 +142,7 @@ impl<'a> Findings<'a> {
         message: impl Into<String>,
         help: &str,
     ) -> Diagnostic {
-        with_help(Diagnostic::error(self.source, span.clone(), message), help)
+        Diagnostic::error(self.source(), span.clone(), message).help(help)
     }
 
     /// Checks names and numbers of everything in `element`.
@@ -210,14 +259,6 @@ pub fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
     element.children.iter().find(|child| child.name == name)
 }
 
-/// All children of that name.
-pub fn children<'e>(element: &'e Element, name: &'e str) -> impl Iterator<Item = &'e Element> {
-    element
-        .children
-        .iter()
-        .filter(move |child| child.name == name)
-}
-
 /// One line that does nothing to a terminal.
 fn printable(message: &str) -> String {
     let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
@@ -226,14 +267,6 @@ fn printable(message: &str) -> String {
         shown.push_str("...");
     }
     shown
-}
-
-fn with_help(finding: Diagnostic, help: &str) -> Diagnostic {
-    if help.is_empty() {
-        finding
-    } else {
-        finding.help(help)
-    }
 }
 
 fn allowed(found: &str, kind: &str, once: &[&str], many: &[&str]) -> String {
@@ -245,5 +278,102 @@ fn allowed(found: &str, kind: &str, once: &[&str], many: &[&str]) -> String {
     match nearest::one(found, &all) {
         Some(near) => format!("did you mean `{near}`? Allowed {kind}: {list}"),
         None => format!("allowed {kind}: {list}"),
+    }
+}
+
+/// Elements whose whole text is secret.
+const SECRET_ELEMENTS: [&str; 2] = ["rootpw", "key"];
+
+/// `text` with its secrets replaced by other characters *of the same length*, so that every place
+/// stays where it was: a finding shows its line, which may hold a root password or an address with
+/// one, also in a file that is not even XML. Secret are the contents of `<rootpw>` and `<key>`, and what is
+/// [recognised](recognise) anywhere, in addresses and commands. Line breaks stay.
+pub fn mask(text: &str) -> String {
+    let mut secret: Vec<Range<usize>> = Vec::new();
+    for element in SECRET_ELEMENTS {
+        element_texts(text, element, &mut secret);
+    }
+    secret.extend(recognise::places(text));
+    recognise::merge(&mut secret);
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for place in secret {
+        masked.push_str(&text[done..place.start]);
+        done = place.end;
+        masked.extend(text[place].chars().map(hidden));
+    }
+    masked.push_str(&text[done..]);
+    masked
+}
+
+/// A character that says nothing, of the same length in UTF-8.
+fn hidden(c: char) -> char {
+    match (c, c.len_utf8()) {
+        ('\n' | '\r', _) => c,
+        (_, 1) => '*',
+        (_, 2) => '¤',
+        (_, 3) => '•',
+        _ => '🞄',
+    }
+}
+
+/// From behind each `<element ...>` to its end tag; to the end of the text where it has none.
+fn element_texts(text: &str, element: &str, found: &mut Vec<Range<usize>>) {
+    let open = format!("<{element}");
+    let close = format!("</{element}");
+    let mut from = 0;
+    while let Some(at) = text[from..].find(&open) {
+        let after = from + at + open.len();
+        if !text[after..].starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace()) {
+            from = after;
+            continue;
+        }
+        let Some(tag_end) = text[after..].find('>') else {
+            // A tag that is never closed; what it would hold may follow it.
+            found.push(after..text.len());
+            return;
+        };
+        let start = after + tag_end + 1;
+        if text[after..start].ends_with("/>") {
+            from = start;
+            continue;
+        }
+        let end = text[start..]
+            .find(&close)
+            .map_or(text.len(), |at| start + at);
+        found.push(start..end);
+        from = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_disappear_and_places_stay() {
+        for (text, expected) in [
+            ("<rootpw>pä\n€</rootpw>x", "<rootpw>*¤\n•</rootpw>x"),
+            ("<rootpw a='1'>s3cret", "<rootpw a='1'>******"),
+            ("<rootpw s3cret", "<rootpw*******"),
+            ("<rootpw/><name>a</name>", "<rootpw/><name>a</name>"),
+            ("<keys>a</keys><key>b</key>", "<keys>a</keys><key>*</key>"),
+            ("ftp://u:p@ss@h/p:q@r", "ftp://******@h/p:q@r"),
+            ("http://h:80/", "http://h:80/"),
+            (
+                "<url>http://h/?token=ab</url>",
+                "<url>http://h/?token=**</url>",
+            ),
+            ("curl -u ann:pä h", "curl -u *****¤ h"),
+            ("https://t0ken@h:80/", "https://*****@h:80/"),
+            (
+                "<rootpw>http://u:p@h</rootpw>",
+                "<rootpw>************</rootpw>",
+            ),
+        ] {
+            let masked = mask(text);
+            assert_eq!(masked, expected);
+            assert_eq!(masked.len(), text.len());
+        }
     }
 }

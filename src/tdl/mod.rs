@@ -12,25 +12,22 @@
 mod customize;
 mod decode;
 mod findings;
-mod mask;
 mod model;
 pub mod name;
 mod os;
 mod payload;
-mod positions;
 pub mod size;
 mod url;
 mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
-pub use mask::mask;
+pub use findings::mask;
 pub use model::{
-    Checksum, ChecksumAlgorithm, Command, Extra, ExtraKind, File, Install, Iso, Os, Package,
-    Payload, Repository, Secret, SourceUrl, Template,
+    Command, File, Install, Os, Package, Payload, Repository, Secret, SourceUrl, Template,
 };
 pub use payload::MAX_PAYLOAD_BYTES;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use findings::{Findings, Form, child};
 use xml::Element;
 
@@ -49,27 +46,21 @@ pub fn read(bytes: &[u8], name: &str) -> Result<Template, Vec<Diagnostic>> {
 pub fn parse(text: &str, name: &str) -> Result<Template, Vec<Diagnostic>> {
     // Behind a byte order mark, which `decode` has removed already.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let masked = mask::mask(text);
-    let source = Source {
-        name,
-        text: &masked,
-    };
-    let mut findings = Findings::new(source);
+    let mut findings = Findings::new(name, text);
     let root = xml::read(text)
         .map_err(|error| vec![findings.finding(&error.span, error.message, error.help)])?;
     let template = read_template(&root, &mut findings);
-    let warnings = findings.finish()?;
-    match template {
-        Some(template) => Ok(Template {
-            warnings,
-            ..template
-        }),
+    if template.is_none() && findings.is_empty() {
         // Every `None` comes with an error; if one does not, the template is refused all the same.
-        None => Err(vec![
-            Diagnostic::error(source, root.tag, "the template cannot be read")
-                .help("please report this: it is a mistake in ozr"),
-        ]),
+        let help = "please report this: it is a mistake in ozr";
+        findings.error(&root.tag, "the template cannot be read", help);
     }
+    let warnings = findings.finish()?;
+    let template = template.ok_or_else(Vec::new)?;
+    Ok(Template {
+        warnings,
+        ..template
+    })
 }
 
 fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template> {
@@ -81,24 +72,18 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
         );
         return None;
     }
-    findings.check(
-        root,
-        Form {
-            attributes: &["version"],
-            once: &[
-                "name",
-                "description",
-                "os",
-                "packages",
-                "repositories",
-                "files",
-                "precommands",
-                "commands",
-                "disk",
-            ],
-            ..Form::EMPTY
-        },
-    );
+    let once = [
+        "name",
+        "description",
+        "os",
+        "packages",
+        "repositories",
+        "files",
+        "precommands",
+        "commands",
+        "disk",
+    ];
+    findings.check(root, Form::once(&once).with(&["version"]));
     if let Some(version) = root.attribute("version")
         && version.value.trim() != "1.0"
     {
@@ -115,10 +100,7 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
             .ok()?;
         Some(text.to_string())
     });
-    let description = findings
-        .text(root, "description")
-        .map(|(text, _)| text.to_string())
-        .filter(|text| !text.is_empty());
+    findings.text(root, "description");
     let os = findings
         .required_child(root, "os")
         .and_then(|element| os::read(element, findings));
@@ -131,7 +113,6 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
     let (os, release) = os?;
     Some(Template {
         name: guest?,
-        description,
         os,
         packages,
         repositories,
@@ -146,13 +127,7 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
 
 fn read_disk(root: &Element, findings: &mut Findings<'_>) -> Option<u64> {
     let disk = child(root, "disk")?;
-    findings.check(
-        disk,
-        Form {
-            once: &["size"],
-            ..Form::EMPTY
-        },
-    );
+    findings.check(disk, Form::once(&["size"]));
     let (text, span) = findings.text(disk, "size")?;
     match size::parse(text) {
         Ok(None) if !text.is_empty() => {

@@ -36,8 +36,6 @@ impl fmt::Debug for Secret {
 pub struct Template {
     /// Name of the guest and of the image ([`super::name::check`] holds).
     pub name: String,
-    /// Free text.
-    pub description: Option<String>,
     /// What to install, and from where.
     pub os: Os,
     /// Packages beyond those of the kickstart, in order.
@@ -86,8 +84,6 @@ pub struct Os {
     pub rootpw: Option<Secret>,
     /// Product key. Only Windows has one.
     pub key: Option<Secret>,
-    /// Command for the package list that Oz writes (ICICLE).
-    pub icicle_extra_command: Option<String>,
 }
 
 /// `<install>`.
@@ -95,71 +91,17 @@ pub struct Os {
 pub enum Install {
     /// A tree on a mirror (http, https, ftp, file, nfs).
     Url(SourceUrl),
-    /// An ISO image.
-    Iso(Iso),
+    /// An ISO image, which ozr cannot install from.
+    Iso,
 }
 
-/// An ISO image to install from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Iso {
-    /// Address of the image (http, https, ftp, file).
-    pub url: SourceUrl,
-    /// Address of a checksum file that names it.
-    pub checksum: Option<Checksum>,
-    /// What to put into the image.
-    pub extras: Vec<Extra>,
-}
-
-/// A file of checksums, as `sha256sum` and BSD's `sha256` write them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checksum {
-    /// Its algorithm.
-    pub algorithm: ChecksumAlgorithm,
-    /// Its address.
-    pub url: SourceUrl,
-}
-
-/// Checksums that TDL knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum ChecksumAlgorithm {
-    Md5,
-    Sha1,
-    Sha256,
-}
-
-/// `<extras>`: something to add to an ISO image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extra {
-    /// A file or a directory.
-    pub kind: ExtraKind,
-    /// Where it comes from.
-    pub source: SourceUrl,
-    /// Its path in the image.
-    pub destination: String,
-}
-
-/// Kinds of [`Extra`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum ExtraKind {
-    File,
-    Directory,
-}
-
-/// `<package>`. Oz reads its children and uses none of them; so do we.
+/// `<package>`. Oz reads its children and uses none of them; they are only checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
     /// Name, group (`@core`) or anything else that the package manager takes.
     pub name: String,
     /// Where its name stands in the template, in bytes.
     pub span: Range<usize>,
-    /// Repository that the package is expected in.
-    pub repository: Option<String>,
-    /// File name of the package.
-    pub file: Option<String>,
-    /// Arguments of the installation.
-    pub arguments: Option<String>,
 }
 
 /// `<repository>`.

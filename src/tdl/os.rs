@@ -3,40 +3,27 @@
 use std::ops::Range;
 
 use super::findings::{Findings, Form, child};
-use super::model::{
-    Checksum, ChecksumAlgorithm, Extra, ExtraKind, Install, Iso, Os, Secret, SourceUrl,
-};
+use super::model::{Install, Os, Secret, SourceUrl};
 use super::xml::Element;
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release, ReleaseField};
-
-const CHECKSUMS: [(&str, ChecksumAlgorithm); 3] = [
-    ("md5sum", ChecksumAlgorithm::Md5),
-    ("sha1sum", ChecksumAlgorithm::Sha1),
-    ("sha256sum", ChecksumAlgorithm::Sha256),
-];
 
 /// Reads `<os>`; with it, the release that it names, or why ozr cannot install that.
 pub fn read(
     os: &Element,
     findings: &mut Findings<'_>,
 ) -> Option<(Os, Result<Release, Vec<Diagnostic>>)> {
-    findings.check(
-        os,
-        Form {
-            once: &[
-                "name",
-                "version",
-                "arch",
-                "install",
-                "kernelparam",
-                "rootpw",
-                "key",
-                "icicle",
-            ],
-            ..Form::EMPTY
-        },
-    );
+    let once = [
+        "name",
+        "version",
+        "arch",
+        "install",
+        "kernelparam",
+        "rootpw",
+        "key",
+        "icicle",
+    ];
+    findings.check(os, Form::once(&once));
     let name = findings.required_text(os, "name");
     let version = findings.required_text(os, "version");
     let arch = findings.required_text(os, "arch").and_then(|(text, span)| {
@@ -59,30 +46,21 @@ pub fn read(
         .and_then(|(text, span)| one_line(text, &span, "kernelparam", findings));
     let rootpw = secret(os, "rootpw", findings);
     let key = secret(os, "key", findings);
-    if let Some(key) = child(os, "key") {
-        findings.warn(
-            &key.tag,
-            "<key> is not used",
-            "only Windows has product keys",
-        );
+    if let Some(icicle) = child(os, "icicle") {
+        findings.check(icicle, Form::once(&["extra_command"]));
+        findings.required_text(icicle, "extra_command");
     }
-    let icicle_extra_command = child(os, "icicle").and_then(|icicle| {
-        findings.check(
-            icicle,
-            Form {
-                once: &["extra_command"],
-                ..Form::EMPTY
-            },
-        );
-        findings.warn(
-            &icicle.tag,
-            "<icicle> is not used",
+    for (name, why) in [
+        ("key", "only Windows has product keys"),
+        (
+            "icicle",
             "ozr writes a manifest in place of Oz's ICICLE package list",
-        );
-        findings
-            .required_text(icicle, "extra_command")
-            .map(|(text, _)| text.to_string())
-    });
+        ),
+    ] {
+        if let Some(unused) = child(os, name) {
+            findings.warn(&unused.tag, format!("<{name}> is not used"), why);
+        }
+    }
 
     let ((name, name_span), (version, version_span)) = (name?, version?);
     let ((arch, arch_span), (install, install_span)) = (arch?, install?);
@@ -102,7 +80,6 @@ pub fn read(
             kernelparam,
             rootpw,
             key,
-            icicle_extra_command,
         },
         release,
     ))
@@ -142,7 +119,7 @@ fn release(
         }
     };
     match install {
-        Install::Iso(_) => refused.push(findings.finding(
+        Install::Iso => refused.push(findings.finding(
             install_span,
             "installing from an ISO image is not possible yet",
             "use <install type='url'> with the address of an install tree",
@@ -166,33 +143,11 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
     let (kind, kind_span) = findings.required_attribute(install, "type")?;
     match kind {
         "url" => {
-            findings.check(
-                install,
-                Form {
-                    attributes: &["type"],
-                    once: &["url"],
-                    ..Form::EMPTY
-                },
-            );
-            address(
-                install,
-                "url",
-                &["http", "https", "ftp", "file", "nfs"],
-                findings,
-            )
-            .map(Install::Url)
+            findings.check(install, Form::once(&["url"]).with(&["type"]));
+            let schemes = ["http", "https", "ftp", "file", "nfs"];
+            address(install, "url", &schemes, findings).map(Install::Url)
         }
-        "iso" => {
-            findings.check(
-                install,
-                Form {
-                    attributes: &["type"],
-                    once: &["iso", "md5sum", "sha1sum", "sha256sum", "extras"],
-                    ..Form::EMPTY
-                },
-            );
-            read_iso(install, findings).map(Install::Iso)
-        }
+        "iso" => check_iso(install, findings).map(|()| Install::Iso),
         _ => {
             findings.error(
                 &kind_span,
@@ -204,33 +159,26 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
     }
 }
 
-fn read_iso(install: &Element, findings: &mut Findings<'_>) -> Option<Iso> {
+/// Checks what nothing comes of: ozr cannot install from an ISO image.
+fn check_iso(install: &Element, findings: &mut Findings<'_>) -> Option<()> {
     const SCHEMES: &[&str] = &["http", "https", "ftp", "file"];
+    const CHECKSUMS: [&str; 3] = ["md5sum", "sha1sum", "sha256sum"];
+    let once = ["iso", "md5sum", "sha1sum", "sha256sum", "extras"];
+    findings.check(install, Form::once(&once).with(&["type"]));
     let url = address(install, "iso", SCHEMES, findings);
-    let mut checksum = None;
-    for (name, algorithm) in CHECKSUMS {
-        let Some(element) = child(install, name) else {
-            continue;
-        };
-        if checksum.is_some() {
+    let sums = CHECKSUMS.iter().filter_map(|name| child(install, name));
+    for (number, sum) in sums.enumerate() {
+        address(install, &sum.name, SCHEMES, findings);
+        if number > 0 {
             findings.error(
-                &element.tag,
+                &sum.tag,
                 "a second checksum in <install>",
                 "write one of md5sum, sha1sum, sha256sum",
             );
         }
-        checksum = address(install, name, SCHEMES, findings)
-            .map(|url| Checksum { algorithm, url })
-            .or(checksum);
     }
-    let extras = child(install, "extras").map_or_else(Vec::new, |extras| {
-        findings.check(
-            extras,
-            Form {
-                many: &["file", "directory"],
-                ..Form::EMPTY
-            },
-        );
+    if let Some(extras) = child(install, "extras") {
+        findings.check(extras, Form::many(&["file", "directory"]));
         if extras.children.is_empty() {
             findings.error(
                 &extras.tag,
@@ -238,51 +186,33 @@ fn read_iso(install: &Element, findings: &mut Findings<'_>) -> Option<Iso> {
                 "add <file source=\"...\" destination=\"...\"/> or <directory .../>",
             );
         }
-        extras
-            .children
-            .iter()
-            .filter_map(|extra| read_extra(extra, findings))
-            .collect()
-    });
-    Some(Iso {
-        url: url?,
-        checksum,
-        extras,
-    })
+        for extra in &extras.children {
+            check_extra(extra, findings);
+        }
+    }
+    url.map(|_| ())
 }
 
-fn read_extra(extra: &Element, findings: &mut Findings<'_>) -> Option<Extra> {
+fn check_extra(extra: &Element, findings: &mut Findings<'_>) {
     // What each kind can be fetched from (Oz 0.19).
-    let (kind, schemes): (_, &[&str]) = match extra.name.as_str() {
-        "file" => (ExtraKind::File, &["file", "http", "https", "ftp"]),
-        "directory" => (ExtraKind::Directory, &["file", "ftp"]),
-        _ => return None,
+    let schemes: &[&str] = match extra.name.as_str() {
+        "file" => &["file", "http", "https", "ftp"],
+        "directory" => &["file", "ftp"],
+        _ => return,
     };
-    findings.check(
-        extra,
-        Form {
-            attributes: &["source", "destination"],
-            ..Form::EMPTY
-        },
-    );
-    let source = findings.required_attribute(extra, "source");
-    let destination = findings.required_attribute(extra, "destination");
-    let (source, span) = source?;
-    let source = checked_address(source, &span, schemes, findings);
-    let (destination, span) = destination?;
-    if destination.is_empty() || destination.split('/').any(|part| part == "..") {
+    findings.check(extra, Form::EMPTY.with(&["source", "destination"]));
+    if let Some((source, span)) = findings.required_attribute(extra, "source") {
+        checked_address(source, &span, schemes, findings);
+    }
+    if let Some((destination, span)) = findings.required_attribute(extra, "destination")
+        && (destination.is_empty() || destination.split('/').any(|part| part == ".."))
+    {
         findings.error(
             &span,
             "the destination is empty or holds `..`",
             "name a path in the ISO image",
         );
-        return None;
     }
-    Some(Extra {
-        kind,
-        source: source?,
-        destination: destination.to_string(),
-    })
 }
 
 /// The address in the child `name`, which must be there.

@@ -102,7 +102,6 @@ hello &lt;there&gt;
 "#;
     let template = accept(text);
     assert_eq!(template.name, "guest");
-    assert_eq!(template.description.as_deref(), Some("My image"));
     assert_eq!(template.os.name, "Rocky-9");
     assert_eq!(template.os.version, "9.4");
     assert_eq!(template.os.arch, Arch::X86_64);
@@ -336,7 +335,6 @@ fn operating_systems() {
          <icicle><extra_command>rpm -qa</extra_command></icicle>"
     )));
     assert_eq!(template.warnings.len(), 2, "{}", show(&template.warnings));
-    assert_eq!(template.os.icicle_extra_command.as_deref(), Some("rpm -qa"));
 }
 
 #[test]
@@ -435,21 +433,7 @@ fn install_sources() {
          <file source='file:///x' destination='/x'/><directory source='ftp://h/d' destination='d'/>\
          </extras></install>",
     ));
-    let Install::Iso(iso) = &template.os.install else {
-        panic!("{:?}", template.os.install)
-    };
-    assert_eq!(iso.url.as_str(), "file:///a.iso");
-    assert_eq!(
-        iso.checksum.as_ref().map(|sum| sum.algorithm),
-        Some(ChecksumAlgorithm::Sha256)
-    );
-    assert_eq!(
-        iso.extras
-            .iter()
-            .map(|extra| extra.kind)
-            .collect::<Vec<_>>(),
-        [ExtraKind::File, ExtraKind::Directory]
-    );
+    assert_eq!(template.os.install, Install::Iso);
 }
 
 #[test]
@@ -514,8 +498,7 @@ fn packages() {
         "<packages><package name='a'><arguments>x</arguments><file>f</file><repository>r</repository></package>\
          <package name='b'><file/></package></packages>",
     ));
-    assert_eq!(template.packages[0].repository.as_deref(), Some("r"));
-    assert_eq!(template.packages[0].arguments.as_deref(), Some("x"));
+    assert_eq!(template.packages[0].name, "a");
     assert_eq!(template.warnings.len(), 1, "{}", show(&template.warnings));
 }
 

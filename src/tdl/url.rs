@@ -103,7 +103,7 @@ impl SourceUrl {
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::mask::mask(&self.text))
+        f.write_str(&super::mask(&self.text))
     }
 }
 

@@ -1,41 +1,26 @@
-//! What no table can hold: rules in code, one file per group of commands.
+//! What no table can hold: rules in code, a function for each command.
 //!
-//! The facts are pykickstart's (3.78, `commands/*.py`); the words are ours. A rule looks at one
-//! line that argparse has accepted, and at what earlier lines declared. Where pykickstart's class
-//! of a version has a rule, the rule says since which version.
+//! The facts are pykickstart's (3.78, `commands/*.py`); the words are ours. A function looks at one
+//! line whose options the table accepts, and at what earlier lines declared, in the order in which
+//! the installer would find the line wrong. Where pykickstart's class of a version has a rule, the
+//! rule says since which version, unless the option that it is about came with it.
 
-mod autopart;
-mod bootloader;
-mod btrfs;
 mod disks;
-mod display;
-mod filesystem;
-mod localization;
-mod logvol;
-mod mount;
-mod network;
-mod partition;
-pub(super) mod raid;
-pub(super) mod san;
-mod sections;
-pub(super) mod snapshot;
 mod sources;
-mod stratis;
 mod system;
-mod users;
-#[cfg(test)]
-pub(super) mod verdicts;
-mod volgroup;
+mod volumes;
+
+use std::ops::Range;
 
 use super::Version;
-use super::arguments::{self, Arguments};
+use super::arguments::{self, Arguments, in_words};
 use super::declared::Declared;
 use super::problem::{Problem, id};
 use super::table::{Argument, Syntax, Takes, ValueType};
 use super::values;
 use crate::kickstart::words::Word;
 
-/// One line, as a rule sees it.
+/// One line, as the rules see it, and what they find wrong with it.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// Whose language.
@@ -52,32 +37,65 @@ pub struct Call<'a> {
     pub arguments: &'a Arguments,
     /// What the lines before declared.
     pub declared: &'a Declared,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
 }
 
-impl Call<'_> {
-    /// Whether the option has a value that is not empty, here or in an earlier line of a command
-    /// that keeps it ([`Declared::kept`]).
-    fn keeps(&self, option: &'static str) -> bool {
-        let here = self.syntax.option(option).and_then(|argument| {
-            let value = self.arguments.value(option)?;
-            Some(filled(argument, value))
-        });
-        here.or_else(|| self.declared.kept(self.name, option))
-            .unwrap_or(false)
-    }
-}
-
-/// Whether Python takes the value for true.
-fn filled(argument: &Argument, value: &str) -> bool {
-    match argument.kind {
-        ValueType::List => !values::list(value).is_empty(),
-        _ => !value.is_empty(),
+/// Adds what is wrong with the line by the rules of its command or section.
+pub fn apply(call: &mut Call<'_>) {
+    match call.name {
+        "autopart" => disks::autopart(call),
+        "authconfig" => system::authconfig(call),
+        "bootloader" => system::bootloader(call),
+        "btrfs" => volumes::btrfs(call),
+        "cdrom" | "hmc" => sources::no_words(call),
+        "cmdline" => system::cmdline(call),
+        "device" => disks::device(call),
+        "driverdisk" => sources::driverdisk(call),
+        "eula" => system::eula(call),
+        "harddrive" => sources::harddrive(call),
+        "ignoredisk" => disks::ignoredisk(call),
+        "install" | "upgrade" => system::root_device(call),
+        "iscsiname" | "lang" | "module" | "sshkey" | "syspurpose" => call.unexpected(),
+        "key" => system::key(call),
+        "keyboard" => system::keyboard(call),
+        "logging" => system::logging(call),
+        "logvol" => volumes::logvol(call),
+        "method" => sources::method(call),
+        "mount" => disks::mount(call),
+        "multipath" => disks::multipath(call),
+        "network" => system::network(call),
+        "nvdimm" => disks::nvdimm(call),
+        "ostreesetup" => sources::ostreesetup(call),
+        "part" => disks::part(call),
+        "raid" => volumes::raid(call),
+        "realm" => system::realm(call),
+        // It mounts read-only, or not at all, or neither.
+        "rescue" => call.exclusive(&["--nomount", "--romount"]),
+        "repo" => sources::repo(call),
+        "rhsm" => system::rhsm(call),
+        "rootpw" => system::rootpw(call),
+        "services" => system::services(call),
+        "snapshot" => volumes::snapshot(call),
+        "sshpw" => system::sshpw(call),
+        "stratisfs" => volumes::stratisfs(call),
+        "stratispool" => volumes::stratispool(call),
+        "timesource" => system::timesource(call),
+        "timezone" => system::timezone(call),
+        "updates" => sources::updates(call),
+        "url" => sources::url(call),
+        "volgroup" => volumes::volgroup(call),
+        "zfcp" => disks::zfcp(call),
+        "%certificate" => system::certificate(call),
+        "%packages" => sources::packages(call),
+        "%traceback" => system::traceback(call),
+        _ => {}
     }
 }
 
 /// Options of commands of which one line counts, whose values stay when a later line leaves them
 /// out: the installer sets what a line says, and resets nothing.
-pub fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
+pub fn kept(call: &Call<'_>) -> Vec<(&'static str, String)> {
     let options: &[&str] = match call.name {
         "autopart" => &["--cipher", "--escrowcert", "--fstype"],
         "ignoredisk" => &["--drives", "--only-use"],
@@ -88,19 +106,17 @@ pub fn kept(call: &Call<'_>) -> Vec<(&'static str, bool)> {
         "timezone" => &["--ntpservers"],
         _ => &[],
     };
-    let known = options
-        .iter()
-        .filter_map(|name| Some((*name, call.syntax.option(name)?)));
-    let values = known.filter_map(|(name, argument)| {
-        let value = call.arguments.value(name)?;
-        Some((name, filled(argument, value)))
-    });
-    let others = match call.name {
-        "autopart" => autopart::kept(call),
-        "ignoredisk" => disks::kept(call).into_iter().collect(),
-        _ => Vec::new(),
+    let values = options.iter().map(|name| (*name, call.value(name)));
+    let special = match call.name {
+        "autopart" => Some(("--type", disks::chosen_type(call))),
+        // Asking forgets the disks to leave out.
+        "ignoredisk" if disks::asks(call) => Some(("--drives", Some(""))),
+        _ => None,
     };
-    values.chain(others).collect()
+    let values = values.chain(special);
+    values
+        .filter_map(|(name, value)| Some((name, value?.to_string())))
+        .collect()
 }
 
 /// Whether the command accepts words that it has no use for.
@@ -109,100 +125,218 @@ pub fn takes_leftovers(call: &Call<'_>) -> bool {
     system::key_is_skipped(call) || matches!(call.name, "volgroup" | "stratispool")
 }
 
-/// A word that the command has no use for; of options [`super::line`] says so itself.
-fn unexpected(call: &Call<'_>) -> Option<Problem> {
-    let mut words = call.arguments.leftovers.iter();
-    let word = words.find(|word| !word.text.starts_with('-'))?;
-    Some(arguments::leftover(call.syntax, word))
-}
-
-/// The options that are given and not empty, of those that the version has.
-fn used<'a>(call: &Call<'_>, options: &[&'a str]) -> Vec<&'a str> {
-    let known = options.iter().copied();
-    known
-        .filter(|option| match call.syntax.option(option) {
-            Some(argument) if argument.takes == Takes::Nothing => call.arguments.has(option),
-            Some(_) => call.arguments.filled(option).is_some(),
-            None => false,
-        })
-        .collect()
-}
-
-/// The line needs one of the options, with a value.
-fn one_is_needed(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
-    if !used(call, options).is_empty() {
-        return None;
+/// Whether Python takes the value of the option for true.
+fn is_true(option: &Argument, value: &str) -> bool {
+    match option.kind {
+        ValueType::List => !values::list(value).is_empty(),
+        ValueType::Integer => values::integer(value).is_some_and(|number| number != 0),
+        _ => !value.is_empty(),
     }
-    let known: Vec<&str> = options
-        .iter()
-        .copied()
-        .filter(|option| call.syntax.option(option).is_some())
-        .collect();
-    let names = arguments::in_words(&known, "or");
-    Some(
-        Problem::error(id::MISSING, format!("`{}` needs {names}", call.name))
-            .help("add one of them, with a value that is not empty"),
-    )
 }
 
-/// The line can have only one of the options.
-fn only_one(call: &Call<'_>, options: &[&str]) -> Option<Problem> {
-    let used = used(call, options);
-    let [first, second, ..] = used[..] else {
-        return None;
-    };
-    Some(contradiction(call, first, second))
-}
+impl<'a> Call<'a> {
+    /// Whether the option is given, with whatever value.
+    fn has(&self, option: &str) -> bool {
+        self.arguments.has(option)
+    }
 
-/// Two options that are both given, and cannot be.
-fn contradiction(call: &Call<'_>, first: &str, second: &str) -> Problem {
-    Problem::error(
-        id::CONTRADICTION,
-        format!(
+    fn value(&self, option: &str) -> Option<&'a str> {
+        self.arguments.value(option)
+    }
+
+    /// Whether the option is given, and not as something that Python takes for false: an empty
+    /// text or list, or 0.
+    fn is_set(&self, option: &str) -> bool {
+        match self.syntax.option(option) {
+            Some(argument) if matches!(argument.takes, Takes::Nothing | Takes::AtMostOne) => {
+                self.has(option)
+            }
+            Some(argument) => self
+                .value(option)
+                .is_some_and(|value| is_true(argument, value)),
+            None => false,
+        }
+    }
+
+    /// Whether the option is set, here or in an earlier line of a command that keeps it ([`kept`]).
+    fn keeps(&self, option: &'static str) -> bool {
+        let kept = || self.declared.kept(self.name, option);
+        let argument = self.syntax.option(option);
+        let value = self.value(option).or_else(kept);
+        argument
+            .zip(value)
+            .is_some_and(|(argument, value)| is_true(argument, value))
+    }
+
+    /// The first of the options that is set.
+    fn first_set<'o>(&self, options: &[&'o str]) -> Option<&'o str> {
+        options.iter().copied().find(|option| self.is_set(option))
+    }
+
+    /// Where the option stands that counts.
+    fn span(&self, option: &str) -> Option<Range<usize>> {
+        self.arguments.span(option)
+    }
+
+    /// The argument of this number that is no option.
+    fn positional(&self, number: usize) -> Option<&'a Word> {
+        self.arguments.positionals().nth(number)
+    }
+
+    /// The installer refuses the line; the place is the command's name if unset.
+    fn error(
+        &mut self,
+        id: &'static str,
+        place: Option<Range<usize>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let problem = Problem::error(id, message).at(place).help(help);
+        self.problems.push(problem);
+    }
+
+    /// The installer says something and goes on.
+    fn warning(
+        &mut self,
+        id: &'static str,
+        place: Option<Range<usize>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let problem = Problem::warning(id, message).at(place).help(help);
+        self.problems.push(problem);
+    }
+
+    /// Two options that are both given, and cannot be.
+    fn contradiction(&mut self, first: &str, second: &str, help: impl Into<String>) {
+        let message = format!(
             "`{first}` and `{second}` of `{}` cannot be used together",
-            call.name
-        ),
-    )
-    .at(call.arguments.span(second))
-    .help("keep one of them")
+            self.name
+        );
+        self.error(id::CONTRADICTION, self.span(second), message, help);
+    }
+
+    /// The line can have only one of the options.
+    fn exclusive(&mut self, options: &[&str]) {
+        let set: Vec<&str> = options
+            .iter()
+            .copied()
+            .filter(|option| self.is_set(option))
+            .collect();
+        if let [first, second, ..] = set[..] {
+            self.contradiction(first, second, "keep one of them");
+        }
+    }
+
+    /// The line needs one of the options, of those that the version has.
+    fn needs_one(&mut self, options: &[&str], help: Option<&str>) {
+        if self.first_set(options).is_some() {
+            return;
+        }
+        let mut known = options.to_vec();
+        known.retain(|option| self.syntax.option(option).is_some());
+        let message = format!("`{}` needs {}", self.name, in_words(&known, "or"));
+        let help = help.unwrap_or("add one of them, with a value that is not empty");
+        self.error(id::MISSING, None, message, help);
+    }
+
+    /// The first option has no use without the second.
+    fn needs(&mut self, option: &str, other: &str, help: &str) {
+        if self.is_set(option) && !self.is_set(other) {
+            let message = format!("`{option}` of `{}` needs `{other}`", self.name);
+            self.error(id::MISSING, self.span(option), message, help);
+        }
+    }
+
+    /// The options take only these values, in any case.
+    fn only_values(&mut self, options: &[&str], known: &[&str], what: &str, help: &str) {
+        let is_wrong = |value: &str| !known.contains(&value.to_lowercase().as_str());
+        let wrong = self.arguments.options.iter().find_map(|given| {
+            let value = given.value.as_deref().filter(|value| is_wrong(value))?;
+            options
+                .contains(&given.name)
+                .then_some((value, given.span.clone()))
+        });
+        if let Some((value, span)) = wrong {
+            self.error(
+                id::BAD_VALUE,
+                Some(span),
+                format!("`{value}` is no {what}"),
+                help,
+            );
+        }
+    }
+
+    /// A word that the command has no use for; of options [`super::line`] says so itself.
+    fn unexpected(&mut self) {
+        let mut words = self.arguments.leftovers.iter();
+        if let Some(word) = words.find(|word| !word.text.starts_with('-')) {
+            self.problems.push(arguments::leftover(self.syntax, word));
+        }
+    }
+
+    /// An option that is written in full by its old name, of which RHEL 9 and Fedora 32 to 39 warn;
+    /// later ones say so by themselves.
+    fn old_name(&mut self, old: &str, new: &str) {
+        if !self.version.since(9, 32) || self.version.since(10, 40) {
+            return;
+        }
+        let is_old = |word: &&Word| word.text.split('=').next() == Some(old);
+        if let Some(word) = self.words.iter().find(is_old) {
+            let message = format!("`{old}` is an old name of `{new}`");
+            let help = format!("write `{new}`: RHEL 10 refuses the old name");
+            self.warning(
+                id::DEPRECATED_OPTION,
+                Some(word.span.clone()),
+                message,
+                help,
+            );
+        }
+    }
+
+    /// Arguments after the first.
+    fn only_one_argument(&mut self, message: &str, help: &str) {
+        if let Some(second) = self.positional(1) {
+            self.error(id::UNEXPECTED, Some(second.span.clone()), message, help);
+        }
+    }
 }
 
-/// The number of an option, if it is given and not 0: what Python takes for true.
-fn number(call: &Call<'_>, option: &str) -> Option<i64> {
-    let number = call.arguments.integer(option);
-    number.filter(|number| *number != 0)
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::table::in_run;
+    use super::super::{NoIncludes, Reading, Version};
+    use crate::diagnostic::Severity;
+
+    /// Holds texts against the expected verdicts, written `A RHEL6-RHEL7, R RHEL8+ F40`: accepted,
+    /// warned about (`D`) or refused (`R`) by each of the versions, which are written as in the table.
+    pub fn hold(table: &[(&str, &str)]) {
+        let mut wrong = Vec::new();
+        for (text, expected) in table {
+            for group in expected.split(", ") {
+                let (letter, runs) = group.split_once(' ').expect(group);
+                for run in runs.split(' ') {
+                    let mut versions = Version::ALL
+                        .into_iter()
+                        .filter(|&v| in_run(run, v))
+                        .peekable();
+                    assert!(versions.peek().is_some(), "{run}");
+                    for version in versions {
+                        let reading =
+                            Reading::new(&format!("{text}\n"), "t.ks", version, &NoIncludes);
+                        let finding = reading.findings.first();
+                        let found = match finding.map(|finding| finding.severity) {
+                            Some(Severity::Error) => "R",
+                            Some(_) => "D",
+                            None => "A",
+                        };
+                        if found != letter {
+                            wrong.push(format!("{version}: {found}, not {letter}: {text:?}"));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }
-
-/// A rule: what it finds wrong with a line.
-pub type Rule = fn(&Call<'_>) -> Option<Problem>;
-
-/// The rules of a command or section, in the order in which the installer would find a line wrong.
-pub fn of(command: &str) -> &'static [Rule] {
-    GROUPS.iter().find_map(|of| of(command)).unwrap_or_default()
-}
-
-/// The rules of a command, if it is of a group.
-type Group = fn(&str) -> Option<&'static [Rule]>;
-
-/// The groups: each gives the rules of the commands that it knows.
-const GROUPS: [Group; 19] = [
-    autopart::of,
-    bootloader::of,
-    btrfs::of,
-    disks::of,
-    display::of,
-    localization::of,
-    logvol::of,
-    mount::of,
-    network::of,
-    partition::of,
-    raid::of,
-    san::of,
-    sections::of,
-    snapshot::of,
-    sources::of,
-    stratis::of,
-    system::of,
-    users::of,
-    volgroup::of,
-];

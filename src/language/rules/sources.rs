@@ -1,195 +1,120 @@
-//! Where packages and images come from: `url`, `repo`, `nfs`, `harddrive`, `cdrom`, `hmc`,
-//! `method`, `liveimg`, `ostreesetup`, `ostreecontainer`, `bootc`, `driverdisk`, `updates`,
-//! `module`.
+//! Where packages and images come from: `url`, `repo`, `harddrive`, `cdrom`, `hmc`, `method`,
+//! `ostreesetup`, `driverdisk`, `updates`; and the header of `%packages`.
 
-use super::super::Version;
-use super::super::problem::{Problem, id};
-use super::{Call, Rule, one_is_needed, only_one, unexpected};
+use super::Call;
+use crate::language::Version;
+use crate::language::problem::id;
 
-/// The rules of the commands here.
-pub fn of(command: &str) -> Option<&'static [Rule]> {
-    match command {
-        "url" => Some(&[url_needed, one_url]),
-        "repo" => Some(&[repo_url_needed, one_repo_url]),
-        "harddrive" => Some(&[partition]),
-        "cdrom" | "hmc" => Some(&[no_words]),
-        "method" => Some(&[no_method]),
-        "ostreesetup" => Some(&[ostree_protocol]),
-        "driverdisk" => Some(&[
-            one_driver_disk,
-            unexpected,
-            driver_disk_needed,
-            only_one_driver_disk,
-        ]),
-        "updates" => Some(&[one_updates_image, unexpected]),
-        "module" => Some(&[unexpected]),
-        _ => None,
-    }
-}
-
-/// Where a tree may be named; `--metalink` came with RHEL 8.
-const URLS: [&str; 3] = ["--url", "--mirrorlist", "--metalink"];
-
-/// Where a repository may be named; `--metalink` came with RHEL 8.
-const REPO_URLS: [&str; 3] = ["--baseurl", "--mirrorlist", "--metalink"];
-
-/// Where a driver disk may be.
-const DRIVER_DISKS: [&str; 2] = ["--source", "--biospart"];
-
-/// `url` needs a place since RHEL 7; RHEL 6 needs `--url`, and takes it empty.
-fn url_needed(call: &Call<'_>) -> Option<Problem> {
-    if call.version == Version::Rhel(6) {
-        return None;
-    }
-    one_is_needed(call, &URLS)
-}
-
-/// `url` takes only one place.
-fn one_url(call: &Call<'_>) -> Option<Problem> {
-    only_one(call, &URLS)
-}
-
-/// `repo` needs a place in RHEL 6; later installers know some repositories by name.
-fn repo_url_needed(call: &Call<'_>) -> Option<Problem> {
+/// RHEL 6 needs `--url`, and takes it empty.
+pub(super) fn url(call: &mut Call<'_>) {
+    let places = ["--url", "--mirrorlist", "--metalink"];
     if call.version != Version::Rhel(6) {
-        return None;
+        call.needs_one(&places, None);
     }
-    one_is_needed(call, &REPO_URLS)
+    call.exclusive(&places);
 }
 
-/// `repo` takes only one place.
-fn one_repo_url(call: &Call<'_>) -> Option<Problem> {
-    only_one(call, &REPO_URLS)
+/// RHEL 6 needs a place; later installers know some repositories by name.
+pub(super) fn repo(call: &mut Call<'_>) {
+    let places = ["--baseurl", "--mirrorlist", "--metalink"];
+    if call.version == Version::Rhel(6) {
+        call.needs_one(&places, None);
+    }
+    call.exclusive(&places);
 }
 
-/// `harddrive` needs one of `--partition` and `--biospart`, until RHEL 8 and Fedora 32; what an
-/// earlier line set counts as well.
-fn partition(call: &Call<'_>) -> Option<Problem> {
+/// One of `--partition` and `--biospart`, until RHEL 8 and Fedora 32; what an earlier line set
+/// counts as well.
+pub(super) fn harddrive(call: &mut Call<'_>) {
     if call.version.since(9, 33) {
-        return None;
+        return;
     }
     let [biospart, partition] = ["--biospart", "--partition"]
-        .map(|name| call.arguments.has(name) || call.declared.kept("harddrive", name).is_some());
-    match (biospart, partition) {
-        (false, false) => Some(
-            Problem::error(
-                id::MISSING,
-                "`harddrive` needs `--partition` or `--biospart`",
-            )
-            .help("name the partition that has the install tree with `--partition`"),
-        ),
-        (true, true) => Some(
-            Problem::error(
-                id::CONTRADICTION,
-                "`--partition` and `--biospart` cannot be used together",
-            )
-            .at(call.arguments.span("--biospart"))
-            .help("keep `--partition`"),
-        ),
-        _ => None,
+        .map(|name| call.has(name) || call.declared.kept("harddrive", name).is_some());
+    if biospart && partition {
+        let message = "`--partition` and `--biospart` of `harddrive` cannot be used together";
+        call.error(
+            id::CONTRADICTION,
+            call.span("--biospart"),
+            message,
+            "keep `--partition`",
+        );
+    } else if !biospart && !partition {
+        let message = "`harddrive` needs `--partition` or `--biospart`";
+        let help = "name the partition that has the install tree with `--partition`";
+        call.error(id::MISSING, None, message, help);
     }
 }
 
 /// `cdrom` and `hmc` take nothing.
-fn no_words(call: &Call<'_>) -> Option<Problem> {
-    let word = call.words.get(1)?;
-    Some(
-        Problem::error(
-            id::UNEXPECTED,
-            format!("`{}` takes no options or arguments", call.name),
-        )
-        .at(Some(word.span.clone()))
-        .help("remove everything behind the command"),
-    )
+pub(super) fn no_words(call: &mut Call<'_>) {
+    if let Some(word) = call.words.get(1) {
+        let message = format!("`{}` takes no options or arguments", call.name);
+        let help = "remove everything behind the command";
+        call.error(id::UNEXPECTED, Some(word.span.clone()), message, help);
+    }
 }
 
 /// `method` is the name under which the installer's own code sees the source; as a line it makes
 /// every installer that has it stop.
-fn no_method(call: &Call<'_>) -> Option<Problem> {
-    let problem = Problem::error(
-        id::REMOVED_COMMAND,
-        format!(
-            "`method` is no command for a kickstart: the installer of {} stops at it",
-            call.version
-        ),
-    );
-    Some(problem.help("write the source itself: `url`, `nfs`, `cdrom` or `harddrive`"))
+pub(super) fn method(call: &mut Call<'_>) {
+    let version = call.version;
+    let message =
+        format!("`method` is no command for a kickstart: the installer of {version} stops at it");
+    let help = "write the source itself: `url`, `nfs`, `cdrom` or `harddrive`";
+    call.error(id::REMOVED_COMMAND, None, message, help);
 }
 
-/// `ostreesetup --url` is of a file, or of HTTP.
-fn ostree_protocol(call: &Call<'_>) -> Option<Problem> {
-    let url = call.arguments.value("--url")?;
-    if ["file:", "http:", "https:"]
-        .iter()
-        .any(|start| url.starts_with(start))
-    {
-        return None;
+pub(super) fn ostreesetup(call: &mut Call<'_>) {
+    let known = |url: &str| {
+        ["file:", "http:", "https:"]
+            .iter()
+            .any(|start| url.starts_with(start))
+    };
+    if call.value("--url").is_some_and(|url| !known(url)) {
+        let message = "an ostree repository is reached by `file:`, `http:` or `https:` only";
+        let help = "begin the URL with one of them";
+        call.error(id::BAD_VALUE, call.span("--url"), message, help);
     }
-    Some(
-        Problem::error(
-            id::BAD_VALUE,
-            "an ostree repository is reached by `file:`, `http:` or `https:` only",
-        )
-        .at(call.arguments.span("--url"))
-        .help("begin the URL with one of them"),
-    )
 }
 
-fn partitions<'a>(call: &'a Call<'_>) -> Vec<&'a str> {
-    call.arguments
-        .positionals()
-        .map(|word| word.text.as_str())
-        .collect()
-}
-
-/// `driverdisk` takes one partition at most.
-fn one_driver_disk(call: &Call<'_>) -> Option<Problem> {
-    let second = call.arguments.positionals().nth(1)?;
-    Some(
-        Problem::error(id::UNEXPECTED, "`driverdisk` takes one partition only")
-            .at(Some(second.span.clone()))
-            .help("write one line for each driver disk"),
-    )
-}
-
-/// `driverdisk` needs a place.
-fn driver_disk_needed(call: &Call<'_>) -> Option<Problem> {
-    if !partitions(call).is_empty() {
-        return None;
-    }
-    let problem = one_is_needed(call, &DRIVER_DISKS)?;
-    Some(problem.help("name a partition, or a URL with `--source`"))
-}
-
-/// `driverdisk` takes only one place.
-fn only_one_driver_disk(call: &Call<'_>) -> Option<Problem> {
-    if partitions(call).is_empty() {
-        return only_one(call, &DRIVER_DISKS);
-    }
-    let option = super::used(call, &DRIVER_DISKS).into_iter().next()?;
-    Some(
-        Problem::error(
+/// One place: a partition, a URL, or a disk that the BIOS names.
+pub(super) fn driverdisk(call: &mut Call<'_>) {
+    let help = "write one line for each driver disk";
+    call.only_one_argument("`driverdisk` takes one partition only", help);
+    call.unexpected();
+    let places = ["--source", "--biospart"];
+    if call.positional(0).is_none() {
+        call.needs_one(&places, Some("name a partition, or a URL with `--source`"));
+        call.exclusive(&places);
+    } else if let Some(option) = call.first_set(&places) {
+        let message = format!("`driverdisk` takes either a partition or `{option}`");
+        call.error(
             id::CONTRADICTION,
-            format!("`driverdisk` takes either a partition or `{option}`"),
-        )
-        .at(call.arguments.span(option))
-        .help("keep one of them"),
-    )
+            call.span(option),
+            message,
+            "keep one of them",
+        );
+    }
 }
 
-/// `updates` takes one image at most, until RHEL 8 and Fedora 33; later it needs one.
-fn one_updates_image(call: &Call<'_>) -> Option<Problem> {
-    let second = call.arguments.positionals().nth(1)?;
-    Some(
-        Problem::error(id::UNEXPECTED, "`updates` takes one image only")
-            .at(Some(second.span.clone()))
-            .help("keep one URL"),
-    )
+/// One image at most, until RHEL 8 and Fedora 33; later it needs one.
+pub(super) fn updates(call: &mut Call<'_>) {
+    call.only_one_argument("`updates` takes one image only", "keep one URL");
+    call.unexpected();
+}
+
+pub(super) fn packages(call: &mut Call<'_>) {
+    call.exclusive(&["--default", "--nobase"]);
+    // Since RHEL 7.
+    call.exclusive(&["--default", "--nocore"]);
+    call.old_name("--instLangs", "--inst-langs");
+    call.old_name("--excludeWeakdeps", "--exclude-weakdeps");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdicts::hold;
+    use super::super::tests::hold;
 
     #[test]
     fn trees_and_repositories() {
