@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {install, check} → {mirror, serve, host, image} → ui::event
+//! main → cli → commands → install → check → {mirror, serve, host, image} → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, printable, input, hex, diagnostic, error}
 //! ```
 //!

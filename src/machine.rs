@@ -1,6 +1,7 @@
 //! What a guest is made of, in the words of options, releases and domains alike.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -112,6 +113,34 @@ impl fmt::Display for Network {
             Network::Libvirt(name) => f.write_str(name),
             Network::Bridge(name) => write!(f, "bridge:{name}"),
         }
+    }
+}
+
+/// The network that guests on user networking have for themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserNetwork(pub Ipv4Addr);
+
+impl UserNetwork {
+    /// QEMU's own choice, for which kickstarts are written.
+    pub const USUAL: UserNetwork = UserNetwork(Ipv4Addr::new(10, 0, 2, 0));
+    /// Bits of its prefix.
+    pub const PREFIX: u8 = 24;
+
+    /// This host in it, by which the guest reaches the host's loopback (QEMU manual, "Using the
+    /// user mode network stack").
+    pub fn host(self) -> Ipv4Addr {
+        (u32::from(self.0) + 2).into()
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(v4) if v4.octets()[..3] == self.0.octets()[..3])
+    }
+}
+
+impl fmt::Display for UserNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0, Self::PREFIX)
     }
 }
 

@@ -118,7 +118,8 @@ echo second >> /root/order</command>
             "url --url={}\nrepo --name=updates --baseurl={}\nrepo --name=corp --baseurl={}\n",
             site.guest_url("/os/"),
             site.guest_url("/os/"),
-            site.guest_url("/custom/")
+            // The guest does not get to this host's loopback: ozr's server stands for it.
+            site.mirror.url("/custom/")
         ),
     );
     let outcome = run(site.install(&text));

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use ozr::hex;
-use ozr::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
+use ozr::kickstart::additions::{Additions, Body, FileAddition, Replaced, Repository, Script};
 use ozr::kickstart::builtin;
 use ozr::kickstart::compose::compose;
 use ozr::kickstart::scan::scan;
@@ -144,7 +144,7 @@ fn check_syntax(script: &str) {
 }
 
 /// A kickstart without a line end at its end, with things of its author's own everywhere.
-const AUTHOR: &str = "# mine\ntext\r\nlang en_US.UTF-8\nrepo --name=mine --baseurl=http://m/mine/\n\
+const AUTHOR: &str = "# mine\ntext\r\nlang en_US.UTF-8\nrepo --name=mine --baseurl='http://m/a&b|c/mine/'\n\
 rootpw --plaintext \"it's\"\npoweroff\n\n%packages\n@core\n-vim\n%end\n\n%packages\nzsh\n%end\n\
 %post --log=/root/post.log\necho '%endless' >/etc/author\n%end\n\n%post --nochroot\n:\n%end";
 
@@ -187,6 +187,10 @@ fn nasty_additions() -> Additions {
             repository("distro", false, false),
         ],
         packages: vec!["vim-enhanced".into(), "@development".into(), "php-*".into()],
+        replaced: vec![Replaced {
+            address: "http://10.0.2.2:9/t0ken/repo/kickstart/".into(),
+            author: "http://m/a&b|c/".into(),
+        }],
         precommands: vec![
             script(
                 "first",
@@ -228,7 +232,9 @@ fn nasty_additions() -> Additions {
 
 fn composed(additions: &Additions) -> String {
     let outline = scan(AUTHOR, "author.ks").unwrap();
-    compose(AUTHOR, &outline, additions).unwrap().text
+    let Replaced { address, author } = &additions.replaced[0];
+    let given = AUTHOR.replace(author, address);
+    compose(&given, &outline, additions).unwrap().text
 }
 
 #[test]
@@ -476,7 +482,11 @@ fn installs_everything(python: &str, machine: &Machine, additions: &Additions) {
         b"the distribution's own\n",
         0o644,
     );
+    let given = &additions.replaced[0].address;
+    let installed = format!("[mine]\nbaseurl={given}mine/\n");
+    machine.write("/etc/yum.repos.d/mine.repo", installed.as_bytes(), 0o644);
     let kickstart = composed(additions);
+    assert!(kickstart.contains(given));
     if let Err(output) = machine.install(python, &kickstart) {
         panic!(
             "{}{}",
@@ -525,6 +535,11 @@ fn installs_everything(python: &str, machine: &Machine, additions: &Additions) {
     assert_eq!(
         machine.text("/etc/yum.repos.d/distro.repo"),
         "the distribution's own\n"
+    );
+
+    assert_eq!(
+        machine.text("/etc/yum.repos.d/mine.repo"),
+        "[mine]\nbaseurl=http://m/a&b|c/mine/\n"
     );
 
     // Nothing of ours is left behind, everything of the author's is.
@@ -577,7 +592,7 @@ fn an_installer_without_curl_and_base64_is_served_by_its_python() {
     let bin = machine.folder.path().join("bin");
     fs::create_dir(&bin).unwrap();
     for tool in [
-        "sh", "wc", "head", "tail", "cat", "mkdir", "rm", "sleep", "sync",
+        "sh", "wc", "head", "tail", "cat", "mkdir", "rm", "sed", "sleep", "sync",
     ] {
         let found = std::env::split_paths(&machine.path)
             .map(|folder| folder.join(tool))

@@ -5,16 +5,18 @@
 
 mod support;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ozr::check::online::{self, Limits, Means, Subject, TemplateText};
+use ozr::check::online::{self, GuestView, Limits, Means, Subject, TemplateText};
 use ozr::diagnostic::{Diagnostic, Severity, Source};
 use ozr::distro::{Arch, Release};
-use ozr::language::{Included, Includes, Reading, Version};
+use ozr::host;
+use ozr::language::{Included, Includes, NoIncludes, Reading, Version};
 use ozr::mirror::MirrorOptions;
+use ozr::options::Relay;
 use ozr::tdl::Template;
 use ozr::ui::event::Reporter;
 use support::mirror::{Fault, KERNEL, Mirror, Tree};
@@ -54,6 +56,9 @@ struct Setting {
     arch: Arch,
     complete: bool,
     limits: Limits,
+    guest: Option<GuestView>,
+    /// The kickstart is the one that is served, not one that it includes.
+    alone: bool,
 }
 
 impl Setting {
@@ -77,6 +82,8 @@ impl Setting {
             version: Version::Rhel(9),
             arch: Arch::X86_64,
             complete: true,
+            guest: None,
+            alone: false,
             // Nothing here takes a hundredth of it; tests of the limit set their own.
             limits: Limits {
                 answer: support::mirror::PATIENCE,
@@ -101,7 +108,10 @@ impl Setting {
             complete: self.complete,
         };
         let main = "%include t.ks\n%include rest.ks\n";
-        let reading = Reading::new(main, "main.ks", self.version, &includes);
+        let reading = match self.alone {
+            true => Reading::new(&self.kickstart, "t.ks", self.version, &NoIncludes),
+            false => Reading::new(main, "main.ks", self.version, &includes),
+        };
         let template: Option<Template> = self
             .template
             .as_ref()
@@ -122,7 +132,7 @@ impl Setting {
             arch: Some(self.arch),
         };
         let means = Means {
-            user_network: false,
+            guest: self.guest,
             mirror: &self.options,
             limits: self.limits,
             reporter: &Reporter::silent(),
@@ -842,4 +852,166 @@ async fn a_large_repository_is_searched() {
         let help = findings[0].help.as_deref().unwrap();
         assert!(help.contains("`package-19999-libs`"), "{help}");
     }
+}
+
+const VIEW: GuestView = GuestView {
+    network: None,
+    relay: Relay::Auto,
+    verbatim: false,
+};
+
+/// What the server stands for in the kickstart, it cannot stand for elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loopback_of_this_host_is_not_the_guests() {
+    let kickstart = "repo --name=a --baseurl=MIRROR/r\n%post\ncurl MIRROR/dead\n%end\n";
+    let mut setting = Setting::new(kickstart).template(ROCKY, "");
+    serve_tree(&setting.mirror, &["a"]);
+    Repository::of(&["a"]).serve(&setting.mirror, "/r/");
+    setting.guest = Some(VIEW);
+    let certain = [(ERROR, "KS215", "MIRROR/r")];
+    let findings = setting.finds(&certain).await;
+    assert!(findings[0].message.contains("loopback"), "{findings:?}");
+    setting.alone = true;
+    setting.finds(&[]).await;
+    for guest in [
+        GuestView {
+            verbatim: true,
+            ..VIEW
+        },
+        GuestView {
+            relay: Relay::Never,
+            ..VIEW
+        },
+    ] {
+        setting.guest = Some(guest);
+        setting.finds(&certain).await;
+    }
+    // A script before the installation may have started a server there.
+    setting.kickstart.push_str("%pre\n:\n%end\n");
+    setting.finds(&[(WARNING, "KS215", "MIRROR/r")]).await;
+    // Without a template nothing is known but that.
+    setting.template = None;
+    setting.guest = Some(VIEW);
+    setting.finds(&[(WARNING, "KS215", "MIRROR/r")]).await;
+}
+
+/// A host with a company's names, authority and network: the next test, in namespaces of its own.
+#[test]
+fn this_hosts_view_is_not_the_guests() {
+    if !support::is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new("unshare")
+        .args(["--net", "--mount"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["a_company", "--exact", "--ignored", "--nocapture"])
+        .current_dir(&directory)
+        .env("SSL_CERT_FILE", directory.path().join("ca.pem"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("1 passed"), "{said}{failed}");
+}
+
+/// Answers the names of a zone.
+fn serve_names(at: &str, zone: &'static [&'static str]) {
+    let socket = UdpSocket::bind((at, 53)).unwrap();
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut query) {
+            let query = &query[..length];
+            let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap();
+            let mut name = String::new();
+            let mut at = 12;
+            while at < end {
+                let label = usize::from(query[at]);
+                name.push_str(&String::from_utf8_lossy(&query[at + 1..=at + label]));
+                name.push('.');
+                at += label + 1;
+            }
+            let known = zone.contains(&name.as_str());
+            let answers = u8::from(known && query[end + 2] == 1);
+            let code = if known { 0x80 } else { 0x83 };
+            let mut answer = query[..2].to_vec();
+            answer.extend([0x81, code, 0, 1, 0, answers, 0, 0, 0, 0]);
+            answer.extend(&query[12..end + 5]);
+            if answers == 1 {
+                answer.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 99, 0, 1]);
+            }
+            let _ = socket.send_to(&answer, client);
+        }
+    });
+}
+
+/// In namespaces of its own: started by the test above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "changes the network that it runs in"]
+async fn a_company() {
+    let names = "127.0.0.1 localhost\n10.99.0.1 mirror.inhouse\n";
+    std::fs::write("hosts", names).unwrap();
+    std::fs::write("resolv", "search corp.example\nnameserver 10.99.0.1\n").unwrap();
+    for command in [
+        "ip link set lo up",
+        "ip address add 10.99.0.1/24 dev lo",
+        "ip address add 10.0.2.50/24 dev lo",
+        "mount --bind hosts /etc/hosts",
+        "mount --bind resolv /etc/resolv.conf",
+    ] {
+        let mut words = command.split(' ');
+        let status = Command::new(words.next().unwrap()).args(words).status();
+        assert!(status.unwrap().success(), "{command}");
+    }
+    serve_names("10.99.0.1", &["install.corp.example."]);
+    let authority = Authority::new("company");
+    std::fs::write("ca.pem", &authority.pem).unwrap();
+    let leaf = authority.server("10.99.0.1", false);
+    let secure = Mirror::start_at("10.99.0.1", Some(tls::server_config(leaf, None)));
+    let secure_url = secure.url("/r/");
+    let plain = Mirror::start_at("0.0.0.0", None);
+    for mirror in [&secure, &plain] {
+        Repository::of(&["a"]).serve(mirror, "/r/");
+    }
+    serve_tree(&plain, &["a"]);
+    let port = plain.url("").port().unwrap();
+    let kickstart = format!(
+        "repo --name=a --baseurl=http://mirror.inhouse:{port}/r/\n\
+         repo --name=b --baseurl=http://install:{port}/r/\n\
+         repo --name=c --baseurl=http://install.corp.example:{port}/r/\n\
+         repo --name=d --baseurl={secure_url}\n\
+         repo --name=e --noverifyssl --baseurl={secure_url}\n\
+         repo --name=f --baseurl=http://10.0.2.50:{port}/r/\n\
+         repo --name=g --baseurl=http://10.0.2.2:9/r/\n\
+         repo --name=h --baseurl=http://10.0.3.2:{port}/r/\n\
+         %post\ncurl -f http://install:{port}/r/repodata/repomd.xml\n%end\n"
+    );
+    let mut setting = Setting::with(plain, kickstart).template(ROCKY, "");
+    let template = setting.template.take().unwrap();
+    setting.template = Some(template.replace("0.0.0.0", "10.99.0.1"));
+    let network = host::user_network();
+    assert_eq!(network.to_string(), "10.0.3.0/24");
+    setting.guest = Some(GuestView {
+        network: Some(network),
+        ..VIEW
+    });
+    let at = |host: &str| format!("http://{host}:{port}/r/");
+    let (inhouse, short) = (at("mirror.inhouse"), at("install"));
+    let script = format!("{short}repodata/repomd.xml");
+    let moved = (ERROR, "KS201", "http://10.0.2.2:9/r/");
+    let script = (WARNING, "KS215", script.as_str());
+    let findings = setting
+        .finds(&[
+            (WARNING, "KS215", inhouse.as_str()),
+            (WARNING, "KS215", short.as_str()),
+            (WARNING, "KS215", secure_url.as_str()),
+            moved,
+            script,
+        ])
+        .await;
+    let help = findings[3].help.as_deref().unwrap();
+    assert!(help.contains("it is 10.0.3.2"), "{help}");
+    // Where ozr's server can stand for them, nothing is left but what it cannot reach either.
+    setting.alone = true;
+    setting.finds(&[moved, script]).await;
 }

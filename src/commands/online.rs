@@ -7,9 +7,10 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::check::includes;
-use crate::check::online::{self, Limits, Means, Subject, TemplateText};
+use crate::check::online::{self, GuestView, Limits, Means, Subject, TemplateText};
 use crate::diagnostic::Diagnostic;
 use crate::error::{Classify, Kind};
+use crate::host;
 use crate::install::plan::template_dir;
 use crate::machine::Network;
 use crate::mirror::{Mirror, MirrorOptions};
@@ -23,8 +24,7 @@ use crate::ui::event::Reporter;
 pub struct Online {
     runtime: Option<Runtime>,
     mirror: MirrorOptions,
-    /// Whether guests are on QEMU's user network.
-    user_network: bool,
+    guest: GuestView,
     reporter: Reporter,
 }
 
@@ -46,7 +46,12 @@ impl Online {
                 refetch: false,
                 ..MirrorOptions::of(options, cache)
             },
-            user_network: matches!(options.network, None | Some(Network::User)),
+            guest: GuestView {
+                network: matches!(options.network, None | Some(Network::User))
+                    .then(host::user_network),
+                relay: options.relay.unwrap_or_default(),
+                verbatim: options.verbatim,
+            },
             reporter: reporter.clone(),
         })
     }
@@ -56,14 +61,12 @@ impl Online {
     /// # Errors
     /// Why there is none.
     pub fn text(&self, address: &str) -> Result<String, String> {
-        let mut url = Url::parse(address).map_err(|error| error.to_string())?;
+        let url = Url::parse(address).map_err(|error| error.to_string())?;
         // A file of this host is not to be shown because somebody wrote its name.
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("ozr does not read `{}:` here", url.scheme()));
         }
-        if self.user_network {
-            online::seen_from_here(&mut url);
-        }
+        let url = online::seen_from_here(&url, self.guest.network);
         let runtime = self.runtime.as_ref().ok_or("the network is shut down")?;
         let options = self.mirror.clone();
         let mirror = Mirror::new(options, self.reporter.clone()).map_err(|e| format!("{e:#}"))?;
@@ -97,7 +100,11 @@ impl Online {
             None => self.mirror.clone(),
         };
         let means = Means {
-            user_network: subject.template.is_some() && self.user_network,
+            guest: Some(GuestView {
+                // Of a kickstart alone it is not known what it is installed in.
+                network: self.guest.network.filter(|_| subject.template.is_some()),
+                ..self.guest
+            }),
             mirror: &mirror,
             limits: Limits::default(),
             reporter: &self.reporter,

@@ -1,7 +1,6 @@
 //! Domain XML (libvirt's "Domain XML format"), written element by element. Pure.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use quick_xml::Writer;
@@ -10,9 +9,8 @@ use quick_xml::events::BytesText;
 use super::accel::Accel;
 use super::domain::{Console, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
-use super::network::USER_PREFIX;
 use super::qemu_user::QemuUser;
-use crate::machine::{DiskBus, Firmware, Network};
+use crate::machine::{DiskBus, Firmware, Network, UserNetwork};
 
 /// The port that anaconda writes its log to if it is there (anaconda's `VIRTIO_PORT`, since
 /// anaconda 14.13; RHEL 7 and every Fedora of today).
@@ -33,7 +31,7 @@ pub(super) struct Wiring {
     /// Where UEFI keeps its variables; libvirt's own choice without it, which outlives the guest.
     pub(super) nvram: Option<PathBuf>,
     /// The network of user networking; QEMU's own choice without it.
-    pub(super) user_network: Option<Ipv4Addr>,
+    pub(super) user_network: Option<UserNetwork>,
 }
 
 /// The transient domain that runs an installer.
@@ -314,7 +312,7 @@ fn interface(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> i
             empty(writer, "source", &[source])?;
         }
         if let Some(network) = user_network {
-            let (address, prefix) = (network.to_string(), USER_PREFIX.to_string());
+            let (address, prefix) = (network.0.to_string(), UserNetwork::PREFIX.to_string());
             let attributes = [
                 ("family", "ipv4"),
                 ("address", &address),

@@ -37,7 +37,7 @@ pub use libvirt_leftovers::Existing;
 pub use life::{EndCause, GuestEnd};
 pub use marker::Marker;
 pub use name::{domain_name, finished_name};
-pub use network::ServePlace;
+pub use network::{ServePlace, user_network};
 pub use origin::Origin;
 pub use port::Port;
 pub use private_root::embedded_uri;

@@ -12,21 +12,15 @@ use serde::de::DeserializeOwned;
 
 use super::libvirt::{Host, host_error};
 use crate::error::{Classify, Kind, failure};
-use crate::machine::Network;
+use crate::machine::{Network, UserNetwork};
 
-/// Networks for guests on QEMU's user networking, 24 bits long, the first QEMU's own choice. A
-/// guest cannot reach the host's network of the same addresses, where its mirror may be.
-const USER_NETWORKS: [Ipv4Addr; 4] = [
-    Ipv4Addr::new(10, 0, 2, 0),
-    Ipv4Addr::new(10, 0, 3, 0),
-    Ipv4Addr::new(172, 31, 231, 0),
-    Ipv4Addr::new(192, 168, 231, 0),
+/// Networks for guests on QEMU's user networking. A guest cannot reach the host's network of the same addresses, where its mirror may be.
+const USER_NETWORKS: [UserNetwork; 4] = [
+    UserNetwork::USUAL,
+    UserNetwork(Ipv4Addr::new(10, 0, 3, 0)),
+    UserNetwork(Ipv4Addr::new(172, 31, 231, 0)),
+    UserNetwork(Ipv4Addr::new(192, 168, 231, 0)),
 ];
-/// Length of their prefix.
-pub(super) const USER_PREFIX: u8 = 24;
-/// What the host adds to the network to get its own address (QEMU manual, "Using the user mode
-/// network stack"; libslirp forwards that to the host's loopback).
-const USER_HOST: u32 = 2;
 
 /// Where a server must listen for the guest to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +36,7 @@ impl ServePlace {
     pub fn user() -> Self {
         ServePlace {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            guest_uses: IpAddr::V4((u32::from(user_network()) + USER_HOST).into()),
+            guest_uses: IpAddr::V4(user_network().host()),
         }
     }
 
@@ -261,8 +255,8 @@ struct Route {
 
 /// The network of guests on user networking: the first that this host has no route into, but for
 /// the default one. As it was when first asked for.
-pub(super) fn user_network() -> Ipv4Addr {
-    static CHOSEN: OnceLock<Ipv4Addr> = OnceLock::new();
+pub fn user_network() -> UserNetwork {
+    static CHOSEN: OnceLock<UserNetwork> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         // The local table has the networks that are addresses of ours as a whole.
         let routes: Option<Vec<Route>> = ip(&["route", "show", "table", "all"]).ok().flatten();
@@ -270,12 +264,12 @@ pub(super) fn user_network() -> Ipv4Addr {
     })
 }
 
-fn free_network(routes: &[Route]) -> Ipv4Addr {
+fn free_network(routes: &[Route]) -> UserNetwork {
     let taken: Vec<(Ipv4Addr, u8)> = routes.iter().filter_map(Route::destination).collect();
-    let free = |network: &&Ipv4Addr| {
+    let free = |network: &&UserNetwork| {
         let meets = |&(other, prefix): &(Ipv4Addr, u8)| {
-            let common = u32::MAX << (32 - prefix.min(USER_PREFIX));
-            (u32::from(**network) ^ u32::from(other)) & common == 0
+            let common = u32::MAX << (32 - prefix.min(UserNetwork::PREFIX));
+            (u32::from(network.0) ^ u32::from(other)) & common == 0
         };
         !taken.iter().any(meets)
     };
@@ -341,19 +335,19 @@ mod tests {
             free_network(&routes.iter().map(route).collect::<Vec<_>>()).to_string()
         };
         for (routes, want) in [
-            (&[][..], "10.0.2.0"),
+            (&[][..], "10.0.2.0/24"),
             (
                 &["default", "0.0.0.0/0", "192.168.1.0/24", "10.0.4.1"],
-                "10.0.2.0",
+                "10.0.2.0/24",
             ),
-            (&["default", "10.0.2.0/24"], "10.0.3.0"),
-            (&["10.0.2.15"], "10.0.3.0"),
-            (&["10.0.2.128/25", "10.0.3.255"], "172.31.231.0"),
-            (&["10.0.0.0/8"], "172.31.231.0"),
-            (&["10.0.0.0/8", "172.16.0.0/12"], "192.168.231.0"),
+            (&["default", "10.0.2.0/24"], "10.0.3.0/24"),
+            (&["10.0.2.15"], "10.0.3.0/24"),
+            (&["10.0.2.128/25", "10.0.3.255"], "172.31.231.0/24"),
+            (&["10.0.0.0/8"], "172.31.231.0/24"),
+            (&["10.0.0.0/8", "172.16.0.0/12"], "192.168.231.0/24"),
             (
                 &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
-                "10.0.2.0",
+                "10.0.2.0/24",
             ),
         ] {
             assert_eq!(chosen(routes), want, "{routes:?}");

@@ -57,7 +57,6 @@ impl Contents {
         template: &Template,
         repositories: Vec<Repository>,
         server: Option<&Server>,
-        mark: String,
     ) -> Additions {
         let body = |bytes: Vec<u8>, name: &str| match server {
             Some(server) => {
@@ -104,7 +103,7 @@ impl Contents {
             precommands,
             files,
             commands: scripts(self.commands),
-            mark,
+            ..Additions::default()
         }
     }
 }

@@ -20,7 +20,7 @@ use super::relay::Relaying;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::kickstart::additions::{Additions, Repository};
-use crate::kickstart::compose::{self, Composed};
+use crate::kickstart::compose;
 use crate::kickstart::mask;
 use crate::kickstart::scan;
 use crate::machine::Network;
@@ -65,19 +65,29 @@ impl Handover {
         let contents = prepared.contents.take();
         let (server, accesses) = open_server(plan, place, prepared, reporter)?;
         let relaying = Relaying {
-            relay: plan.relay,
+            reaches: &prepared.reaches,
             server: server.as_ref(),
             mirror: &prepared.mirror,
+            reporter,
         };
-        let tree = relaying.address(TREE_NAME, &plan.tree, reporter)?;
-        let repositories = repositories(plan, &relaying, reporter)?;
+        let tree = relaying.address(TREE_NAME, &plan.tree)?;
+        let repositories = repositories(plan, &relaying)?;
+        let (author, replaced) = relaying.kickstart(&plan.kickstart.text)?;
         let mark = format!("ozr-done-{}", hex::random()?);
         let mut secrets = Secrets::default();
         secrets.add_mark(&mark);
         if let Some(server) = &server {
             secrets.add(server.token());
         }
-        let composed = compose(plan, contents, repositories, server.as_ref(), &mark)?;
+        let mut additions = additions(plan, contents, repositories, server.as_ref());
+        additions.mark.clone_from(&mark);
+        additions.replaced = replaced;
+        let composed = match plan.options.verbatim {
+            true => compose::verbatim(&author),
+            false => {
+                compose::compose(&author, &plan.kickstart.outline, &additions).kind(Kind::Input)?
+            }
+        };
         for note in &composed.notes {
             reporter.note(note);
         }
@@ -119,10 +129,7 @@ fn open_server(
     prepared: &Prepared,
     reporter: &Reporter,
 ) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
-    let relays = std::iter::once(&plan.tree)
-        .chain(plan.repositories().map(|repository| repository.url.url()))
-        .any(|url| Relaying::wants_server(plan.relay, &prepared.mirror, url));
-    if plan.deliver == Deliver::Initrd && !relays {
+    if plan.deliver == Deliver::Initrd && !prepared.reaches.need_server() {
         return Ok((None, None));
     }
     let address = prepared.host.network_address(&plan.guest.network)?;
@@ -138,14 +145,10 @@ fn open_server(
 }
 
 /// The template's repositories, with the addresses at which the guest reaches them now.
-fn repositories(
-    plan: &Plan,
-    relaying: &Relaying<'_>,
-    reporter: &Reporter,
-) -> anyhow::Result<Vec<Repository>> {
+fn repositories(plan: &Plan, relaying: &Relaying<'_>) -> anyhow::Result<Vec<Repository>> {
     plan.repositories()
         .map(|repository| {
-            let base = relaying.address(&repository.name, repository.url.url(), reporter)?;
+            let base = relaying.address(&repository.name, repository.url.url())?;
             Ok(Repository {
                 name: repository.name.clone(),
                 base_url: base.into(),
@@ -158,29 +161,19 @@ fn repositories(
         .collect()
 }
 
-fn compose(
+/// What is added to the kickstart, but for its mark.
+fn additions(
     plan: &Plan,
     contents: Option<Contents>,
     repositories: Vec<Repository>,
     server: Option<&Server>,
-    mark: &str,
-) -> anyhow::Result<Composed> {
-    let kickstart = &plan.kickstart;
-    if plan.options.verbatim {
-        return Ok(compose::verbatim(&kickstart.text));
-    }
+) -> Additions {
     // Contents go through the server only where the kickstart does, too.
     let server = server.filter(|_| plan.deliver == Deliver::Http);
-    let additions = match contents {
-        Some(contents) => {
-            contents.into_additions(&plan.template, repositories, server, mark.to_string())
-        }
-        None => Additions {
-            mark: mark.to_string(),
-            ..Additions::default()
-        },
-    };
-    compose::compose(&kickstart.text, &kickstart.outline, &additions).kind(Kind::Input)
+    match contents {
+        Some(contents) => contents.into_additions(&plan.template, repositories, server),
+        None => Additions::default(),
+    }
 }
 
 /// The kernel looks for the next archive at multiples of four bytes and skips zeros in between

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::contents::Contents;
 use super::place::Place;
 use super::plan::Plan;
+use super::relay::Reaches;
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub host: Host,
     /// What asks the mirror.
     pub mirror: Mirror,
+    /// How the guest gets to addresses.
+    pub reaches: Reaches,
 }
 
 impl Prepared {
@@ -56,10 +59,11 @@ impl Prepared {
             libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
         };
         let layout = plan.release.tree_layout(plan.arch);
-        let (host, tree, contents) = tokio::try_join!(
+        let (host, tree, contents, reaches) = tokio::try_join!(
             open_host(host_options, Arc::clone(&place.runtime)),
             mirror.install_tree(&plan.tree, plan.arch, &layout),
             gather_contents(plan, &mirror),
+            async { Ok(Reaches::of(plan, &mirror).await) },
         )?;
         clear_leftovers(plan, &host, reporter)?;
         let chosen = host::choose(plan.guest.accel, &host.kvm_facts(plan.arch), plan.arch)?;
@@ -74,6 +78,7 @@ impl Prepared {
             disk,
             host,
             mirror,
+            reaches,
         })
     }
 }

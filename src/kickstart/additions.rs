@@ -18,9 +18,20 @@ pub struct Additions {
     pub files: Vec<FileAddition>,
     /// Scripts after the files, in the order in which they run.
     pub commands: Vec<Script>,
+    /// Addresses in the author's text that are not the author's; not to be left in the image.
+    pub replaced: Vec<Replaced>,
     /// The one-time mark that the last `%post` prints on the console: 16 to 128 letters, digits
     /// and dashes.
     pub mark: String,
+}
+
+/// An address that stands in the place of the author's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// What the guest is given: plain characters.
+    pub address: String,
+    /// What the author wrote.
+    pub author: String,
 }
 
 /// A package repository.

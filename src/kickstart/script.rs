@@ -166,7 +166,7 @@ pub fn apply_section(additions: &Additions) -> String {
             push_repository(&mut text, repository, id, &repository.image_url);
         }
     }
-    push_scrub(&mut text, &ids);
+    push_scrub(&mut text, &ids, restoring(additions));
     text.push_str("exit 0\n%end\n");
     text
 }
@@ -188,7 +188,7 @@ fn push_repository(text: &mut String, repository: &Repository, id: &str, url: &s
     text.push('\n');
 }
 
-fn push_scrub(text: &mut String, ids: &[String]) {
+fn push_scrub(text: &mut String, ids: &[String], replaced: String) {
     // A section whose first line is our mark, up to its %end; our repositories; our block.
     let mut expressions = vec![
         format!("/^{}$/,$d", BLOCK_LINE),
@@ -206,6 +206,9 @@ fn push_scrub(text: &mut String, ids: &[String]) {
         let id = id.replace('.', "\\.");
         expressions.push(format!("/^repo .*--name=\"\\{{0,1\\}}ozr-{id}[\" ]/d"));
     }
+    if !replaced.is_empty() {
+        expressions.push(replaced.clone());
+    }
     for file in ["/root/anaconda-ks.cfg", "/root/original-ks.cfg"] {
         let _ = write!(text, "scrub {file}");
         for expression in &expressions {
@@ -213,6 +216,26 @@ fn push_scrub(text: &mut String, ids: &[String]) {
         }
         text.push('\n');
     }
+    if !replaced.is_empty() {
+        // Those of `repo --install`.
+        let _ = writeln!(
+            text,
+            "for file in /etc/yum.repos.d/*.repo; do scrub \"$file\" -e {}; done",
+            quote(&replaced)
+        );
+    }
+}
+
+/// A program for `sed` that gives the author's addresses back.
+fn restoring(additions: &Additions) -> String {
+    let mut program = String::new();
+    for replaced in &additions.replaced {
+        // What we gave has no such characters but dots, which match themselves.
+        let author = replaced.author.replace('\\', "\\\\").replace('&', "\\&");
+        let author = author.replace('|', "\\|");
+        let _ = write!(program, "s|{}|{author}|g;", replaced.address);
+    }
+    program
 }
 
 /// The last section. The author's text has `author_size` bytes, our block starts at
@@ -222,6 +245,7 @@ pub fn finish_section(additions: &Additions, author_size: usize, block_offset: u
     let _ = writeln!(text, "author_size={author_size}");
     let _ = writeln!(text, "block_offset={block_offset}");
     let _ = writeln!(text, "block_line={}", quote(BLOCK_LINE));
+    let _ = writeln!(text, "restoring={}", quote(&restoring(additions)));
     text.push_str(FINISH);
     // In two halves: the mark must not be on the console because a script was traced there or
     // an error message quoted it. One write, so that nothing comes in between.

@@ -14,7 +14,9 @@ use hyper_util::client::proxy::matcher::Matcher;
 use openssl::pkey::PKey;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, redirect};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity, Method, Response, StatusCode, redirect,
+};
 use url::Url;
 
 use super::fault::Fault;
@@ -167,6 +169,30 @@ impl Clients {
         !self.0.authorities.is_empty()
     }
 
+    /// Whether a server's certificate may be signed by a public authority, as every installer
+    /// knows them; also where the server does not answer.
+    pub(super) async fn has_public_authority(&self, url: &Url) -> bool {
+        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .filter_map(|der| Certificate::from_der(der).ok());
+        let builder = self.builder().tls_certs_only(public);
+        let Ok(client) = builder.build() else {
+            return true;
+        };
+        match client.head(url.clone()).send().await {
+            Ok(_) => true,
+            Err(error) => !matches!(self.fault(url, &error), Fault::UnknownAuthority { .. }),
+        }
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .user_agent(concat!("ozr/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.0.policy.connect)
+            .read_timeout(self.0.policy.idle)
+            .redirect(redirect::Policy::none())
+    }
+
     /// The proxy by which `url` is reached, without credentials.
     pub(super) fn proxy(&self, url: &Url) -> Option<String> {
         let intercept = self.0.proxies.intercept(&url.as_str().parse().ok()?)?;
@@ -259,12 +285,7 @@ impl Clients {
         if let Some(client) = made.get(&(certificate, from)) {
             return Ok(client.clone());
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("ozr/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.0.policy.connect)
-            .read_timeout(self.0.policy.idle)
-            .redirect(redirect::Policy::none())
-            .tls_certs_merge(self.0.authorities.clone());
+        let mut builder = self.builder().tls_certs_merge(self.0.authorities.clone());
         if let Some(identity) = self.0.identity.clone().filter(|_| certificate) {
             builder = builder.identity(identity);
         }

@@ -7,7 +7,7 @@
 //! cache     where files lie                              lock   who may touch them
 //! upkeep    list, prune, clear                           relay  for the guest's own requests
 //! client    TLS, proxies, redirects, errors              fault  every failure and its message
-//! probe     is it there, and has it moved?
+//! probe     is it there, and has it moved?               reach  how a guest gets there
 //! location  addresses        verify  digests, magics     treeinfo, ini  the tree's description
 //! ```
 
@@ -22,6 +22,7 @@ mod location;
 mod obtain;
 mod part;
 mod probe;
+mod reach;
 mod relay;
 mod upkeep;
 mod verify;
@@ -35,9 +36,10 @@ use url::Url;
 pub use cache::{Cache, Lease};
 pub use client::{Credentials, RetryPolicy};
 pub use fault::Fault;
-pub use location::{Location, check_tree, join, shown};
+pub use location::{Location, check_tree, join, public, shown};
 pub use obtain::{CachedFile, Origin};
 pub use probe::{Answer, Prober};
+pub use reach::{Access, Obstacle, Reach};
 pub use treeinfo::TreeInfo;
 pub use upkeep::{CacheEntry, PruneRules, Removal};
 
@@ -419,11 +421,6 @@ impl Mirror {
     /// An address that is not supported.
     pub fn upstream(&self, base: &Url) -> anyhow::Result<Arc<dyn Upstream>> {
         relay::upstream(&self.store, base).map_err(Fault::into_error)
-    }
-
-    /// Why a guest cannot, or must not, reach `url` itself; none if it can.
-    pub fn needs_relay(&self, url: &Url) -> Option<&'static str> {
-        relay::reason(url, &self.store.fetcher.clients)
     }
 }
 

@@ -14,10 +14,9 @@ use reqwest::{Method, Response};
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::client::Clients;
 use super::fault::Fault;
 use super::fetch::{Fetcher, content_length, header};
-use super::location::{Location, Scope};
+use super::location::Location;
 use super::obtain::{LocalFile, Store};
 use crate::serve::range::{self, Part};
 use crate::serve::{Upstream, UpstreamResponse};
@@ -47,25 +46,6 @@ pub(super) fn upstream(store: &Store, base: &Url) -> Result<Arc<dyn Upstream>, F
             root,
         }),
     })
-}
-
-/// Why a guest should not ask `url` itself.
-pub(super) fn reason(url: &Url, clients: &Clients) -> Option<&'static str> {
-    if url.scheme() == "file" {
-        Some("it is a directory of this host")
-    } else if Scope::of_host(url) == Some(Scope::Loopback) {
-        Some("it is on this host's loopback")
-    } else if !url.username().is_empty() || url.password().is_some() {
-        Some("its password must not be seen in the guest")
-    } else if clients.is_for_certificate(url) {
-        Some("it may want the client certificate")
-    } else if clients.has_authorities() && url.scheme() == "https" {
-        Some("the guest does not know its certificate authority")
-    } else if clients.proxy(url).is_some() {
-        Some("it is reached through a proxy")
-    } else {
-        None
-    }
 }
 
 /// A tree behind HTTP.

@@ -161,7 +161,7 @@ pub struct InstallOptions {
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
 
-    /// What the guest gets through ozr, of the install tree and the template's repositories
+    /// What the guest gets through ozr, of the addresses of the template and the kickstart
     /// [default: auto]
     #[arg(long, value_name = "WHICH", help_heading = "Mirror")]
     pub relay: Option<Relay>,

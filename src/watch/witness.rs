@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::logport::Record;
 use super::verdict::Section;
 use crate::kickstart::outline::SectionKind;
-use crate::kickstart::scan::{BYTE_ORDER_MARK, scan_all};
+use crate::kickstart::scan::scan_all;
 
 /// How the kickstart gets to the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Expectations {
     /// runs, and the package sources that it names. What ozr adds stands behind `author`'s text,
     /// so that the author's lines keep their numbers.
     pub fn read_kickstart(&mut self, served: &str, author: &str) {
-        let author = author.strip_prefix(BYTE_ORDER_MARK).unwrap_or(author);
+        let lines = author.split_inclusive('\n').count() as u64;
         let (outline, _) = scan_all(served, "served");
         for section in outline.sections() {
             use SectionKind::{Post, Pre, PreInstall};
@@ -58,12 +58,14 @@ impl Expectations {
                 self.sections.push(Section {
                     header: text.lines().next().unwrap_or_default().trim().to_owned(),
                     line: section.line as u64,
-                    added: section.span.start >= author.len(),
+                    added: section.line as u64 > lines,
                 });
             }
         }
+        // By the names that the author knows.
+        let (outline, _) = scan_all(author, "author");
         for command in outline.commands() {
-            if matches!(command.name(), "url" | "repo") && command.span.start < author.len() {
+            if matches!(command.name(), "url" | "repo") {
                 let options = ["url", "baseurl", "mirrorlist", "metalink"];
                 let address = options.iter().find_map(|option| command.option(option));
                 self.repositories.extend(address.map(str::to_owned));
@@ -127,6 +129,7 @@ pub enum Witness<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kickstart::scan::BYTE_ORDER_MARK;
 
     #[test]
     fn a_kickstart_names_its_scripts_and_its_sources() {

@@ -125,16 +125,17 @@ impl Shared {
 impl Mirror {
     /// Serves plain HTTP on the loopback.
     pub fn start() -> Mirror {
-        Mirror::serve(None)
+        Mirror::start_at("127.0.0.1", None)
     }
 
     /// Serves HTTPS.
     pub fn start_tls(config: Arc<ServerConfig>) -> Mirror {
-        Mirror::serve(Some(config))
+        Mirror::start_at("127.0.0.1", Some(config))
     }
 
-    fn serve(tls: Option<Arc<ServerConfig>>) -> Mirror {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// Serves on an address of this host.
+    pub fn start_at(address: &str, tls: Option<Arc<ServerConfig>>) -> Mirror {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let mirror = Mirror {
             address: listener.local_addr().unwrap(),
             scheme: if tls.is_some() { "https" } else { "http" },

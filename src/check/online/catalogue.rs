@@ -162,6 +162,17 @@ variable whose value is not known, a scheme that ozr does not speak (ftp), or an
 only a guest can reach (10.0.2.2). This is a note.
 Name the release and architecture to have `$releasever` and `$basearch` filled in.",
     },
+    Rule {
+        id: "KS215",
+        title: "an address that only this host gets to",
+        explanation: "\
+This host reaches the address, the guest does not: it is on this host's loopback, its name is known
+to this host's /etc/hosts or search domain only, its certificate is signed by an authority of this
+host's own, or it is in the network that the guest has for itself (see --network).
+In a kickstart `ozr install` puts an address of its own server in its place. It cannot in texts
+that are included, lists of mirrors, addresses with a query, scripts, and with --verbatim or
+--relay never. An error where no guest could get there. Write an address that the guest reaches.",
+    },
 ];
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use url::Url;
 
 use super::packages::{Wanted, fits};
 use super::probe::Probing;
-use super::references::{Access, Role};
+use super::references::Role;
 use super::repodata::{self, Contents, Query, Unreadable};
 use super::verdict::{Verdict, no_answer, of_fault};
-use crate::mirror::shown;
+use crate::mirror::{Access, shown};
 
 /// A repository that is there.
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ pub mod catalogue;
 pub mod lists;
 pub mod references;
 pub mod repodata;
+pub mod variables;
 
 mod lookup;
 mod packages;
 mod probe;
-mod variables;
 mod verdict;
 
 use std::sync::Arc;
@@ -30,8 +30,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::{Arch, Release};
+use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
-use crate::mirror::{Mirror, MirrorOptions, RetryPolicy, shown};
+use crate::language::reading::SectionEntry;
+use crate::machine::UserNetwork;
+use crate::mirror::{Mirror, MirrorOptions, Obstacle, Reach, RetryPolicy, shown};
+use crate::options::Relay;
 use crate::tdl::{self, Template};
 use crate::ui::event::Reporter;
 use lookup::Repository;
@@ -95,11 +99,22 @@ pub struct Subject<'a> {
     pub arch: Option<Arch>,
 }
 
+/// What is known of the guest's ways.
+#[derive(Debug, Clone, Copy)]
+pub struct GuestView {
+    /// Its network, if it is on user networking.
+    pub network: Option<UserNetwork>,
+    /// What ozr's server passes on.
+    pub relay: Relay,
+    /// The kickstart is served as it is, so that nothing in it can be replaced.
+    pub verbatim: bool,
+}
+
 /// How it is to be checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Means<'a> {
-    /// Whether the guest is on QEMU's user network: there 10.0.2.2 is this host.
-    pub user_network: bool,
+    /// The guest; where it is not known, its view is taken to be this host's.
+    pub guest: Option<GuestView>,
     /// How mirrors are reached, and the cache.
     pub mirror: &'a MirrorOptions,
     /// How long it may take.
@@ -119,7 +134,7 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
         release: subject.release,
         version: subject.reading.map(|reading| reading.version),
         arch: subject.arch,
-        user_network: means.user_network,
+        user_network: means.guest.and_then(|guest| guest.network),
     };
     let template = subject.template.map(|template| template.template);
     let references = references::collect(subject.reading, template, &known);
@@ -135,10 +150,13 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
         return Ok(findings.finish());
     }
     let probing = probing(means, known)?;
-    let seen = try_all(&probing, &references, means.limits.answer).await;
-    for ((_, places), seen) in references.targets.iter().zip(&seen) {
+    let seen = try_all(&probing, &references, means).await;
+    for ((target, places), seen) in references.targets.iter().zip(&seen) {
         for place in places {
-            findings.extend(place, &seen.verdicts);
+            match findings.blocked(target, place, seen, means.guest) {
+                Some(verdicts) => findings.extend(place, &verdicts),
+                None => findings.extend(place, &seen.verdicts),
+            }
         }
     }
     let probing = Some(&probing);
@@ -166,7 +184,8 @@ fn probing(means: &Means<'_>, known: Known) -> anyhow::Result<Probing> {
 }
 
 /// Tries all targets, many at once; the results are in their order.
-async fn try_all(probing: &Probing, references: &References, limit: Duration) -> Vec<Seen> {
+async fn try_all(probing: &Probing, references: &References, means: &Means<'_>) -> Vec<Seen> {
+    let (limit, knows_guest) = (means.limits.answer, means.guest.is_some());
     let deadline = Instant::now() + limit;
     let mut tries = JoinSet::new();
     let room = Arc::new(Semaphore::new(TRIED_AT_ONCE));
@@ -174,11 +193,18 @@ async fn try_all(probing: &Probing, references: &References, limit: Duration) ->
         let (probing, target, room) = (probing.clone(), target.clone(), Arc::clone(&room));
         tries.spawn(async move {
             let _room = timeout_at(deadline, room.acquire()).await;
-            let seen = timeout_at(deadline, probing.examine(&target)).await;
-            let seen = seen.unwrap_or_else(|_| Seen {
-                verdicts: vec![no_answer(&name(&target), limit.as_secs_f64())],
-                ..Seen::default()
-            });
+            let (obstacle, seen) = tokio::join!(
+                timeout_at(deadline, async {
+                    match knows_guest {
+                        true => probing.obstacle(&target).await,
+                        false => None,
+                    }
+                }),
+                timeout_at(deadline, probing.examine(&target)),
+            );
+            let mut seen =
+                seen.unwrap_or_else(|_| Seen::with(no_answer(&name(&target), limit.as_secs_f64())));
+            seen.obstacle = obstacle.ok().flatten();
             (index, seen)
         });
     }
@@ -302,6 +328,53 @@ impl<'a> Findings<'a> {
     /// elsewhere.
     fn complete(&self) -> bool {
         self.subject.reading.is_none_or(|reading| reading.complete)
+    }
+
+    /// What to say of an address of the kickstart that the guest does not get to, whatever was
+    /// seen of it from here.
+    fn blocked(
+        &self,
+        target: &Target,
+        place: &Place,
+        seen: &Seen,
+        guest: Option<GuestView>,
+    ) -> Option<Vec<Verdict>> {
+        let (guest, obstacle, text) = (guest?, seen.obstacle?, place.text?);
+        let reading = self.subject.reading?;
+        let mut severity = Severity::Warning;
+        let mut help = "write an address that the guest reaches, too";
+        match (target.role, obstacle) {
+            // A script means the guest that it runs in.
+            (Role::Download, Obstacle::Loopback) => return Some(Vec::new()),
+            (Role::Download, Obstacle::Name | Obstacle::OwnNetwork) => {}
+            (Role::Download, _) => return None,
+            // Nothing is known of the network of a guest without a template.
+            (_, Obstacle::Loopback) if self.subject.template.is_none() => {
+                help = "`ozr install` passes it on; any other installer looks on its own loopback";
+            }
+            _ if self.subject.template.is_none() => return None,
+            _ => {
+                let written = &reading.texts[text].text[place.span.clone()];
+                let is_served = text == 0 && !guest.verbatim;
+                let relay = match target.relayable(written) {
+                    Some(_) if is_served => guest.relay,
+                    _ => Relay::Never,
+                };
+                if !matches!(Reach::of(Some(obstacle), relay), Reach::Blocked(_)) {
+                    return None;
+                }
+                // A script before the installation may have started something in the guest.
+                let is_pre = |entry: &SectionEntry| entry.section.kind == SectionKind::Pre;
+                if obstacle.is_certain() && !reading.sections.iter().any(is_pre) {
+                    severity = Severity::Error;
+                }
+            }
+        }
+        let message = format!(
+            "the guest does not get to {} by itself: {obstacle}",
+            name(target)
+        );
+        Some(vec![Verdict::of(severity, "KS215", message, help)])
     }
 
     fn untried(&mut self, references: &References) {

@@ -3,12 +3,16 @@
 use url::Url;
 
 use super::lists;
-use super::references::{Access, Role, Target, Via};
-use super::variables::{Known, resolve};
+use super::references::{Role, Target, Via};
+use super::variables::{Known, names, resolve, seen_from_here};
 use super::verdict::{Verdict, of_fault};
 use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
-use crate::mirror::{Answer, Fault, Mirror, Prober, REPOMD, TreeInfo, check_tree, join, shown};
+use crate::machine::UserNetwork;
+use crate::mirror::{
+    Access, Answer, Fault, Mirror, Obstacle, Prober, REPOMD, TreeInfo, check_tree, join, public,
+    shown,
+};
 
 /// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
 /// three that cannot be used say that the list is for another release.
@@ -51,12 +55,15 @@ pub struct Seen {
     pub verdicts: Vec<Verdict>,
     /// The repositories that are there.
     pub repositories: Vec<Url>,
+    /// What keeps the guest from asking itself.
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Seen {
-    fn with(verdict: Verdict) -> Seen {
+    /// Something was seen of which there is but this to say.
+    pub fn with(verdict: impl Into<Option<Verdict>>) -> Seen {
         Seen {
-            verdicts: vec![verdict],
+            verdicts: verdict.into().into_iter().collect(),
             ..Seen::default()
         }
     }
@@ -73,6 +80,14 @@ impl Seen {
 }
 
 impl Probing {
+    /// What keeps the guest from getting to a target by itself.
+    pub async fn obstacle(&self, target: &Target) -> Option<Obstacle> {
+        // A password in a kickstart is known to the guest.
+        let url = public(target.urls.first()?);
+        let network = self.known.user_network;
+        self.mirror.obstacle(&url, target.access, network).await
+    }
+
     /// Tries a target.
     pub async fn examine(&self, target: &Target) -> Seen {
         match target.via {
@@ -102,12 +117,7 @@ impl Probing {
         for url in &target.urls {
             last = match self.listed(target, url).await {
                 Ok(seen) => seen,
-                Err(fault) => Seen {
-                    verdicts: of_fault(&fault, target.role, target.access)
-                        .into_iter()
-                        .collect(),
-                    ..Seen::default()
-                },
+                Err(fault) => self.of_fault(&fault, url, target.role, target.access),
             };
             if !last.has_error() {
                 break;
@@ -118,6 +128,7 @@ impl Probing {
 
     /// Tries mirrors of one list.
     async fn listed(&self, target: &Target, url: &Url) -> Result<Seen, Fault> {
+        let url = &seen_from_here(url, self.known.user_network);
         let bytes = self.prober.fetch(url, lists::MAX_BYTES).await?;
         let text = String::from_utf8_lossy(&bytes);
         let (what, listed) = match target.via {
@@ -167,6 +178,7 @@ impl Probing {
     }
 
     async fn at(&self, role: Role, access: Access, url: &Url) -> Seen {
+        let url = &seen_from_here(url, self.known.user_network);
         let seen = match role {
             Role::InstallTree => self.tree(url, access, true).await,
             Role::Source => self.tree(url, access, false).await,
@@ -174,26 +186,35 @@ impl Probing {
             Role::OsTree => self.ostree(url, access).await,
             Role::File(_) | Role::Download => self.file(url, access).await,
         };
-        seen.unwrap_or_else(|fault| Seen {
-            verdicts: of_fault(&fault, role, access).into_iter().collect(),
-            ..Seen::default()
-        })
+        seen.unwrap_or_else(|fault| self.of_fault(&fault, url, role, access))
+    }
+
+    /// What a failed request means. Where the guest's network is not the usual one, an address in
+    /// the usual one may be meant for this host.
+    fn of_fault(&self, fault: &Fault, url: &Url, role: Role, access: Access) -> Seen {
+        let mut verdict = of_fault(fault, role, access);
+        if let (Some(verdict), Some(network)) = (&mut verdict, self.known.user_network)
+            && names(url, UserNetwork::USUAL)
+            && network != UserNetwork::USUAL
+        {
+            verdict.help = Some(format!(
+                "if this host is meant: it is {} in the guest's network here, {network}, because \
+                 this host has a route into {}",
+                network.host(),
+                UserNetwork::USUAL
+            ));
+        }
+        Seen::with(verdict)
     }
 
     async fn file(&self, url: &Url, access: Access) -> Result<Seen, Fault> {
         let answer = self.prober.ask(url).await?;
-        let mut seen = Seen::default();
-        seen.verdicts.extend(moved(url, "", &answer, access));
-        Ok(seen)
+        Ok(Seen::with(moved(url, "", &answer, access)))
     }
 
     async fn ostree(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &["config", "summary"]).await? {
-            Found::Yes(name, answer) => {
-                let mut seen = Seen::default();
-                seen.verdicts.extend(moved(base, name, &answer, access));
-                Ok(seen)
-            }
+            Found::Yes(name, answer) => Ok(Seen::with(moved(base, name, &answer, access))),
             Found::No(hidden) => {
                 self.nothing(base, hidden, || {
                     Verdict::error(
@@ -213,8 +234,7 @@ impl Probing {
     async fn repository(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
         match self.first_of(base, &[REPOMD]).await? {
             Found::Yes(name, answer) => {
-                let mut seen = Seen::default();
-                seen.verdicts.extend(moved(base, name, &answer, access));
+                let mut seen = Seen::with(moved(base, name, &answer, access));
                 self.mirror.repomd(base).await?;
                 seen.repositories.push(base.clone());
                 Ok(seen)
@@ -239,8 +259,7 @@ impl Probing {
             Found::Yes(name, answer) => (name, answer),
             Found::No(hidden) => return self.bare_tree(base, hidden, boots).await,
         };
-        let mut seen = Seen::default();
-        seen.verdicts.extend(moved(base, name, &answer, access));
+        let mut seen = Seen::with(moved(base, name, &answer, access));
         let Some(info) = self.mirror.describe(base).await? else {
             return self.bare_tree(base, None, boots).await;
         };
@@ -294,8 +313,8 @@ impl Probing {
                 .await;
         }
         Ok(Seen {
-            verdicts: Vec::new(),
             repositories: repodata.then(|| base.clone()).into_iter().collect(),
+            ..Seen::default()
         })
     }
 

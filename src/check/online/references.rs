@@ -9,6 +9,7 @@ use super::variables::{Known, Untried, resolve};
 use crate::kickstart::outline::{Include, Item, SectionKind};
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
+use crate::mirror::Access;
 use crate::tdl::{Install, Payload, SourceUrl, Template};
 
 /// What must be at an address.
@@ -39,17 +40,6 @@ pub enum Via {
     MetaLink,
 }
 
-/// Under which conditions an address is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Access {
-    /// Certificates are checked; not with `--noverifyssl`.
-    pub verified: bool,
-    /// The guest gets there in ways that this host has not: a proxy, certificates of its own.
-    pub own_ways: bool,
-    /// ozr itself fetches it, which follows no redirect to another scheme.
-    pub ours: bool,
-}
-
 /// What is to be tried. The same target may stand in several places.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -61,6 +51,27 @@ pub struct Target {
     pub urls: Vec<Url>,
     /// Under which conditions.
     pub access: Access,
+}
+
+impl Target {
+    /// What our server can pass on in the place of an address, as it is `written`: the part before
+    /// anything that is filled in, and for a file its directory; and the part that stays. None
+    /// where the address has a query, or leads to other addresses.
+    pub fn relayable<'w>(&self, written: &'w str) -> Option<(Url, &'w str)> {
+        let is_file = matches!(self.role, Role::File(_));
+        if self.via != Via::Direct || self.role == Role::Download || written.contains(['?', '#']) {
+            return None;
+        }
+        let variable = written.find('$');
+        let fixed = &written[..variable.unwrap_or(written.len())];
+        let path = written.find("://")? + 3;
+        let end = match fixed[path..].rfind('/') {
+            Some(slash) if is_file || variable.is_some() => path + slash + 1,
+            None if is_file || variable.is_some() => return None,
+            _ => written.len(),
+        };
+        Some((Url::parse(&written[..end]).ok()?, &written[end..]))
+    }
 }
 
 /// A place in one of the texts.
@@ -246,7 +257,7 @@ impl Collector<'_> {
         if include.target.contains("://") {
             let place = within(reading, text, &include.span, &include.target);
             let role = Role::File("an included kickstart");
-            self.address(&include.target, place, role, Via::Direct, PLAIN);
+            self.address(&include.target, place, role, Via::Direct, Access::PLAIN);
         }
     }
 
@@ -269,7 +280,7 @@ impl Collector<'_> {
                 if key.trim() == "content-url" && !value.is_empty() {
                     let place = within(reading, entry.text, &span, value);
                     let role = Role::File("security content");
-                    self.address(value, place, role, Via::Direct, PLAIN);
+                    self.address(value, place, role, Via::Direct, Access::PLAIN);
                 }
             }
         }
@@ -278,7 +289,7 @@ impl Collector<'_> {
             for span in downloads(&reading.texts[entry.text].text, body) {
                 let address = reading.texts[entry.text].text[span.clone()].to_string();
                 let place = Place::of(entry.text, &span);
-                self.address(&address, place, Role::Download, Via::Direct, PLAIN);
+                self.address(&address, place, Role::Download, Via::Direct, Access::PLAIN);
             }
         }
     }
@@ -286,7 +297,7 @@ impl Collector<'_> {
     fn template(&mut self, template: &Template) {
         let ours = Access {
             ours: true,
-            ..PLAIN
+            ..Access::PLAIN
         };
         if let Install::Url(url) = &template.os.install {
             self.written(url, Role::InstallTree, ours);
@@ -294,7 +305,7 @@ impl Collector<'_> {
         for repository in &template.repositories {
             let access = Access {
                 verified: repository.sslverify,
-                ..PLAIN
+                ..Access::PLAIN
             };
             self.written(&repository.url, Role::Repository, access);
         }
@@ -353,13 +364,6 @@ impl Collector<'_> {
     }
 }
 
-/// What holds where nothing else is said.
-pub const PLAIN: Access = Access {
-    verified: true,
-    own_ways: false,
-    ours: false,
-};
-
 /// Where addresses stand in a script that `curl`, `wget`, `dnf`, `yum` or `rpm` fetch as they
 /// are: written out, without a variable, on a line of their own command.
 fn downloads(text: &str, body: Range<usize>) -> Vec<Range<usize>> {
@@ -416,7 +420,7 @@ mod tests {
             release: None,
             version: Some(Version::Rhel(9)),
             arch: Some(Arch::X86_64),
-            user_network: false,
+            user_network: None,
         }
     }
 
@@ -494,6 +498,33 @@ mod tests {
         assert_eq!(include.unwrap().1.len(), 2);
         assert!(found.is_image);
         assert!(found.hidden.is_empty() && found.untried.is_empty());
+    }
+
+    #[test]
+    fn what_our_server_can_stand_for() {
+        for (raw, expected) in [
+            ("url --url=http://h/os", Some(("http://h/os", ""))),
+            ("url --url=http://h", Some(("http://h/", ""))),
+            (
+                "repo --name=a --baseurl=http://h/a/v$releasever/os/",
+                Some(("http://h/a/", "v$releasever/os/")),
+            ),
+            (
+                "liveimg --url=http://h/a/b.img",
+                Some(("http://h/a/", "b.img")),
+            ),
+            ("%include http://h/a.ks", Some(("http://h/", "a.ks"))),
+            ("repo --name=a --baseurl=http://h/?a=b", None),
+            ("url --mirrorlist=http://h/list", None),
+            ("%post\ncurl http://h/x\n%end", None),
+        ] {
+            let found = of_kickstart(&format!("{raw}\n"));
+            let (target, places) = &found.targets[0];
+            let relayable = target.relayable(&raw[places[0].span.clone()]);
+            let seen = relayable.map(|(base, rest)| (base.to_string(), rest));
+            let expected = expected.map(|(base, rest)| (base.to_string(), rest));
+            assert_eq!(seen, expected, "{raw}");
+        }
     }
 
     #[test]

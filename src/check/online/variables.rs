@@ -1,9 +1,12 @@
 //! Addresses as they stand in kickstarts and templates, with their variables filled in.
 
-use url::Url;
+use std::net::Ipv4Addr;
+
+use url::{Host, Url};
 
 use crate::distro::{Arch, Product, Release};
 use crate::language::Version;
+use crate::machine::UserNetwork;
 
 /// What variables stand for.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +17,8 @@ pub struct Known {
     pub version: Option<Version>,
     /// The guest's architecture.
     pub arch: Option<Arch>,
-    /// Whether the guest is on QEMU's user network, where it knows this host by another address.
-    pub user_network: bool,
+    /// The guest's network, if it is on user networking.
+    pub user_network: Option<UserNetwork>,
 }
 
 /// Why there is no address to try.
@@ -28,9 +31,6 @@ pub enum Untried {
     /// It is no address at all; why.
     Wrong(String),
 }
-
-/// The host, as guests of QEMU's user network see it.
-const HOST_OF_USER_NETWORK: &str = "10.0.2.2";
 
 /// Values of `$infra`: the CentOS mirror list counts them and gives the same answer to all.
 const INFRA: &str = "stock";
@@ -110,12 +110,20 @@ impl Known {
     }
 }
 
-/// Turns this host's address on QEMU's user network into the loopback's: what the guest reaches
-/// there listens here.
-pub fn seen_from_here(url: &mut Url) {
-    if url.host_str() == Some(HOST_OF_USER_NETWORK) {
-        let _ = url.set_ip_host(std::net::Ipv4Addr::LOCALHOST.into());
+/// Where an address of the guest's leads from here: what it reaches by this host's address in its
+/// network listens on the loopback.
+pub fn seen_from_here(url: &Url, network: Option<UserNetwork>) -> Url {
+    let mut seen = url.clone();
+    if network.is_some_and(|network| names(url, network)) {
+        // It fails for addresses without a host only.
+        let _ = seen.set_ip_host(Ipv4Addr::LOCALHOST.into());
     }
+    seen
+}
+
+/// Whether an address is one of this host in a network of user networking.
+pub fn names(url: &Url, network: UserNetwork) -> bool {
+    url.host() == Some(Host::Ipv4(network.host()))
 }
 
 /// The addresses that `text` may mean: more than one where `$releasever` leaves a choice.
@@ -140,13 +148,12 @@ pub fn resolve(text: &str, known: &Known, local: bool) -> Result<Vec<Url>, Untri
     }
     let mut urls = Vec::new();
     for version in choices {
-        let mut url = parse(&substitute(text, known, version)?, local)?;
-        if url.host_str() == Some(HOST_OF_USER_NETWORK) && !known.user_network {
-            return Err(Untried::Unknown(format!(
-                "{HOST_OF_USER_NETWORK} is this host as only a guest sees it"
-            )));
+        let url = parse(&substitute(text, known, version)?, local)?;
+        if names(&url, UserNetwork::USUAL) && known.user_network.is_none() {
+            let host = UserNetwork::USUAL.host();
+            let why = format!("{host} is this host as only a guest sees it");
+            return Err(Untried::Unknown(why));
         }
-        seen_from_here(&mut url);
         if !urls.contains(&url) {
             urls.push(url);
         }
@@ -258,7 +265,7 @@ mod tests {
             release: Some(Release::from_names(name, version).unwrap()),
             version: None,
             arch: Some(Arch::X86_64),
-            user_network: false,
+            user_network: None,
         }
     }
 
@@ -289,7 +296,7 @@ mod tests {
             release: None,
             version: Some(Version::Fedora(43)),
             arch: Some(Arch::Armv7l),
-            user_network: false,
+            user_network: None,
         };
         assert_eq!(
             urls("http://m/$releasever/$basearch", &kickstart),
@@ -303,7 +310,7 @@ mod tests {
             release: None,
             version: None,
             arch: None,
-            user_network: false,
+            user_network: None,
         };
         for text in [
             "http://m/$releasever/",

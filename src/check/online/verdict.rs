@@ -1,8 +1,8 @@
 //! What came of trying an address, in the words of a finding.
 
-use super::references::{Access, Role};
+use super::references::Role;
 use crate::diagnostic::Severity;
-use crate::mirror::Fault;
+use crate::mirror::{Access, Fault};
 
 /// A finding that has no place yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +210,6 @@ pub fn no_answer(what: &str, seconds: f64) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::references::PLAIN;
     use super::*;
 
     fn expired() -> Fault {
@@ -224,10 +223,10 @@ mod tests {
     fn what_the_kickstart_agreed_to_is_no_finding() {
         let access = Access {
             verified: false,
-            ..PLAIN
+            ..Access::PLAIN
         };
         assert_eq!(of_fault(&expired(), Role::Repository, access), None);
-        let strict = of_fault(&expired(), Role::Repository, PLAIN).unwrap();
+        let strict = of_fault(&expired(), Role::Repository, Access::PLAIN).unwrap();
         assert_eq!((strict.id, strict.severity), ("KS207", Severity::Error));
     }
 
@@ -236,7 +235,7 @@ mod tests {
         let missing = Fault::NotFound {
             url: "http://m/a".to_string(),
         };
-        let of = |role| of_fault(&missing, role, PLAIN).unwrap().severity;
+        let of = |role| of_fault(&missing, role, Access::PLAIN).unwrap().severity;
         assert_eq!(of(Role::Download), Severity::Warning);
         assert_eq!(of(Role::File("an image")), Severity::Error);
     }
@@ -245,7 +244,7 @@ mod tests {
     fn ways_that_only_the_guest_has_make_it_a_warning() {
         let access = Access {
             own_ways: true,
-            ..PLAIN
+            ..Access::PLAIN
         };
         let verdict = of_fault(&expired(), Role::Source, access).unwrap();
         assert_eq!(verdict.severity, Severity::Warning);

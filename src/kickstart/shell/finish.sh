@@ -1,6 +1,6 @@
 # Runs in the installer, last of all. anaconda copies the kickstart that it was given to
 # /root/original-ks.cfg after the last %post, so it is the given one that is cut back to what
-# its author wrote. $author_size, $block_offset and $block_line are set above.
+# its author wrote. $author_size, $block_offset, $block_line and $restoring are set above.
 umask 077
 
 fail() {
@@ -13,6 +13,7 @@ for copy in /run/install/ks.cfg /tmp/ks.cfg; do
     [ -f "$copy" ] || continue
     [ "$(tail -c +"$((block_offset + 1))" "$copy" | head -n 1)" = "$block_line" ] || continue
     head -c "$author_size" "$copy" >"$copy.ozr" || fail "cannot clean $copy"
+    [ -z "$restoring" ] || sed -i -e "$restoring" "$copy.ozr" || fail "cannot clean $copy"
     cat "$copy.ozr" >"$copy" || fail "cannot clean $copy"
     rm -f "$copy.ozr"
 done
