@@ -1,7 +1,8 @@
 //! What is wrong with a kickstart, found before a guest boots.
 //!
-//! * [`rules`]: every rule, with its explanation.
+//! * [`rules`]: every rule, with its explanation (`docs/rules.md`).
 //! * [`lints`]: what makes an install wait or end as a bad image, in a [`setting`].
+//! * [`shell`]: the commands of a script.
 //! * [`suppressions`]: findings that somebody allows; [`fix`]: fixes that are certain.
 //! * [`host`]: what this host lacks for a build.
 //! * [`includes`]: the files that a kickstart includes.
@@ -17,6 +18,7 @@ pub mod online;
 pub mod report;
 pub mod rules;
 pub mod setting;
+pub mod shell;
 pub mod subject;
 pub mod suppressions;
 

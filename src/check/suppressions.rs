@@ -7,22 +7,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::rules::{self, Rule};
+use super::rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::language::Reading;
 use crate::language::reading::Text;
-
-/// KS199.
-pub const RULES: &[Rule] = &[Rule {
-    id: "KS199",
-    title: "an unknown rule is allowed",
-    explanation: "\
-        A comment `# ozr: allow …` names an id that no rule has, so it allows nothing.\n\n\
-        Ids are written `KS101`, several with commas between them; `ozr explain` lists them. The \
-        comment stands on the line of the finding or right above it, or, for findings about the \
-        kickstart as a whole, before the first command. Errors of the language itself (KS0…) \
-        cannot be allowed, because the installer refuses the kickstart all the same.",
-}];
 
 /// What the comments of one text allow.
 #[derive(Debug, Default)]

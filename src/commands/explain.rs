@@ -52,27 +52,28 @@ fn explained(id: &str, title: &str, explanation: &str) -> String {
 /// Widest line of an explanation, in characters.
 const WIDTH: usize = 100;
 
-/// Paragraphs with lines that fit a terminal; indented lines are examples and stay as they are.
+/// Paragraphs with lines that fit a terminal; those whose lines are indented are examples and stay
+/// as they are.
 fn wrapped(text: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        if line.starts_with(' ') {
-            lines.push(line.to_string());
-            continue;
-        }
-        let mut filled = String::new();
-        for word in line.split_whitespace() {
-            if !filled.is_empty() && filled.chars().count() + 1 + word.chars().count() > WIDTH {
-                lines.push(std::mem::take(&mut filled));
+    let filled = |paragraph: &str| {
+        let mut lines = vec![String::new()];
+        for word in paragraph.split_whitespace() {
+            let mut line = lines.pop().unwrap_or_default();
+            if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
+                lines.push(std::mem::take(&mut line));
             }
-            if !filled.is_empty() {
-                filled.push(' ');
-            }
-            filled.push_str(word);
+            let blank = if line.is_empty() { "" } else { " " };
+            lines.push(line + blank + word);
         }
-        lines.push(filled);
-    }
-    lines.join("\n")
+        lines.join("\n")
+    };
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| match paragraph.starts_with(' ') {
+            true => paragraph.to_string(),
+            false => filled(paragraph),
+        });
+    paragraphs.collect::<Vec<String>>().join("\n\n")
 }
 
 /// The error that names rules which are written like `id`.

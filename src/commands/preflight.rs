@@ -5,7 +5,8 @@ use super::checked::Install;
 use super::online::Online;
 use crate::check;
 use crate::check::lints::scripts;
-use crate::check::online::{Subject, TemplateText, catalogue};
+use crate::check::online::{Subject, TemplateText};
+use crate::check::rules;
 use crate::check::{subject, suppressions};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
@@ -93,7 +94,7 @@ fn passing(findings: &[Diagnostic]) -> Option<&Diagnostic> {
         .iter()
         .filter(|finding| finding.severity == Severity::Error);
     let first = errors.clone().next();
-    let passes = |finding: &Diagnostic| finding.id.is_some_and(catalogue::may_pass);
+    let passes = |finding: &Diagnostic| finding.id.is_some_and(rules::may_pass);
     first.filter(|_| errors.all(passes))
 }
 
@@ -113,7 +114,7 @@ fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> 
     let Some(first) = errors.first() else {
         return Ok(());
     };
-    let of_mirror = |finding: &Diagnostic| finding.id.is_some_and(catalogue::is_of_mirror);
+    let of_mirror = |finding: &Diagnostic| finding.id.is_some_and(rules::is_of_mirror);
     let kind = match errors.iter().all(of_mirror) {
         true => Kind::Mirror,
         false => Kind::Input,

@@ -246,12 +246,17 @@ impl Outline {
         })
     }
 
+    /// Every line that brings in another text, in order.
+    pub fn includes(&self) -> impl Iterator<Item = &Include> {
+        self.items.iter().flat_map(|item| match item {
+            Item::Include(include) => std::slice::from_ref(include),
+            Item::Section(section) => section.includes.as_slice(),
+            _ => &[],
+        })
+    }
+
     /// Whether other texts are brought in, so that what is seen here is not all there is.
     pub fn has_includes(&self) -> bool {
-        self.items.iter().any(|item| match item {
-            Item::Include(_) => true,
-            Item::Section(section) => !section.includes.is_empty(),
-            _ => false,
-        })
+        self.includes().next().is_some()
     }
 }

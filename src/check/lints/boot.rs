@@ -1,326 +1,202 @@
 //! Whether the firmware finds something to start.
 
-use super::{Check, at_command, at_option, has_any, missing, running, runs};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{Lint, Linter, has_option};
+use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::distro::Arch;
-use crate::language::Reading;
+use crate::language::Version;
 use crate::language::reading::Entry;
 use crate::machine::Firmware;
 
 /// KS120 to KS126.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS120",
-        title: "no EFI system partition",
-        explanation: "\
-            A machine with UEFI starts from a FAT file system at `/boot/efi`. The lines lay out \
-            the disk by hand and make none, so the installer's storage checker refuses the layout \
-            (anaconda, modules/storage/checker: \"For a UEFI installation, you must include an \
-            EFI System Partition on a GPT-formatted disk, mounted at /boot/efi\").\n\n\
-            Add `reqpart`, which makes what the platform needs (RHEL 7.1 and later), or \
-            `part /boot/efi --fstype=efi --size=600`. This is judged only where the firmware is \
-            known to be UEFI.",
-    },
-    Rule {
-        id: "KS121",
-        title: "no /boot that the boot loader can read",
-        explanation: "\
-            The root file system is a logical volume or is encrypted, and there is no `/boot` on a \
-            partition. GRUB starts from partitions, software RAID and btrfs only (anaconda, \
-            bootloader/grub2.py, stage2_device_types; RHEL 6's GRUB from partitions and RAID 1 \
-            only), so the storage checker refuses the layout: \"bootable partitions cannot be on \
-            an lvmlv\".\n\n\
-            Add `part /boot --size=1024`, or `reqpart --add-boot`. It is an error where the \
-            firmware is known, else a warning.",
-    },
-    Rule {
-        id: "KS122",
-        title: "no BIOS boot partition on a GPT disk",
-        explanation: "\
-            On a GPT disk GRUB for BIOS has no place for its core image unless there is a \
-            partition of type `biosboot`, and the storage checker refuses the layout (anaconda, \
-            bootloader/grub2.py: \"Your BIOS-based system needs a special partition to boot from a \
-            GPT disk label\"). The disk becomes GPT where `clearpart --disklabel=gpt` or \
-            `inst.gpt` says so, and by default from Fedora 37 and RHEL 10 on.\n\n\
-            Add `reqpart`, or `part biosboot --fstype=biosboot --size=1`. It is an error where the \
-            firmware is known to be BIOS and the kickstart asks for GPT, a warning where GPT is \
-            only the release's default, and nothing is said where the firmware is not known.",
-    },
-    Rule {
-        id: "KS123",
-        title: "no boot loader is installed",
-        explanation: "\
-            `bootloader --location=none` or `bootloader --disabled` installs no boot loader. That \
-            is right for containers and for disks that somebody else's loader starts; any other \
-            image does not boot.\n\n\
-            Delete the option, unless that is what is meant.",
-    },
-    Rule {
-        id: "KS124",
-        title: "no bootloader command",
-        explanation: "\
-            Without `bootloader` the installer chooses everything by itself: the loader goes to \
-            the first disk, waits the release's default time at its menu and passes the \
-            installer's own console to the installed kernel. The image boots.\n\n\
-            Write `bootloader --timeout=1 --append=\"…\"` to have it decided by the kickstart \
-            rather than by the machine that built it.",
-    },
-    Rule {
-        id: "KS125",
-        title: "no serial console",
-        explanation: "\
-            The kernel command line of the image names no serial console, so `virsh console` and \
-            the consoles of clouds stay empty and nobody sees why an image does not come up.\n\n\
-            Add `console=tty0 console=ttyS0,115200n8` to `bootloader --append` (`ttyAMA0` on \
-            aarch64, `hvc0` on ppc64le). The installer hands its own serial console on to the \
-            image, so nothing is said where `ozr install` runs it.",
-    },
-    Rule {
-        id: "KS126",
-        title: "no PReP boot partition",
-        explanation: "\
-            On POWER the firmware starts the boot loader from a PReP partition. The lines lay out \
-            the disk by hand and make none, so the storage checker refuses the layout: \"For a PPC \
-            installation, you must include a PReP Boot Partition\" (anaconda, \
-            modules/storage/platform.py, IPSeriesPPC; \"You must include at least one PReP boot \
-            partition\" before).\n\n\
-            Add `reqpart` (RHEL 7.1 and later), or `part prepboot --fstype=prepboot --size=8`. This \
-            is judged only where the architecture is known to be ppc64 or ppc64le.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[
+pub const LINTS: &[Lint] = &[
     no_efi_partition,
     unreadable_boot,
     no_biosboot,
     no_prep,
-    no_loader,
-    no_bootloader,
+    loader,
     no_console,
 ];
 
-/// Whether the lines lay out the disk by themselves: no command makes what the firmware needs.
-fn by_hand(reading: &Reading) -> bool {
-    reading.complete
-        && runs(reading, "part")
-        && !has_any(reading, &["autopart", "reqpart", "mount"])
-        && !running(reading, "part").any(|entry| {
-            let arguments = entry.arguments();
-            arguments.has("--onpart") || arguments.has("--noformat")
-        })
+/// Whether the installer puts its boot loader on a layout that the lines make all by themselves:
+/// no command makes what the firmware needs.
+fn by_hand(linter: &Linter<'_>) -> bool {
+    let keeps = |entry| has_option(entry, &["--onpart", "--noformat"]);
+    linter.reading.complete
+        && linter.running("part").next().is_some()
+        && !linter.has_any(&["autopart", "reqpart", "mount"])
+        && !linter.running("part").any(keeps)
+        && left_out(linter).is_none()
 }
 
-/// Whether the boot loader is not installed by the installer, or not for this machine.
-fn loader_is_left_out(reading: &Reading) -> bool {
-    reading.last("bootloader").is_some_and(|entry| {
+/// The line that keeps the installer from installing the boot loader, with its option.
+fn left_out<'a>(linter: &Linter<'a>) -> Option<(&'a Entry, &'static str)> {
+    let entry = linter.reading.last("bootloader")?;
+    let arguments = entry.arguments();
+    if arguments.has("--disabled") {
+        return Some((entry, "--disabled"));
+    }
+    (arguments.value("--location") == Some("none")).then_some((entry, "--location"))
+}
+
+/// What the first of these commands mounts at a place.
+fn mounted<'a>(linter: &Linter<'a>, names: &[&'static str], at: &str) -> Option<&'a Entry> {
+    let find = |name: &&'static str| {
+        let mut lines = linter.running(name);
+        lines.find(|entry| entry.arguments().first() == Some(at))
+    };
+    names.iter().find_map(find)
+}
+
+/// Whether the first argument or the file system of any partition is one of these.
+fn has_partition(linter: &Linter<'_>, kinds: &[&str]) -> bool {
+    linter.running("part").any(|entry| {
         let arguments = entry.arguments();
-        arguments.value("--location") == Some("none") || arguments.has("--disabled")
-    })
-}
-
-fn mounts<'a>(reading: &'a Reading, name: &'a str, place: &'a str) -> Option<&'a Entry> {
-    running(reading, name).find(|entry| entry.arguments().first() == Some(place))
-}
-
-/// Whether the first argument or the file system of any partition is this.
-fn has_partition(reading: &Reading, what: &str) -> bool {
-    running(reading, "part").any(|entry| {
-        let arguments = entry.arguments();
-        arguments.first() == Some(what) || arguments.value("--fstype") == Some(what)
+        let said = [arguments.first(), arguments.value("--fstype")];
+        said.iter().flatten().any(|kind| kinds.contains(kind))
     })
 }
 
 /// The line of the root file system.
-fn root(reading: &Reading) -> Option<&Entry> {
-    ["part", "raid", "logvol", "btrfs"]
-        .into_iter()
-        .find_map(|name| mounts(reading, name, "/"))
+fn root<'a>(linter: &Linter<'a>) -> Option<&'a Entry> {
+    mounted(linter, &["part", "raid", "logvol", "btrfs"], "/")
 }
 
-fn no_efi_partition(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if setting.firmware != Some(Firmware::Uefi)
-        || !by_hand(reading)
-        || loader_is_left_out(reading)
-        || has_partition(reading, "/boot/efi")
-        || has_partition(reading, "efi")
+/// A layout without what the firmware starts from.
+fn unbootable(linter: &mut Linter<'_>, id: &'static str, message: &str, help: &str) {
+    match root(linter) {
+        Some(entry) => linter.at_command(entry, Error, id, message, help),
+        None => linter.missing(Error, id, message, help),
+    };
+}
+
+fn no_efi_partition(linter: &mut Linter<'_>) {
+    if linter.setting.firmware != Some(Firmware::Uefi)
+        || !by_hand(linter)
+        || has_partition(linter, &["/boot/efi", "efi"])
     {
         return;
     }
+    let help = match linter.reading.version {
+        Version::Rhel(6) => "add `part /boot/efi --fstype=efi --size=200`",
+        _ => "add `reqpart`, or `part /boot/efi --fstype=efi --size=600`",
+    };
     let message = "the layout has no EFI system partition, which a machine with UEFI starts from";
-    let finding = match root(reading) {
-        Some(entry) => at_command(reading, Severity::Error, entry, message),
-        None => missing(reading, Severity::Error, message),
-    };
-    let help = if reading.version == crate::language::Version::Rhel(6) {
-        "add `part /boot/efi --fstype=efi --size=200`"
-    } else {
-        "add `reqpart`, or `part /boot/efi --fstype=efi --size=600`"
-    };
-    findings.push(finding.id("KS120").help(help));
+    unbootable(linter, "KS120", message, help);
 }
 
-fn unreadable_boot(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if !by_hand(reading) || loader_is_left_out(reading) {
-        return;
-    }
-    let boot = ["part", "raid", "btrfs"]
-        .into_iter()
-        .find_map(|name| mounts(reading, name, "/boot"));
-    if boot.is_some_and(|entry| !entry.arguments().has("--encrypted")) {
-        return;
-    }
-    let on_volume = mounts(reading, "logvol", "/boot").or_else(|| mounts(reading, "logvol", "/"));
-    let encrypted = boot.or_else(|| root(reading));
-    let encrypted = encrypted.filter(|entry| entry.arguments().has("--encrypted"));
+fn unreadable_boot(linter: &mut Linter<'_>) {
     // s390x has a loader of its own, and on POWER it is Open Firmware that reads the disk.
-    let grub = !matches!(setting.arch, Some(Arch::S390x));
-    let Some(entry) = on_volume.or(encrypted).filter(|_| grub) else {
+    if !by_hand(linter) || linter.setting.arch == Some(Arch::S390x) {
+        return;
+    }
+    let is_encrypted = |entry: &&Entry| entry.arguments().has("--encrypted");
+    let boot = mounted(linter, &["part", "raid", "btrfs"], "/boot");
+    if boot.is_some_and(|entry| !is_encrypted(&entry)) {
+        return;
+    }
+    let volume = |at| mounted(linter, &["logvol"], at);
+    let (entry, kind) = if let Some(entry) = volume("/boot").or_else(|| volume("/")) {
+        (entry, "a logical volume")
+    } else if let Some(entry) = boot.or_else(|| root(linter)).filter(is_encrypted) {
+        (entry, "an encrypted partition")
+    } else {
         return;
     };
-    let severity = match setting.firmware {
-        Some(_) => Severity::Error,
-        None => Severity::Warning,
-    };
-    let kind = if on_volume.is_some() {
-        "a logical volume"
-    } else {
-        "an encrypted partition"
+    let severity = match linter.setting.firmware {
+        Some(_) => Error,
+        None => Warning,
     };
     let message = format!("/boot is on {kind}, which the boot loader cannot read");
-    findings.push(
-        at_command(reading, severity, entry, message)
-            .id("KS121")
-            .help("add `part /boot --size=1024`"),
+    linter.at_command(
+        entry,
+        severity,
+        "KS121",
+        message,
+        "add `part /boot --size=1024`",
     );
 }
 
-fn no_biosboot(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let x86 = matches!(setting.arch, None | Some(Arch::X86_64 | Arch::I386));
+fn no_biosboot(linter: &mut Linter<'_>) {
+    let setting = linter.setting;
     if setting.firmware != Some(Firmware::Bios)
-        || !x86
-        || !by_hand(reading)
-        || loader_is_left_out(reading)
-        || has_partition(reading, "biosboot")
+        || !matches!(setting.arch, None | Some(Arch::X86_64 | Arch::I386))
+        || !by_hand(linter)
+        || has_partition(linter, &["biosboot"])
     {
         return;
     }
     let help = "add `reqpart`, or `part biosboot --fstype=biosboot --size=1`";
-    let asked = reading
-        .last("clearpart")
-        .filter(|entry| entry.arguments().value("--disklabel") == Some("gpt"));
-    if let Some(entry) = asked {
-        let message = "the disk is to be GPT, and there is no partition that a BIOS can start from";
-        findings.push(
-            at_option(reading, Severity::Error, entry, "--disklabel", message)
-                .id("KS122")
-                .help(help),
-        );
-        return;
-    }
-    let label = reading.last("clearpart");
-    let label = label.and_then(|entry| entry.arguments().value("--disklabel"));
-    if label.is_some() || !setting.version.since(10, 37) {
-        return;
-    }
-    if let Some(entry) = root(reading) {
-        let message = format!(
-            "{} makes GPT disks, and there is no partition that a BIOS can start from",
-            setting.version
-        );
-        findings.push(
-            at_command(reading, Severity::Warning, entry, message)
-                .id("KS122")
-                .help(help),
-        );
+    let clearpart = linter.reading.last("clearpart");
+    let label = clearpart.and_then(|entry| entry.arguments().value("--disklabel"));
+    match (label, clearpart, root(linter)) {
+        (Some("gpt"), Some(entry), _) => {
+            let message =
+                "the disk is to be GPT, and there is no partition that a BIOS can start from";
+            linter.at_option(entry, "--disklabel", Error, "KS122", message, help);
+        }
+        (None, _, Some(entry)) if setting.version.since(10, 37) => {
+            let message = format!(
+                "{} makes GPT disks, and there is no partition that a BIOS can start from",
+                setting.version
+            );
+            linter.at_command(entry, Warning, "KS122", message, help);
+        }
+        _ => {}
     }
 }
 
-fn no_prep(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if !matches!(setting.arch, Some(Arch::Ppc64 | Arch::Ppc64le))
-        || !by_hand(reading)
-        || loader_is_left_out(reading)
-        || ["prepboot", "PPC PReP Boot", "PReP Boot"]
-            .iter()
-            .any(|name| has_partition(reading, name))
+fn no_prep(linter: &mut Linter<'_>) {
+    if !matches!(linter.setting.arch, Some(Arch::Ppc64 | Arch::Ppc64le))
+        || !by_hand(linter)
+        || has_partition(linter, &["prepboot", "PPC PReP Boot", "PReP Boot"])
     {
         return;
     }
     let message =
         "the layout has no PReP partition, which the firmware starts the boot loader from";
-    let finding = match root(reading) {
-        Some(entry) => at_command(reading, Severity::Error, entry, message),
-        None => missing(reading, Severity::Error, message),
-    };
     let help = "add `reqpart`, or `part prepboot --fstype=prepboot --size=8`";
-    findings.push(finding.id("KS126").help(help));
+    unbootable(linter, "KS126", message, help);
 }
 
-fn no_loader(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let Some(entry) = reading.last("bootloader") else {
-        return;
-    };
-    if !loader_is_left_out(reading) {
-        return;
+fn loader(linter: &mut Linter<'_>) {
+    if let Some((entry, option)) = left_out(linter) {
+        let message = "no boot loader is installed, so the image does not boot by itself";
+        let help = "delete the option, unless the image is for a container";
+        linter.at_option(entry, option, Warning, "KS123", message, help);
     }
-    let option = if entry.arguments().has("--disabled") {
-        "--disabled"
-    } else {
-        "--location"
-    };
-    let message = "no boot loader is installed, so the image does not boot by itself";
-    findings.push(
-        at_option(reading, Severity::Warning, entry, option, message)
-            .id("KS123")
-            .help("delete the option, unless the image is for a container"),
-    );
-}
-
-fn no_bootloader(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if has_any(reading, &["bootloader", "zipl"]) || !reading.complete {
-        return;
+    if !linter.has_any(&["bootloader", "zipl"]) && linter.reading.complete {
+        let message = "there is no `bootloader`, so the installer decides all about it";
+        let help = "add a line such as `bootloader --timeout=1`";
+        linter.missing(Note, "KS124", message, help);
     }
-    let message = "there is no `bootloader`, so the installer decides all about it";
-    findings.push(
-        missing(reading, Severity::Note, message)
-            .id("KS124")
-            .help("add a line such as `bootloader --timeout=1`"),
-    );
 }
 
-fn no_console(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let serial = [
-        "console=ttyS",
-        "console=ttyAMA",
-        "console=hvc",
-        "console=ttysclp",
-    ];
-    let Some(entry) = running(reading, "bootloader").next_back() else {
+fn no_console(linter: &mut Linter<'_>) {
+    let serial = ["ttyS", "ttyAMA", "hvc", "ttysclp"].map(|name| format!("console={name}"));
+    let names_one = |text: &str| serial.iter().any(|console| text.contains(console));
+    let Some(entry) = linter.running("bootloader").next_back() else {
         return;
     };
-    if setting.adds_serial_console
-        || loader_is_left_out(reading)
-        || reading
+    if !linter.setting.adds_serial_console
+        && left_out(linter).is_none()
+        && !linter
+            .reading
             .texts
             .iter()
-            .any(|text| serial.iter().any(|console| text.text.contains(console)))
+            .any(|text| names_one(&text.text))
     {
-        return;
+        let message = "the kernel command line of the image names no serial console";
+        let help = "add `console=tty0 console=ttyS0,115200n8` to `--append`";
+        linter.at_command(entry, Note, "KS125", message, help);
     }
-    let message = "the kernel command line of the image names no serial console";
-    findings.push(
-        at_command(reading, Severity::Note, entry, message)
-            .id("KS125")
-            .help("add `console=tty0 console=ttyS0,115200n8` to `--append`"),
-    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     fn with(version: crate::language::Version, firmware: Firmware) -> Setting {

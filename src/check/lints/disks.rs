@@ -1,83 +1,12 @@
 //! Which disks are named, and what becomes of what is on them.
 
-use super::{Check, at_command, at_option, has_any, has_pre, missing, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::language::Reading;
-use crate::language::reading::Entry;
+use super::{Lint, Linter, has_option};
+use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::{Version, values};
 use crate::machine::DiskBus;
 
 /// KS110 and KS112 to KS115.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS110",
-        title: "a disk is named that the machine does not have",
-        explanation: "\
-            The kickstart names a disk by the kernel's name, and that name depends on the bus: \
-            `sda` on SCSI, SATA, USB and (since RHEL 6) IDE, `vda` on virtio, `xvda` on Xen, \
-            `nvme0n1` on NVMe. Where the name does not exist the installer reports \"Disk \
-            \"sda\" given in clearpart command does not exist\" (anaconda, kickstart.py and \
-            modules/storage, every release) and waits or gives up.\n\n\
-            It is an error where the machine is a guest of `ozr install`, whose only disk is `vda` \
-            or `sda` by its bus, and a note elsewhere. Alternatives (`nvme0n1|sda|vda`) and \
-            patterns (`vd*`) are tried in turn, and one that fits is enough. A drive of \
-            `bootloader --driveorder` that is not there is only logged (anaconda, rhel7-branch \
-            kickstart.py; modules/storage/bootloader/execution.py, _apply_drive_order). `ignoredisk \
-            --drives` that names the only disk leaves none.\n\n\
-            Name no disk: a machine that has one disk needs no name, and `bootloader --boot-drive`, \
-            `ignoredisk --only-use` and `--ondisk` can go. Or write a path below /dev/disk/by-path \
-            or by-id, or alternatives.",
-    },
-    Rule {
-        id: "KS112",
-        title: "no clearpart",
-        explanation: "\
-            Without `clearpart`, or with `clearpart --none`, the installer keeps all partitions \
-            that it finds. On a blank disk that makes no difference; on one that was used before \
-            there is not enough free space, the storage screen is not complete, and the installer \
-            waits in text mode or gives up in cmdline mode.\n\n\
-            Write `clearpart --all --initlabel`, unless partitions are meant to be kept \
-            (`--onpart`, `mount`), which makes this a note.",
-    },
-    Rule {
-        id: "KS113",
-        title: "no zerombr",
-        explanation: "\
-            `zerombr` initialises disks without a valid partition table. RHEL 6 asks \"Would you \
-            like to initialize this drive?\" for each blank disk without it (anaconda 13, \
-            storage/devicetree.py, questionInitializeDisk), and waits: an error there. Later \
-            releases leave an unformatted disk alone unless `clearpart --initlabel` or `zerombr` \
-            says otherwise: a warning.\n\n\
-            Add a line `zerombr`. It takes no argument from RHEL 6 on. Where partitions are kept \
-            it is a note.",
-    },
-    Rule {
-        id: "KS114",
-        title: "the installer asks which disks to use",
-        explanation: "\
-            `ignoredisk --interactive` opens the screen on which a person chooses disks (RHEL 6 \
-            and 7; RHEL 8 and Fedora 29 to 33 ignore the option with a warning, later ones refuse \
-            it). Nobody answers in an unattended install.\n\n\
-            Name the disk with `ignoredisk --only-use=DISK`, or delete the line.",
-    },
-    Rule {
-        id: "KS115",
-        title: "something is kept that a new disk does not have",
-        explanation: "\
-            A guest of `ozr install` starts with a blank disk, and the line names a partition, \
-            volume or array that is on it already: `--onpart`, `--noformat`, `--useexisting`, \
-            `mount`, `clearpart --list`. The installer stops: \"Partition \"vda1\" given in part \
-            command does not exist\" and the like (anaconda, kickstart.py; \
-            modules/storage/partitioning/custom/custom_partitioning.py). A `%pre` can make them, \
-            so with one nothing is said.\n\n\
-            Let the installer make what it needs: `part MOUNTPOINT --size=…` without `--onpart`.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[named, kept, no_clearpart, no_zerombr, interactive];
+pub const LINTS: &[Lint] = &[named, kept, no_clearpart, no_zerombr, interactive];
 
 /// Commands and options that name disks; every name must be there (anaconda, kickstart.py of
 /// RHEL 6 and 7; modules/storage/kickstart.py, get_device_names; bootloader: "Requested boot
@@ -89,34 +18,21 @@ const NAMING: [(&str, &[&str]); 4] = [
     ("bootloader", &["--boot-drive"]),
 ];
 
-/// The bus that the kernel's name of a disk tells.
-#[derive(Clone, Copy, PartialEq)]
-enum Named {
-    Scsi,
-    Virtio,
-    /// `hda`: the old IDE driver, which RHEL 6 and later do not have.
-    OldIde,
-    Xen,
-    Nvme,
-}
+/// What the kernel's names of disks begin with: SCSI, virtio, the old IDE driver (which RHEL 6
+/// and later do not have), Xen, NVMe.
+const PREFIXES: [&str; 5] = ["sd", "vd", "hd", "xvd", "nvme"];
 
-fn named_bus(disk: &str) -> Option<Named> {
+/// What a name begins with that the kernel gives to disks on one kind of bus.
+fn bus_prefix(disk: &str) -> Option<&'static str> {
     let disk = disk.strip_prefix("/dev/").unwrap_or(disk);
-    let letters = |rest: &str| {
-        let name = rest.trim_end_matches(|c: char| c.is_ascii_digit());
-        (1..=2).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase())
-    };
-    for (prefix, bus) in [
-        ("sd", Named::Scsi),
-        ("vd", Named::Virtio),
-        ("hd", Named::OldIde),
-        ("xvd", Named::Xen),
-    ] {
-        if disk.strip_prefix(prefix).is_some_and(letters) {
-            return Some(bus);
-        }
-    }
-    disk.starts_with("nvme").then_some(Named::Nvme)
+    PREFIXES.into_iter().find(|prefix| {
+        let rest = disk.strip_prefix(prefix);
+        let name = rest.map(|rest| rest.trim_end_matches(|c: char| c.is_ascii_digit()));
+        let letters = |name: &str| {
+            (1..=2).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase())
+        };
+        name.is_some_and(|name| *prefix == "nvme" || letters(name))
+    })
 }
 
 /// The only disk of a guest with this bus.
@@ -136,100 +52,82 @@ fn exists(spec: &str, own: &str) -> Option<bool> {
         let name = name.trim();
         let name = name.strip_prefix("/dev/").unwrap_or(name);
         let is_pattern = name.contains(['*', '?', '[']);
-        let fits = match glob::Pattern::new(name) {
-            // With the number of a partition it is on that disk.
-            Ok(pattern) => pattern.matches(own) || pattern.matches(&format!("{own}1")),
-            Err(_) => false,
-        } || !is_pattern && name.trim_end_matches(|c: char| c.is_ascii_digit()) == own;
-        if fits {
+        // With the number of a partition it is on that disk.
+        let matches =
+            |pattern: glob::Pattern| pattern.matches(own) || pattern.matches(&format!("{own}1"));
+        if glob::Pattern::new(name).is_ok_and(matches)
+            || !is_pattern && name.trim_end_matches(|c: char| c.is_ascii_digit()) == own
+        {
             return Some(true);
         }
         known &= match is_pattern {
-            true => ["sd", "vd", "hd", "xvd", "nvme"]
-                .iter()
-                .any(|start| name.starts_with(start)),
-            false => named_bus(name).is_some(),
+            true => PREFIXES.iter().any(|start| name.starts_with(start)),
+            false => bus_prefix(name).is_some(),
         };
     }
     known.then_some(false)
 }
 
-/// Every disk that a command names, with the option that does.
-fn names(entry: &Entry) -> impl Iterator<Item = (&'static str, &str)> {
-    let of = NAMING.iter().find(|(name, _)| *name == entry.name);
-    let options = of.map_or([].as_slice(), |(_, options)| *options);
-    options.iter().flat_map(move |option| {
-        let value = entry.arguments().value(option).unwrap_or_default();
-        let disks = values::list(value).into_iter();
-        disks.map(move |disk| (*option, disk.trim()))
-    })
-}
-
-fn named(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in &reading.commands {
-        let mut said = Vec::new();
-        for (option, disk) in names(entry) {
-            if said.contains(&option) {
-                continue;
-            }
-            let (severity, message) = match (setting.disk_bus.map(only_disk), named_bus(disk)) {
-                (Some(own), _) => match exists(disk, own) {
-                    Some(true) if (entry.name, option) == ("ignoredisk", "--drives") => {
-                        let message = format!("`ignoredisk` leaves out `{disk}`, the only disk");
-                        (Severity::Error, message)
-                    }
-                    Some(false) => {
-                        let message = format!(
-                            "`{}` names the disk `{disk}`, and the guest has only `{own}`",
-                            entry.name
-                        );
-                        (Severity::Error, message)
-                    }
-                    _ => continue,
+fn named(linter: &mut Linter<'_>) {
+    let own = linter.setting.disk_bus.map(only_disk);
+    let help = match own {
+        Some(own) => format!("leave the name out, or write `{own}`"),
+        None => "leave the name out: a machine with one disk needs none".to_string(),
+    };
+    for entry in &linter.reading.commands {
+        let name = entry.name;
+        let options = NAMING.iter().find(|(of, _)| *of == name);
+        for option in options.map_or([].as_slice(), |(_, options)| options) {
+            let disks = values::list(entry.arguments().value(option).unwrap_or_default());
+            let found = disks.into_iter().find_map(|disk| match own {
+                Some(own) => match exists(disk, own)? {
+                    true if (name, *option) == ("ignoredisk", "--drives") => Some((
+                        Error,
+                        format!("`ignoredisk` leaves out `{disk}`, the only disk"),
+                    )),
+                    true => None,
+                    false => Some((
+                        Error,
+                        format!("`{name}` names the disk `{disk}`, and the guest has only `{own}`"),
+                    )),
                 },
-                (None, Some(Named::OldIde)) => {
-                    let message =
-                        format!("`{disk}` is a name that no kernel of this release gives a disk");
-                    (Severity::Warning, message)
-                }
-                (None, Some(_)) => {
-                    let message = format!(
-                        "`{}` names the disk `{disk}`, which exists on one kind of bus only",
-                        entry.name
-                    );
-                    (Severity::Note, message)
-                }
-                (None, None) => continue,
-            };
-            said.push(option);
-            let help = match setting.disk_bus.map(only_disk) {
-                Some(own) => format!("leave the name out, or write `{own}`"),
-                None => "leave the name out: a machine with one disk needs none".to_string(),
-            };
-            let finding = at_option(reading, severity, entry, option, message);
-            findings.push(finding.id("KS110").help(help));
+                None => Some(match bus_prefix(disk)? {
+                    "hd" => (
+                        Warning,
+                        format!("`{disk}` is a name that no kernel of this release gives a disk"),
+                    ),
+                    _ => (
+                        Note,
+                        format!(
+                            "`{name}` names the disk `{disk}`, which exists on one kind of bus only"
+                        ),
+                    ),
+                }),
+            });
+            if let Some((severity, message)) = found {
+                linter.at_option(entry, option, severity, "KS110", message, &help);
+            }
         }
     }
 }
 
-fn kept(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if !setting.new_guest || !reading.complete || has_pre(reading) {
+fn kept(linter: &mut Linter<'_>) {
+    if !linter.setting.new_guest || !linter.reading.complete || linter.has_pre() {
         return;
     }
-    for entry in &reading.commands {
+    for entry in &linter.reading.commands {
         let options: &[&str] = match entry.name {
             "part" => &["--onpart"],
             "raid" | "volgroup" | "logvol" | "btrfs" => &["--useexisting", "--noformat"],
             "clearpart" => &["--list"],
-            "mount" if entry.arguments.is_some() => {
+            "mount" => {
                 // `mount none /mnt/x` and the like need no disk.
-                let is_device = entry.arguments().first().is_some_and(|device| {
-                    device.starts_with("/dev/") || named_bus(device).is_some()
-                });
-                if is_device {
+                let is_device =
+                    |device: &str| device.starts_with("/dev/") || bus_prefix(device).is_some();
+                if entry.arguments().first().is_some_and(is_device) {
                     let message = "`mount` takes a partition that a new guest's disk does not have";
-                    let finding = at_command(reading, Severity::Error, entry, message);
-                    findings.push(finding.id("KS115").help("write `part` lines instead"));
+                    let help = "write `part` lines instead";
+                    linter.at_command(entry, Error, "KS115", message, help);
                 }
                 continue;
             }
@@ -238,104 +136,83 @@ fn kept(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
         if let Some(option) = options.iter().find(|option| entry.arguments().has(option)) {
             let message =
                 format!("`{option}` names what a new guest's disk, which is blank, does not have");
-            let finding = at_option(reading, Severity::Error, entry, option, message);
             let help = "leave the option out, so that the installer makes it";
-            findings.push(finding.id("KS115").help(help));
+            linter.at_option(entry, option, Error, "KS115", message, help);
         }
     }
 }
 
 /// Whether partitions that are on the disk are kept on purpose.
-fn keeps_partitions(reading: &Reading) -> bool {
-    let keeps = |entry: &Entry| {
-        let arguments = entry.arguments();
-        arguments.has("--onpart") || arguments.has("--noformat") || arguments.has("--useexisting")
-    };
-    has_any(reading, &["mount"]) || running(reading, "part").any(keeps)
+fn keeps_partitions(linter: &Linter<'_>) -> bool {
+    let keeps = |entry| has_option(entry, &["--onpart", "--noformat", "--useexisting"]);
+    linter.has_any(&["mount"]) || linter.running("part").any(keeps)
 }
 
-fn no_clearpart(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
+fn no_clearpart(linter: &mut Linter<'_>) {
+    const CLEARING: [&str; 6] = [
+        "--all",
+        "--linux",
+        "--list",
+        "--drives",
+        "--cdl",
+        "--initlabel",
+    ];
+    let keeps = keeps_partitions(linter);
     let help = "write `clearpart --all --initlabel`";
-    match reading.last("clearpart") {
-        None if reading.complete && keeps_partitions(reading) => {
-            let message = "there is no `clearpart`: the partitions that the kickstart names must be there already";
-            findings.push(
-                missing(reading, Severity::Note, message).id("KS112").help(
-                    "make them in a `%pre`, or write `clearpart` and let the installer do it",
-                ),
-            );
-        }
+    match linter.reading.last("clearpart") {
+        Some(entry) if keeps || entry.arguments.is_none() || has_option(entry, &CLEARING) => {}
         Some(entry) => {
-            let arguments = entry.arguments();
-            let clears = [
-                "--all",
-                "--linux",
-                "--list",
-                "--drives",
-                "--cdl",
-                "--initlabel",
-            ];
-            let kept = keeps_partitions(reading);
-            if kept
-                || entry.arguments.is_none()
-                || clears.iter().any(|option| arguments.has(option))
-            {
-                return;
-            }
             let message =
                 "`clearpart` removes no partition here, so a disk that was used before has no room";
-            let finding = at_command(reading, Severity::Warning, entry, message);
-            findings.push(finding.id("KS112").help(help));
+            linter.at_command(entry, Warning, "KS112", message, help);
         }
-        None if reading.complete => {
+        None if !linter.reading.complete => {}
+        None if keeps => {
+            let message = "there is no `clearpart`: the partitions that the kickstart names must be there already";
+            let help = "make them in a `%pre`, or write `clearpart` and let the installer do it";
+            linter.missing(Note, "KS112", message, help);
+        }
+        None => {
             let message = "there is no `clearpart`, so a disk that was used before has no room for the system";
-            findings.push(
-                missing(reading, Severity::Warning, message)
-                    .id("KS112")
-                    .help(help),
-            );
+            linter.missing(Warning, "KS112", message, help);
         }
-        None => {}
     }
 }
 
-fn no_zerombr(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if has_any(reading, &["zerombr"]) {
+fn no_zerombr(linter: &mut Linter<'_>) {
+    if linter.has_any(&["zerombr"]) {
         return;
     }
-    let (severity, message) = if keeps_partitions(reading) {
-        let message = "there is no `zerombr`: the disk must have a partition table already";
-        (Severity::Note, message)
-    } else if setting.version == Version::Rhel(6) {
-        let message =
-            "there is no `zerombr`, so the installer asks whether to initialise a blank disk";
-        (Severity::Error, message)
-    } else if reading.complete {
-        let message =
-            "there is no `zerombr`, so a disk without a partition table may be left alone";
-        (Severity::Warning, message)
+    let (severity, message) = if keeps_partitions(linter) {
+        (
+            Note,
+            "there is no `zerombr`: the disk must have a partition table already",
+        )
+    } else if linter.setting.version == Version::Rhel(6) {
+        (
+            Error,
+            "there is no `zerombr`, so the installer asks whether to initialise a blank disk",
+        )
+    } else if linter.reading.complete {
+        (
+            Warning,
+            "there is no `zerombr`, so a disk without a partition table may be left alone",
+        )
     } else {
         return;
     };
-    findings.push(
-        missing(reading, severity, message)
-            .id("KS113")
-            .help("add a line `zerombr`"),
-    );
+    linter.missing(severity, "KS113", message, "add a line `zerombr`");
 }
 
-fn interactive(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if setting.version.since(8, 29) {
+fn interactive(linter: &mut Linter<'_>) {
+    if linter.setting.version.since(8, 29) {
         return;
     }
-    for entry in running(reading, "ignoredisk") {
+    for entry in linter.running("ignoredisk") {
         if entry.arguments().has("--interactive") {
             let message = "`ignoredisk --interactive` makes the installer ask which disks to use";
-            findings.push(
-                at_option(reading, Severity::Error, entry, "--interactive", message)
-                    .id("KS114")
-                    .help("name the disk with `--only-use`, or delete the line"),
-            );
+            let help = "name the disk with `--only-use`, or delete the line";
+            linter.at_option(entry, "--interactive", Error, "KS114", message, help);
         }
     }
 }
@@ -344,6 +221,8 @@ fn interactive(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnost
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     #[test]

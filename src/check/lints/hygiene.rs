@@ -1,58 +1,22 @@
 //! What a golden image should not have, or should not do.
 
-use super::{Check, at_option, body, missing, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{Lint, Linter};
+use crate::diagnostic::Severity::Note;
 use crate::kickstart::outline::SectionKind;
-use crate::language::{Reading, Version};
+use crate::language::Version;
 
 /// KS192 to KS194.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS192",
-        title: "every copy of the image has the same identity",
-        explanation: "\
-            No `%post` empties /etc/machine-id (RHEL 7 and later) or removes the SSH host keys, so \
-            machines that are made from copies of the image share them: DHCP servers give them \
-            one address, journals are mixed, and whoever has one machine's host key can pass for \
-            all.\n\n\
-            End a `%post` with `: >/etc/machine-id` and `rm -f /etc/ssh/ssh_host_*`, or use \
-            virt-sysprep on the finished image. The installer of RHEL 8 and later makes no host \
-            keys by itself, but a package or a started service may. It is a note.",
-    },
-    Rule {
-        id: "KS193",
-        title: "SELinux is switched off",
-        explanation: "\
-            `selinux --disabled` leaves all files without labels, so that switching it on later \
-            means relabelling the whole system. From RHEL 9 on the kernel no longer switches \
-            SELinux off by that setting alone.\n\n\
-            Write `selinux --enforcing`, or `--permissive` to see what would be refused.",
-    },
-    Rule {
-        id: "KS194",
-        title: "the firewall is switched off",
-        explanation: "\
-            `firewall --disabled` leaves every port of the image open from its first start.\n\n\
-            Write `firewall --enabled --service=ssh`. Clouds that filter outside of the machine \
-            are a reason to leave it off: it is a note.",
-    },
-];
+pub const LINTS: &[Lint] = &[identity, switched_off];
 
-/// The rules at work.
-pub const CHECKS: &[Check] = &[identity, selinux, firewall];
-
-fn identity(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if !reading.complete {
+fn identity(linter: &mut Linter<'_>) {
+    if !linter.reading.complete {
         return;
     }
     let mentions = |word: &str| {
-        reading.sections.iter().any(|entry| {
-            entry.section.kind == SectionKind::Post && body(reading, entry).contains(word)
-        })
+        let mut scripts = linter.sections(SectionKind::Post);
+        scripts.any(|entry| linter.body(entry).contains(word))
     };
-    let machine_id = setting.version == Version::Rhel(6) || mentions("machine-id");
+    let machine_id = linter.setting.version == Version::Rhel(6) || mentions("machine-id");
     let host_keys = mentions("ssh_host_") || mentions("/etc/ssh/*key");
     let what = match (machine_id, host_keys) {
         _ if mentions("sys-unconfig") || mentions("virt-sysprep") => return,
@@ -62,50 +26,27 @@ fn identity(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>
         (false, false) => "the machine id and the SSH host keys",
     };
     let message = format!("no `%post` takes {what} out of the image, so its copies may share them");
-    findings.push(
-        missing(reading, Severity::Note, message)
-            .id("KS192")
-            .help("end a `%post` with `: >/etc/machine-id` and `rm -f /etc/ssh/ssh_host_*`"),
-    );
+    let help = "end a `%post` with `: >/etc/machine-id` and `rm -f /etc/ssh/ssh_host_*`";
+    linter.missing(Note, "KS192", message, help);
 }
 
-fn selinux(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    switched_off(
-        reading,
-        "selinux",
-        "SELinux",
-        ("KS193", "write `selinux --enforcing`"),
-        findings,
-    );
-}
-
-fn firewall(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let help = "write `firewall --enabled --service=ssh`";
-    switched_off(
-        reading,
-        "firewall",
-        "the firewall",
-        ("KS194", help),
-        findings,
-    );
-}
-
-fn switched_off(
-    reading: &Reading,
-    command: &str,
-    what: &str,
-    (id, help): (&'static str, &str),
-    findings: &mut Vec<Diagnostic>,
-) {
-    let Some(entry) = running(reading, command).next_back() else {
-        return;
-    };
-    for option in ["--disabled", "--disable"] {
-        if entry.arguments().has(option) {
+fn switched_off(linter: &mut Linter<'_>) {
+    for (command, id, what, help) in [
+        ("selinux", "KS193", "SELinux", "write `selinux --enforcing`"),
+        (
+            "firewall",
+            "KS194",
+            "the firewall",
+            "write `firewall --enabled --service=ssh`",
+        ),
+    ] {
+        let Some(entry) = linter.running(command).next_back() else {
+            continue;
+        };
+        let mut options = ["--disabled", "--disable"].into_iter();
+        if let Some(option) = options.find(|option| entry.arguments().has(option)) {
             let message = format!("{what} is switched off in the image");
-            let finding = at_option(reading, Severity::Note, entry, option, message);
-            findings.push(finding.id(id).help(help));
-            return;
+            linter.at_option(entry, option, Note, id, message, help);
         }
     }
 }
@@ -113,7 +54,8 @@ fn switched_off(
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
-    use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::Rhel;
 
     #[test]

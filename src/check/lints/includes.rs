@@ -1,34 +1,12 @@
 //! Files that are included, and who writes them.
 
-use super::{Check, body, has_pre, is_shell, is_template};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::kickstart::outline::{Include, Item, SectionKind};
-use crate::language::Reading;
+use super::{Lint, Linter, is_placeholder, is_shell};
+use crate::diagnostic::Severity::{Error, Warning};
+use crate::kickstart::outline::{Include, SectionKind};
 use crate::language::reading::SectionEntry;
 
 /// KS158.
-pub const RULES: &[Rule] = &[Rule {
-    id: "KS158",
-    title: "an included file that nothing writes",
-    explanation: "\
-        `%include` names a file that is read inside the installer, after the `%pre` scripts have \
-        run. No `%pre` of the kickstart mentions it, so it will not be there, and the installer \
-        stops: \"Unable to open input kickstart file\" (pykickstart, parser.py), every release.\n\n\
-        For a path below /tmp and other directories that are empty when the installer starts it is \
-        an error where no `%pre` could write it. Where there is a `%pre` it is a warning, and \
-        nothing is said where the `%pre` downloads, unpacks, runs or copies something, writes to a \
-        name in a variable, or may stand in an include that was not read. A relative name, or a \
-        path of the machine that a kickstart is assembled on, is a warning: `ksflatten` puts such \
-        files together before they are used, and the installer would not find them. Files below \
-        /run/install and /mnt may be on the medium, and are left alone unless the machine is a \
-        guest of `ozr install`, which has none.\n\n\
-        Write the file in a `%pre`, put its lines into the kickstart, or flatten the kickstart.",
-}];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[nobody_writes];
+pub const LINTS: &[Lint] = &[nobody_writes];
 
 /// Directories of the installer that hold only what a `%pre` puts there.
 const EMPTY: [&str; 4] = ["/tmp/", "/var/tmp/", "/root/", "/dev/shm/"];
@@ -43,115 +21,88 @@ const OPAQUE: [&str; 26] = [
 /// Directories where the installer's medium may be.
 const MEDIA: [&str; 3] = ["/run/", "/mnt/", "/cdrom/"];
 
-/// Every include, with the number of its text.
-fn all(reading: &Reading) -> impl Iterator<Item = (usize, &Include)> {
-    let texts = reading.texts.iter().enumerate();
-    texts.flat_map(|(number, text)| {
-        let items = text.outline.items.iter();
-        let includes = items.flat_map(|item| match item {
-            Item::Include(include) => std::slice::from_ref(include),
-            Item::Section(section) => section.includes.as_slice(),
-            _ => &[],
-        });
-        includes.map(move |include| (number, include))
-    })
-}
-
-fn begins(target: &str, folders: &[&str]) -> bool {
+fn is_below(target: &str, folders: &[&str]) -> bool {
     folders.iter().any(|folder| target.starts_with(folder))
 }
 
-fn nobody_writes(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+fn nobody_writes(linter: &mut Linter<'_>) {
+    let texts = &linter.reading.texts;
     let was_read = |text: usize, include: &Include| {
         let place = Some((text, include.span.clone()));
-        reading.texts.iter().any(|other| other.included_at == place)
+        texts.iter().any(|other| other.included_at == place)
     };
-    let missing: Vec<(usize, &Include)> = all(reading)
+    let all = texts.iter().enumerate().flat_map(|(number, text)| {
+        let includes = text.outline.includes();
+        includes.map(move |include| (number, include))
+    });
+    let missing: Vec<(usize, &Include)> = all
         .filter(|(text, include)| !include.ksappend && !was_read(*text, include))
         .collect();
+    let new_guest = linter.setting.new_guest;
     // What is not read may have a `%pre`; what a `%pre` writes comes too late for that.
-    let unread = |include: &Include| {
-        let medium = setting.new_guest && begins(&include.target, &MEDIA);
-        !medium && !begins(&include.target, &EMPTY)
-    };
-    let hidden = missing.iter().any(|(_, include)| unread(include));
-    let opaque = hidden || pre_scripts(reading).any(|entry| is_opaque(reading, entry));
+    let hidden = missing.iter().any(|(_, include)| {
+        let medium = new_guest && is_below(&include.target, &MEDIA);
+        !medium && !is_below(&include.target, &EMPTY)
+    });
+    let mut scripts = linter.sections(SectionKind::Pre);
+    let opaque = hidden || scripts.any(|entry| is_opaque(linter, entry));
     for (text, include) in missing {
         let target = include.target.as_str();
-        let medium = begins(target, &MEDIA);
+        let medium = is_below(target, &MEDIA);
         if target.contains("://")
-            || is_template(target)
-            || medium && !setting.new_guest
-            || is_mentioned(reading, target)
+            || is_placeholder(target)
+            || medium && !new_guest
+            || is_mentioned(linter, target)
         {
             continue;
         }
-        let (severity, message, help) = if !medium && !begins(target, &EMPTY) {
+        if !medium && !is_below(target, &EMPTY) {
             let message = format!(
                 "the installer will not find `{target}`, unless the kickstart is flattened first"
             );
             let help = "put its lines here, or flatten the kickstart with `ksflatten`";
-            (Severity::Warning, message, help)
-        } else if opaque {
-            continue;
-        } else {
-            let severity = match has_pre(reading) {
-                true => Severity::Warning,
-                false => Severity::Error,
-            };
+            linter.at((text, &include.span), Warning, "KS158", message, help);
+        } else if !opaque {
+            let severity = if linter.has_pre() { Warning } else { Error };
             let message =
                 format!("no `%pre` writes `{target}`, so the installer stops at this line");
-            (
-                severity,
-                message,
-                "write the file in a `%pre` script, or delete the line",
-            )
-        };
-        let finding = reading.finding(severity, text, include.span.clone(), message);
-        findings.push(finding.id("KS158").help(help));
+            let help = "write the file in a `%pre` script, or delete the line";
+            linter.at((text, &include.span), severity, "KS158", message, help);
+        }
     }
 }
 
-fn pre_scripts(reading: &Reading) -> impl Iterator<Item = &SectionEntry> {
-    let sections = reading.sections.iter();
-    sections.filter(|entry| entry.section.kind == SectionKind::Pre)
-}
-
 /// Whether a script may write files that its text does not name.
-fn is_opaque(reading: &Reading, entry: &SectionEntry) -> bool {
-    let writes_to_variable = |line: &str| {
-        let mut targets = line.split('>').skip(1);
-        targets.any(|target| {
-            target
-                .split_whitespace()
-                .next()
-                .is_some_and(|to| to.contains('$'))
-        })
+fn is_opaque(linter: &Linter<'_>, entry: &SectionEntry) -> bool {
+    let is_variable = |target: &str| {
+        let mut words = target.split_whitespace();
+        words.next().is_some_and(|to| to.contains('$'))
     };
-    !is_shell(entry)
-        || !entry.section.includes.is_empty()
-        || body(reading, entry).lines().any(|line| {
-            let mut words = line.split(|c: char| !(c.is_alphanumeric() || "_-.".contains(c)));
-            !line.trim_start().starts_with('#')
-                && (words.any(|word| OPAQUE.contains(&word))
-                    || line.contains("$(<")
-                    || line.trim_start().starts_with(". ")
-                    || line.contains("tee") && line.contains('$')
-                    || writes_to_variable(line))
-        })
+    let hides = |line: &str| {
+        let mut words = line.split(|c: char| !(c.is_alphanumeric() || "_-.".contains(c)));
+        !line.trim_start().starts_with('#')
+            && (words.any(|word| OPAQUE.contains(&word))
+                || line.contains("$(<")
+                || line.trim_start().starts_with(". ")
+                || line.contains("tee") && line.contains('$')
+                || line.split('>').skip(1).any(is_variable))
+    };
+    !is_shell(entry) || !entry.section.includes.is_empty() || linter.body(entry).lines().any(hides)
 }
 
 /// Whether a script that runs before the file is read speaks of it: by its path or, because the
 /// folder may be in a variable, by its name.
-fn is_mentioned(reading: &Reading, target: &str) -> bool {
+fn is_mentioned(linter: &Linter<'_>, target: &str) -> bool {
     let name = target.rsplit('/').next().unwrap_or(target);
-    pre_scripts(reading).any(|entry| body(reading, entry).contains(name))
+    let mut scripts = linter.sections(SectionKind::Pre);
+    scripts.any(|entry| linter.body(entry).contains(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
-    use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::Rhel;
 
     #[test]

@@ -1,106 +1,51 @@
 //! Time zone, language and keyboard.
 
-use super::{Check, has_any, is_template, missing, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{Lint, Linter, is_placeholder};
+
+use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::distro::nearest;
-use crate::language::{Reading, Version};
+use crate::language::Version;
 
 /// KS195 to KS198.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS195",
-        title: "no time zone",
-        explanation: "\
-            The installer's time screen is complete only with a time zone (anaconda, \
-            pyanaconda/ui/tui/spokes/time_spoke.py, RHEL 7 and later; RHEL 6 shows its time zone \
-            screen): without `timezone` it waits in text mode and gives up in cmdline mode.\n\n\
-            Add `timezone UTC --utc`.",
-    },
-    Rule {
-        id: "KS196",
-        title: "no language or keyboard",
-        explanation: "\
-            RHEL 6 asks for the language and the keyboard where `lang` or `keyboard` is missing, \
-            and waits: an error. Later releases take en_US.UTF-8 and us: a note.\n\n\
-            Add `lang en_US.UTF-8` and `keyboard us`.",
-    },
-    Rule {
-        id: "KS197",
-        title: "a time zone that does not exist",
-        explanation: "\
-            The name is none of the IANA time zone database's (2025b), which has one city for each \
-            zone: Beijing's is Asia/Shanghai. The kickstart parser takes any word; the installer then logs a warning and uses \
-            America/New_York or asks, depending on the release.\n\n\
-            Write a name as in /usr/share/zoneinfo: `Europe/Berlin`, `Etc/UTC`, `UTC`.",
-    },
-    Rule {
-        id: "KS198",
-        title: "a language that is written oddly",
-        explanation: "\
-            A language is written as in /etc/locale.conf: `de_DE.UTF-8`, `sr_RS.UTF-8@latin`, \
-            `en_US`. The kickstart parser takes any word; with one that is no locale the image \
-            falls back to `C`, and programs complain.\n\n\
-            Correct the name; `locale -a` lists those of a machine.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[no_timezone, no_language, odd_timezone, odd_language];
+pub const LINTS: &[Lint] = &[no_timezone, no_language, odd_timezone, odd_language];
 
 /// Every name in the IANA time zone database (2025b), with those kept for compatibility, one a
 /// line and sorted.
 const TIMEZONES: &str = include_str!("timezones.txt");
 
-fn no_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if has_any(reading, &["timezone"]) {
-        return;
+fn no_timezone(linter: &mut Linter<'_>) {
+    if !linter.has_any(&["timezone"]) {
+        let message = "there is no `timezone`, so the installer would ask";
+        linter.missing(Error, "KS195", message, "add `timezone UTC --utc`");
     }
-    let message = "there is no `timezone`, so the installer would ask";
-    findings.push(
-        missing(reading, Severity::Error, message)
-            .id("KS195")
-            .help("add `timezone UTC --utc`"),
-    );
 }
 
-fn no_language(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
+fn no_language(linter: &mut Linter<'_>) {
     for (name, line) in [("lang", "lang en_US.UTF-8"), ("keyboard", "keyboard us")] {
-        if has_any(reading, &[name]) {
+        let asks = linter.setting.version == Version::Rhel(6);
+        if linter.has_any(&[name]) || !asks && !linter.reading.complete {
             continue;
         }
-        let (severity, message) = if setting.version == Version::Rhel(6) {
-            (
-                Severity::Error,
-                format!("there is no `{name}`, so the installer would ask"),
-            )
-        } else if reading.complete {
-            (
-                Severity::Note,
-                format!("there is no `{name}`, so the release's default is taken"),
-            )
-        } else {
-            continue;
+        let (severity, then) = match asks {
+            true => (Error, "the installer would ask"),
+            false => (Note, "the release's default is taken"),
         };
-        findings.push(
-            missing(reading, severity, message)
-                .id("KS196")
-                .help(format!("add `{line}`")),
-        );
+        let message = format!("there is no `{name}`, so {then}");
+        linter.missing(severity, "KS196", message, format!("add `{line}`"));
     }
 }
 
-fn odd_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in running(reading, "timezone") {
+fn odd_timezone(linter: &mut Linter<'_>) {
+    for entry in linter.running("timezone") {
         let Some(word) = entry.arguments().positionals().next() else {
             continue;
         };
-        if TIMEZONES.lines().any(|known| known == word.text) || is_template(&word.text) {
+        let known: Vec<&str> = TIMEZONES.lines().collect();
+        let name = word.text.as_str();
+        if known.binary_search(&name).is_ok() || is_placeholder(name) {
             continue;
         }
-        let known: Vec<&str> = TIMEZONES.lines().collect();
-        let help = match (word.text.as_str(), nearest::one(&word.text, &known)) {
+        let help = match (name, nearest::one(name, &known)) {
             ("Asia/Beijing" | "Asia/Peking", _) => "did you mean `Asia/Shanghai`?".to_string(),
             (_, Some(near)) => {
                 format!("did you mean `{near}`? Names are those in /usr/share/zoneinfo")
@@ -108,13 +53,8 @@ fn odd_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
             _ => "write a name as in /usr/share/zoneinfo, such as `Europe/Berlin` or `UTC`"
                 .to_string(),
         };
-        let message = format!("there is no time zone `{}`", word.text);
-        findings.push(
-            reading
-                .finding(Severity::Warning, entry.text, word.span.clone(), message)
-                .id("KS197")
-                .help(help),
-        );
+        let message = format!("there is no time zone `{name}`");
+        linter.at((entry.text, &word.span), Warning, "KS197", message, help);
     }
 }
 
@@ -122,49 +62,35 @@ fn odd_timezone(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
 fn is_language(text: &str) -> bool {
     let (rest, modifier) = text.split_once('@').unwrap_or((text, "x"));
     let (name, charset) = rest.split_once('.').unwrap_or((rest, "x"));
-    if !modifier.bytes().all(|b| b.is_ascii_alphanumeric()) || modifier.is_empty() {
-        return false;
-    }
-    if !charset
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        || charset.is_empty()
-    {
-        return false;
-    }
-    let (language, country) = match name.split_once('_') {
-        Some((language, country)) => (language, Some(country)),
-        None => (name, None),
-    };
-    let lower =
-        (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_lowercase());
-    let upper =
-        |country: &str| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
-    matches!(name, "C" | "POSIX") || lower && country.is_none_or(upper)
+    let (language, country) = name.split_once('_').unwrap_or((name, "XX"));
+    let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|b| is(&b));
+    all(modifier, u8::is_ascii_alphanumeric)
+        && all(charset, |b| b.is_ascii_alphanumeric() || *b == b'-')
+        && (matches!(name, "C" | "POSIX")
+            || (2..=3).contains(&language.len())
+                && all(language, u8::is_ascii_lowercase)
+                && country.len() == 2
+                && all(country, u8::is_ascii_uppercase))
 }
 
-fn odd_language(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in running(reading, "lang") {
+fn odd_language(linter: &mut Linter<'_>) {
+    for entry in linter.running("lang") {
         let Some(word) = entry.arguments().positionals().next() else {
             continue;
         };
-        if is_language(&word.text) || is_template(&word.text) {
-            continue;
+        if !is_language(&word.text) && !is_placeholder(&word.text) {
+            let message = format!("`{}` is not written like a language", word.text);
+            let help = "write it like `en_US.UTF-8`";
+            linter.at((entry.text, &word.span), Warning, "KS198", message, help);
         }
-        let message = format!("`{}` is not written like a language", word.text);
-        findings.push(
-            reading
-                .finding(Severity::Warning, entry.text, word.span.clone(), message)
-                .id("KS198")
-                .help("write it like `en_US.UTF-8`"),
-        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
-    use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     #[test]

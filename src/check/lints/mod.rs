@@ -1,146 +1,214 @@
 //! What makes an unattended install wait, fail, or end as a bad image, although the language
 //! allows it: rules KS101 to KS198, one file per topic.
 //!
-//! The facts are anaconda's and kickstart's, read in the sources that each explanation names; how
+//! The facts are anaconda's and kickstart's, read in the sources that `docs/rules.md` names; how
 //! bad it is depends on the release and on the [`Setting`].
 
-pub mod accounts;
-pub mod boot;
-pub mod commands;
-pub mod disks;
-pub mod ending;
-pub mod hygiene;
-pub mod includes;
-pub mod layout;
-pub mod localization;
-pub mod network;
-pub mod packages;
-pub mod passwords;
-pub mod questions;
+mod accounts;
+mod boot;
+mod commands;
+mod disks;
+mod ending;
+mod hygiene;
+mod includes;
+mod layout;
+mod localization;
+mod network;
+mod packages;
+mod passwords;
+mod questions;
 pub mod scripts;
-pub mod shell;
-pub mod source;
-pub mod volumes;
+mod source;
+mod volumes;
 
-use super::rules::Rule;
+use std::ops::Range;
+
 use super::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
-use crate::language::reading::{Entry, SectionEntry};
+use crate::language::reading::{Entry, PackageLine, SectionEntry};
 
-/// A rule at work: looks at a kickstart and adds what it finds.
-pub type Check = fn(&Reading, &Setting, &mut Vec<Diagnostic>);
+/// One rule at work, or a few that look at the same lines.
+type Lint = fn(&mut Linter<'_>);
 
-/// What one file looks for, and how.
-pub type Topic = (&'static [Rule], &'static [Check]);
-
-/// All of them.
-pub const TOPICS: [Topic; 16] = [
-    (layout::RULES, layout::CHECKS),
-    (volumes::RULES, volumes::CHECKS),
-    (disks::RULES, disks::CHECKS),
-    (boot::RULES, boot::CHECKS),
-    (accounts::RULES, accounts::CHECKS),
-    (passwords::RULES, passwords::CHECKS),
-    (source::RULES, source::CHECKS),
-    (network::RULES, network::CHECKS),
-    (includes::RULES, includes::CHECKS),
-    (ending::RULES, ending::CHECKS),
-    (questions::RULES, questions::CHECKS),
-    (scripts::RULES, scripts::CHECKS),
-    (commands::RULES, commands::CHECKS),
-    (packages::RULES, packages::CHECKS),
-    (hygiene::RULES, hygiene::CHECKS),
-    (localization::RULES, localization::CHECKS),
+/// All of them, by topic.
+const TOPICS: [&[Lint]; 15] = [
+    layout::LINTS,
+    volumes::LINTS,
+    disks::LINTS,
+    boot::LINTS,
+    accounts::LINTS,
+    passwords::LINTS,
+    source::LINTS,
+    network::LINTS,
+    includes::LINTS,
+    ending::LINTS,
+    questions::LINTS,
+    scripts::LINTS,
+    packages::LINTS,
+    hygiene::LINTS,
+    localization::LINTS,
 ];
 
 /// Everything that the rules find.
 pub fn find(reading: &Reading, setting: &Setting) -> Vec<Diagnostic> {
-    let mut findings = Vec::new();
+    let mut linter = Linter {
+        reading,
+        setting,
+        findings: Vec::new(),
+    };
     // Of a text without anything in it there is one thing to say, and the language says it.
-    if reading.commands.is_empty() && reading.sections.is_empty() && reading.complete {
-        return findings;
-    }
-    for (_, checks) in TOPICS {
-        for check in checks {
-            check(reading, setting, &mut findings);
+    if !(reading.commands.is_empty() && reading.sections.is_empty() && reading.complete) {
+        for lint in TOPICS.into_iter().flatten() {
+            lint(&mut linter);
         }
     }
-    findings
+    linter.findings
 }
 
-/// A finding about something that is nowhere: about the kickstart as a whole.
-///
-/// Where an include was not followed it may be there, so it is a note at most.
-fn missing(reading: &Reading, severity: Severity, message: impl Into<String>) -> Diagnostic {
-    let severity = if reading.complete {
-        severity
-    } else {
-        Severity::Note
-    };
-    Diagnostic::of_file(severity, &reading.texts[0].name, message)
+/// A kickstart in its setting, and what was found in it so far.
+#[derive(Debug)]
+struct Linter<'a> {
+    reading: &'a Reading,
+    setting: &'a Setting,
+    findings: Vec<Diagnostic>,
 }
 
-/// A finding about a command's name.
-fn at_command(
-    reading: &Reading,
-    severity: Severity,
-    entry: &Entry,
-    message: impl Into<String>,
-) -> Diagnostic {
-    let span = entry.command.words[0].span.clone();
-    reading.finding(severity, entry.text, span, message)
+impl<'a> Linter<'a> {
+    /// The commands of this name that the release runs.
+    fn running(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a Entry> + use<'a> {
+        let all = self.reading.commands_named(name);
+        all.filter(|entry| entry.arguments.is_some())
+    }
+
+    /// Whether a command of any of these names stands there, whether its line is right or not.
+    fn has_any(&self, names: &[&str]) -> bool {
+        self.reading
+            .commands
+            .iter()
+            .any(|entry| names.contains(&entry.name))
+    }
+
+    /// Every line of `%packages`.
+    fn packages(&self) -> impl Iterator<Item = &'a PackageLine> + use<'a> {
+        self.reading
+            .sections
+            .iter()
+            .flat_map(|entry| &entry.packages)
+    }
+
+    /// The sections of this kind.
+    fn sections(&self, kind: SectionKind) -> impl Iterator<Item = &'a SectionEntry> + use<'a> {
+        let all = self.reading.sections.iter();
+        all.filter(move |entry| entry.section.kind == kind)
+    }
+
+    /// The scripts for a shell.
+    fn shell_scripts(&self) -> impl Iterator<Item = &'a SectionEntry> + use<'a> {
+        self.reading.sections.iter().filter(|entry| is_shell(entry))
+    }
+
+    /// The body of a section.
+    fn body(&self, entry: &SectionEntry) -> &'a str {
+        &self.reading.texts[entry.text].text[entry.section.body.clone()]
+    }
+
+    /// Whether a script runs before the disks are looked at, and so may change what there is.
+    fn has_pre(&self) -> bool {
+        self.sections(SectionKind::Pre).next().is_some()
+    }
+
+    fn add(
+        &mut self,
+        finding: Diagnostic,
+        id: &'static str,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.findings.push(finding.id(id).help(help));
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
+    }
+
+    /// Something is nowhere: a finding about the kickstart as a whole.
+    ///
+    /// Where an include was not followed it may be there, so it is a note at most.
+    fn missing(
+        &mut self,
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let severity = match self.reading.complete {
+            true => severity,
+            false => Severity::Note,
+        };
+        let finding = Diagnostic::of_file(severity, &self.reading.texts[0].name, message);
+        self.add(finding, id, help)
+    }
+
+    /// Something is wrong with the bytes `span` of a text.
+    fn at(
+        &mut self,
+        (text, span): (usize, &Range<usize>),
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let finding = self.reading.finding(severity, text, span.clone(), message);
+        self.add(finding, id, help)
+    }
+
+    /// Something is wrong with a command: a finding at its name.
+    fn at_command(
+        &mut self,
+        entry: &Entry,
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let place = (entry.text, &entry.command.words[0].span);
+        self.at(place, severity, id, message, help)
+    }
+
+    /// Something is wrong with an option of a command: a finding there, or at the command's name
+    /// if the option is not there.
+    fn at_option(
+        &mut self,
+        entry: &Entry,
+        option: &str,
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        match entry.arguments().span(option) {
+            Some(span) => self.at((entry.text, &span), severity, id, message, help),
+            None => self.at_command(entry, severity, id, message, help),
+        }
+    }
+
+    /// Something is wrong with a section: a finding at its header.
+    fn at_section(
+        &mut self,
+        entry: &SectionEntry,
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let place = (entry.text, &entry.section.header[0].span);
+        self.at(place, severity, id, message, help)
+    }
 }
 
-/// A finding about an option of a command; about its name if the option is not there.
-fn at_option(
-    reading: &Reading,
-    severity: Severity,
-    entry: &Entry,
-    option: &str,
-    message: impl Into<String>,
-) -> Diagnostic {
-    let span = entry
-        .arguments()
-        .span(option)
-        .unwrap_or_else(|| entry.command.words[0].span.clone());
-    reading.finding(severity, entry.text, span, message)
-}
-
-/// A finding about the header of a section.
-fn at_section(
-    reading: &Reading,
-    severity: Severity,
-    entry: &SectionEntry,
-    message: impl Into<String>,
-) -> Diagnostic {
-    let span = entry.section.header[0].span.clone();
-    reading.finding(severity, entry.text, span, message)
-}
-
-/// Whether a command of this name runs: it stands there, and the release does not ignore it.
-fn runs(reading: &Reading, name: &str) -> bool {
-    running(reading, name).next().is_some()
-}
-
-/// The commands of this name that the release runs.
-fn running<'a>(reading: &'a Reading, name: &'a str) -> impl DoubleEndedIterator<Item = &'a Entry> {
-    let all = reading.commands_named(name);
-    all.filter(|entry| entry.arguments.is_some())
-}
-
-/// Whether a command of any of these names stands there, whether its line is right or not.
-fn has_any(reading: &Reading, names: &[&str]) -> bool {
-    reading
-        .commands
-        .iter()
-        .any(|entry| names.contains(&entry.name))
-}
-
-/// The body of a section.
-fn body<'a>(reading: &'a Reading, entry: &SectionEntry) -> &'a str {
-    &reading.texts[entry.text].text[entry.section.body.clone()]
+/// Whether a command has any of these options.
+fn has_option(entry: &Entry, options: &[&str]) -> bool {
+    let arguments = entry.arguments();
+    options.iter().any(|option| arguments.has(option))
 }
 
 /// Whether a section is a script for a shell.
@@ -150,25 +218,17 @@ fn is_shell(entry: &SectionEntry) -> bool {
     entry.section.kind.is_script() && interpreter.is_none_or(|program| program.ends_with("sh"))
 }
 
-/// Whether a script runs before the disks are looked at, and so may change what there is.
-fn has_pre(reading: &Reading) -> bool {
-    let mut sections = reading.sections.iter();
-    sections.any(|entry| entry.section.kind == SectionKind::Pre)
-}
-
 /// The commands that install a ready file system instead of packages.
 const IMAGE_SOURCES: [&str; 4] = ["liveimg", "ostreesetup", "ostreecontainer", "bootc"];
 
 /// Whether a text has places to be filled in by a tool, so that what stands there says nothing.
-fn is_template(text: &str) -> bool {
+fn is_placeholder(text: &str) -> bool {
     text.starts_with('$')
         && !text[1..].contains('$')
         && text[1..].starts_with(|c: char| c.is_alphabetic() || c == '{' || c == '_')
         || text.starts_with("@@")
         || (text.len() > 2 && text.starts_with('@') && text.ends_with('@'))
-        || text.contains("{{")
-        || text.contains("${")
-        || text.contains("<%")
+        || ["{{", "${", "<%"].iter().any(|open| text.contains(open))
 }
 
 #[cfg(test)]
@@ -178,12 +238,18 @@ mod testing {
     use super::*;
     use crate::language::{NoIncludes, Version};
 
+    /// The findings of one rule.
+    pub fn findings(text: &str, setting: &Setting, id: &str) -> Vec<Diagnostic> {
+        let reading = Reading::new(text, "t.ks", setting.version, &NoIncludes);
+        let mut findings = find(&reading, setting);
+        findings.retain(|finding| finding.id == Some(id));
+        findings
+    }
+
     /// The findings of one rule: how bad each is, and the words that it points at.
     pub fn found(text: &str, setting: &Setting, id: &str) -> Vec<(Severity, String)> {
-        let reading = Reading::new(text, "t.ks", setting.version, &NoIncludes);
-        find(&reading, setting)
+        findings(text, setting, id)
             .into_iter()
-            .filter(|finding| finding.id == Some(id))
             .map(|finding| {
                 assert!(finding.help.is_some(), "{finding}");
                 assert!(!finding.message.ends_with('.'), "{finding}");
@@ -259,10 +325,10 @@ mod tests {
             "${X}",
             "@@X@@",
         ] {
-            assert!(is_template(text), "{text}");
+            assert!(is_placeholder(text), "{text}");
         }
         for text in ["$6$ab$cd", "a@b", "", "@", "x"] {
-            assert!(!is_template(text), "{text}");
+            assert!(!is_placeholder(text), "{text}");
         }
     }
 }

@@ -5,106 +5,65 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::source::urls;
-use super::{Check, at_command, at_option, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{Lint, Linter};
+use crate::diagnostic::Severity::{Error, Warning};
+use crate::language::Version;
 use crate::language::reading::Entry;
-use crate::language::{Reading, Version};
 use crate::options::Deliver;
 
 /// KS155 to KS157.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS155",
-        title: "a source on the network, and no network command",
-        explanation: "\
-            The packages come over the network, and no `network` line says how to reach it. RHEL 6 \
-            opens its network screen then (Red Hat's RHEL 7 migration guide names the change), \
-            and waits: an error, unless it is known to have fetched the kickstart over the network, \
-            which it had to bring up for that. Later releases bring up what the kernel command line says, else \
-            DHCP on the devices that have a link, which usually works: a warning. The installed \
-            system may come up without a network, too.\n\n\
-            Add `network --bootproto=dhcp --device=link --activate` (RHEL 6: `--onboot=yes` in \
-            place of `--activate`).",
-    },
-    Rule {
-        id: "KS156",
-        title: "the installer asks for the network",
-        explanation: "\
-            `network --bootproto=query` makes the installer ask for the network's settings. Nobody \
-            answers in an unattended install.\n\n\
-            Write `--bootproto=dhcp`, or `--bootproto=static` with `--ip`, `--netmask`, \
-            `--gateway` and `--nameserver`.",
-    },
-    Rule {
-        id: "KS157",
-        title: "an address that does not exist",
-        explanation: "\
-            The value is no IP address: a part is larger than 255, or it has too many or too few. \
-            The kickstart parser takes any word (pykickstart, commands/network.py), and the network \
-            is then not configured, in the installer or in the image.\n\n\
-            Correct the address.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[no_network, asks, no_address];
+pub const LINTS: &[Lint] = &[no_network, asks, no_address];
 
 /// Whether the command fetches something over the network.
 fn is_remote(entry: &Entry) -> bool {
-    let arguments = entry.arguments();
-    let remote = |option: &str| {
-        let value = arguments.value(option).unwrap_or_default();
-        ["http:", "https:", "ftp:"]
-            .iter()
-            .any(|scheme| value.starts_with(scheme))
+    let remote = |option: &&str| {
+        let value = entry.arguments().value(option).unwrap_or_default();
+        let mut schemes = ["http:", "https:", "ftp:"].iter();
+        schemes.any(|scheme| value.starts_with(scheme))
     };
+    let options = ["--url", "--baseurl", "--mirrorlist", "--metalink"];
     match entry.name {
         "nfs" => true,
-        "url" | "repo" | "liveimg" | "ostreesetup" => {
-            ["--url", "--baseurl", "--mirrorlist", "--metalink"]
-                .iter()
-                .any(|option| remote(option))
-        }
+        "url" | "repo" | "liveimg" | "ostreesetup" => options.iter().any(remote),
         _ => false,
     }
 }
 
-fn no_network(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if reading.last("network").is_some() || !reading.complete {
+fn no_network(linter: &mut Linter<'_>) {
+    if linter.has_any(&["network"]) || !linter.reading.complete {
         return;
     }
-    let Some(source) = reading.commands.iter().find(|entry| is_remote(entry)) else {
+    let Some(source) = linter
+        .reading
+        .commands
+        .iter()
+        .find(|entry| is_remote(entry))
+    else {
         return;
     };
+    let setting = linter.setting;
     let asks = setting.version == Version::Rhel(6) && setting.deliver != Some(Deliver::Http);
-    let (severity, message, help) = if asks {
-        (
-            Severity::Error,
+    let (severity, message, help) = match asks {
+        true => (
+            Error,
             "the source is on the network and there is no `network`, so the installer would ask",
             "add `network --bootproto=dhcp --device=link --onboot=yes`",
-        )
-    } else {
-        (
-            Severity::Warning,
+        ),
+        false => (
+            Warning,
             "the source is on the network, and no `network` says how to reach it",
             "add `network --bootproto=dhcp --device=link --activate`",
-        )
+        ),
     };
-    let finding = at_command(reading, severity, source, message);
-    findings.push(finding.id("KS155").help(help));
+    linter.at_command(source, severity, "KS155", message, help);
 }
 
-fn asks(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in running(reading, "network") {
+fn asks(linter: &mut Linter<'_>) {
+    for entry in linter.running("network") {
         if entry.arguments().value("--bootproto") == Some("query") {
             let message = "`--bootproto=query` makes the installer ask for the network's settings";
-            findings.push(
-                at_option(reading, Severity::Error, entry, "--bootproto", message)
-                    .id("KS156")
-                    .help("write `--bootproto=dhcp`, or `static` with the addresses"),
-            );
+            let help = "write `--bootproto=dhcp`, or `static` with the addresses";
+            linter.at_option(entry, "--bootproto", Error, "KS156", message, help);
         }
     }
 }
@@ -123,33 +82,36 @@ const ADDRESSES: [&str; 6] = [
 /// are something else.
 fn is_no_address(text: &str) -> bool {
     let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
-    let digits = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    };
-    let meant = address.contains(':') || address.contains('.') && digits(address);
+    let mut bytes = address.bytes();
+    let digits = bytes.all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let meant = address.contains(':') || address.contains('.') && digits;
     meant && (address.parse::<IpAddr>().is_err() || prefix.parse::<u8>().is_err())
 }
 
-fn no_address(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let mut wrong = |entry: &Entry, option: &str, address: &str| {
-        let message = format!("there is no address `{address}`");
-        let finding = at_option(reading, Severity::Warning, entry, option, message);
-        findings.push(finding.id("KS157").help("correct the address"));
-    };
-    for entry in running(reading, "network") {
+fn no_address(linter: &mut Linter<'_>) {
+    let mut wrong = Vec::new();
+    for entry in linter.running("network") {
         for option in ADDRESSES {
             let mut values = entry.arguments().list(option).into_iter();
-            if let Some(address) = values.find(|value| is_no_address(value.trim())) {
-                wrong(entry, option, address.trim());
-            }
+            let address = values.find(|value| is_no_address(value));
+            wrong.extend(address.map(|address| (entry, option, address)));
         }
     }
-    for (entry, option, url) in urls(reading) {
+    for (entry, option, url) in urls(linter) {
         if Url::parse(url) == Err(url::ParseError::InvalidIpv4Address) {
-            let host = url.split('/').nth(2).unwrap_or_default();
-            wrong(entry, option, host);
+            wrong.push((entry, option, url.split('/').nth(2).unwrap_or_default()));
         }
+    }
+    for (entry, option, address) in wrong {
+        let message = format!("there is no address `{address}`");
+        linter.at_option(
+            entry,
+            option,
+            Warning,
+            "KS157",
+            message,
+            "correct the address",
+        );
     }
 }
 
@@ -157,6 +119,8 @@ fn no_address(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnost
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     #[test]

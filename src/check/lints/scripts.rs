@@ -1,171 +1,115 @@
 //! Scripts, of kickstarts and the commands of templates: whether a failure is seen.
 
-use super::commands::{Place, ends_at_failures, judged};
-use super::shell::{self, Command};
-use super::{Check, at_section, body, is_shell};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::commands::{MAX_FINDINGS, Place, Script};
+use super::{Lint, Linter, is_shell};
+use crate::diagnostic::Severity::{Note, Warning};
+use crate::diagnostic::{Diagnostic, Edit};
 use crate::kickstart::outline::SectionKind;
+use crate::language::Version;
 use crate::language::reading::SectionEntry;
-use crate::language::{Reading, Version};
 use crate::tdl::{Payload, Template};
 
-/// KS177, KS180, KS181 and KS184.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS180",
-        title: "a %post that may fail unseen",
-        explanation: "\
-            Without `--erroronfail` the installer writes the exit status of a `%post` into its log \
-            and goes on (anaconda, core/kickstart/scripts.py, every release): a broken image is \
-            reported as a good one. An empty script cannot fail, and is only noted.\n\n\
-            Write `%post --erroronfail`, and `set -e` at the start of a shell script: the status of \
-            a script is that of its last command, so that without it a failure before that one \
-            still passes. In text mode a failure then waits for ENTER, in cmdline mode it \
-            ends the installation; `ozr install` uses cmdline mode.",
-    },
-    Rule {
-        id: "KS181",
-        title: "a %pre that stops the installer for ever",
-        explanation: "\
-            When a `%pre --erroronfail` fails there is no user interface yet, and the installer \
-            ends in a traceback or a dialog without switching the machine off (anaconda, \
-            errors.py: the script error is raised where no interface is there), also in cmdline \
-            mode. The build waits for its time limit.\n\n\
-            Let the script handle its failures, and switch the machine off itself where that \
-            makes no sense: `poweroff -f`.",
-    },
-    Rule {
-        id: "KS184",
-        title: "carriage returns in a script",
-        explanation: "\
-            The lines end as on Windows (CR LF). The installer writes the script as it is (anaconda \
-            reads a kickstart without changing line ends; pykickstart#260), and for a shell the CR \
-            is part of the last word of each line: `set -e\\r` is an invalid option, `cd /etc\\r` a \
-            folder that is not there. The rest of a kickstart may have such line ends.\n\n\
-            Save the file with LF (`sed -i 's/\\r$//'`, `ozr check --fix`).",
-    },
-    Rule {
-        id: "KS177",
-        title: "only the last command of a script counts",
-        explanation: "\
-            The section says `--erroronfail`, and nothing makes the script fail at its first \
-            failure: its status is that of its last command. It is a note.\n\n\
-            Begin the script with `set -e`, and write `|| :` behind commands that may fail.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[post_unseen, pre_for_ever, carriage_returns, of_kickstart];
-
-fn scripts(reading: &Reading, kind: SectionKind) -> impl Iterator<Item = &SectionEntry> {
-    let all = reading.sections.iter();
-    all.filter(move |entry| entry.section.kind == kind)
-}
+/// KS177, KS180, KS181, KS184, and those of [`commands`](super::commands).
+pub(super) const LINTS: &[Lint] = &[post_unseen, pre_for_ever, carriage_returns, commands];
 
 fn is_checked(entry: &SectionEntry) -> bool {
-    entry
-        .arguments
-        .as_ref()
-        .is_none_or(|arguments| arguments.has("--erroronfail"))
+    let arguments = entry.arguments.as_ref();
+    arguments.is_none_or(|arguments| arguments.has("--erroronfail"))
 }
 
-fn post_unseen(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in scripts(reading, SectionKind::Post) {
+fn script_of<'a>(linter: &Linter<'a>, entry: &SectionEntry) -> Script<'a> {
+    Script::new(linter.body(entry), entry.section.body.start)
+}
+
+fn post_unseen(linter: &mut Linter<'_>) {
+    for entry in linter.sections(SectionKind::Post) {
         if is_checked(entry) {
             continue;
         }
-        if body(reading, entry).trim().is_empty() {
+        if linter.body(entry).trim().is_empty() {
             let message = "this script is empty, so the installer leaves it out";
-            let finding = at_section(reading, Severity::Note, entry, message);
-            findings.push(finding.id("KS180").help("delete the section"));
+            linter.at_section(entry, Note, "KS180", message, "delete the section");
             continue;
         }
         let message = "if this script fails, nobody is told and the image counts as good";
-        let finding = at_section(reading, Severity::Warning, entry, message);
-        let help = match is_shell(entry) && !ends_at_failures(&commands_of(reading, entry)) {
+        let help = match is_shell(entry) && !script_of(linter, entry).ends_at_failures {
             true => "write `%post --erroronfail`, and `set -e` as the first line of the script",
             false => "write `%post --erroronfail`",
         };
-        findings.push(finding.id("KS180").help(help));
+        linter.at_section(entry, Warning, "KS180", message, help);
     }
 }
 
-fn pre_for_ever(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in scripts(reading, SectionKind::Pre) {
-        let span = entry
-            .arguments
-            .as_ref()
-            .and_then(|arguments| arguments.span("--erroronfail"));
-        let Some(span) = span else {
-            continue;
-        };
-        let message = "if this script fails, the installer stops with the machine switched on";
-        findings.push(
-            reading
-                .finding(Severity::Warning, entry.text, span, message)
-                .id("KS181")
-                .help("let the script end with `poweroff -f` where it cannot go on"),
-        );
+fn pre_for_ever(linter: &mut Linter<'_>) {
+    for entry in linter.sections(SectionKind::Pre) {
+        let arguments = entry.arguments.as_ref();
+        if let Some(span) = arguments.and_then(|arguments| arguments.span("--erroronfail")) {
+            let message = "if this script fails, the installer stops with the machine switched on";
+            let help = "let the script end with `poweroff -f` where it cannot go on";
+            linter.at((entry.text, &span), Warning, "KS181", message, help);
+        }
     }
 }
 
 /// Carriage returns matter to shells; other interpreters take them for white space.
-fn carriage_returns(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in reading.sections.iter().filter(|entry| is_shell(entry)) {
+fn carriage_returns(linter: &mut Linter<'_>) {
+    for entry in linter.shell_scripts() {
         let span = entry.section.body.clone();
-        let text = body(reading, entry);
+        let text = linter.body(entry);
         let Some(first) = text.lines().next().filter(|_| text.contains("\r\n")) else {
             continue;
         };
         let line = span.start..span.start + first.len();
         let message = "the script's lines end with a carriage return, which the shell takes for part of the last word";
-        let finding = reading.finding(Severity::Warning, entry.text, line, message);
-        findings.push(
-            finding
-                .id("KS184")
-                .help("save the file with LF line ends")
-                .fix(span, text.replace("\r\n", "\n")),
-        );
+        let help = "save the file with LF line ends";
+        let finding = linter.at((entry.text, &line), Warning, "KS184", message, help);
+        finding.fix.push(Edit {
+            span,
+            text: text.replace("\r\n", "\n"),
+        });
     }
 }
 
-fn commands_of<'a>(reading: &'a Reading, entry: &SectionEntry) -> Vec<Command<'a>> {
-    shell::commands(body(reading, entry), entry.section.body.start)
-}
-
-fn of_kickstart(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in reading.sections.iter().filter(|entry| is_shell(entry)) {
-        let commands = commands_of(reading, entry);
-        let nochroot = entry
-            .arguments
-            .as_ref()
-            .is_none_or(|of| of.has("--nochroot"));
+fn commands(linter: &mut Linter<'_>) {
+    for entry in linter.shell_scripts() {
+        let script = script_of(linter, entry);
+        let arguments = entry.arguments.as_ref();
+        let nochroot = arguments.is_none_or(|arguments| arguments.has("--nochroot"));
         let place = match entry.section.kind {
             SectionKind::Post if nochroot => Place::Outside,
             SectionKind::Post => Place::Installed,
             _ => Place::Installer,
         };
+        let mut outermost = script
+            .commands
+            .iter()
+            .filter(|command| command.within.is_none());
         if place != Place::Installer
             && is_checked(entry)
-            && commands
-                .iter()
-                .filter(|command| command.within.is_none())
-                .count()
-                > 1
-            && !ends_at_failures(&commands)
+            && !script.ends_at_failures
+            && outermost.nth(1).is_some()
         {
             let message =
                 "nothing ends this script at its first failure: only its last command counts";
-            let finding = at_section(reading, Severity::Note, entry, message);
             let help = "write `set -e` as the first line of the script";
-            findings.push(finding.id("KS177").help(help));
+            linter.at_section(entry, Note, "KS177", message, help);
         }
-        for (command, said) in judged(&commands, place, setting.version) {
-            let span = command.span.clone();
-            let finding = reading.finding(Severity::Warning, entry.text, span, said.message);
-            findings.push(finding.id(said.id).help(said.help));
+        for (count, (command, lint)) in script.judge(place, linter.setting.version).enumerate() {
+            if count == MAX_FINDINGS {
+                let message =
+                    format!("after {MAX_FINDINGS} findings no more of this script are shown");
+                let help = "correct those, and check again";
+                linter.at_section(entry, Warning, lint.id, message, help);
+                break;
+            }
+            let span = &command.span;
+            linter.at(
+                (entry.text, span),
+                Warning,
+                lint.id,
+                lint.message,
+                lint.help,
+            );
         }
     }
 }
@@ -187,13 +131,23 @@ pub fn of_template(template: &Template, name: &str, version: Version) -> Vec<Dia
         if first.starts_with("#!") && !first.split([' ', '/']).any(|word| word.ends_with("sh")) {
             continue;
         }
-        let commands = shell::commands(text, 0);
-        for (command, said) in judged(&commands, Place::Installed, version) {
+        let judged = Script::new(text, 0);
+        for (count, (command, lint)) in judged.judge(Place::Installed, version).enumerate() {
             // Not the words: they may hold a password.
             let line = text[..command.span.start].matches('\n').count() + 1;
-            let message = format!("command `{}`, line {line}: {}", script.name, said.message);
-            let finding = Diagnostic::of_file(Severity::Warning, name, message);
-            findings.push(finding.id(said.id).help(said.help));
+            let name_of = &script.name;
+            let (message, help) = match count {
+                MAX_FINDINGS => (
+                    format!("command `{name_of}`: after {MAX_FINDINGS} findings no more are shown"),
+                    "correct those, and check again",
+                ),
+                _ => (
+                    format!("command `{name_of}`, line {line}: {}", lint.message),
+                    lint.help,
+                ),
+            };
+            let finding = Diagnostic::of_file(Warning, name, message);
+            findings.push(finding.id(lint.id).help(help));
         }
     }
     findings
@@ -201,10 +155,11 @@ pub fn of_template(template: &Template, name: &str, version: Version) -> Vec<Dia
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{alone, found};
+    use super::super::testing::{alone, findings, found};
     use super::*;
     use crate::check::fix;
-    use crate::language::NoIncludes;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::Rhel;
     use crate::tdl;
 
@@ -297,9 +252,7 @@ mod tests {
         let setting = Setting::alone(Rhel(9));
         let expected = [(Severity::Warning, "set -e".to_string())];
         assert_eq!(found(text, &setting, "KS184"), expected);
-        let reading = Reading::new(text, "t.ks", Rhel(9), &NoIncludes);
-        let mut findings = Vec::new();
-        carriage_returns(&reading, &setting, &mut findings);
+        let findings = findings(text, &setting, "KS184");
         let fixed = text.replace("set -e\r\ncd /etc\r\n", "set -e\ncd /etc\n");
         assert_eq!(fix::apply(text, &findings), (fixed, 1));
     }

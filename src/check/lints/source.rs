@@ -1,80 +1,12 @@
 //! Where the system comes from.
 
-use super::{Check, IMAGE_SOURCES, at_command, at_option, has_any, has_pre, missing, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{IMAGE_SOURCES, Lint, Linter};
+use crate::diagnostic::Severity::{Error, Note, Warning};
+use crate::language::Version;
 use crate::language::reading::Entry;
-use crate::language::{Reading, Version};
 
 /// KS150 to KS154.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS150",
-        title: "no installation source",
-        explanation: "\
-            No `url`, `nfs`, `cdrom`, `harddrive`, `hmc` or ready image says where the system \
-            comes from. The installer then takes what it was started with: `inst.repo=` (RHEL 6: \
-            `method=`), or the medium it booted from; a repository named by `repo` adds to that \
-            and does not replace it. With neither, its source screen is not complete (anaconda, \
-            pyanaconda/ui/tui/spokes/installation_source.py) and it waits or gives up.\n\n\
-            Add `url --url=TREE`, unless a DVD or `inst.repo=` gives the source. `ozr install` \
-            gives the template's tree, so nothing is said there.",
-    },
-    Rule {
-        id: "KS151",
-        title: "a mirror that was switched off",
-        explanation: "\
-            mirror.centos.org and mirrorlist.centos.org were switched off when CentOS 7 ended, on \
-            2024-06-30. CentOS 6, 7 and 8 are kept at vault.centos.org; CentOS Stream 9 and 10 \
-            live at mirror.stream.centos.org. The installer cannot read its source and waits or \
-            gives up.\n\n\
-            Use `https://vault.centos.org/7.9.2009/os/x86_64/` and the like, or move to a release \
-            that is maintained.",
-    },
-    Rule {
-        id: "KS152",
-        title: "the source is of another release",
-        explanation: "\
-            The path of the URL names another release than the one that is installed. A tree of \
-            another release fails in many ways: the installer refuses it, or mixes packages of \
-            both and ends in dependency errors.\n\n\
-            Correct the URL, or check the kickstart for the release that it is for. Only what the \
-            path shows is judged; `ozr check --online` reads the tree itself.",
-    },
-    Rule {
-        id: "KS153",
-        title: "a password in a URL",
-        explanation: "\
-            A URL of the form `https://user:password@host/` puts the password into version \
-            control, into the logs of the web server and the installer, and (with `repo \
-            --install`) into the image.\n\n\
-            Use a mirror that needs no password inside the build network, or client certificates \
-            (`url --sslclientcert`, RHEL 8 and later).",
-    },
-    Rule {
-        id: "KS154",
-        title: "a source that the guest does not have",
-        explanation: "\
-            A guest of `ozr install` has no CD drive, no second disk and nothing in \
-            /run/install/repo: it starts from a kernel and initrd that are handed to it. `cdrom`, \
-            `harddrive` and `hmc` name such a medium, and so does a `file:` URL; the kickstart's \
-            source goes before that of the command line (anaconda, rhel-9 payload/dnf/payload.py), \
-            so the installer finds none and gives up. Where a `%pre` may bring the files it is a \
-            warning.\n\n\
-            Delete the line (`ozr install` names the template's tree then), or write `url \
-            --url=TREE` and `repo --baseurl=…` with addresses on the network.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[
-    no_source,
-    not_in_the_guest,
-    switched_off,
-    other_release,
-    credentials,
-];
+pub const LINTS: &[Lint] = &[no_source, not_in_the_guest, addresses];
 
 /// Commands that say where packages come from.
 const SOURCES: [&str; 6] = ["url", "nfs", "cdrom", "harddrive", "hmc", "method"];
@@ -91,77 +23,86 @@ const URL_OPTIONS: [&str; 5] = [
     "--proxy",
 ];
 
-fn no_source(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if setting.adds_source
-        || !reading.complete
-        || has_any(reading, &SOURCES)
-        || has_any(reading, &IMAGE_SOURCES)
+fn no_source(linter: &mut Linter<'_>) {
+    if linter.setting.adds_source
+        || !linter.reading.complete
+        || linter.has_any(&SOURCES)
+        || linter.has_any(&IMAGE_SOURCES)
     {
         return;
     }
     let message =
         "the kickstart names no installation source, so the boot medium or `inst.repo=` must";
-    findings.push(
-        missing(reading, Severity::Warning, message)
-            .id("KS150")
-            .help("add `url --url=TREE`, or give the installer a source when it is started"),
-    );
+    let help = "add `url --url=TREE`, or give the installer a source when it is started";
+    linter.missing(Warning, "KS150", message, help);
 }
 
-fn not_in_the_guest(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    if !setting.new_guest {
+fn not_in_the_guest(linter: &mut Linter<'_>) {
+    if !linter.setting.new_guest {
         return;
     }
-    let severity = match reading.complete && !has_pre(reading) {
-        true => Severity::Error,
-        false => Severity::Warning,
+    let severity = match linter.reading.complete && !linter.has_pre() {
+        true => Error,
+        false => Warning,
     };
-    let mut missing = |finding: Diagnostic| {
-        let help = "delete the line, or name an address on the network";
-        findings.push(finding.id("KS154").help(help));
-    };
+    let help = "delete the line, or name an address on the network";
     // The last one counts.
-    let source = reading
-        .commands
-        .iter()
-        .rev()
-        .find(|entry| SOURCES.contains(&entry.name) || IMAGE_SOURCES.contains(&entry.name));
+    let mut commands = linter.reading.commands.iter().rev();
+    let is_source = |name| SOURCES.contains(name) || IMAGE_SOURCES.contains(name);
+    let source = commands.find(|entry| is_source(&entry.name));
     if let Some(entry) = source.filter(|entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name))
     {
         let message = format!("`{}` names a medium, and the guest has none", entry.name);
-        missing(at_command(reading, severity, entry, message));
+        linter.at_command(entry, severity, "KS154", message, help);
     }
-    for (entry, option, url) in urls(reading) {
+    for (entry, option, url) in urls(linter) {
         if option != "--proxy" && url.starts_with("file:") {
             let message = "this is a file of the installer's, and the guest has no medium with it";
-            missing(at_option(reading, severity, entry, option, message));
+            linter.at_option(entry, option, severity, "KS154", message, help);
         }
     }
 }
 
 /// Every URL of the sources, with the line and option that has it.
-pub(super) fn urls(reading: &Reading) -> impl Iterator<Item = (&Entry, &'static str, &str)> {
-    ["url", "repo", "liveimg"]
-        .into_iter()
-        .flat_map(|name| running(reading, name))
-        .flat_map(|entry| {
-            URL_OPTIONS
-                .into_iter()
-                .filter_map(move |option| Some((entry, option, entry.arguments().filled(option)?)))
-        })
+pub(super) fn urls<'a>(linter: &Linter<'a>) -> Vec<(&'a Entry, &'static str, &'a str)> {
+    let lines = ["url", "repo", "liveimg"].map(|name| linter.running(name));
+    let urls = lines.into_iter().flatten().flat_map(|entry| {
+        let url = move |option| Some((entry, option, entry.arguments().filled(option)?));
+        URL_OPTIONS.into_iter().filter_map(url)
+    });
+    urls.collect()
 }
 
-fn switched_off(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for (entry, option, url) in urls(reading) {
-        if !SWITCHED_OFF.iter().any(|host| url.contains(host)) {
-            continue;
+/// Looks at each URL.
+fn addresses(linter: &mut Linter<'_>) {
+    let (own, fedora) = match linter.setting.version {
+        Version::Rhel(number) => (number, false),
+        Version::Fedora(number) => (number, true),
+    };
+    for (entry, option, url) in urls(linter) {
+        if SWITCHED_OFF.iter().any(|host| url.contains(host)) {
+            let message = "this mirror was switched off when CentOS 7 ended";
+            let help = "use https://vault.centos.org/ for CentOS 6 to 8";
+            linter.at_option(entry, option, Warning, "KS151", message, help);
         }
-        let message = "this mirror was switched off when CentOS 7 ended";
-        findings.push(
-            at_option(reading, Severity::Warning, entry, option, message)
-                .id("KS151")
-                .help("use https://vault.centos.org/ for CentOS 6 to 8"),
-        );
+        let named = releases(url, fedora);
+        if let Some(first) = named.first()
+            && option != "--proxy"
+            && !named.contains(&own)
+        {
+            let version = linter.setting.version;
+            let message = format!("the URL names release {first}, and {version} is installed");
+            let help = "correct the URL, or check the kickstart for the release that it is for";
+            linter.at_option(entry, option, Warning, "KS152", message, help);
+        }
+        let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split('/').next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        if user.contains(':') {
+            let message = "the URL holds a password";
+            let help = "use a mirror without a password, or client certificates";
+            linter.at_option(entry, option, Note, "KS153", message, help);
+        }
     }
 }
 
@@ -169,81 +110,36 @@ fn switched_off(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagno
 fn releases(url: &str, fedora: bool) -> Vec<u8> {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let mut before = "";
     let mut found = Vec::new();
-    for (index, segment) in segments.iter().enumerate() {
+    for segment in path.split('/').skip(1) {
+        let behind = std::mem::replace(&mut before, segment);
         let segment = segment.strip_suffix("-stream").unwrap_or(segment);
-        let mut parts = segment.split('.');
-        let first = parts.next().unwrap_or_default();
-        let numbers =
-            parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let first = segment.split('.').next().unwrap_or_default();
         let Ok(number) = first.parse::<u8>() else {
             continue;
         };
-        if !numbers || first.starts_with('0') {
-            continue;
-        }
-        let before = index.checked_sub(1).map_or("", |index| segments[index]);
-        let plausible = if fedora {
+        let plausible = match fedora {
             // A lone number may be anything but stands for the release behind these.
-            ["releases", "updates", "development", "linux", "fedora"].contains(&before)
-                && (20..100).contains(&number)
-        } else {
-            (5..=12).contains(&number)
+            true => {
+                ["releases", "updates", "development", "linux", "fedora"].contains(&behind)
+                    && (20..100).contains(&number)
+            }
+            false => (5..=12).contains(&number),
         };
-        if plausible {
+        if plausible && !first.starts_with('0') && segment.split('.').all(is_number) {
             found.push(number);
         }
     }
     found
 }
 
-fn other_release(reading: &Reading, setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    let (own, fedora) = match setting.version {
-        Version::Rhel(number) => (number, false),
-        Version::Fedora(number) => (number, true),
-    };
-    for (entry, option, url) in urls(reading) {
-        if option == "--proxy" {
-            continue;
-        }
-        let named = releases(url, fedora);
-        let Some(first) = named.first().filter(|_| !named.contains(&own)) else {
-            continue;
-        };
-        let message = format!(
-            "the URL names release {first}, and {} is installed",
-            setting.version
-        );
-        findings.push(
-            at_option(reading, Severity::Warning, entry, option, message)
-                .id("KS152")
-                .help("correct the URL, or check the kickstart for the release that it is for"),
-        );
-    }
-}
-
-fn credentials(reading: &Reading, _setting: &Setting, findings: &mut Vec<Diagnostic>) {
-    for (entry, option, url) in urls(reading) {
-        let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-        let authority = authority.split('/').next().unwrap_or_default();
-        let password = authority.rsplit_once('@').map_or("", |(user, _)| user);
-        if !password.contains(':') {
-            continue;
-        }
-        let message = "the URL holds a password";
-        findings.push(
-            at_option(reading, Severity::Note, entry, option, message)
-                .id("KS153")
-                .help("use a mirror without a password, or client certificates"),
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
-    use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     #[test]

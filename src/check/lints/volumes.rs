@@ -2,72 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{Check, at_option, is_template, running};
-use crate::check::rules::Rule;
-use crate::check::setting::Setting;
-use crate::diagnostic::{Diagnostic, Severity};
+use super::{Lint, Linter, has_option, is_placeholder};
+use crate::diagnostic::Severity::Error;
 use crate::kickstart::words::Word;
-use crate::language::Reading;
 use crate::language::reading::Entry;
 
 /// KS106 to KS109 and KS116.
-pub const RULES: &[Rule] = &[
-    Rule {
-        id: "KS106",
-        title: "a file system that does not exist",
-        explanation: "\
-            The installer can make the file systems that blivet knows (ext4, xfs, vfat, swap, efi, \
-            biosboot, prepboot and a few more), and this is none of them. It stops before anything \
-            is installed: \"The \"ext5\" file system type is not supported\" (anaconda, \
-            modules/storage/partitioning/custom/custom_partitioning.py; kickstart.py of RHEL 6 and \
-            7).\n\n\
-            Correct the name, or leave the option out: the release has a default.",
-    },
-    Rule {
-        id: "KS107",
-        title: "a partition, array or volume that is defined twice",
-        explanation: "\
-            Two lines make a member, array, volume group or volume of one name. The installer \
-            stops: \"PV partition \"pv.01\" is defined multiple times\", \"The volume group name \
-            \"vg\" is already in use\" (anaconda, custom_partitioning.py; kickstart.py of RHEL 6 \
-            and 7).\n\n\
-            Give each a name of its own, or delete one of the lines. Two mount points that are \
-            equal are no error: the later line takes the place of the earlier one, and KS012 warns.",
-    },
-    Rule {
-        id: "KS108",
-        title: "an array with too few members",
-        explanation: "\
-            A RAID level needs so many members: 0, 1 and 10 two, 4 and 5 three, 6 four. With fewer \
-            the installer stops: \"RAID level raid1 requires that device have at least 2 members\" \
-            (blivet, devices/raid.py, _validate_raid_level; devicelibs/raid.py).\n\n\
-            Add members, or use another level. On a guest with one disk an array has little sense.",
-    },
-    Rule {
-        id: "KS109",
-        title: "encryption without a passphrase",
-        explanation: "\
-            `--encrypted` needs a passphrase, and no line has one (the first `--passphrase` holds \
-            for later lines, too). In text mode the installer asks for it, in cmdline mode it gives \
-            up (anaconda, ui/tui/spokes/storage.py; \"Encryption requested for LUKS device … but no \
-            encryption key specified for this device\", storage checker, verify_luks_devices_have_\
-            key).\n\n\
-            Add `--passphrase=TEXT`, and change it when the image is used (`cryptsetup \
-            luksChangeKey`): everybody who has the kickstart has the passphrase.",
-    },
-    Rule {
-        id: "KS116",
-        title: "`part --noformat` without `--onpart`",
-        explanation: "\
-            `--noformat` keeps a partition that is there, and `--onpart` says which. Without it \
-            the installer stops: \"part --noformat must also use the --onpart option\" (anaconda, \
-            custom_partitioning.py; kickstart.py of RHEL 6 and 7).\n\n\
-            Leave `--noformat` out, so that the partition is made, or add `--onpart=PARTITION`.",
-    },
-];
-
-/// The rules at work.
-pub const CHECKS: &[Check] = &[
+pub const LINTS: &[Lint] = &[
     unknown_file_system,
     defined_twice,
     few_members,
@@ -75,53 +16,15 @@ pub const CHECKS: &[Check] = &[
     noformat,
 ];
 
+/// Options of lines that make nothing: what they name is there.
+pub const EXISTING: [&str; 2] = ["--useexisting", "--noformat"];
+
 /// Names of formats that blivet finds (formats/__init__.py, get_format: their types, names and
 /// udev's names), of all releases; a few may be switched off in one.
-const FILE_SYSTEMS: [&str; 43] = [
-    "ext2",
-    "ext3",
-    "ext4",
-    "ext4dev",
-    "xfs",
-    "swap",
-    "vfat",
-    "msdos",
-    "fat",
-    "fat16",
-    "fat32",
-    "exfat",
-    "efi",
-    "efi system partition",
-    "btrfs",
-    "biosboot",
-    "bios boot",
-    "prepboot",
-    "ppc prep boot",
-    "appleboot",
-    "apple bootstrap",
-    "macefi",
-    "linux hfs+ esp",
-    "hfs",
-    "hfs+",
-    "hfsplus",
-    "gfs2",
-    "jfs",
-    "reiserfs",
-    "nilfs2",
-    "f2fs",
-    "udf",
-    "ntfs",
-    "ntfs-3g",
-    "tmpfs",
-    "lvmpv",
-    "mdmember",
-    "luks",
-    "stratis",
-    "iso9660",
-    "nfs",
-    "nfs4",
-    "none",
-];
+const FILE_SYSTEMS: &str = "ext2,ext3,ext4,ext4dev,xfs,swap,vfat,msdos,fat,fat16,fat32,exfat,efi,\
+    efi system partition,btrfs,biosboot,bios boot,prepboot,ppc prep boot,appleboot,apple bootstrap,\
+    macefi,linux hfs+ esp,hfs,hfs+,hfsplus,gfs2,jfs,reiserfs,nilfs2,f2fs,udf,ntfs,ntfs-3g,tmpfs,\
+    lvmpv,mdmember,luks,stratis,iso9660,nfs,nfs4,none";
 
 /// Where lines name file systems.
 const NAMING: [(&str, &str); 5] = [
@@ -139,78 +42,66 @@ fn is_decided(entry: &Entry) -> bool {
     entry.arguments().has("--thinpool") || DECIDED.contains(&first) || is_member(first)
 }
 
-fn unknown_file_system(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
+fn unknown_file_system(linter: &mut Linter<'_>) {
     for (command, option) in NAMING {
-        for entry in running(reading, command) {
+        for entry in linter.running(command) {
             let Some(name) = entry.arguments().filled(option) else {
                 continue;
             };
-            let known = FILE_SYSTEMS.contains(&name.to_ascii_lowercase().as_str());
-            if known || is_decided(entry) || is_template(name) {
-                continue;
+            let lower = name.to_ascii_lowercase();
+            let known = FILE_SYSTEMS.split(',').any(|known| known == lower);
+            if !known && !is_decided(entry) && !is_placeholder(name) {
+                let message = format!("the installer knows no file system `{name}`");
+                let help = "write ext4, xfs, vfat or swap, or leave the option out";
+                linter.at_option(entry, option, Error, "KS106", message, help);
             }
-            let message = format!("the installer knows no file system `{name}`");
-            let finding = at_option(reading, Severity::Error, entry, option, message);
-            let help = "write ext4, xfs, vfat or swap, or leave the option out";
-            findings.push(finding.id("KS106").help(help));
         }
     }
 }
 
 /// Whether a name stands for a piece of an array, a volume group or a btrfs volume.
-fn is_member(name: &str) -> bool {
-    ["pv.", "raid.", "btrfs."]
-        .iter()
-        .any(|start| name.starts_with(start))
+pub fn is_member(name: &str) -> bool {
+    let mut starts = ["pv.", "raid.", "btrfs."].iter();
+    starts.any(|start| name.starts_with(start))
 }
 
-/// What a line makes that must have a name of its own, and where the name stands; members of
-/// arrays are used here and made elsewhere.
-fn made(entry: &Entry) -> Option<(String, &Word)> {
-    let arguments = entry.arguments();
-    if ["--useexisting", "--noformat"]
-        .iter()
-        .any(|option| arguments.has(option))
-    {
+/// What a line makes that must have a name of its own (its kind, the group that it is in, its name),
+/// and the line's first word. Members of arrays are used here and made elsewhere.
+fn made(entry: &Entry) -> Option<([&str; 3], &Word)> {
+    if has_option(entry, &EXISTING) {
         return None;
     }
+    let arguments = entry.arguments();
     let first = arguments.positionals().next()?;
-    let name = match entry.name {
-        "part" | "raid" if is_member(&first.text) => format!("member {}", first.text),
-        "raid" => format!(
-            "array {}",
-            arguments.filled("--device")?.trim_start_matches("md")
-        ),
-        "volgroup" => format!("group {}", first.text),
-        "logvol" => format!(
-            "volume {} of {}",
+    let thing = match entry.name {
+        "part" | "raid" if is_member(&first.text) => ["member", "", &first.text],
+        "raid" => [
+            "array",
+            "",
+            arguments.filled("--device")?.trim_start_matches("md"),
+        ],
+        "volgroup" => ["group", "", &first.text],
+        "logvol" => [
+            "volume",
+            arguments.filled("--vgname")?,
             arguments.filled("--name")?,
-            arguments.filled("--vgname")?
-        ),
+        ],
         _ => return None,
     };
-    (!is_template(&name)).then_some((name, first))
+    (!thing.iter().any(|name| is_placeholder(name))).then_some((thing, first))
 }
 
-fn defined_twice(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
+fn defined_twice(linter: &mut Linter<'_>) {
     let mut seen = HashSet::new();
-    for entry in reading
-        .commands
-        .iter()
-        .filter(|entry| entry.arguments.is_some())
-    {
-        let Some((name, word)) = made(entry) else {
-            continue;
-        };
-        if seen.contains(&name) {
-            let shown = name.split(' ').nth(1).unwrap_or_default();
-            let message =
-                format!("`{shown}` is defined a second time, which the installer refuses");
-            let finding = reading.finding(Severity::Error, entry.text, word.span.clone(), message);
+    for entry in &linter.reading.commands {
+        if let Some((thing, word)) = made(entry)
+            && !seen.insert(thing)
+        {
+            let [_, _, name] = thing;
+            let message = format!("`{name}` is defined a second time, which the installer refuses");
             let help = "give it a name of its own, or delete one of the lines";
-            findings.push(finding.id("KS107").help(help));
+            linter.at((entry.text, &word.span), Error, "KS107", message, help);
         }
-        seen.insert(name);
     }
 }
 
@@ -225,77 +116,59 @@ fn least_members(level: &str) -> usize {
     }
 }
 
-fn few_members(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
-    for (command, options) in [
-        ("raid", ["--level"].as_slice()),
-        ("btrfs", &["--data", "--metadata"]),
+fn few_members(linter: &mut Linter<'_>) {
+    for (command, start, options) in [
+        ("raid", "raid.", ["--level"].as_slice()),
+        ("btrfs", "btrfs.", &["--data", "--metadata"]),
     ] {
-        for entry in running(reading, command) {
-            let arguments = entry.arguments();
-            if ["--useexisting", "--noformat", "--subvol"]
-                .iter()
-                .any(|option| arguments.has(option))
-            {
-                continue;
-            }
-            let start = format!("{command}.");
+        for entry in linter.running(command) {
             // Argparse does not take all of them for arguments.
             let words = entry.command.words[1..].iter();
-            let members = words.filter(|word| word.text.starts_with(&start)).count();
-            for option in options {
-                let level = arguments.filled(option).unwrap_or_default();
-                let least = least_members(level);
-                // Members may be named by their disks: then nothing was counted.
-                if members == 0 || members >= least {
-                    continue;
-                }
+            let members = words.filter(|word| word.text.starts_with(start)).count();
+            let level = |option: &&str| entry.arguments().filled(option).unwrap_or_default();
+            let mut options = options.iter();
+            let option = options.find(|option| members < least_members(level(option)));
+            // Members may be named by their disks: then nothing was counted.
+            if let Some(option) = option
+                && members > 0
+                && !has_option(entry, &["--useexisting", "--noformat", "--subvol"])
+            {
+                let (level, least) = (level(option), least_members(level(option)));
                 let message =
                     format!("level {level} needs {least} members, and there are {members}");
-                let finding = at_option(reading, Severity::Error, entry, option, message);
-                findings.push(
-                    finding
-                        .id("KS108")
-                        .help("add members, or use another level"),
-                );
-                break;
+                let help = "add members, or use another level";
+                linter.at_option(entry, option, Error, "KS108", message, help);
             }
         }
     }
 }
 
-fn no_passphrase(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
-    const ENCRYPTING: [&str; 4] = ["autopart", "part", "raid", "logvol"];
-    let lines = || {
-        ENCRYPTING
-            .into_iter()
-            .flat_map(|name| reading.commands_named(name))
-    };
+fn no_passphrase(linter: &mut Linter<'_>) {
+    let encrypting = |entry: &&Entry| ["autopart", "part", "raid", "logvol"].contains(&entry.name);
+    let lines = || linter.reading.commands.iter().filter(encrypting);
     // A line that was refused may have had one.
     let given = lines().any(|entry| {
-        entry
-            .arguments
-            .as_ref()
-            .is_none_or(|arguments| arguments.filled("--passphrase").is_some())
+        entry.arguments.is_none() || entry.arguments().filled("--passphrase").is_some()
     });
-    let Some(entry) = lines().find(|entry| entry.arguments().has("--encrypted")) else {
-        return;
-    };
-    if given || !reading.complete {
-        return;
+    let encrypted = lines().find(|entry| entry.arguments().has("--encrypted"));
+    if let Some(entry) = encrypted
+        && !given
+        && linter.reading.complete
+    {
+        let message =
+            "nothing gives the passphrase of the encryption, so the installer asks for it";
+        let help = "add `--passphrase=TEXT`";
+        linter.at_option(entry, "--encrypted", Error, "KS109", message, help);
     }
-    let message = "nothing gives the passphrase of the encryption, so the installer asks for it";
-    let finding = at_option(reading, Severity::Error, entry, "--encrypted", message);
-    findings.push(finding.id("KS109").help("add `--passphrase=TEXT`"));
 }
 
-fn noformat(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
-    for entry in running(reading, "part") {
+fn noformat(linter: &mut Linter<'_>) {
+    for entry in linter.running("part") {
         let arguments = entry.arguments();
         if arguments.has("--noformat") && !arguments.has("--onpart") {
             let message = "`--noformat` keeps a partition, and no `--onpart` says which";
-            let finding = at_option(reading, Severity::Error, entry, "--noformat", message);
             let help = "leave `--noformat` out, or add `--onpart=PARTITION`";
-            findings.push(finding.id("KS116").help(help));
+            linter.at_option(entry, "--noformat", Error, "KS116", message, help);
         }
     }
 }
@@ -303,7 +176,8 @@ fn noformat(reading: &Reading, _: &Setting, findings: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
-    use super::*;
+    use crate::check::setting::Setting;
+    use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 
     #[test]

@@ -7,10 +7,9 @@
 //! probe       what is at one address               lists      mirror lists, metalinks
 //! lookup      reads repositories                   repodata   their metadata
 //! packages    what is wanted, what is missing (pure)
-//! verdict     a failed request in words            catalogue  the rules
+//! verdict     a failed request in words
 //! ```
 
-pub mod catalogue;
 pub mod lists;
 pub mod references;
 pub mod repodata;
@@ -123,7 +122,7 @@ pub struct Means<'a> {
     pub reporter: &'a Reporter,
 }
 
-/// Tries every address and looks up every name. Findings have the ids of [`catalogue::RULES`].
+/// Tries every address and looks up every name. Findings have the ids KS201 to KS215.
 /// To be called within a runtime with several threads; names that are still being resolved when
 /// time is up are left to a thread, so shut the runtime down without waiting for those.
 ///
