@@ -25,47 +25,60 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Where the lines of a text start: made once, it finds the line of any place without reading the
-/// text again.
+/// Where the lines of a text start, and how many characters stand before places in it: made once,
+/// it finds line and column of any byte without reading the text, or a long line of it, again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines(Vec<usize>);
+pub struct Lines {
+    starts: Vec<usize>,
+    /// Characters before each block of [`BLOCK`] bytes.
+    characters: Vec<usize>,
+}
+
+/// Bytes of which the characters are counted at once.
+const BLOCK: usize = 256;
+
+/// How many characters begin in these bytes of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
 
 impl Lines {
     /// The lines of a text.
     pub fn of(text: &str) -> Lines {
         let behind = text.match_indices('\n').map(|(at, _)| at + 1);
-        Lines(std::iter::once(0).chain(behind).collect())
+        let mut before = 0;
+        let blocks = text.as_bytes().chunks(BLOCK).map(|block| {
+            before += characters(block);
+            before
+        });
+        Lines {
+            characters: std::iter::once(0).chain(blocks).collect(),
+            starts: std::iter::once(0).chain(behind).collect(),
+        }
     }
 
     /// The number of the line that a byte is in, from 1.
     pub fn number(&self, offset: usize) -> usize {
-        self.0.partition_point(|start| *start <= offset)
+        self.starts.partition_point(|start| *start <= offset)
     }
 
     /// The bytes of a line of `text`, counted from 1, without its line feed.
     pub fn span(&self, text: &str, number: usize) -> Option<Range<usize>> {
-        let start = *self.0.get(number.checked_sub(1)?)?;
-        let end = self.0.get(number).map_or(text.len(), |next| next - 1);
+        let start = *self.starts.get(number.checked_sub(1)?)?;
+        let end = self.starts.get(number).map_or(text.len(), |next| next - 1);
         Some(start..end)
     }
-}
 
-impl Source<'_> {
     /// Line and column of a byte, both from 1, the column in characters. An offset past the end
     /// means the end.
-    pub fn position(&self, offset: usize) -> (usize, usize) {
-        self.place(offset, None)
-    }
-
-    fn place(&self, offset: usize, lines: Option<&Lines>) -> (usize, usize) {
-        let offset = floor_char_boundary(self.text, offset.min(self.text.len()));
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let number = match lines {
-            Some(lines) => lines.number(offset),
-            None => before.matches('\n').count() + 1,
+    pub fn position(&self, text: &str, offset: usize) -> (usize, usize) {
+        let offset = floor_char_boundary(text, offset);
+        let before = |offset: usize| {
+            let block = offset / BLOCK;
+            self.characters[block] + characters(&text.as_bytes()[block * BLOCK..offset])
         };
-        (number, before[line_start..].chars().count() + 1)
+        let number = self.number(offset);
+        (number, before(offset) - before(self.starts[number - 1]) + 1)
     }
 }
 
@@ -126,6 +139,8 @@ pub struct Diagnostic {
     pub fix: Vec<Edit>,
     whole_file: bool,
     excerpt: String,
+    /// Where the excerpt begins in the text, in bytes.
+    excerpt_start: usize,
     caret_start: usize,
     caret_width: usize,
 }
@@ -133,17 +148,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A refusal of the bytes `span` of `source`. Offsets past the end mean the end.
     pub fn error(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, source, None, span, message)
+        Self::of(Severity::Error, source, span, message)
     }
 
     /// A warning about the bytes `span` of `source`.
     pub fn warning(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, source, None, span, message)
+        Self::of(Severity::Warning, source, span, message)
     }
 
     /// Something worth knowing about the bytes `span` of `source`.
     pub fn note(source: Source<'_>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Note, source, None, span, message)
+        Self::of(Severity::Note, source, span, message)
     }
 
     /// A finding of the given severity.
@@ -153,7 +168,7 @@ impl Diagnostic {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Self {
-        Self::new(severity, source, None, span, message)
+        Self::within(severity, source, &Lines::of(source.text), span, message)
     }
 
     /// A finding of the given severity in a text whose lines are known, as they should be where
@@ -165,7 +180,52 @@ impl Diagnostic {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Self {
-        Self::new(severity, source, Some(lines), span, message)
+        let text = source.text;
+        let start = floor_char_boundary(text, span.start);
+        let end = floor_char_boundary(text, span.end.max(start));
+        let (line, column) = lines.position(text, start);
+        let (end_line, end_column) = lines.position(text, end);
+        let of_line = lines.span(text, line).unwrap_or_default();
+        let line_text = text[of_line.clone()].trim_end_matches('\r');
+        let width = text[start..end.min(of_line.end)]
+            .chars()
+            .take(MAX_SHOWN)
+            .count();
+        // A window around the caret where the line is too long to be shown whole.
+        let is_long = line_text.chars().nth(MAX_SHOWN).is_some();
+        let caret_start = match is_long {
+            true => (column - 1).min(MAX_SHOWN / 2 - 1),
+            false => column - 1,
+        };
+        let before = text[of_line.start..start].char_indices().rev();
+        let skipped = before
+            .take(caret_start)
+            .last()
+            .map_or(start - of_line.start, |(at, _)| at);
+        let excerpt: String = line_text[skipped.min(line_text.len())..]
+            .chars()
+            .take(MAX_SHOWN)
+            .map(shown)
+            .collect();
+        let left = excerpt.chars().count().saturating_sub(caret_start);
+        Diagnostic {
+            severity,
+            id: None,
+            file: source.name.to_string(),
+            line,
+            column,
+            end_line,
+            end_column,
+            message: message.into(),
+            help: None,
+            notes: Vec::new(),
+            fix: Vec::new(),
+            whole_file: false,
+            caret_start,
+            caret_width: width.min(left).max(1),
+            excerpt_start: of_line.start + skipped,
+            excerpt,
+        }
     }
 
     /// A finding about a text as a whole, which no line of it shows: it cannot be read, say.
@@ -173,7 +233,7 @@ impl Diagnostic {
         let source = Source { name, text: "" };
         Diagnostic {
             whole_file: true,
-            ..Self::new(severity, source, None, 0..0, message)
+            ..Self::of(severity, source, 0..0, message)
         }
     }
 
@@ -221,11 +281,14 @@ impl Diagnostic {
         (&self.excerpt, carets)
     }
 
-    /// Shows `line` in place of the line that it stands in: the same line with its secrets
-    /// hidden, character by character.
-    pub fn show_line(&mut self, line: &str) {
-        let skipped = (self.column - 1).saturating_sub(self.caret_start);
-        self.excerpt = window(line.trim_end_matches('\r'), skipped);
+    /// Shows `*` for each character at a secret place of the text that it is about.
+    pub fn hide(&mut self, text: &str, is_secret: impl Fn(usize) -> bool) {
+        let line = text.get(self.excerpt_start..).unwrap_or_default();
+        let places = line.char_indices().map(|(at, _)| self.excerpt_start + at);
+        let characters = self.excerpt.chars().zip(places);
+        self.excerpt = characters
+            .map(|(c, at)| if is_secret(at) { '*' } else { c })
+            .collect();
     }
 
     /// Adds what is allowed, or what to do.
@@ -234,73 +297,22 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+}
 
-    fn new(
-        severity: Severity,
-        source: Source<'_>,
-        lines: Option<&Lines>,
-        span: Range<usize>,
-        message: impl Into<String>,
-    ) -> Self {
-        let text = source.text;
-        let start = floor_char_boundary(text, span.start.min(text.len()));
-        let end = floor_char_boundary(text, span.end.clamp(start, text.len()));
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..]
-            .find('\n')
-            .map_or(text.len(), |newline| start + newline);
-        let line_text = text[line_start..line_end].trim_end_matches('\r');
-        let (line, column) = source.place(start, lines);
-        let (end_line, end_column) = source.place(end, lines);
-        let width = text[start..end.min(line_end)].chars().count().max(1);
-
-        // Show a window around the caret when the line is too long to show whole.
-        let skipped = column.saturating_sub(MAX_SHOWN / 2);
-        let skipped = if line_text.chars().count() > MAX_SHOWN {
-            skipped
-        } else {
-            0
-        };
-        let excerpt = window(line_text, skipped);
-        let caret_start = column - 1 - skipped;
-        let shown = excerpt.chars().count();
-        Diagnostic {
-            severity,
-            id: None,
-            file: source.name.to_string(),
-            line,
-            column,
-            end_line,
-            end_column,
-            message: message.into(),
-            help: None,
-            notes: Vec::new(),
-            fix: Vec::new(),
-            whole_file: false,
-            caret_start,
-            caret_width: width.min(shown.saturating_sub(caret_start)).max(1),
-            excerpt,
-        }
+/// A character as it is shown.
+fn shown(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        // A byte that is no UTF-8, as `kickstart::scan` decodes it.
+        '\u{10fe00}'..='\u{10feff}' => char::REPLACEMENT_CHARACTER,
+        c if printable::is_active(c) => ' ',
+        c => c,
     }
 }
 
-/// What is shown of a line, from its character `skipped` on.
-fn window(line: &str, skipped: usize) -> String {
-    line.chars()
-        .skip(skipped)
-        .take(MAX_SHOWN)
-        .map(|c| match c {
-            '\t' => ' ',
-            // A byte that is no UTF-8, as `kickstart::scan` decodes it.
-            '\u{10fe00}'..='\u{10feff}' => char::REPLACEMENT_CHARACTER,
-            c if printable::is_active(c) => ' ',
-            c => c,
-        })
-        .collect()
-}
-
 /// `str::floor_char_boundary`, which is newer than our oldest Rust.
-fn floor_char_boundary(text: &str, mut index: usize) -> usize {
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    let mut index = index.min(text.len());
     while !text.is_char_boundary(index) {
         index -= 1;
     }
@@ -336,15 +348,14 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_text_are_found_at_once() {
-        for text in ["", "a", "a\n", "ä\n\nb\r\nc", "\n\n"] {
-            let (lines, source) = (Lines::of(text), Source { name: "x", text });
+        let long = "äbc\n".repeat(200) + &"é€x".repeat(300);
+        for text in ["", "a", "a\n", "ä\n\nb\r\nc", "\n\n", &long] {
+            let lines = Lines::of(text);
             for offset in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
-                let place = source.position(offset);
-                assert_eq!(
-                    source.place(offset, Some(&lines)),
-                    place,
-                    "{text:?} {offset}"
-                );
+                let before = text[..offset].rsplit('\n').next().unwrap_or_default();
+                let line = text[..offset].matches('\n').count() + 1;
+                let expected = (line, before.chars().count() + 1);
+                assert_eq!(lines.position(text, offset), expected, "{offset}");
             }
             for (index, line) in text.split('\n').enumerate() {
                 assert_eq!(&text[lines.span(text, index + 1).unwrap()], line);

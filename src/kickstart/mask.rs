@@ -15,9 +15,6 @@ use crate::secrets::{Secrets, recognise, replaced};
 
 const MASK: &str = "***";
 
-/// Stands for each character of a secret where columns must stay what they are.
-const HIDDEN: char = '*';
-
 /// Shortest secret that is looked for as a part of a message's words, in bytes.
 const MIN_LITERAL: usize = 5;
 
@@ -81,11 +78,7 @@ pub fn hide(finding: &mut Diagnostic, text: &str, lines: &Lines, places: &[Range
         return;
     }
     let secret = |at: usize| here.iter().any(|place| place.contains(&at));
-    let shown: String = text[line.clone()]
-        .char_indices()
-        .map(|(at, c)| if secret(line.start + at) { HIDDEN } else { c })
-        .collect();
-    finding.show_line(&shown);
+    finding.hide(text, secret);
     for place in here {
         let raw = &text[place];
         let words = split(raw, 0, Comments::Literal).unwrap_or_default();

@@ -231,6 +231,27 @@ mod tests {
     }
 
     #[test]
+    fn many_findings_of_a_script_are_cut_and_it_is_said() {
+        let text = format!("%post\n{}%end\n", "read x\n".repeat(MAX_FINDINGS + 50));
+        let found = findings(&text, &Setting::alone(Rhel(9)), "KS182");
+        assert_eq!(found.len(), MAX_FINDINGS + 1);
+        let told = |finding: &&Diagnostic| finding.message.contains("after 100 findings");
+        let last: Vec<usize> = found.iter().filter(told).map(|found| found.line).collect();
+        assert_eq!(last, [1]);
+        let told = "commands are cut, too";
+        let text = format!(
+            "<template><name>a</name><os><name>RHEL-9</name><version>4</version><arch>x86_64</arch>\
+             <install type='url'><url>http://m/</url></install></os><commands><command name='{told}'>{}\
+             </command></commands></template>",
+            "read x\n".repeat(MAX_FINDINGS + 50)
+        );
+        let template = tdl::parse(&text, "t.tdl").unwrap();
+        let found = of_template(&template, "t.tdl", Rhel(9));
+        assert_eq!(found.len(), MAX_FINDINGS + 1);
+        assert!(found[MAX_FINDINGS].message.contains("no more are shown"));
+    }
+
+    #[test]
     fn failures_end_a_script() {
         let setting = Setting::alone(Rhel(9));
         let note = [(Severity::Note, "%post".to_string())];

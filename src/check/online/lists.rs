@@ -1,9 +1,7 @@
 //! Lists of mirrors: yum's mirror lists (one address a line) and metalinks (RFC 5854 and the
 //! older form that Fedora's MirrorManager writes).
 
-use quick_xml::events::Event;
-
-use super::repodata::xml::{gather, next, reader};
+use super::repodata::xml::{self, Step::End};
 use crate::mirror::REPOMD;
 
 /// Largest list that is read, in bytes: Fedora's metalinks have 100 KB.
@@ -48,39 +46,18 @@ pub fn metalink(text: &str) -> Result<Vec<String>, String> {
             _ => "it is no metalink".to_string(),
         });
     }
-    let mut reader = reader(text.as_bytes());
-    let mut buffer = Vec::new();
     let mut mirrors = Vec::new();
-    let mut url: Option<String> = None;
-    let mut is_metalink = false;
-    loop {
-        let event = next(&mut reader, &mut buffer)?;
-        match &event {
-            Event::Start(tag) => match tag.local_name().as_ref() {
-                "metalink" => is_metalink = true,
-                "url" => url = Some(String::new()),
-                _ => {}
-            },
-            Event::End(tag) if tag.local_name().as_ref() == "url" => {
-                let found = url.take().unwrap_or_default();
-                if let Some(base) = found.trim().strip_suffix(REPOMD)
-                    && is_address(base)
-                    && mirrors.len() < MAX_MIRRORS
-                {
-                    mirrors.push(base.to_string());
-                }
-            }
-            Event::Eof => break,
-            other => {
-                if let Some(url) = &mut url {
-                    gather(url, other);
-                }
-            }
+    xml::read(text.as_bytes(), "metalink", |path, step| {
+        if let End(url) = step
+            && path.ends_with("/url")
+            && let Some(base) = url.strip_suffix(REPOMD)
+            && is_address(base)
+            && mirrors.len() < MAX_MIRRORS
+        {
+            mirrors.push(base.to_string());
         }
-    }
-    if !is_metalink {
-        return Err("it is no metalink".to_string());
-    }
+        Ok(())
+    })?;
     if mirrors.is_empty() {
         return Err("it lists no mirror of a repository".to_string());
     }
@@ -127,7 +104,7 @@ mod tests {
             ("", "it is empty"),
             ("<metalink><files/></metalink>", "lists no mirror"),
             ("<html></html>", "it is no metalink"),
-            ("<metalink>", "lists no mirror"),
+            ("<metalink>", "does not end with </metalink>"),
             ("# repo = none", "it is no metalink"),
         ] {
             let error = metalink(text).unwrap_err();

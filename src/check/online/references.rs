@@ -6,7 +6,8 @@ use std::ops::Range;
 use url::Url;
 
 use super::variables::{Known, Untried, resolve};
-use crate::kickstart::outline::{Include, Item, SectionKind};
+use crate::check::shell::{self, Command};
+use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
 use crate::mirror::Access;
@@ -109,6 +110,24 @@ pub struct References {
 /// Most addresses that are tried, all at once; the largest public kickstarts name fifty.
 const MAX_TARGETS: usize = 256;
 
+/// Options of commands that hold addresses, what must be there, and how they lead there.
+const ADDRESSES: [(&str, &str, Role, Via); 9] = [
+    ("url", "--url", Role::Source, Via::Direct),
+    ("url", "--mirrorlist", Role::Source, Via::MirrorList),
+    ("url", "--metalink", Role::Source, Via::MetaLink),
+    ("repo", "--baseurl", Role::Repository, Via::Direct),
+    ("repo", "--mirrorlist", Role::Repository, Via::MirrorList),
+    ("repo", "--metalink", Role::Repository, Via::MetaLink),
+    ("liveimg", "--url", Role::File("an image"), Via::Direct),
+    ("ostreesetup", "--url", Role::OsTree, Via::Direct),
+    (
+        "driverdisk",
+        "--source",
+        Role::File("a driver disk"),
+        Via::Direct,
+    ),
+];
+
 /// Programs of scripts that fetch what is named by an address.
 const FETCHERS: [&str; 5] = ["curl", "wget", "dnf", "yum", "rpm"];
 
@@ -171,57 +190,33 @@ impl Collector<'_> {
             self.section(reading, section);
         }
         for (number, text) in reading.texts.iter().enumerate() {
-            for item in &text.outline.items {
-                match item {
-                    Item::Include(include) => self.include(reading, number, include),
-                    Item::Section(section) => {
-                        for include in &section.includes {
-                            self.include(reading, number, include);
-                        }
-                    }
-                    _ => {}
+            for include in text.outline.includes() {
+                if include.target.contains("://") {
+                    let place = within(reading, number, &include.span, &include.target);
+                    self.file(&include.target, place, "an included kickstart");
                 }
             }
         }
     }
 
     fn command(&mut self, reading: &Reading, entry: &Entry) {
-        let all: &[(&str, Role, Via)] = match entry.name {
-            "url" => &[
-                ("--url", Role::Source, Via::Direct),
-                ("--mirrorlist", Role::Source, Via::MirrorList),
-                ("--metalink", Role::Source, Via::MetaLink),
-            ],
-            "repo" => &[
-                ("--baseurl", Role::Repository, Via::Direct),
-                ("--mirrorlist", Role::Repository, Via::MirrorList),
-                ("--metalink", Role::Repository, Via::MetaLink),
-            ],
-            "liveimg" => &[("--url", Role::File("an image"), Via::Direct)],
-            "ostreesetup" => &[("--url", Role::OsTree, Via::Direct)],
-            "driverdisk" => &[("--source", Role::File("a driver disk"), Via::Direct)],
-            "updates" | "nfs" | "cdrom" | "harddrive" | "hmc" | "rhsm" | "ostreecontainer"
-            | "bootc" => &[],
-            _ => return,
-        };
         let words = entry.arguments();
-        let is_given = |option: &&str| words.has(option);
+        let own_ways = ["--proxy", "--sslcacert", "--sslclientcert"];
         let access = Access {
             verified: !words.has("--noverifyssl"),
-            own_ways: ["--proxy", "--sslcacert", "--sslclientcert"]
-                .iter()
-                .any(is_given),
+            own_ways: own_ways.iter().any(|option| words.has(option)),
             ours: false,
         };
         let mut has_address = false;
-        for (option, role, via) in all {
-            let Some(given) = words.given(option) else {
-                continue;
-            };
-            let value = given.value.as_deref().unwrap_or_default();
-            let place = within(reading, entry.text, &given.span, value);
-            self.address(value, place, *role, *via, access);
-            has_address = true;
+        for (command, option, role, via) in ADDRESSES {
+            if command == entry.name
+                && let Some(given) = words.given(option)
+            {
+                let value = given.value.as_deref().unwrap_or_default();
+                let place = within(reading, entry.text, &given.span, value);
+                self.address(value, place, role, via, access);
+                has_address = true;
+            }
         }
         if entry.name == "updates"
             && let Some(word) = words.positionals().next()
@@ -235,61 +230,45 @@ impl Collector<'_> {
             "nfs" | "cdrom" | "harddrive" | "hmc" | "rhsm" => {
                 format!("packages come from `{}`", entry.name)
             }
-            "url" | "repo" if entry.arguments.is_none() => {
-                format!("`{}` is refused", entry.name)
-            }
+            "url" | "repo" if entry.arguments.is_none() => format!("`{}` is refused", entry.name),
             "repo" if !has_address => {
                 "the installer's own configuration says where this repository is".to_string()
             }
-            _ => {
-                self.found.is_image |= matches!(
-                    entry.name,
-                    "liveimg" | "ostreesetup" | "ostreecontainer" | "bootc"
-                );
+            "liveimg" | "ostreesetup" | "ostreecontainer" | "bootc" => {
+                self.found.is_image = true;
                 return;
             }
+            _ => return,
         };
         let place = Place::of(entry.text, &entry.command.words[0].span);
         self.found.hidden.push((place, why));
     }
 
-    fn include(&mut self, reading: &Reading, text: usize, include: &Include) {
-        if include.target.contains("://") {
-            let place = within(reading, text, &include.span, &include.target);
-            let role = Role::File("an included kickstart");
-            self.address(&include.target, place, role, Via::Direct, Access::PLAIN);
-        }
-    }
-
     fn section(&mut self, reading: &Reading, entry: &SectionEntry) {
         let section = &entry.section;
-        let is_oscap = section.kind == SectionKind::Addon
-            && section
-                .header
-                .get(1)
-                .is_some_and(|name| OSCAP_ADDONS.contains(&name.text.as_str()));
-        if is_oscap {
-            let mut start = section.body.start;
-            for line in reading.texts[entry.text].text[section.body.clone()].split_inclusive('\n') {
-                let span = start..start + line.len();
-                start = span.end;
-                let Some((key, value)) = line.split_once('=') else {
-                    continue;
-                };
+        let body = &reading.texts[entry.text].text[section.body.clone()];
+        let start = section.body.start;
+        let place = |part: &str| {
+            // Every part of the body is a slice of it.
+            let at = start + part.as_ptr().addr() - body.as_ptr().addr();
+            Place::of(entry.text, &(at..at + part.len()))
+        };
+        let addon = section.header.get(1).map_or("", |name| &name.text);
+        if section.kind == SectionKind::Addon && OSCAP_ADDONS.contains(&addon) {
+            for line in body.lines() {
+                let (key, value) = line.split_once('=').unwrap_or_default();
                 let value = value.trim().trim_matches('"');
                 if key.trim() == "content-url" && !value.is_empty() {
-                    let place = within(reading, entry.text, &span, value);
-                    let role = Role::File("security content");
-                    self.address(value, place, role, Via::Direct, Access::PLAIN);
+                    self.file(value, place(value), "security content");
                 }
             }
         }
         if section.kind.is_script() {
-            let body = section.body.clone();
-            for span in downloads(&reading.texts[entry.text].text, body) {
-                let address = reading.texts[entry.text].text[span.clone()].to_string();
-                let place = Place::of(entry.text, &span);
-                self.address(&address, place, Role::Download, Via::Direct, Access::PLAIN);
+            for command in shell::commands(body, start) {
+                for address in downloads(&command) {
+                    let role = Role::Download;
+                    self.address(address, place(address), role, Via::Direct, Access::PLAIN);
+                }
             }
         }
     }
@@ -325,6 +304,11 @@ impl Collector<'_> {
             span: url.span(),
         };
         self.address(url.as_str(), place, role, Via::Direct, access);
+    }
+
+    /// Takes the address of one file, which nothing else is said of.
+    fn file(&mut self, text: &str, place: Place, what: &'static str) {
+        self.address(text, place, Role::File(what), Via::Direct, Access::PLAIN);
     }
 
     fn address(&mut self, text: &str, place: Place, role: Role, via: Via, access: Access) {
@@ -364,37 +348,24 @@ impl Collector<'_> {
     }
 }
 
-/// Where addresses stand in a script that `curl`, `wget`, `dnf`, `yum` or `rpm` fetch as they
-/// are: written out, without a variable, on a line of their own command.
-fn downloads(text: &str, body: Range<usize>) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut start = body.start;
-    for line in text[body].split_inclusive('\n') {
-        let at = start;
-        start += line.len();
-        let code = line.trim();
-        let mut words = code.split_whitespace();
-        let program = words.find(|word| *word != "sudo").unwrap_or_default();
-        let program = program.rsplit('/').next().unwrap_or_default();
-        let sends = |word: &str| {
-            let name = word.split('=').next().unwrap_or_default();
-            OTHER_MEANING
-                .iter()
-                .any(|option| name == *option || option.len() > 2 && name.starts_with(option))
-        };
-        if !FETCHERS.contains(&program) || code.ends_with('\\') || words.any(sends) {
-            continue;
-        }
-        for word in code.split(|c: char| c.is_whitespace() || "|;&<>()".contains(c)) {
-            let address = word.trim_matches(['"', '\'']);
-            let is_plain = address.starts_with("http://") || address.starts_with("https://");
-            if is_plain && !address.contains(['$', '`', '*', '{', '[', '\\', '"', '\'']) {
-                let offset = address.as_ptr() as usize - line.as_ptr() as usize;
-                found.push(at + offset..at + offset + address.len());
-            }
-        }
-    }
-    found
+/// The addresses that a command fetches as they are: written out, without a variable. What only a
+/// condition asks for need not be there.
+fn downloads<'a>(command: &Command<'a>) -> impl Iterator<Item = &'a str> {
+    let is_sending = |word: &str| {
+        let name = word.split('=').next().unwrap_or_default();
+        let mut options = OTHER_MEANING.into_iter();
+        options.any(|option| name == option || option.len() > 2 && name.starts_with(option))
+    };
+    let fetches = FETCHERS.contains(&command.name())
+        && !command.is_condition
+        && !command.arguments().any(is_sending);
+    let words = command.words.iter().filter(move |_| fetches);
+    words.filter_map(|word| {
+        let address = word.split(['<', '>']).next()?.trim_matches(['"', '\'']);
+        let is_plain = address.starts_with("http://") || address.starts_with("https://");
+        let is_written_out = !address.contains(['$', '`', '*', '{', '[', '\\', '"', '\'']);
+        (is_plain && is_written_out).then_some(address)
+    })
 }
 
 /// Where `value` stands within `span` of a text; all of it where quotes hide it.
@@ -585,6 +556,13 @@ mod tests {
             ("curl https://m/$name", &[]),
             ("# curl https://m/a", &[]),
             ("echo https://m/a", &[]),
+            (
+                "cd /x && curl -fO \"https://m/a?b=1&c=2\"",
+                &["https://m/a?b=1&c=2"],
+            ),
+            ("curl -f https://m/a>b", &["https://m/a"]),
+            ("if curl -f https://m/a; then b; fi", &[]),
+            ("cat <<E >x\ncurl https://m/a\nE", &[]),
         ] {
             let raw = format!("%post\n{line}\n%end\n");
             let found = of_kickstart(&raw);

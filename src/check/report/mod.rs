@@ -12,7 +12,7 @@ pub mod json;
 pub mod ksvalidator;
 pub mod sarif;
 
-use crate::diagnostic::{Diagnostic, Edit, Severity, Source};
+use crate::diagnostic::{Diagnostic, Edit, Lines, Severity};
 
 /// A file that was checked.
 #[derive(Debug, Clone, Default)]
@@ -52,13 +52,10 @@ impl Checked {
         let Some(text) = self.texts.iter().find(|text| text.name == finding.file) else {
             return Vec::new();
         };
-        let source = Source {
-            name: &text.name,
-            text: &text.text,
-        };
+        let lines = Lines::of(&text.text);
         let place = |edit: &'a Edit| PlacedEdit {
-            start: source.position(edit.span.start),
-            end: source.position(edit.span.end),
+            start: lines.position(&text.text, edit.span.start),
+            end: lines.position(&text.text, edit.span.end),
             edit,
         };
         finding.fix.iter().map(place).collect()
@@ -111,6 +108,7 @@ impl Tally {
 #[cfg(test)]
 pub(super) mod samples {
     use super::*;
+    use crate::diagnostic::Source;
 
     /// A file with an error that can be fixed, a warning, and an error in an included file.
     pub(crate) fn checked() -> Checked {

@@ -2,10 +2,9 @@
 
 use std::io::BufRead;
 
-use quick_xml::events::Event;
-
 use super::primary::Query;
-use super::xml::{attribute, gather, next, reader};
+use super::xml::Step::{Begin, End};
+use super::xml::{self, attribute};
 
 /// A group or an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,50 +38,31 @@ impl Named {
 /// # Errors
 /// Why it cannot be used.
 pub fn parse(input: impl BufRead, query: &Query) -> Result<Comps, String> {
-    let mut reader = reader(input);
-    let mut buffer = Vec::new();
     let mut comps = Comps::default();
-    let mut path: Vec<String> = Vec::new();
     let mut at = Named::default();
-    let mut text = String::new();
     let mut translated = false;
-    let mut is_whole = false;
-    loop {
-        let event = next(&mut reader, &mut buffer)?;
-        match &event {
-            Event::Start(tag) => {
-                text.clear();
-                translated = attribute(tag, "xml:lang").is_some();
-                path.push(tag.local_name().as_ref().to_string());
-                if path.len() == 2 {
-                    at = Named::default();
-                }
+    xml::read(input, "comps", |path, step| {
+        let below = path.strip_prefix("comps/").unwrap_or_default();
+        let (outer, inner) = below.split_once('/').unwrap_or((below, ""));
+        let all = match outer {
+            "group" => &mut comps.groups,
+            "environment" => &mut comps.environments,
+            _ => return Ok(()),
+        };
+        match (inner, step) {
+            (_, Begin(tag)) => translated = attribute(tag, "xml:lang").is_some(),
+            ("id", End(text)) => at.id = text.to_string(),
+            ("name", End(text)) if !translated => at.name = text.to_string(),
+            ("", End(_)) => {
+                query.keep(&at.id)?;
+                query.keep(&at.name)?;
+                all.push(std::mem::take(&mut at));
             }
-            Event::End(_) => {
-                let outer = path.get(1).map(String::as_str);
-                match (path.len(), outer, path.last().map(String::as_str)) {
-                    (3, _, Some("id")) => at.id = text.trim().to_string(),
-                    (3, _, Some("name")) if !translated => at.name = text.trim().to_string(),
-                    (2, Some("group" | "environment"), _) => {
-                        query.keep(&at.id)?;
-                        query.keep(&at.name)?;
-                        let all = match outer {
-                            Some("group") => &mut comps.groups,
-                            _ => &mut comps.environments,
-                        };
-                        all.push(std::mem::take(&mut at));
-                    }
-                    (1, None, Some("comps")) => is_whole = true,
-                    _ => {}
-                }
-                path.pop();
-            }
-            // quick-xml does not mind a text that ends too early.
-            Event::Eof if !is_whole => return Err("it does not end with </comps>".to_string()),
-            Event::Eof => return Ok(comps),
-            other => gather(&mut text, other),
+            _ => {}
         }
-    }
+        Ok(())
+    })?;
+    Ok(comps)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glob::{MatchOptions, Pattern};
-use quick_xml::events::{BytesStart, Event};
 use tokio::sync::Mutex;
 
-use super::xml::{attribute, gather, next, reader};
+use super::xml::Step::{Begin, End};
+use super::xml::{self, attribute};
 
 /// Most packages that are taken; Fedora has 75,000.
 const MAX_PACKAGES: usize = 2_000_000;
@@ -156,92 +156,41 @@ impl Package {
 /// # Errors
 /// Why it cannot be used.
 pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
-    let mut reader = reader(input);
-    let mut buffer = Vec::new();
     let mut packages = Packages::default();
-    let mut package: Option<Package> = None;
-    let mut text = String::new();
-    let mut is_whole = false;
-    let mut provides = false;
-    // Depth below <package>: `name` and `arch` count only directly in it.
-    let mut depth = 0_usize;
-    loop {
-        let event = next(&mut reader, &mut buffer)?;
-        match &event {
-            Event::Start(tag) => {
-                let name = tag.local_name();
-                let name = name.as_ref();
-                match &mut package {
-                    None if name == "package" => {
-                        package = Some(Package::default());
-                        depth = 0;
-                    }
-                    None => {}
-                    Some(package) => {
-                        depth += 1;
-                        match name {
-                            "name" | "arch" if depth == 1 => text.clear(),
-                            "version" if depth == 1 => version(package, tag),
-                            "provides" => provides = true,
-                            "entry" if provides => {
-                                provide(tag, query, package, &mut packages.found);
-                            }
-                            _ => {}
-                        }
-                    }
+    let mut package = Package::default();
+    xml::read(input, "metadata", |path, step| {
+        match (
+            path.strip_prefix("metadata/package").unwrap_or("other"),
+            step,
+        ) {
+            ("/name", End(text)) => package.name = text.to_string(),
+            ("/arch", End(text)) => package.arch = text.to_string(),
+            ("/version", Begin(tag)) => {
+                let of = |name| attribute(tag, name).unwrap_or_default();
+                package.epoch = of("epoch");
+                package.version = of("ver");
+                package.release = of("rel");
+            }
+            ("/format/provides/entry", Begin(tag)) => {
+                // The name stands first in what createrepo_c writes, and holds no references.
+                let mut all = tag.attributes();
+                let name = all.with_checks(false).flatten().find(|a| a.key.0 == "name");
+                if let Some(name) = name {
+                    package.is_release |= *name.value == *"system-release";
+                    query.note(&name.value, &mut packages.found);
                 }
             }
-            Event::End(tag) => {
-                let name = tag.local_name();
-                let Some(current) = &mut package else {
-                    is_whole |= name.as_ref() == "metadata";
-                    continue;
-                };
-                match name.as_ref() {
-                    "name" if depth == 1 => current.name = text.trim().to_string(),
-                    "arch" if depth == 1 => current.arch = text.trim().to_string(),
-                    "provides" => provides = false,
-                    "package" if depth == 0 => {
-                        if let Some(package) = package.take() {
-                            take(package, query, &mut packages)?;
-                        }
-                        if packages.count > MAX_PACKAGES {
-                            return Err(format!("it lists more than {MAX_PACKAGES} packages"));
-                        }
-                    }
-                    _ => {}
+            ("", End(_)) => {
+                take(std::mem::take(&mut package), query, &mut packages)?;
+                if packages.count > MAX_PACKAGES {
+                    return Err(format!("it lists more than {MAX_PACKAGES} packages"));
                 }
-                depth = depth.saturating_sub(1);
             }
-            // quick-xml does not mind a text that ends too early.
-            Event::Eof if !is_whole => return Err("it does not end with </metadata>".to_string()),
-            Event::Eof => return Ok(packages),
-            other if depth == 1 => gather(&mut text, other),
             _ => {}
         }
-    }
-}
-
-fn version(package: &mut Package, tag: &BytesStart<'_>) {
-    let of = |name| attribute(tag, name).unwrap_or_default();
-    package.epoch = of("epoch");
-    package.version = of("ver");
-    package.release = of("rel");
-}
-
-fn provide(
-    tag: &BytesStart<'_>,
-    query: &Query,
-    package: &mut Package,
-    found: &mut HashSet<String>,
-) {
-    // The name stands first in what createrepo_c writes, and holds no references.
-    let mut all = tag.attributes();
-    let Some(name) = all.with_checks(false).flatten().find(|a| a.key.0 == "name") else {
-        return;
-    };
-    package.is_release |= *name.value == *"system-release";
-    query.note(&name.value, found);
+        Ok(())
+    })?;
+    Ok(packages)
 }
 
 fn take(package: Package, query: &Query, packages: &mut Packages) -> Result<(), String> {
@@ -346,7 +295,7 @@ mod tests {
         ] {
             assert!(refused(&text).contains("longer than"), "{}", &text[..30]);
         }
-        assert!(refused(&"<a>".repeat(100)).contains("deep"));
+        assert!(refused(&"<metadata>".repeat(100)).contains("deep"));
         let names = (0..120_000).map(|n| format!("<package><name>{n:0500}</name></package>"));
         let text = format!("<metadata>{}</metadata>", names.collect::<String>());
         assert!(refused(&text).contains("more names"));

@@ -1,10 +1,10 @@
 //! `repodata/repomd.xml`: which metadata a repository has, where, and with which checksums
 //! (written by createrepo_c; read by yum and dnf through librepo).
 
-use quick_xml::events::Event;
 use url::Url;
 
-use super::xml::{attribute, gather, next, reader};
+use super::xml::Step::{Begin, End};
+use super::xml::{self, attribute};
 use crate::mirror::join;
 use crate::mirror::treeinfo::Checksum;
 
@@ -68,61 +68,44 @@ impl Entry {
 /// # Errors
 /// Why it cannot be used.
 pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
-    let mut reader = reader(text);
-    let mut buffer = Vec::new();
     let mut repomd = RepoMd::default();
-    let mut entry: Option<Entry> = None;
-    let mut is_whole = false;
-    let mut algorithm = String::new();
-    let mut text = String::new();
-    loop {
-        let event = next(&mut reader, &mut buffer)?;
-        match &event {
-            Event::Start(tag) => {
-                text.clear();
-                match tag.local_name().as_ref() {
-                    "data" => {
-                        entry = attribute(tag, "type").map(|kind| Entry {
-                            kind,
-                            ..Entry::default()
-                        });
-                    }
-                    "location" => {
-                        if let Some(entry) = &mut entry {
-                            entry.href = attribute(tag, "href").unwrap_or_default();
-                            entry.base = attribute(tag, "xml:base");
-                        }
-                    }
-                    "checksum" => {
-                        algorithm = attribute(tag, "type").unwrap_or_default();
-                    }
-                    _ => {}
+    let mut entry = Entry::default();
+    xml::read(text, "repomd", |path, step| {
+        match (path, step) {
+            ("repomd/data", Begin(tag)) => {
+                entry.kind = attribute(tag, "type").unwrap_or_default();
+            }
+            ("repomd/data/location", Begin(tag)) => {
+                entry.href = attribute(tag, "href").unwrap_or_default();
+                entry.base = attribute(tag, "xml:base");
+            }
+            ("repomd/data/checksum", Begin(tag)) => {
+                let algorithm = attribute(tag, "type").unwrap_or_default();
+                entry.checksum = Some(Checksum {
+                    algorithm: algorithm.to_ascii_lowercase(),
+                    hex: String::new(),
+                });
+            }
+            ("repomd/data/checksum", End(text)) => {
+                if let Some(checksum) = &mut entry.checksum {
+                    checksum.hex = text.to_ascii_lowercase();
                 }
             }
-            Event::End(tag) => match (tag.local_name().as_ref(), &mut entry) {
-                ("checksum", Some(entry)) => {
-                    entry.checksum = Some(Checksum {
-                        algorithm: algorithm.to_ascii_lowercase(),
-                        hex: text.trim().to_ascii_lowercase(),
-                    });
+            ("repomd/data/open-size", End(text)) => entry.open_size = text.parse().ok(),
+            ("repomd/data", End(_)) => {
+                let done = std::mem::take(&mut entry);
+                if !done.kind.is_empty() && !done.href.is_empty() {
+                    repomd.entries.push(done);
                 }
-                ("repomd", _) => is_whole = true,
-                ("open-size", Some(entry)) => entry.open_size = text.trim().parse().ok(),
-                ("data", _) => {
-                    let done = entry.take().filter(|entry| !entry.href.is_empty());
-                    repomd.entries.extend(done);
+                if repomd.entries.len() > MAX_ENTRIES {
+                    return Err(format!("it lists more than {MAX_ENTRIES} files"));
                 }
-                _ => {}
-            },
-            // quick-xml does not mind a text that ends too early.
-            Event::Eof if !is_whole => return Err("it does not end with </repomd>".to_string()),
-            Event::Eof => return Ok(repomd),
-            other => gather(&mut text, other),
+            }
+            _ => {}
         }
-        if repomd.entries.len() > MAX_ENTRIES {
-            return Err(format!("it lists more than {MAX_ENTRIES} files"));
-        }
-    }
+        Ok(())
+    })?;
+    Ok(repomd)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 /// Longest name that is taken, in bytes: file systems end at 255.
-pub(in crate::check::online) const MAX_NAME: usize = 512;
+const MAX_NAME: usize = 512;
 
 /// Longest value of an attribute that is taken, in bytes: an address.
 const MAX_VALUE: usize = 4096;
@@ -21,10 +21,9 @@ const MAX_EVENT: usize = 256 << 10;
 const MAX_DEPTH: usize = 32;
 
 /// A stream of which a tag or a text is only so long.
-pub(in crate::check::online) struct Bounded<R> {
+struct Bounded<R> {
     inner: R,
     taken: usize,
-    depth: usize,
 }
 
 impl<R: BufRead> Read for Bounded<R> {
@@ -50,40 +49,65 @@ impl<R: BufRead> BufRead for Bounded<R> {
     }
 }
 
-/// A reader of XML from a stream.
-pub(in crate::check::online) fn reader<R: BufRead>(input: R) -> Reader<Bounded<R>> {
+/// What is met in a document.
+pub(in crate::check::online) enum Step<'a> {
+    /// An element begins.
+    Begin(&'a BytesStart<'a>),
+    /// An element ends, behind this text: up to [`MAX_NAME`] bytes, without blanks around it.
+    End(&'a str),
+}
+
+/// Reads a document, and hands on each step with its path: `metalink/files/file`.
+///
+/// # Errors
+/// The root has another name, the text is not well-formed or not complete, what it holds is too
+/// large, or `take` wants no more.
+pub(in crate::check::online) fn read(
+    input: impl BufRead,
+    root: &str,
+    mut take: impl FnMut(&str, Step<'_>) -> Result<(), String>,
+) -> Result<(), String> {
     let mut reader = Reader::from_reader(Bounded {
         inner: input,
         taken: 0,
-        depth: 0,
     });
     reader.config_mut().expand_empty_elements = true;
-    reader
-}
-
-/// The next event; what the one before left in `buffer` is forgotten.
-///
-/// # Errors
-/// The text is not well-formed, or what it holds is too large.
-pub(in crate::check::online) fn next<'b, R: BufRead>(
-    reader: &mut Reader<Bounded<R>>,
-    buffer: &'b mut Vec<u8>,
-) -> Result<Event<'b>, String> {
-    buffer.clear();
-    reader.get_mut().taken = 0;
-    let event = reader
-        .read_event_into(buffer)
-        .map_err(|error| format!("it is not well-formed XML: {error}"))?;
-    let depth = &mut reader.get_mut().depth;
-    match event {
-        Event::Start(_) if *depth == MAX_DEPTH => {
-            return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+    let mut buffer = Vec::new();
+    let mut path = String::new();
+    let mut starts = Vec::new();
+    let mut text = String::new();
+    loop {
+        buffer.clear();
+        reader.get_mut().taken = 0;
+        let event = reader.read_event_into(&mut buffer);
+        match event.map_err(|error| format!("it is not well-formed XML: {error}"))? {
+            Event::Start(_) if starts.len() == MAX_DEPTH => {
+                return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+            }
+            Event::Start(tag) => {
+                starts.push(path.len());
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(tag.local_name().as_ref());
+                if starts.len() == 1 && path != root {
+                    return Err(format!("it is no {root}"));
+                }
+                text.clear();
+                take(&path, Step::Begin(&tag))?;
+            }
+            Event::End(_) => {
+                take(&path, Step::End(text.trim()))?;
+                path.truncate(starts.pop().unwrap_or_default());
+                if path.is_empty() {
+                    return Ok(());
+                }
+            }
+            // quick-xml does not mind a text that ends too early.
+            Event::Eof => return Err(format!("it does not end with </{root}>")),
+            other => gather(&mut text, &other),
         }
-        Event::Start(_) => *depth += 1,
-        Event::End(_) => *depth = depth.saturating_sub(1),
-        _ => {}
     }
-    Ok(event)
 }
 
 /// The attribute of that name, references resolved.
@@ -96,7 +120,7 @@ pub(in crate::check::online) fn attribute(tag: &BytesStart<'_>, name: &str) -> O
 }
 
 /// Adds the character data of an event to `text`, up to [`MAX_NAME`] bytes.
-pub(in crate::check::online) fn gather(text: &mut String, event: &Event<'_>) {
+fn gather(text: &mut String, event: &Event<'_>) {
     match event {
         Event::Text(data) => text.push_str(data),
         Event::CData(data) => text.push_str(data),
