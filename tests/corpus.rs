@@ -767,7 +767,13 @@ fn judged(folder: &std::path::Path) -> Option<Outcome> {
     let author = served.split(MARK).next().expect("a first part");
     let mut expectations = Expectations::new(false, Delivery::Unknown);
     expectations.read_kickstart(&served, author);
-    let mut judge = Judge::new(expectations, Limits::of_guest(None, true));
+    let mut judge = Judge::new(
+        expectations,
+        Limits {
+            emulated: true,
+            everywhere: None,
+        },
+    );
     let said = said(folder);
     let start = said.first()?.0;
     let mut in_order = false;

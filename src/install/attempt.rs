@@ -259,7 +259,10 @@ impl<'a> Attempt<'a> {
             expectations,
             mark: handover.mark.clone(),
             timeout: plan.timeout,
-            limits: Limits::of_guest(plan.stall_limit, self.spec.accel == Accel::Tcg),
+            limits: Limits {
+                everywhere: plan.stall_limit,
+                emulated: self.spec.accel == Accel::Tcg,
+            },
             disk: self.spec.disk.path.clone(),
             secrets: handover.secrets.clone(),
             stop: self.cancellation.clone(),

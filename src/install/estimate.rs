@@ -88,7 +88,7 @@ fn median(mut values: Vec<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::read::Signal;
+    use crate::watch::signal::Signal;
 
     const fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
@@ -110,7 +110,6 @@ mod tests {
         Signal::Package {
             done,
             total: 100,
-            name: "x".to_owned(),
             verifying: false,
         }
     }

@@ -166,7 +166,9 @@ impl Attempt<'_> {
             &self.prepared.tree,
             self.prepared.accel,
             self.hypervisor.as_ref(),
-            self.supervised.as_ref().and_then(|s| s.installer.as_ref()),
+            self.supervised
+                .as_ref()
+                .and_then(|s| s.installer.as_deref()),
         );
         let texts = [
             (evidence::VERDICT, Ok(report::text(verdict))),

@@ -64,11 +64,7 @@ pub fn describe(facts: &Facts<'_>) -> anyhow::Result<String> {
             name: os.name.clone(),
             version: os.version.clone(),
             arch: plan.arch.to_string(),
-            installer: facts
-                .supervised
-                .installer
-                .as_ref()
-                .map(|(version, product)| format!("{version} for {product}")),
+            installer: facts.supervised.installer.clone(),
         },
         tree: Tree {
             url: shown(&tree.url),

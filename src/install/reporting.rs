@@ -10,7 +10,7 @@ use crate::watch::cause::Cause;
 use crate::watch::judge::Judge;
 use crate::watch::phases::Phase;
 use crate::watch::progress::Progress;
-use crate::watch::read::Signal;
+use crate::watch::signal::Signal;
 use crate::watch::verdict::{Decision, Outcome, Seen};
 use crate::watch::witness::End;
 

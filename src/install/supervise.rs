@@ -86,7 +86,7 @@ pub struct Supervised {
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// The installer's version and product, if it named them.
-    pub installer: Option<(String, String)>,
+    pub installer: Option<String>,
 }
 
 /// Follows the guest until the judge has decided. The guest itself is left to the caller.
@@ -127,9 +127,7 @@ pub async fn supervise(
     let progress = supervisor.judge.progress();
     Ok(Supervised {
         phases: progress.phases(now),
-        installer: progress
-            .installer()
-            .map(|(version, product)| (version.to_string(), product.to_string())),
+        installer: progress.installer().map(str::to_owned),
         decision,
     })
 }

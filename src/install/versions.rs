@@ -39,7 +39,7 @@ pub fn json(
     tree: &InstallTree,
     accel: Accel,
     hypervisor: Option<&Versions>,
-    installer: Option<&(String, String)>,
+    installer: Option<&str>,
 ) -> anyhow::Result<String> {
     let uname = rustix::system::uname();
     let kernel = [uname.sysname(), uname.release(), uname.machine()];
@@ -55,7 +55,7 @@ pub fn json(
             .and_then(pretty_name),
         accelerator: accel.to_string(),
         release: format!("{} {}", plan.release, plan.arch),
-        installer: installer.map(|(version, product)| format!("{version} for {product}")),
+        installer: installer.map(str::to_owned),
         tree: Tree {
             url: shown(&tree.url),
             name: info.and_then(|info| info.family.clone()),

@@ -1,11 +1,11 @@
 //! Why an install fails: the fixed vocabulary of verdicts.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use serde::Serialize;
-use strum::{EnumString, IntoStaticStr, VariantArray};
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use super::explanations;
 use crate::error::Kind;
 
 /// The cause of a failed install. Exactly one is given; the names are part of the interface.
@@ -21,6 +21,8 @@ use crate::error::Kind;
     PartialOrd,
     Ord,
     Hash,
+    Deserialize,
+    Display,
     EnumString,
     IntoStaticStr,
     Serialize,
@@ -81,7 +83,20 @@ pub enum Cause {
     Interrupted,
 }
 
-use Cause::*;
+/// What is known of a cause: a table of `causes.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Facts {
+    title: String,
+    hint: Option<String>,
+    #[serde(default)]
+    retry: bool,
+    explanation: String,
+}
+
+static FACTS: LazyLock<BTreeMap<Cause, Facts>> = LazyLock::new(|| {
+    toml::from_str(include_str!("causes.toml")).expect("causes.toml is well-formed")
+});
 
 impl Cause {
     /// Every cause, in order.
@@ -92,118 +107,36 @@ impl Cause {
         self.into()
     }
 
+    fn facts(self) -> &'static Facts {
+        &FACTS[&self]
+    }
+
     /// What it means, in a few words.
     pub fn title(self) -> &'static str {
-        match self {
-            KickstartUnreachable => "the guest could not get the kickstart",
-            KickstartRejected => "the installer refused the kickstart",
-            NetworkFailed => "the guest's network did not work",
-            Stage2Unavailable => "the installer's second stage could not be loaded",
-            SourceUnavailable => "the package source could not be used",
-            SoftwareMissing => "packages are missing or do not fit together",
-            DownloadFailed => "packages could not be downloaded",
-            TransactionFailed => "packages could not be installed",
-            StorageFailed => "the disk could not be partitioned as asked",
-            ScriptFailed => "a script failed",
-            BootLoaderFailed => "the boot loader could not be installed",
-            QuestionAsked => "the installer asked a question that the kickstart does not answer",
-            InstallerFailed => "the installer failed",
-            OutOfMemory => "the guest had too little memory",
-            DiskFull => "a disk was full",
-            MediaCheckFailed => "the installation medium is damaged",
-            KernelPanic => "the guest's kernel panicked",
-            NoBootOutput => "the guest did not boot",
-            PoweroffFailed => "the guest did not shut down",
-            Stalled => "the install stopped making progress",
-            TimedOut => "the time limit was reached",
-            GuestKilled => "the virtual machine was ended from outside",
-            HypervisorFailed => "libvirt or QEMU failed",
-            Interrupted => "the build was interrupted",
-        }
+        &self.facts().title
     }
 
     /// What the user can do about it, as the end of a message.
     pub fn hint(self) -> Option<&'static str> {
-        Some(match self {
-            KickstartUnreachable => {
-                "check that the guest's network reaches this host (`--network`), or use `--deliver initrd`"
-            }
-            KickstartRejected => {
-                "correct the kickstart; `ozr check` names what the release does not know"
-            }
-            NetworkFailed => {
-                "check `--network`, the `network` line of the kickstart, and that the mirror can be reached from the guest"
-            }
-            Stage2Unavailable => {
-                "check that the install tree is complete and readable (images/install.img), and that the guest has enough memory"
-            }
-            SourceUnavailable => {
-                "check that the `url` and `repo` lines lead to directories with repodata/repomd.xml that the guest can reach"
-            }
-            SoftwareMissing => {
-                "check the names in %packages and the `repo` lines; `--ignoremissing` skips packages that do not exist"
-            }
-            DownloadFailed => "check the mirror, and start the build again",
-            TransactionFailed => {
-                "look at the end of the console log for the package, and at its scriptlets (`rpm -qp --scripts`)"
-            }
-            StorageFailed => {
-                "check the partitioning commands of the kickstart, or give a larger disk with `--disk-size`"
-            }
-            ScriptFailed => "run the script by hand; a `--log` on its section shows its output",
-            BootLoaderFailed => {
-                "check the `bootloader` line, and that `--firmware` and the partitions fit together (`reqpart`)"
-            }
-            QuestionAsked => "add what the installer asked for to the kickstart",
-            InstallerFailed => "look at the end of the console log",
-            OutOfMemory => "give the guest more memory with `--memory`",
-            DiskFull => "give a larger disk with `--disk-size`, or install less",
-            MediaCheckFailed => "fetch the image again and compare its checksum",
-            KernelPanic => {
-                "look at the end of the console log; more memory (`--memory`) or `--accel tcg` may help"
-            }
-            NoBootOutput => {
-                "check that `--firmware` and the architecture fit the install tree, and the kernel's `console=`"
-            }
-            PoweroffFailed => "look at the end of the console log",
-            Stalled => "look at where it stopped; the guest's screen may show more",
-            TimedOut => "raise the limit with `--timeout`, or look at where it stopped",
-            GuestKilled => {
-                "start the build again; `dmesg` tells whether the host ran out of memory"
-            }
-            HypervisorFailed => "see the logs of libvirt and QEMU, then start the build again",
-            Interrupted => return None,
-        })
+        self.facts().hint.as_deref()
     }
 
     /// What it means and how to mend it, at length: lines of at most 100 columns.
     pub fn explanation(self) -> &'static str {
-        explanations::of(self)
+        &self.facts().explanation
     }
 
-    /// Whether the whole build, done again with the same input, may succeed: the cause lies in
-    /// the network, the mirror or the host, not in the template or the kickstart.
+    /// Whether the whole build, done again with the same input, may succeed.
     pub fn retry(self) -> bool {
-        matches!(
-            self,
-            KickstartUnreachable
-                | NetworkFailed
-                | Stage2Unavailable
-                | SourceUnavailable
-                | DownloadFailed
-                | PoweroffFailed
-                | Stalled
-                | GuestKilled
-                | HypervisorFailed
-        )
+        self.facts().retry
     }
 
     /// What the exit status says. A full disk of the host's is the host's fault; see
     /// [`Verdict::kind`](super::verdict::Verdict::kind).
     pub fn kind(self) -> Kind {
         match self {
-            HypervisorFailed => Kind::Host,
-            Interrupted => Kind::Interrupted,
+            Cause::HypervisorFailed => Kind::Host,
+            Cause::Interrupted => Kind::Interrupted,
             _ => Kind::Build,
         }
     }
@@ -213,19 +146,14 @@ impl Cause {
     pub fn of_the_initramfs(self) -> bool {
         matches!(
             self,
-            KickstartUnreachable | NetworkFailed | Stage2Unavailable
+            Cause::KickstartUnreachable | Cause::NetworkFailed | Cause::Stage2Unavailable
         )
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Cause::*;
     use super::*;
 
     #[test]

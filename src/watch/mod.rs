@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! console bytes → console ─┐
-//! log port bytes → logport ┴→ read (texts, forms) → signals → judge → Decision (Verdict) → report
+//! log port bytes → logport ┴→ read (texts, signal) → signals → judge → Decision (Verdict) → report
 //!                          └→ hub (what its screen shows), programs (what it runs) ─┘
 //! server, QEMU, counters, clock → witness ────────────────────┘ └→ progress, stall
 //! ```
@@ -11,19 +11,17 @@
 pub mod cause;
 pub mod console;
 pub mod escape;
-mod explanations;
-pub mod forms;
 pub mod hub;
 pub mod judge;
 pub mod line;
 pub mod logport;
 pub mod message;
-pub mod particulars;
 pub mod phases;
 pub mod programs;
 pub mod progress;
 pub mod read;
 pub mod report;
+pub mod signal;
 pub mod stall;
 pub mod texts;
 pub mod verdict;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::phases::Phase;
-use super::read::Signal;
+use super::signal::Signal;
 
 /// How long a phase took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Progress {
     began: Vec<(Phase, Duration)>,
     /// What part of the current phase is done, from 0 to 1.
     part: f64,
-    installer: Option<(String, String)>,
+    installer: Option<String>,
     packages: Option<Counted>,
     download: Option<Counted>,
 }
@@ -67,8 +67,8 @@ impl Progress {
     pub fn signal(&mut self, now: Duration, signal: &Signal) -> Option<Phase> {
         match signal {
             Signal::Phase(phase) => self.enter(*phase, now),
-            Signal::Started { version, product } => {
-                self.installer = Some((version.clone(), product.clone()));
+            Signal::Started(what) => {
+                self.installer = Some(what.clone());
                 self.enter(Phase::Installer, now)
             }
             Signal::Download {
@@ -115,9 +115,9 @@ impl Progress {
             }
             Signal::Tasks { .. }
             | Signal::Failure(_)
-            | Signal::ScriptOutput(_)
+            | Signal::ScriptOutput
             | Signal::HasKickstart
-            | Signal::Note(_) => None,
+            | Signal::Note => None,
         }
     }
 
@@ -190,9 +190,8 @@ impl Progress {
     }
 
     /// The installer's version and product, once it has named them.
-    pub fn installer(&self) -> Option<(&str, &str)> {
-        let (version, product) = self.installer.as_ref()?;
-        Some((version, product))
+    pub fn installer(&self) -> Option<&str> {
+        self.installer.as_deref()
     }
 }
 

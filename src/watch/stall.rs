@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::phases::Phase;
-use super::read::Signal;
+use super::signal::Signal;
 
 /// A part of an install that has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,12 @@ pub enum Step {
     MediaCheck,
     /// rpm checks the transaction, and says nothing until it is done.
     PreparingTransaction,
+}
+
+impl Default for Step {
+    fn default() -> Self {
+        Step::Phase(Phase::PoweredOn)
+    }
 }
 
 impl Step {
@@ -90,29 +96,15 @@ const INTERVAL: Duration = minutes(1);
 const REMEMBERED: usize = 64;
 
 /// The limits, of every step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
-    factor: u32,
-    everywhere: Option<Duration>,
-}
-
-impl Default for Limits {
-    /// Of a guest with hardware acceleration.
-    fn default() -> Self {
-        Limits::of_guest(None, false)
-    }
+    /// The limit of every step where a user has set one (`--stall-limit`).
+    pub everywhere: Option<Duration>,
+    /// Whether the guest has no hardware acceleration: the usual limits are longer then.
+    pub emulated: bool,
 }
 
 impl Limits {
-    /// The limits of a guest: the same for every step where a user has set one (`--stall-limit`),
-    /// else the usual ones, longer where it has no hardware acceleration.
-    pub fn of_guest(set: Option<Duration>, emulated: bool) -> Self {
-        Limits {
-            everywhere: set,
-            factor: if emulated { TCG_FACTOR } else { 1 },
-        }
-    }
-
     /// How long a step may go without progress.
     pub fn of(&self, step: Step) -> Duration {
         if let Some(limit) = self.everywhere {
@@ -138,12 +130,12 @@ impl Limits {
                 Phase::ShuttingDown => SHUTTING_DOWN,
             },
         };
-        limit.saturating_mul(self.factor)
+        limit * if self.emulated { TCG_FACTOR } else { 1 }
     }
 }
 
 /// Watches for progress.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StallWatch {
     limits: Limits,
     step: Step,
@@ -160,12 +152,7 @@ impl StallWatch {
     pub fn new(limits: Limits) -> Self {
         StallWatch {
             limits,
-            step: Step::Phase(Phase::PoweredOn),
-            since: Duration::ZERO,
-            counted: (0, 0),
-            counted_since: Duration::ZERO,
-            last_step: None,
-            lines: VecDeque::with_capacity(REMEMBERED),
+            ..StallWatch::default()
         }
     }
 

@@ -1,5 +1,10 @@
 use super::*;
 
+const EMULATED: Limits = Limits {
+    everywhere: None,
+    emulated: true,
+};
+
 fn at(second: u64) -> Duration {
     Duration::from_secs(second)
 }
@@ -8,14 +13,12 @@ fn package(done: u64) -> Signal {
     Signal::Package {
         done,
         total: 9,
-        name: "a".to_owned(),
         verifying: false,
     }
 }
 
 fn download(percent: u8) -> Signal {
     Signal::Download {
-        packages: 9,
         percent,
         bytes: None,
         total: None,
@@ -40,14 +43,18 @@ fn every_step_has_a_limit_unless_the_user_sets_one() {
         let limit = Limits::default().of(step);
         assert!(limit >= BOOT, "{step:?}");
         // A TCG guest runs 5 to 20 times slower.
-        assert_eq!(Limits::of_guest(None, true).of(step), limit * 6);
+        assert_eq!(EMULATED.of(step), limit * 6);
         for emulated in [false, true] {
-            assert_eq!(Limits::of_guest(Some(at(8)), emulated).of(step), at(8));
+            let set = Limits {
+                everywhere: Some(at(8)),
+                emulated,
+            };
+            assert_eq!(set.of(step), at(8));
         }
         assert!(!step.doing().is_empty());
     }
     let packages = Step::Phase(Phase::Packages);
-    assert_eq!(Limits::of_guest(None, true).of(packages), at(90 * 60));
+    assert_eq!(EMULATED.of(packages), at(90 * 60));
 }
 
 /// 300 bytes of broadcast a second reach any threshold in the end.

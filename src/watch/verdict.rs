@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use strum::IntoStaticStr;
 
 use super::cause::Cause;
 use super::phases::Phase;
@@ -13,31 +14,30 @@ use crate::error::Kind;
 const QEMU_LINES: usize = 5;
 
 /// Who said it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Source {
     /// The guest's serial console.
     Console,
     /// The installer's log port.
+    #[strum(serialize = "log port")]
     LogPort,
     /// The log of our own server.
+    #[strum(serialize = "server")]
     ServerLog,
     /// QEMU, or libvirt of it.
+    #[strum(serialize = "QEMU")]
     QemuLog,
     /// The state of the guest, as libvirt tells it, our own clock, and who stops us.
+    #[strum(serialize = "guest")]
     GuestState,
 }
 
 impl Source {
     /// The name, in texts for people.
     pub fn name(self) -> &'static str {
-        match self {
-            Source::Console => "console",
-            Source::LogPort => "log port",
-            Source::ServerLog => "server",
-            Source::QemuLog => "QEMU",
-            Source::GuestState => "guest",
-        }
+        self.into()
     }
 }
 
@@ -134,46 +134,57 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// libvirt or QEMU failed, as they say in `words`, and there is nothing of the guest to judge.
-    pub fn of_the_hypervisor(words: &str) -> Verdict {
-        let at = (Phase::PoweredOn, Duration::ZERO);
-        Verdict::of_one(Cause::HypervisorFailed, words, at, Source::QemuLog, words)
-    }
-
-    /// A guest that did all that a good install does, the last of it `last`, and left an empty disk.
-    pub fn of_an_empty_disk(last: Option<&PhaseTime>) -> Verdict {
-        let sentence = "the installer was done, but the disk holds no partition with contents and no file system: check the partitioning commands of the kickstart and what its scripts do to the disk";
-        let at = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
-            (last.phase, last.began + last.lasted)
-        });
-        let seen = "the disk is empty";
-        Verdict::of_one(Cause::StorageFailed, sentence, at, Source::GuestState, seen)
-    }
-
-    /// A verdict that rests on one line, of which there is no more to say.
-    fn of_one(
+    /// A verdict of which there is no more to say.
+    pub fn new(
         cause: Cause,
-        sentence: &str,
-        (phase, at): (Phase, Duration),
-        source: Source,
-        seen: &str,
+        sentence: String,
+        phase: Phase,
+        at: Duration,
+        seen: Vec<Seen>,
     ) -> Verdict {
         Verdict {
             cause,
-            sentence: sentence.to_owned(),
+            sentence,
             phase,
             at,
-            seen: vec![Seen {
-                source,
-                at,
-                text: seen.to_owned(),
-            }],
+            seen,
             script: None,
             packages: Vec::new(),
             repositories: Vec::new(),
             full_disk: None,
             console: Vec::new(),
         }
+    }
+
+    /// libvirt or QEMU failed, as they say in `words`, and there is nothing of the guest to judge.
+    pub fn of_the_hypervisor(words: &str) -> Verdict {
+        let seen = Seen {
+            source: Source::QemuLog,
+            at: Duration::ZERO,
+            text: words.to_owned(),
+        };
+        let (cause, phase) = (Cause::HypervisorFailed, Phase::PoweredOn);
+        Verdict::new(cause, words.to_owned(), phase, seen.at, vec![seen])
+    }
+
+    /// A guest that did all that a good install does, the last of it `last`, and left an empty disk.
+    pub fn of_an_empty_disk(last: Option<&PhaseTime>) -> Verdict {
+        let sentence = "the installer was done, but the disk holds no partition with contents and no file system: check the partitioning commands of the kickstart and what its scripts do to the disk";
+        let (phase, at) = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
+            (last.phase, last.began + last.lasted)
+        });
+        let seen = Seen {
+            source: Source::GuestState,
+            at,
+            text: "the disk is empty".to_owned(),
+        };
+        Verdict::new(
+            Cause::StorageFailed,
+            sentence.to_owned(),
+            phase,
+            at,
+            vec![seen],
+        )
     }
 
     /// What the exit status says.

@@ -10,18 +10,19 @@ use crate::kickstart::outline::SectionKind;
 use crate::kickstart::scan::scan_all;
 
 /// How the kickstart gets to the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// Over HTTP: our server sees it fetched.
     Http,
     /// In an extra initrd: the installer's own signs must do.
     Initrd,
     /// Nobody knows: only a text is there to be read.
+    #[default]
     Unknown,
 }
 
 /// What a good install shows, and what helps to explain a bad one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Expectations {
     /// Whether the kickstart prints the completion mark. A kickstart served untouched does not;
     /// then the last phase must have been reached.
@@ -40,8 +41,7 @@ impl Expectations {
         Expectations {
             mark,
             delivery,
-            sections: Vec::new(),
-            repositories: Vec::new(),
+            ..Expectations::default()
         }
     }
 

@@ -1,13 +1,16 @@
-//! How a case is closed when no text has decided it: the guest is gone, stands still, or time is
-//! up.
+//! How a case is closed, also when no text has decided it: the guest is gone, stands still, or time
+//! is up.
 
 use std::time::Duration;
 
 use super::Judge;
+use super::suspects::Suspect;
 use crate::watch::cause::Cause;
+use crate::watch::hub::Item;
+use crate::watch::line;
 use crate::watch::phases::Phase;
 use crate::watch::texts::cause_of_last_words;
-use crate::watch::verdict::{Decision, FullDisk, Outcome, Seen, Source};
+use crate::watch::verdict::{Decision, FullDisk, Outcome, Seen, Source, Verdict};
 use crate::watch::witness::End;
 
 impl Judge {
@@ -40,78 +43,55 @@ impl Judge {
     pub(super) fn decide_standstill(&mut self) -> Option<Decision> {
         let wait = self.standstill.take()?;
         self.decisive = Some(wait.seen.clone());
-        let text = crate::watch::line::body(&wait.seen.text).to_owned();
-        // A question that follows an error is about that.
-        let named = self
-            .suspects
-            .best()
-            .filter(|best| best.is_telling())
-            .cloned();
-        let open: Vec<String> = self.hub.incomplete().map(|item| item.text()).collect();
-        let text = if open.is_empty() {
-            text
-        } else {
-            open.join(", ")
+        let best = self.suspects.best().cloned();
+        let (what, best) = match wait.cause {
+            // A question that follows an error is about that.
+            Cause::QuestionAsked => (
+                "the installer waits for an answer",
+                best.filter(Suspect::is_telling),
+            ),
+            // Of what it died, an earlier text may tell.
+            Cause::InstallerFailed => ("the installer died", best),
+            _ => ("the installer waits for an answer", None),
         };
-        if wait.cause == Cause::QuestionAsked
-            && let Some(best) = named
-        {
-            let sentence = format!("the installer waits for an answer: {}", best.text());
+        if let Some(best) = best {
+            let sentence = format!("{what}: {}", best.text());
             return Some(self.fail(best.cause, sentence, vec![best.seen, wait.seen], true));
         }
-        if wait.cause != Cause::InstallerFailed {
-            let sentence = format!("the installer waits for an answer: {text}");
-            return Some(self.fail(wait.cause, sentence, vec![wait.seen], true));
-        }
-        // The installer is dead; of what, an earlier text may tell.
-        let best = self.suspects.best().cloned();
-        Some(match best {
-            Some(best) => {
-                let sentence = format!("the installer died: {}", best.text());
-                self.fail(best.cause, sentence, vec![best.seen, wait.seen], true)
-            }
-            None => {
-                let sentence = format!("the installer died: {text}");
-                self.fail(wait.cause, sentence, vec![wait.seen], true)
-            }
-        })
+        let open: Vec<String> = self.hub.incomplete().map(Item::text).collect();
+        let sentence = match open.is_empty() {
+            true => format!("{what}: {}", line::body(&wait.seen.text)),
+            false => format!("{what}: {}", open.join(", ")),
+        };
+        Some(self.fail(wait.cause, sentence, vec![wait.seen], true))
     }
 
     /// It is done, but does not go away.
     pub(super) fn decide_lingering(&mut self) -> Option<Decision> {
         let lingering = self.lingering.take()?;
         self.decisive = Some(lingering.seen.clone());
-        let what = if lingering.halted {
-            "the guest halted instead of switching itself off, and was switched off by ozr"
-        } else {
-            "the guest shut down, but could not switch itself off, and was switched off by ozr"
-        };
         if self.marked && self.missing_kickstart().is_none() {
-            self.decided = true;
-            let mut notes = std::mem::take(&mut self.notes);
-            notes.push(what.to_owned());
-            return Some(Decision {
-                outcome: Outcome::Success { notes },
-                stop_guest: true,
-                decisive: None,
-            });
+            let how = match lingering.halted {
+                true => "halted instead of switching itself off",
+                false => "shut down, but could not switch itself off",
+            };
+            let note = format!("the guest {how}, and was switched off by ozr");
+            self.notes.push(note);
+            return Some(self.succeed(true));
         }
         if lingering.halted {
             let mut decision = self.ended(End::ByGuest);
             decision.stop_guest = true;
             return Some(decision);
         }
-        let sentence = if self.expectations.mark {
-            "the guest shut down before the install was finished, and could not switch itself off"
-        } else {
-            "the guest shut down, but could not switch itself off"
+        let sentence = match self.expectations.mark {
+            true => {
+                "the guest shut down before the install was finished, and could not switch itself off"
+            }
+            false => "the guest shut down, but could not switch itself off",
         };
-        Some(self.fail(
-            Cause::PoweroffFailed,
-            sentence.to_owned(),
-            vec![lingering.seen],
-            true,
-        ))
+        let seen = vec![lingering.seen];
+        Some(self.fail(Cause::PoweroffFailed, sentence.to_owned(), seen, true))
     }
 
     /// The guest is gone, or cannot go on.
@@ -122,79 +102,53 @@ impl Judge {
         if let Some(decision) = self.decide_fatal(false) {
             return decision;
         }
-        let in_order = self.in_order || end == End::ByGuest;
+        let sign = self.last_sign(end);
         let doing = self.while_doing();
         if end == End::Crashed {
-            let words = vec![self.last_sign(end)];
-            let what = self.last_words.as_ref().map(|seen| seen.text.clone());
-            let cause = what.as_deref().and_then(cause_of_last_words);
-            let what = what.as_deref().unwrap_or("the virtual machine crashed");
+            let words = self.last_words.as_ref();
+            let what = words.map_or("the virtual machine crashed", |seen| seen.text.as_str());
+            let cause = cause_of_last_words(what).unwrap_or(Cause::GuestKilled);
             let sentence = format!("{what} {doing}");
-            let cause = cause.unwrap_or(Cause::GuestKilled);
-            let mut decision = self.fail(cause, sentence, words, false);
-            if cause == Cause::DiskFull {
-                on_the_host(&mut decision);
-            }
-            return decision;
+            let mut verdict = self.verdict(cause, sentence, vec![sign]);
+            verdict.full_disk = (cause == Cause::DiskFull).then_some(FullDisk::Host);
+            return self.close(verdict, false);
         }
         if end == End::Killed && !self.in_order {
             let sentence = format!("the virtual machine was stopped from outside {doing}");
-            let sign = self.last_sign(end);
             return self.fail(Cause::GuestKilled, sentence, vec![sign], false);
         }
+        let in_order = self.in_order || end == End::ByGuest;
         if let Some((cause, sentence)) = self.missing(in_order) {
             let mut seen = self.supporting(cause);
-            let sign = self.last_sign(end);
             self.decisive = Some(sign.clone());
             seen.push(sign);
             let phase = self.furthest();
-            let mut decision = self.fail(cause, sentence, seen, false);
-            if let Outcome::Failure(verdict) = &mut decision.outcome {
-                verdict.phase = phase;
-            }
-            return decision;
+            let verdict = self.verdict(cause, sentence, seen);
+            return self.close(Verdict { phase, ..verdict }, false);
         }
-        self.decided = true;
-        Decision {
-            outcome: Outcome::Success {
-                notes: std::mem::take(&mut self.notes),
-            },
-            stop_guest: false,
-            decisive: None,
-        }
+        self.succeed(false)
     }
 
     /// What is the host's fault hides what the guest says of it: its disk answers with errors.
     fn ended_by_the_host(&mut self, end: End) -> Option<Decision> {
-        let doing = self.while_doing();
-        let detail = self.last_words.as_ref();
-        let detail = detail.map_or(String::new(), |seen| format!(" ({})", seen.text));
-        let (cause, sentence) = match end {
-            End::HostDiskFull => (
-                Cause::DiskFull,
-                format!(
-                    "QEMU could not write the guest's disk{detail} {doing}: the file system of the output directory is full"
-                ),
-            ),
-            End::HostDiskError => (
-                Cause::HypervisorFailed,
-                format!("QEMU could not read or write the guest's disk{detail} {doing}"),
-            ),
-            End::ConnectionLost => (
-                Cause::HypervisorFailed,
-                format!("the connection to libvirt was lost{detail} {doing}"),
-            ),
+        let what = match end {
+            End::HostDiskFull => "QEMU could not write the guest's disk",
+            End::HostDiskError => "QEMU could not read or write the guest's disk",
+            End::ConnectionLost => "the connection to libvirt was lost",
             End::ByGuest | End::Gone | End::Killed | End::Crashed => return None,
         };
+        let detail = self.last_words.as_ref();
+        let detail = detail.map_or(String::new(), |seen| format!(" ({})", seen.text));
+        let sentence = format!("{what}{detail} {}", self.while_doing());
         let seen = vec![self.last_sign(end)];
-        Some(if cause == Cause::DiskFull {
-            let hint = "make room on the host, and start the build again";
-            let mut decision = self.fail_with(cause, &sentence, hint, seen, true);
-            on_the_host(&mut decision);
-            decision
-        } else {
-            self.fail(cause, sentence, seen, true)
-        })
+        if end != End::HostDiskFull {
+            return Some(self.fail(Cause::HypervisorFailed, sentence, seen, true));
+        }
+        let sentence = format!("{sentence}: the file system of the output directory is full");
+        let hint = "make room on the host, and start the build again";
+        let mut verdict = self.verdict_with(Cause::DiskFull, sentence, Some(hint), seen);
+        verdict.full_disk = Some(FullDisk::Host);
+        Some(self.close(verdict, true))
     }
 
     /// The time limit of the whole install was reached.
@@ -214,34 +168,33 @@ impl Judge {
             in_words(limit),
             self.stall.step().doing()
         );
-        if self.marked {
-            return self.gave_out(Cause::PoweroffFailed, lead);
-        }
-        self.gave_out(Cause::Stalled, lead)
+        let cause = match self.marked {
+            true => Cause::PoweroffFailed,
+            false => Cause::Stalled,
+        };
+        self.gave_out(cause, lead)
     }
 
     /// Nothing decided it until now. Where a text has told the cause, the cause is what failed.
     fn gave_out(&mut self, otherwise: Cause, lead: String) -> Decision {
-        if let Some(decision) = self.decide_fatal(true) {
+        let told = self.decide_fatal(true);
+        if let Some(decision) = told.or_else(|| self.decide_standstill()) {
             return decision;
         }
-        if let Some(decision) = self.decide_standstill() {
-            return decision;
-        }
-        let mut cause = otherwise;
-        let mut sentence = lead;
-        if let Some((missing, why)) = self.missing_kickstart() {
-            sentence = format!("{sentence}: {why}");
-            cause = missing;
+        let (cause, why) = if let Some((missing, why)) = self.missing_kickstart() {
+            (missing, format!(": {why}"))
         } else if self.marked {
-            sentence += ": the install finished, but the guest did not shut down";
+            let why = ": the install finished, but the guest did not shut down";
+            (otherwise, why.to_owned())
         } else if let Some(best) = self.suspects.best()
             // The installer handles many a traceback, and outlives it.
             && (best.is_telling() || self.progress.phase() < Phase::Stage2)
         {
-            sentence = format!("{sentence}: {}", best.text());
-            cause = best.cause;
-        }
+            (best.cause, format!(": {}", best.text()))
+        } else {
+            (otherwise, String::new())
+        };
+        let sentence = lead + &why;
         let mut seen = self.supporting(cause);
         seen.push(self.seen(Source::GuestState, &sentence));
         self.fail(cause, sentence, seen, true)
@@ -258,25 +211,89 @@ impl Judge {
             End::HostDiskError => "QEMU stopped the guest: its disk cannot be read or written",
             End::ConnectionLost => "the connection to libvirt was lost",
         };
-        let by_itself = matches!(end, End::ByGuest | End::Gone);
-        let sign = if by_itself {
-            &self.switched_off
-        } else {
-            &self.last_words
+        let sign = match end {
+            End::ByGuest | End::Gone => &self.switched_off,
+            _ => &self.last_words,
         };
         sign.clone()
             .unwrap_or_else(|| self.seen(Source::GuestState, how))
     }
 
-    fn supporting(&self, cause: Cause) -> Vec<Seen> {
+    pub(super) fn supporting(&self, cause: Cause) -> Vec<Seen> {
         let suspects = self.suspects.supporting(cause);
         suspects.map(|suspect| suspect.seen.clone()).collect()
     }
-}
 
-fn on_the_host(decision: &mut Decision) {
-    if let Outcome::Failure(verdict) = &mut decision.outcome {
-        verdict.full_disk = Some(FullDisk::Host);
+    fn succeed(&mut self, stop_guest: bool) -> Decision {
+        self.decided = true;
+        let notes = std::mem::take(&mut self.notes);
+        Decision {
+            outcome: Outcome::Success { notes },
+            stop_guest,
+            decisive: None,
+        }
+    }
+
+    /// Closes the case with a failure, of which there is no more to say.
+    pub(super) fn fail(
+        &mut self,
+        cause: Cause,
+        sentence: String,
+        seen: Vec<Seen>,
+        stop_guest: bool,
+    ) -> Decision {
+        let verdict = self.verdict(cause, sentence, seen);
+        self.close(verdict, stop_guest)
+    }
+
+    /// A verdict that ends with what its cause suggests.
+    pub(super) fn verdict(&mut self, cause: Cause, sentence: String, seen: Vec<Seen>) -> Verdict {
+        self.verdict_with(cause, sentence, cause.hint(), seen)
+    }
+
+    /// A verdict that ends with what to do about it.
+    pub(super) fn verdict_with(
+        &mut self,
+        cause: Cause,
+        mut sentence: String,
+        hint: Option<&str>,
+        seen: Vec<Seen>,
+    ) -> Verdict {
+        if let Some(hint) = hint {
+            sentence = format!("{}; {hint}", sentence.trim_end_matches(['.', ' ', ':']));
+        }
+        let mut verdict = Verdict::new(cause, sentence, self.progress.phase(), self.now, seen);
+        for text in self.tail.drain(..) {
+            let body = line::body(&text);
+            if !verdict
+                .console
+                .iter()
+                .any(|known| line::body(known) == body)
+            {
+                verdict.console.push(text);
+            }
+        }
+        verdict.full_disk = (cause == Cause::DiskFull).then_some(FullDisk::Guest);
+        let about_packages = matches!(
+            cause,
+            Cause::SourceUnavailable | Cause::SoftwareMissing | Cause::DownloadFailed
+        );
+        if about_packages {
+            verdict.repositories = std::mem::take(&mut self.expectations.repositories);
+        }
+        verdict
+    }
+
+    pub(super) fn close(&mut self, verdict: Verdict, stop_guest: bool) -> Decision {
+        self.decided = true;
+        // Where no line did it, the guest's end or our own clock did, just now.
+        let decisive = self.decisive.take();
+        let decisive = decisive.or_else(|| Some(self.seen(Source::GuestState, &verdict.sentence)));
+        Decision {
+            outcome: Outcome::Failure(Box::new(verdict)),
+            stop_guest,
+            decisive,
+        }
     }
 }
 

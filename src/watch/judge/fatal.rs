@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::{Judge, MAX_SEEN, SETTLE};
 use crate::watch::cause::Cause;
-use crate::watch::message::Block;
-use crate::watch::particulars;
+use crate::watch::message::{self, Block};
 use crate::watch::phases::Phase;
 use crate::watch::programs::{Program, last_words};
-use crate::watch::texts::OURS;
-use crate::watch::texts::cause_of_message;
-use crate::watch::texts::{Certainty, Found};
-use crate::watch::verdict::{Decision, Outcome, Script, Section, Seen, Source};
+use crate::watch::signal::Signal;
+use crate::watch::texts::{Certainty, Found, OURS, cause_of_message};
+use crate::watch::verdict::{Decision, Script, Section, Seen, Source};
 
 /// What the hub calls those of its items that a failure keeps from being complete (anaconda:
 /// ui/tui/spokes, `title`, EL 7 and later).
@@ -101,37 +99,35 @@ impl Judge {
             .filter(|_| cause == Cause::ScriptFailed);
         let script =
             (cause == Cause::ScriptFailed).then(|| self.script(&fatal, &message, ours.is_some()));
-        let mut decision = match (&ours, &script) {
+        let mut verdict = match (&ours, &script) {
             (Some(ours), _) => {
                 let said = ours.text.trim_start_matches(OURS);
                 seen.push(ours.clone());
                 let sentence = format!("what the template adds failed: {said}");
                 let hint = "correct the template; the end of the console log shows what the command printed";
-                self.fail_with(cause, &sentence, hint, seen, stop_guest)
+                self.verdict_with(cause, sentence, Some(hint), seen)
             }
             (None, Some(script))
                 if !self.expectations.sections.is_empty() || script.line.is_some() =>
             {
                 let sentence = self.sentence_of_script(script);
-                self.fail(cause, sentence, seen, stop_guest)
+                self.verdict(cause, sentence, seen)
             }
             _ => {
                 let gives_none = fatal.block.gives_no_reason() && reason.is_none();
                 let sentence = sentence(cause, fatal.phase, &told, gives_none);
-                self.fail(cause, sentence, seen, stop_guest)
+                self.verdict(cause, sentence, seen)
             }
         };
-        if let Outcome::Failure(verdict) = &mut decision.outcome {
-            verdict.phase = fatal.phase;
-            verdict.script = script;
-            if matches!(
-                cause,
-                Cause::SoftwareMissing | Cause::DownloadFailed | Cause::TransactionFailed
-            ) {
-                verdict.packages = particulars::packages(&told);
-            }
+        verdict.phase = fatal.phase;
+        verdict.script = script;
+        if matches!(
+            cause,
+            Cause::SoftwareMissing | Cause::DownloadFailed | Cause::TransactionFailed
+        ) {
+            verdict.packages = message::packages(&told);
         }
-        Some(decision)
+        Some(self.close(verdict, stop_guest))
     }
 
     /// The most exact cause that the message gives. A later error does not hide the first: what
@@ -210,34 +206,26 @@ impl Judge {
                 format!("the guest could not load the installer: {message}"),
             ),
         };
-        let mut seen: Vec<Seen> = self
-            .suspects
-            .supporting(cause)
-            .map(|suspect| suspect.seen.clone())
-            .collect();
+        let mut seen = self.supporting(cause);
         seen.extend(fatal.seen);
-        let mut decision = self.fail(cause, sentence, seen, stop_guest);
-        if let Outcome::Failure(verdict) = &mut decision.outcome {
-            verdict.phase = fatal.phase;
-        }
-        decision
+        let mut verdict = self.verdict(cause, sentence, seen);
+        verdict.phase = fatal.phase;
+        self.close(verdict, stop_guest)
     }
 
     fn script(&self, fatal: &Fatal, message: &str, ours: bool) -> Script {
         let known = self.script_error.as_ref().map(|error| error.line);
-        let line = particulars::script_line(message).or(known);
+        let line = message::script_line(message).or(known);
         let sections = &self.expectations.sections;
         let section = sections.iter().find(|section| Some(section.line) == line);
         let logged = self
             .programs
             .failed_script()
             .filter(|_| known.is_some() && known == line);
-        let mut log = match logged {
-            Some(program) => program.output.iter().cloned().collect(),
-            None => Vec::new(),
-        };
+        let mut log: Vec<String> =
+            logged.map_or_else(Vec::new, |program| program.output.iter().cloned().collect());
         if log.is_empty() {
-            log = particulars::script_output(fatal.block.lines());
+            log = message::script_output(fatal.block.lines());
             if fatal.block.is_complete() {
                 end_without_full_stop(&mut log);
             }
@@ -286,7 +274,7 @@ impl Judge {
             .take_while(|line| {
                 !crate::watch::read::console(line)
                     .iter()
-                    .any(|s| s.is_failure())
+                    .any(Signal::is_failure)
             })
             .filter(|line| !line.trim().is_empty())
             .cloned()

@@ -16,7 +16,6 @@ mod closing;
 mod fatal;
 mod missing;
 mod suspects;
-mod writing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,12 +28,12 @@ use super::logport::Record;
 use super::phases::Phase;
 use super::programs::Programs;
 use super::progress::Progress;
-use super::read::Signal;
+use super::signal::Signal;
 use super::stall::{Limits, StallWatch};
 use super::texts::{Certainty, Found, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
-use super::{line, particulars, read};
+use super::{line, message, read};
 
 /// How long to wait after a failure text for the rest of its message. It is printed at one go,
 /// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
@@ -88,7 +87,7 @@ struct ScriptError {
 }
 
 /// The judge of one install.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Judge {
     expectations: Expectations,
     progress: Progress,
@@ -126,31 +125,8 @@ impl Judge {
     pub fn new(expectations: Expectations, limits: Limits) -> Self {
         Judge {
             expectations,
-            progress: Progress::default(),
             stall: StallWatch::new(limits),
-            tail: VecDeque::with_capacity(EVIDENCE),
-            hub: Hub::default(),
-            in_hub: false,
-            programs: Programs::default(),
-            script_error: None,
-            traceback: None,
-            unfinished: None,
-            fetched: false,
-            has_kickstart: false,
-            marked: false,
-            in_order: false,
-            fatal: None,
-            standstill: None,
-            lingering: None,
-            suspects: Suspects::default(),
-            notes: Vec::new(),
-            our_words: None,
-            switched_off: None,
-            last_words: None,
-            noticed: Vec::new(),
-            decisive: None,
-            now: Duration::ZERO,
-            decided: false,
+            ..Judge::default()
         }
     }
 
@@ -343,7 +319,7 @@ impl Judge {
     }
 
     fn signal(&mut self, signal: &Signal, text: &str, seen: &Seen) {
-        let worth_telling = matches!(signal, Signal::Failure(_) | Signal::ScriptOutput(_));
+        let worth_telling = matches!(signal, Signal::Failure(_) | Signal::ScriptOutput);
         if worth_telling && self.noticed.len() < MAX_NOTICED {
             self.noticed.push((signal.clone(), seen.clone()));
         }
@@ -364,16 +340,16 @@ impl Judge {
                 self.switched_off.get_or_insert_with(|| seen.clone());
                 self.go_on(signal);
             }
-            Signal::ScriptOutput(_) => self.our_words = Some(seen.clone()),
+            Signal::ScriptOutput => self.our_words = Some(seen.clone()),
             Signal::HasKickstart => self.has_kickstart = true,
-            Signal::Note(note) => {
-                let note = self.described(note);
+            Signal::Note => {
+                let note = self.described(line::body(text));
                 if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
                     self.notes.push(note);
                 }
             }
             Signal::Phase(_)
-            | Signal::Started { .. }
+            | Signal::Started(_)
             | Signal::MediaCheck
             | Signal::Package { .. }
             | Signal::Download { .. }
@@ -384,7 +360,7 @@ impl Judge {
 
     /// A note, with the section whose script it is about.
     fn described(&mut self, note: &str) -> String {
-        let Some((status, line)) = particulars::script_error(note) else {
+        let Some((status, line)) = message::script_error(note) else {
             return note.to_owned();
         };
         let status = status.to_owned();

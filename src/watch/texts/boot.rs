@@ -4,16 +4,17 @@
 use super::Certainty::{Fatal, Suspect};
 use super::Channel::{Both, Console};
 use super::Text::{Between, Both as Holds, Contains, Starts};
-use super::{Certainty, Found, Meaning, Origin, Pattern, Text, failure, origin, row};
+use super::{Certainty, Found, Origin, Pattern, Text, failure, row};
 use crate::watch::cause::Cause::{
     self, KernelPanic, KickstartUnreachable, MediaCheckFailed, NetworkFailed, NoBootOutput,
     OutOfMemory, Stage2Unavailable,
 };
+use crate::watch::signal::Signal;
 
-const PANIC: Origin = origin("Linux", "all", "kernel/panic.c");
-const OOM: Origin = origin("Linux", "all", "mm/oom_kill.c");
-const SEABIOS: Origin = origin("SeaBIOS", "all", "src/boot.c");
-const EDK2: Origin = origin("edk2", "all", "MdeModulePkg BdsDxe, UefiBootManagerLib");
+const PANIC: Origin = "Linux, all: kernel/panic.c";
+const OOM: Origin = "Linux, all: mm/oom_kill.c";
+const SEABIOS: Origin = "SeaBIOS, all: src/boot.c";
+const EDK2: Origin = "edk2, all: MdeModulePkg BdsDxe, UefiBootManagerLib";
 
 /// The texts of the firmware and the kernel.
 #[rustfmt::skip]
@@ -21,7 +22,7 @@ pub static KERNEL: &[Pattern] = &[
     failure(Both, Fatal, Holds("Kernel panic - not syncing", "Out of memory"), OutOfMemory, OOM, "[    3.1] Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled"),
     failure(Both, Fatal, Holds("Kernel panic - not syncing", "deadlocked on memory"), OutOfMemory, OOM, "[    3.1] Kernel panic - not syncing: System is deadlocked on memory"),
     failure(Both, Fatal, Contains("Kernel panic - not syncing"), KernelPanic, PANIC, "[    3.1] Kernel panic - not syncing: VFS: Unable to mount root fs"),
-    failure(Console, Suspect(0), Contains("Initramfs unpacking failed: write error"), OutOfMemory, origin("Linux", "all", "init/initramfs.c"), "[    1.0] Initramfs unpacking failed: write error"),
+    failure(Console, Suspect(0), Contains("Initramfs unpacking failed: write error"), OutOfMemory, "Linux, all: init/initramfs.c", "[    1.0] Initramfs unpacking failed: write error"),
     failure(Both, Fatal, Holds("Out of memory: Kill", "(anaconda)"), OutOfMemory, OOM, "[  200.5] Out of memory: Killed process 1741 (anaconda) total-vm:1kB"),
     failure(Both, Suspect(0), Contains("Out of memory: Kill"), OutOfMemory, OOM, "[  200.5] Out of memory: Kill process 1741 (dnf) score 900 or sacrifice child"),
     failure(Both, Suspect(0), Contains("Out of memory and no killable processes"), OutOfMemory, OOM, "[  200.5] Out of memory and no killable processes..."),
@@ -32,66 +33,30 @@ pub static KERNEL: &[Pattern] = &[
     failure(Console, Fatal, Starts("Boot failed: not a bootable disk"), NoBootOutput, SEABIOS, "Boot failed: not a bootable disk"),
     failure(Console, Fatal, Contains("BdsDxe: No bootable option or device was found"), NoBootOutput, EDK2, "BdsDxe: No bootable option or device was found."),
     failure(Console, Fatal, Starts("UEFI Interactive Shell"), NoBootOutput, EDK2, "UEFI Interactive Shell v2.2"),
-    failure(Console, Fatal, Contains("Could not find kernel image"), NoBootOutput, origin("syslinux", "all", "core/ui.inc"), "Could not find kernel image: vmlinuz"),
-    failure(Console, Fatal, Starts("grub rescue>"), NoBootOutput, origin("GRUB", "2", "grub-core/kern/rescue_reader.c"), "grub rescue> "),
+    failure(Console, Fatal, Contains("Could not find kernel image"), NoBootOutput, "syslinux, all: core/ui.inc", "Could not find kernel image: vmlinuz"),
+    failure(Console, Fatal, Starts("grub rescue>"), NoBootOutput, "GRUB, 2: grub-core/kern/rescue_reader.c", "grub rescue> "),
     failure(Console, Fatal, Starts("FATAL: No bootable device"), NoBootOutput, SEABIOS, "FATAL: No bootable device.  Retrying in 60 seconds."),
 ];
 
-const FETCH_KS: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "dracut/fetch-kickstart-net.sh, -disk",
-);
-const PARSE_KS: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "dracut/parse-anaconda-kickstart.sh",
-);
-const PARSE_REPO: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "dracut/parse-anaconda-repo.sh",
-);
-const LOADER_KS: Origin = origin(
-    "anaconda",
-    "EL 6",
-    "loader/kickstart.c, loader/urlinstall.c",
-);
-const LOADER: Origin = origin("anaconda", "EL 6", "loader/urlinstall.c, loader/method.c");
-const LOADER_NET: Origin = origin("anaconda", "EL 6", "loader/net.c");
-const LIB: Origin = origin("anaconda", "EL 7 and later", "dracut/anaconda-lib.sh");
-const REPORT: Origin = origin(
-    "anaconda",
-    "EL 9 and later",
-    "dracut/anaconda-error-reporting.sh",
-);
-const INITQUEUE: Origin = origin(
-    "dracut",
-    "EL 7 and later",
-    "dracut-initqueue.sh, hook names",
-);
-const EMERGENCY: Origin = origin(
-    "dracut",
-    "EL 7 and later",
-    "dracut-emergency.sh, dracut-lib.sh",
-);
-const URL_LIB: Origin = origin("dracut", "EL 7 and later", "45url-lib/url-lib.sh");
-const LIVE: Origin = origin(
-    "dracut",
-    "EL 7 and later",
-    "90dmsquash-live/dmsquash-live-root.sh",
-);
-const IFUP: Origin = origin("dracut", "EL 7, EL 8", "35network-legacy/ifup.sh");
-const NM: Origin = origin(
-    "NetworkManager",
-    "EL 8 and later",
-    "src/core/devices/nm-device.c",
-);
-const INITRD: Origin = origin("systemd", "EL 7 and later", "units of the initrd");
-const MEDIA: Origin = origin("isomd5sum", "all", "checkisomd5.c");
-const DISKROOT: Origin = origin("anaconda", "EL 7 and later", "dracut/anaconda-diskroot");
-const SULOGIN: Origin = origin("util-linux", "all", "login-utils/sulogin.c");
-const CURL: Origin = origin("curl", "all", "man curl, EXIT CODES");
+const FETCH_KS: Origin = "anaconda, EL 7 and later: dracut/fetch-kickstart-net.sh, -disk";
+const PARSE_KS: Origin = "anaconda, EL 7 and later: dracut/parse-anaconda-kickstart.sh";
+const PARSE_REPO: Origin = "anaconda, EL 7 and later: dracut/parse-anaconda-repo.sh";
+const LOADER_KS: Origin = "anaconda, EL 6: loader/kickstart.c, loader/urlinstall.c";
+const LOADER: Origin = "anaconda, EL 6: loader/urlinstall.c, loader/method.c";
+const LOADER_NET: Origin = "anaconda, EL 6: loader/net.c";
+const LIB: Origin = "anaconda, EL 7 and later: dracut/anaconda-lib.sh";
+const REPORT: Origin = "anaconda, EL 9 and later: dracut/anaconda-error-reporting.sh";
+const INITQUEUE: Origin = "dracut, EL 7 and later: dracut-initqueue.sh, hook names";
+const EMERGENCY: Origin = "dracut, EL 7 and later: dracut-emergency.sh, dracut-lib.sh";
+const URL_LIB: Origin = "dracut, EL 7 and later: 45url-lib/url-lib.sh";
+const LIVE: Origin = "dracut, EL 7 and later: 90dmsquash-live/dmsquash-live-root.sh";
+const IFUP: Origin = "dracut, EL 7, EL 8: 35network-legacy/ifup.sh";
+const NM: Origin = "NetworkManager, EL 8 and later: src/core/devices/nm-device.c";
+const INITRD: Origin = "systemd, EL 7 and later: units of the initrd";
+const MEDIA: Origin = "isomd5sum, all: checkisomd5.c";
+const DISKROOT: Origin = "anaconda, EL 7 and later: dracut/anaconda-diskroot";
+const SULOGIN: Origin = "util-linux, all: login-utils/sulogin.c";
+const CURL: Origin = "curl, all: man curl, EXIT CODES";
 
 const fn early(
     certainty: Certainty,
@@ -105,7 +70,7 @@ const fn early(
         certainty,
         of_initramfs: true,
     };
-    row(Console, text, Meaning::Failure(found), origin, sample)
+    row(Console, text, Signal::Failure(found), origin, sample)
 }
 
 const fn suspect(
@@ -183,7 +148,7 @@ pub static INITRAMFS: &[Pattern] = &[
     gives_up(Starts("dracut: Refusing to continue"), Stage2Unavailable, EMERGENCY, "dracut: Refusing to continue"),
     gives_up(Contains("Boot has failed. To debug this issue add"), Stage2Unavailable, EMERGENCY, "Boot has failed. To debug this issue add \"rd.shell rd.debug\" to the kernel command line."),
     gives_up(Contains("Entering emergency mode"), Stage2Unavailable, EMERGENCY, "Entering emergency mode. Exit the shell to continue."),
-    gives_up(Starts("You are in emergency mode."), Stage2Unavailable, origin("systemd", "all", "emergency.service"), "You are in emergency mode. After logging in, type \"journalctl -xb\" to view"),
+    gives_up(Starts("You are in emergency mode."), Stage2Unavailable, "systemd, all: emergency.service", "You are in emergency mode. After logging in, type \"journalctl -xb\" to view"),
     gives_up(Contains("Give root password for maintenance"), Stage2Unavailable, SULOGIN, "Give root password for maintenance"),
     gives_up(Contains("Press Enter for maintenance"), Stage2Unavailable, SULOGIN, "Press Enter for maintenance"),
 ];

@@ -1,58 +1,34 @@
 //! Words inside a failure's message that tell what failed more exactly than the text that led to
 //! it, and what QEMU and libvirt say of a guest's end. The first row that matches counts.
 
+use super::Certainty::Fatal;
+use super::Channel::{Both, Console};
 use super::Text::Contains;
-use super::{Certainty, Channel, Meaning, Origin, Pattern, failure, find, origin};
+use super::{Origin, Pattern, failure, find};
 use crate::watch::cause::Cause::{
     self, BootLoaderFailed, DiskFull, DownloadFailed, GuestKilled, HypervisorFailed,
     KickstartRejected, OutOfMemory, QuestionAsked, ScriptFailed, SoftwareMissing,
     SourceUnavailable, StorageFailed, TransactionFailed,
 };
+use crate::watch::signal::Signal;
 
-const ERRORS: Origin = origin("anaconda", "EL 7 and later", "errors.py");
-const SPOKES: Origin = origin("anaconda", "EL 7 and later", "ui/tui/spokes, `title`");
-const SUMMARY: Origin = origin("anaconda", "EL 7 and later", "ui/tui/hubs/summary.py");
-const PYKICKSTART: Origin = origin("pykickstart", "all", "errors.py");
-const BOOTLOADER: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "bootloader: base.py, grub2.py, efi.py",
-);
-const YUM: Origin = origin("anaconda", "EL 7", "packaging/yumpayload.py");
-const DNF: Origin = origin(
-    "anaconda",
-    "EL 8 and later",
-    "dnf_manager.py, transaction_progress.py",
-);
-const LIBDNF: Origin = origin("libdnf", "EL 8 and later", "libdnf/repo, goal");
-const RPM: Origin = origin("rpm", "all", "lib/rpmprob.c");
-const PAYLOAD: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "payload: manager.py, source tasks",
-);
-const BLIVET: Origin = origin(
-    "blivet",
-    "EL 7 and later",
-    "errors.py, partitioning.py, formats",
-);
-const STORAGE: Origin = origin(
-    "anaconda",
-    "EL 8 and later",
-    "ui/lib/storage.py, ui/tui/spokes/storage.py",
-);
-const SPACE: Origin = origin("anaconda", "EL 7 and later", "ui/lib/space.py");
-const LIBC: Origin = origin("glibc", "all", "errno");
+const ERRORS: Origin = "anaconda, EL 7 and later: errors.py";
+const SPOKES: Origin = "anaconda, EL 7 and later: ui/tui/spokes, `title`";
+const SUMMARY: Origin = "anaconda, EL 7 and later: ui/tui/hubs/summary.py";
+const PYKICKSTART: Origin = "pykickstart, all: errors.py";
+const BOOTLOADER: Origin = "anaconda, EL 7 and later: bootloader: base.py, grub2.py, efi.py";
+const YUM: Origin = "anaconda, EL 7: packaging/yumpayload.py";
+const DNF: Origin = "anaconda, EL 8 and later: dnf_manager.py, transaction_progress.py";
+const LIBDNF: Origin = "libdnf, EL 8 and later: libdnf/repo, goal";
+const RPM: Origin = "rpm, all: lib/rpmprob.c";
+const PAYLOAD: Origin = "anaconda, EL 7 and later: payload: manager.py, source tasks";
+const BLIVET: Origin = "blivet, EL 7 and later: errors.py, partitioning.py, formats";
+const STORAGE: Origin = "anaconda, EL 8 and later: ui/lib/storage.py, ui/tui/spokes/storage.py";
+const SPACE: Origin = "anaconda, EL 7 and later: ui/lib/space.py";
+const LIBC: Origin = "glibc, all: errno";
 
 const fn says(words: &'static str, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
-    failure(
-        Channel::Message,
-        Certainty::Fatal,
-        Contains(words),
-        cause,
-        origin,
-        sample,
-    )
+    failure(Both, Fatal, Contains(words), cause, origin, sample)
 }
 
 /// The words of messages.
@@ -147,44 +123,33 @@ pub static DETAILS: &[Pattern] = &[
     says("lvcreate", StorageFailed, BLIVET, "Process reported exit code 5: lvcreate: x"),
 ];
 
-const QEMU: Origin = origin("QEMU", "all", "softmmu/runstate.c, main-loop");
-const BLOCK: Origin = origin("QEMU", "all", "block/");
-const MEMORY: Origin = origin("QEMU", "all", "util/oslib-posix.c");
-
-const fn said(text: &'static str, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
-    failure(
-        Channel::Hypervisor,
-        Certainty::Fatal,
-        Contains(text),
-        cause,
-        origin,
-        sample,
-    )
-}
+const QEMU: Origin = "QEMU, all: softmmu/runstate.c, main-loop";
+const BLOCK: Origin = "QEMU, all: block/";
+const MEMORY: Origin = "QEMU, all: util/oslib-posix.c";
 
 /// The hypervisor's texts.
 #[rustfmt::skip]
 pub static HYPERVISOR: &[Pattern] = &[
-    said("No space left on device", DiskFull, BLOCK, "qemu-system-x86_64: write failed: No space left on device"),
-    said("enospc", DiskFull, BLOCK, "IO error on device virtio-disk0: enospc"),
-    said("cannot set up guest memory", HypervisorFailed, MEMORY, "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory"),
-    said("terminating on signal", GuestKilled, QEMU, "qemu-system-x86_64: terminating on signal 15 from pid 1 (/sbin/init)"),
-    said("killed by signal", GuestKilled, origin("ozr", "all", "host/"), "QEMU was killed by signal 9"),
+    says("No space left on device", DiskFull, BLOCK, "qemu-system-x86_64: write failed: No space left on device"),
+    says("enospc", DiskFull, BLOCK, "IO error on device virtio-disk0: enospc"),
+    says("cannot set up guest memory", HypervisorFailed, MEMORY, "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory"),
+    says("terminating on signal", GuestKilled, QEMU, "qemu-system-x86_64: terminating on signal 15 from pid 1 (/sbin/init)"),
+    says("killed by signal", GuestKilled, "ozr, all: host/", "QEMU was killed by signal 9"),
 ];
 
 /// What failed, by the words of its message.
 pub fn cause_of_message(message: &str) -> Option<Cause> {
-    cause_in(DETAILS, Channel::Message, message)
+    cause_in(DETAILS, message)
 }
 
 /// What ended the guest, by the last words of its hypervisor.
 pub fn cause_of_last_words(words: &str) -> Option<Cause> {
-    cause_in(HYPERVISOR, Channel::Hypervisor, words)
+    cause_in(HYPERVISOR, words)
 }
 
-fn cause_in(table: &[Pattern], channel: Channel, text: &str) -> Option<Cause> {
-    match find(table, channel, text, text)?.meaning {
-        Meaning::Failure(found) => Some(found.cause),
+fn cause_in(table: &[Pattern], text: &str) -> Option<Cause> {
+    match find(table, Console, text, text)?.meaning {
+        Signal::Failure(found) => Some(found.cause),
         _ => None,
     }
 }

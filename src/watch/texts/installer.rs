@@ -3,38 +3,30 @@
 use super::Certainty::{Fatal, Reason, Standstill, Suspect, Vague};
 use super::Channel::{Both, Console, Log};
 use super::Text::{Between, Both as Holds, Contains, Is, Starts};
-use super::{Origin, Pattern, Text, failure, origin};
+use super::{Origin, Pattern, Text, failure};
 use crate::watch::cause::Cause::{
     self, BootLoaderFailed, DiskFull, DownloadFailed, InstallerFailed, KickstartRejected,
     KickstartUnreachable, OutOfMemory, QuestionAsked, ScriptFailed, SoftwareMissing,
     SourceUnavailable, StorageFailed, TransactionFailed,
 };
 
-const EXCEPTION: Origin = origin("anaconda", "EL 7 and later", "exception.py");
-const ERRORS: Origin = origin("anaconda", "EL 7 and later", "errors.py");
-const SUMMARY: Origin = origin("anaconda", "EL 7 and later", "ui/tui/hubs/summary.py");
-const STARTUP: Origin = origin("anaconda", "EL 7 and later", "startup_utils.py");
-const ANACONDA: Origin = origin("anaconda", "EL 7 and later", "anaconda.py");
-const CMDLINE6: Origin = origin("anaconda", "EL 6", "cmdline.py");
-const YUM6: Origin = origin("anaconda", "EL 6", "yuminstall.py");
-const STORAGE6: Origin = origin("anaconda", "EL 6", "kickstart.py, storage/__init__.py");
-const LOADER: Origin = origin("anaconda", "EL 6", "loader/init.c");
-const YUM: Origin = origin("anaconda", "EL 7", "anaconda-yum, yumpayload.py");
-const MEH: Origin = origin("python-meh", "EL 7 and later", "meh/ui/text.py");
-const STORAGE: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "ui/lib/storage.py, ui/tui/spokes/storage.py",
-);
-const PAYLOAD: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "payload: manager.py; ui/tui/spokes/software.py",
-);
-const THREADING: Origin = origin("anaconda", "EL 7 and later", "threading.py");
-const COREDUMP: Origin = origin("systemd", "EL 7 and later", "src/coredump");
-const TRACEBACK: Origin = origin("Python", "all", "traceback.py");
-const TMUX: Origin = origin("tmux", "EL 7 and later", "client.c, server-fn.c");
+const EXCEPTION: Origin = "anaconda, EL 7 and later: exception.py";
+const ERRORS: Origin = "anaconda, EL 7 and later: errors.py";
+const SUMMARY: Origin = "anaconda, EL 7 and later: ui/tui/hubs/summary.py";
+const STARTUP: Origin = "anaconda, EL 7 and later: startup_utils.py";
+const ANACONDA: Origin = "anaconda, EL 7 and later: anaconda.py";
+const CMDLINE6: Origin = "anaconda, EL 6: cmdline.py";
+const YUM6: Origin = "anaconda, EL 6: yuminstall.py";
+const STORAGE6: Origin = "anaconda, EL 6: kickstart.py, storage/__init__.py";
+const LOADER: Origin = "anaconda, EL 6: loader/init.c";
+const YUM: Origin = "anaconda, EL 7: anaconda-yum, yumpayload.py";
+const MEH: Origin = "python-meh, EL 7 and later: meh/ui/text.py";
+const STORAGE: Origin = "anaconda, EL 7 and later: ui/lib/storage.py, ui/tui/spokes/storage.py";
+const PAYLOAD: Origin = "anaconda, EL 7 and later: payload: manager.py; ui/tui/spokes/software.py";
+const THREADING: Origin = "anaconda, EL 7 and later: threading.py";
+const COREDUMP: Origin = "systemd, EL 7 and later: src/coredump";
+const TRACEBACK: Origin = "Python, all: traceback.py";
+const TMUX: Origin = "tmux, EL 7 and later: client.c, server-fn.c";
 
 const fn fatal(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
     failure(Console, Fatal, text, cause, origin, sample)
@@ -55,23 +47,23 @@ pub static INSTALLER: &[Pattern] = &[
 
     // The boot loader.
     fatal(Contains("error occurred while installing the boot loader"), BootLoaderFailed, ERRORS, "The following error occurred while installing the boot loader. The system will not be bootable."),
-    fatal(Contains("There was an error installing the bootloader"), BootLoaderFailed, origin("anaconda", "EL 6", "bootloader.py"), "There was an error installing the bootloader.  The system may not be bootable."),
-    fatal(Contains("No bootloader will be installed because of an error"), BootLoaderFailed, origin("anaconda", "EL 6", "bootloader.py"), "No bootloader will be installed because of an error"),
+    fatal(Contains("There was an error installing the bootloader"), BootLoaderFailed, "anaconda, EL 6: bootloader.py", "There was an error installing the bootloader.  The system may not be bootable."),
+    fatal(Contains("No bootloader will be installed because of an error"), BootLoaderFailed, "anaconda, EL 6: bootloader.py", "No bootloader will be installed because of an error"),
 
     fatal(Contains("Installation was stopped due to an error installing the boot loader"), BootLoaderFailed, ERRORS, "Installation was stopped due to an error installing the boot loader. The exact error message is:"),
 
     // Packages.
     vague(Contains("The following error occurred while installing"), TransactionFailed, ERRORS, "The following error occurred while installing the payload. This is a fatal error and installation will be aborted."),
-    failure(Both, Fatal, Contains("Error in POSTIN scriptlet in rpm package"), TransactionFailed, origin("dnf", "EL 8 and later", "dnf/yum/rpmtrans.py"), "Error in POSTIN scriptlet in rpm package kernel-core"),
+    failure(Both, Fatal, Contains("Error in POSTIN scriptlet in rpm package"), TransactionFailed, "dnf, EL 8 and later: dnf/yum/rpmtrans.py", "Error in POSTIN scriptlet in rpm package kernel-core"),
     fatal(Contains("error populating transaction after"), DownloadFailed, YUM, "error populating transaction after 10 retries"),
-    fatal(Contains("Not enough disk space to download the packages"), DiskFull, origin("anaconda", "EL 8 and later", "payload/dnf"), "Not enough disk space to download the packages; size 1.2 GiB."),
+    fatal(Contains("Not enough disk space to download the packages"), DiskFull, "anaconda, EL 8 and later: payload/dnf", "Not enough disk space to download the packages; size 1.2 GiB."),
     fatal(Contains("insufficient disk space:"), DiskFull, YUM, "insufficient disk space: 500 MiB needed"),
     fatal(Starts("Unable to read package metadata"), SourceUnavailable, YUM6, "Unable to read package metadata. This may be due to a missing repodata directory."),
     fatal(Starts("Cannot retrieve repository metadata"), SourceUnavailable, YUM6, "Cannot retrieve repository metadata (repomd.xml) for repository: anaconda-x."),
     fatal(Holds("You have specified that the package", "should be installed"), SoftwareMissing, YUM, "You have specified that the package 'nosuch' should be installed.  This package does not exist."),
     fatal(Holds("You have specified that the group", "should be installed"), SoftwareMissing, YUM, "You have specified that the group 'nosuch' should be installed.  This group does not exist."),
-    failure(Log, Fatal, Holds("base repo ", " not valid"), SourceUnavailable, origin("anaconda", "EL 7, EL 8", "payload/__init__.py"), "base repo (http://192.0.2.1/os) not valid -- removing it"),
-    fatal(Contains("The following software marked for installation has errors"), SoftwareMissing, origin("anaconda", "EL 7 and later", "yumpayload.py, dnf_manager.py"), "The following software marked for installation has errors."),
+    failure(Log, Fatal, Holds("base repo ", " not valid"), SourceUnavailable, "anaconda, EL 7, EL 8: payload/__init__.py", "base repo (http://192.0.2.1/os) not valid -- removing it"),
+    fatal(Contains("The following software marked for installation has errors"), SoftwareMissing, "anaconda, EL 7 and later: yumpayload.py, dnf_manager.py", "The following software marked for installation has errors."),
 
     fatal(Holds("The package '", "' is required for this installation"), SoftwareMissing, ERRORS, "The package 'kernel' is required for this installation. This package does not exist."),
     fatal(Holds("The group '", "' is required for this installation"), SoftwareMissing, ERRORS, "The group 'core' is required for this installation. This group does not exist."),
@@ -86,7 +78,7 @@ pub static INSTALLER: &[Pattern] = &[
     fatal(Contains("no valid devices were found on which"), StorageFailed, ERRORS, "An error has occurred - no valid devices were found on which to create new file"),
     fatal(Contains("There is a problem with your existing storage"), StorageFailed, ERRORS, "There is a problem with your existing storage configuration: x"),
     fatal(Contains("An error occurred while resizing the device"), StorageFailed, ERRORS, "An error occurred while resizing the device vda1."),
-    fatal(Contains("storage configuration failed:"), StorageFailed, origin("anaconda", "EL 7", "ui/tui/spokes/storage.py"), "storage configuration failed: x"),
+    fatal(Contains("storage configuration failed:"), StorageFailed, "anaconda, EL 7: ui/tui/spokes/storage.py", "storage configuration failed: x"),
     fatal(Contains("Could not allocate requested partitions"), StorageFailed, STORAGE6, "Could not allocate requested partitions:"),
     fatal(Starts("Automatic partitioning errors"), StorageFailed, STORAGE6, "Automatic Partitioning Errors"),
     fatal(Is("No usable disks have been found"), StorageFailed, STORAGE6, "No usable disks have been found."),
@@ -142,8 +134,8 @@ pub static INSTALLER: &[Pattern] = &[
     failure(Console, Suspect(2), Is("[server exited unexpectedly]"), InstallerFailed, TMUX, "[server exited unexpectedly]"),
 ];
 
-const KICKSTART_PY: Origin = origin("anaconda", "EL 7 and later", "kickstart.py");
-const PYKICKSTART: Origin = origin("pykickstart", "all", "errors.py, parser.py");
+const KICKSTART_PY: Origin = "anaconda, EL 7 and later: kickstart.py";
+const PYKICKSTART: Origin = "pykickstart, all: errors.py, parser.py";
 
 /// The kickstart is refused, or is not there.
 #[rustfmt::skip]
@@ -158,23 +150,12 @@ pub static KICKSTART: &[Pattern] = &[
     failure(Both, Fatal, Between("Kickstart file ", " is missing."), KickstartUnreachable, STARTUP, "Kickstart file /run/install/ks.cfg is missing."),
 ];
 
-const PROGRESS: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "ui/tui/spokes/progress.py, installation_progress.py",
-);
-const SIMPLELINE: Origin = origin("simpleline", "EL 7 and later", "simpleline.py, prompt.py");
-const ASK: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "ui/tui/spokes/askvnc.py, askrd.py",
-);
-const CRYPTSETUP: Origin = origin("systemd", "all", "src/cryptsetup");
-const GENRULES: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "dracut/anaconda-ks-genrules.sh",
-);
+const PROGRESS: Origin =
+    "anaconda, EL 7 and later: ui/tui/spokes/progress.py, installation_progress.py";
+const SIMPLELINE: Origin = "simpleline, EL 7 and later: simpleline.py, prompt.py";
+const ASK: Origin = "anaconda, EL 7 and later: ui/tui/spokes/askvnc.py, askrd.py";
+const CRYPTSETUP: Origin = "systemd, all: src/cryptsetup";
+const GENRULES: Origin = "anaconda, EL 7 and later: dracut/anaconda-ks-genrules.sh";
 
 const fn wait(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
     failure(Console, Standstill, text, cause, origin, sample)
@@ -202,24 +183,16 @@ pub static STANDSTILL: &[Pattern] = &[
     wait(Starts("Please insert CDROM"), KickstartUnreachable, GENRULES, "Please insert CDROM containing 'ks.cfg'..."),
     wait(Contains("Please enter passphrase for disk"), QuestionAsked, CRYPTSETUP, "Please enter passphrase for disk vda2"),
     wait(Starts("Please unlock disk "), QuestionAsked, CRYPTSETUP, "Please unlock disk luks-1: "),
-    wait(Starts("You do not have enough RAM"), OutOfMemory, origin("anaconda", "EL 6", "anaconda"), "You do not have enough RAM to install CentOS on this machine."),
+    wait(Starts("You do not have enough RAM"), OutOfMemory, "anaconda, EL 6: anaconda", "You do not have enough RAM to install CentOS on this machine."),
     wait(Contains("The system will be rebooted when you press Ctrl-C"), InstallerFailed, LOADER, "The system will be rebooted when you press Ctrl-C or Ctrl-Alt-Delete."),
 ];
 
-const BLIVET: Origin = origin("blivet", "EL 7 and later", "partitioning.py, errors.py");
-const STORAGE_TASK: Origin = origin(
-    "anaconda",
-    "EL 8 and later",
-    "modules/storage/partitioning: base_partitioning.py, automatic/utils.py",
-);
-const DISK_NAMES: Origin = origin(
-    "anaconda",
-    "EL 7 and later",
-    "kickstart.py, storage/utils.py",
-);
-const LIBDNF: Origin = origin("libdnf", "EL 8 and later", "libdnf/goal, repo");
-const LIBREPO: Origin = origin("librepo", "EL 8 and later", "librepo/downloader.c");
-const RPM: Origin = origin("rpm", "all", "lib/rpmprob.c, rpmscript.c");
+const BLIVET: Origin = "blivet, EL 7 and later: partitioning.py, errors.py";
+const STORAGE_TASK: Origin = "anaconda, EL 8 and later: modules/storage/partitioning: base_partitioning.py, automatic/utils.py";
+const DISK_NAMES: Origin = "anaconda, EL 7 and later: kickstart.py, storage/utils.py";
+const LIBDNF: Origin = "libdnf, EL 8 and later: libdnf/goal, repo";
+const LIBREPO: Origin = "librepo, EL 8 and later: librepo/downloader.c";
+const RPM: Origin = "rpm, all: lib/rpmprob.c, rpmscript.c";
 
 const fn reason(text: Text, cause: Cause, origin: Origin, sample: &'static str) -> Pattern {
     failure(Both, Reason, text, cause, origin, sample)

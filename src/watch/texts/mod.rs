@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 
 use super::cause::Cause;
-use super::phases::Phase;
+use super::signal::Signal;
 
 pub use details::{cause_of_last_words, cause_of_message};
 pub use phases::OURS;
@@ -55,7 +55,7 @@ static FINDER: LazyLock<Finder> = LazyLock::new(|| {
 });
 
 /// What the tables say of a line: of each table the first row that matches.
-pub fn look_up(channel: Channel, line: &str, body: &str) -> Vec<Meaning> {
+pub fn look_up(channel: Channel, line: &str, body: &str) -> Vec<Signal> {
     let finder = &*FINDER;
     let found = finder.automaton.find_overlapping_iter(line);
     let mut candidates: Vec<usize> = found.map(|found| found.pattern().as_usize()).collect();
@@ -66,7 +66,7 @@ pub fn look_up(channel: Channel, line: &str, body: &str) -> Vec<Meaning> {
     for (table, row) in candidates.into_iter().map(|at| finder.rows[at]) {
         if done != Some(table) && row.matches(channel, line, body) {
             done = Some(table);
-            meanings.push(row.meaning);
+            meanings.push(row.meaning.clone());
         }
     }
     meanings
@@ -77,25 +77,9 @@ fn find<'a>(table: &'a [Pattern], channel: Channel, line: &str, body: &str) -> O
     table.iter().find(|row| row.matches(channel, line, body))
 }
 
-/// Where a text comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// The program that prints it.
-    pub program: &'static str,
-    /// The releases whose installer has it.
-    pub releases: &'static str,
-    /// The file of the program's source.
-    pub file: &'static str,
-}
-
-/// An origin, for the tables.
-pub const fn origin(program: &'static str, releases: &'static str, file: &'static str) -> Origin {
-    Origin {
-        program,
-        releases,
-        file,
-    }
-}
+/// Where a text comes from: the program that prints it, the releases whose installer has it, and
+/// the file of the program's source.
+pub type Origin = &'static str;
 
 /// How a text is recognised. Upper and lower case are alike; texts are compared with the
 /// [body](crate::watch::line::body) of a line, except for `Contains`, which looks at the whole
@@ -172,10 +156,6 @@ pub enum Channel {
     Log,
     /// On both.
     Both,
-    /// Inside the message of a failure.
-    Message,
-    /// In what QEMU or libvirt say.
-    Hypervisor,
 }
 
 /// How sure a text of a failure is.
@@ -217,40 +197,15 @@ impl Found {
     }
 }
 
-/// What a text means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
-    /// A phase began.
-    Phase(Phase),
-    /// Something failed, or may have.
-    Failure(Found),
-    /// The check of the medium began, which can take long.
-    MediaCheck,
-    /// The kernel powers the machine off.
-    PowerDown,
-    /// The kernel restarts the machine.
-    Reboot,
-    /// The kernel halted the machine; the guest stays.
-    Halted,
-    /// Everything is unmounted, but the machine does not switch itself off.
-    CannotPowerOff,
-    /// The installer has the kickstart.
-    HasKickstart,
-    /// One of ozr's own scripts says something.
-    ScriptOutput,
-    /// Worth telling the user at the end, though all went well.
-    Note,
-}
-
 /// One row of a table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Pattern {
     /// The text.
     pub text: Text,
     /// Where it counts.
     pub channel: Channel,
     /// What it means.
-    pub meaning: Meaning,
+    pub meaning: Signal,
     /// Where it comes from.
     pub origin: Origin,
     /// A line that has it, for the tests and for readers.
@@ -261,7 +216,7 @@ pub struct Pattern {
 pub const fn row(
     channel: Channel,
     text: Text,
-    meaning: Meaning,
+    meaning: Signal,
     origin: Origin,
     sample: &'static str,
 ) -> Pattern {
@@ -284,15 +239,13 @@ pub const fn failure(
     sample: &'static str,
 ) -> Pattern {
     let found = Found::new(cause, certainty);
-    row(channel, text, Meaning::Failure(found), origin, sample)
+    row(channel, text, Signal::Failure(found), origin, sample)
 }
 
 impl Pattern {
     /// Whether the row is for the line with this body.
     fn matches(&self, channel: Channel, line: &str, body: &str) -> bool {
-        let here = self.channel == channel
-            || self.channel == Channel::Both && matches!(channel, Channel::Console | Channel::Log);
-        here && self.text.matches(line, body)
+        (self.channel == channel || self.channel == Channel::Both) && self.text.matches(line, body)
     }
 }
 
@@ -316,8 +269,8 @@ mod tests {
                 assert!(row.matches(channel, row.sample, sample), "{:?}", row.sample);
                 let found = find(table, channel, row.sample, sample);
                 assert_eq!(
-                    found.map(|row| row.meaning),
-                    Some(row.meaning),
+                    found.map(|row| &row.meaning),
+                    Some(&row.meaning),
                     "{:?}",
                     row.sample
                 );
@@ -332,9 +285,10 @@ mod tests {
             .chain([details::DETAILS, details::HYPERVISOR])
         {
             for row in table {
-                assert!(!row.origin.program.is_empty(), "{:?}", row.sample);
-                assert!(!row.origin.releases.is_empty(), "{:?}", row.sample);
-                assert!(!row.origin.file.is_empty(), "{:?}", row.sample);
+                let (program, rest) = row.origin.split_once(", ").unwrap_or_default();
+                let (releases, file) = rest.split_once(": ").unwrap_or_default();
+                let whole = ![program, releases, file].contains(&"");
+                assert!(whole, "{:?}: {:?}", row.sample, row.origin);
             }
         }
     }

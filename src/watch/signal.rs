@@ -1,9 +1,82 @@
-//! The forms with numbers in them: version, packages, download.
+//! What a line of the console or a record of the log tells, as a typed event, and the forms of those
+//! with numbers in them: version, packages, download.
 
-use super::read::Signal;
+use super::phases::Phase;
+use super::texts::{Certainty, Found};
+
+/// A typed event, read from one line of the console or one record of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// Anaconda started: its version with its release, and the product with its version
+    /// (`34.25.5-1.el9 for Rocky Linux 9.4`).
+    Started(String),
+    /// A phase began.
+    Phase(Phase),
+    /// The check of the medium began.
+    MediaCheck,
+    /// A step of the package transaction.
+    Package {
+        /// How many steps are done, this one included.
+        done: u64,
+        /// How many steps there are.
+        total: u64,
+        /// Whether it is being verified, after all were installed.
+        verifying: bool,
+    },
+    /// The download of packages goes on.
+    Download {
+        /// Percent of their bytes.
+        percent: u8,
+        /// Bytes fetched, as exactly as the installer says it.
+        bytes: Option<u64>,
+        /// Bytes to fetch. May grow (DNF 5).
+        total: Option<u64>,
+    },
+    /// A live image or an ostree is being copied, which has no packages.
+    Copied {
+        /// Percent of it.
+        percent: u8,
+    },
+    /// Tasks of the installer's queue done, of how many (log only, EL 8 and later).
+    Tasks {
+        /// Tasks done.
+        done: u64,
+        /// Tasks in all.
+        total: u64,
+    },
+    /// A question, an error text, or a text that may explain one.
+    Failure(Found),
+    /// One of ozr's own scripts says something.
+    ScriptOutput,
+    /// The kernel powers the machine off.
+    PowerDown,
+    /// The kernel restarts the machine.
+    Reboot,
+    /// The kernel halted the machine; the guest stays.
+    Halted,
+    /// Everything is unmounted, but the machine does not switch itself off.
+    CannotPowerOff,
+    /// The installer has the kickstart.
+    HasKickstart,
+    /// Worth telling the user at the end, though all went well.
+    Note,
+}
+
+impl Signal {
+    /// Whether it tells of a failure, and not only of the reason of one.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Signal::Failure(found) if found.certainty != Certainty::Reason)
+    }
+
+    /// Whether it can decide an install, and not only explain how it ends.
+    pub fn decides(&self) -> bool {
+        let sure = |found: &Found| !matches!(found.certainty, Certainty::Suspect(_));
+        self.is_failure() && matches!(self, Signal::Failure(found) if sure(found))
+    }
+}
 
 /// Reads the form that a console line's body has.
-pub fn read(body: &str) -> Option<Signal> {
+pub fn form(body: &str) -> Option<Signal> {
     started(body)
         .or_else(|| package(body))
         .or_else(|| download(body))
@@ -13,10 +86,7 @@ pub fn read(body: &str) -> Option<Signal> {
 /// `anaconda 34.25.7.19-1.el9 for Rocky Linux 9.4 started.` (EL 7 and later, startup_utils.py),
 /// `Running anaconda 13.21, the X system installer - please wait.` (EL 6, loader.c).
 fn started(body: &str) -> Option<Signal> {
-    let named = |version: &str, product: &str| Signal::Started {
-        version: version.to_owned(),
-        product: product.to_owned(),
-    };
+    let named = |version: &str, product: &str| Signal::Started(format!("{version} for {product}"));
     if let Some(rest) = body.strip_prefix("Running anaconda ") {
         let (version, rest) = rest.split_once(", the ")?;
         let (product, _) = rest.split_once(" system installer")?;
@@ -41,10 +111,9 @@ fn package(body: &str) -> Option<Signal> {
     };
     let (name, _) = rest.split_once(" (")?;
     let (done, total) = fraction(rest)?;
-    (!name.contains(' ')).then(|| Signal::Package {
+    (!name.contains(' ')).then_some(Signal::Package {
         done,
         total,
-        name: name.to_owned(),
         verifying,
     })
 }
@@ -53,12 +122,11 @@ fn package(body: &str) -> Option<Signal> {
 /// download_progress.py).
 fn download(body: &str) -> Option<Signal> {
     let at = body.find("Downloading ")?;
-    let (packages, rest) = body[at + "Downloading ".len()..].split_once(" RPMs, ")?;
+    let (_, rest) = body[at + "Downloading ".len()..].split_once(" RPMs, ")?;
     let (sizes, percent) = rest.split_once(" (")?;
     let (percent, _) = percent.split_once("%)")?;
     let (done, total) = sizes.split_once(" / ").unwrap_or((sizes, ""));
     Some(Signal::Download {
-        packages: packages.parse().ok()?,
         percent: a_percent(percent)?,
         bytes: size(done),
         total: size(total),
@@ -112,18 +180,14 @@ pub fn fraction(text: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn started(version: &str, product: &str) -> Signal {
-        Signal::Started {
-            version: version.to_owned(),
-            product: product.to_owned(),
-        }
+    fn started(what: &str) -> Signal {
+        Signal::Started(what.to_owned())
     }
 
-    fn package(name: &str, done: u64, total: u64, verifying: bool) -> Signal {
+    fn package(done: u64, total: u64, verifying: bool) -> Signal {
         Signal::Package {
             done,
             total,
-            name: name.to_owned(),
             verifying,
         }
     }
@@ -133,28 +197,21 @@ mod tests {
         for (body, signal) in [
             (
                 "anaconda 40.22.3-1.el10 for Rocky Linux 10.0 started.",
-                started("40.22.3-1.el10", "Rocky Linux 10.0"),
+                started("40.22.3-1.el10 for Rocky Linux 10.0"),
             ),
             (
                 "anaconda 21.48.22-1 for X 7 (pre-release) started.",
-                started("21.48.22-1", "X 7"),
+                started("21.48.22-1 for X 7"),
             ),
             (
                 "Running anaconda 13.21.263, the CentOS system installer - please wait.",
-                started("13.21.263", "CentOS"),
+                started("13.21.263 for CentOS"),
             ),
-            (
-                "Installing bash.x86_64 (2/47)",
-                package("bash.x86_64", 2, 47, false),
-            ),
-            (
-                "Verifying bash.x86_64 (2/47)",
-                package("bash.x86_64", 2, 47, true),
-            ),
+            ("Installing bash.x86_64 (2/47)", package(2, 47, false)),
+            ("Verifying bash.x86_64 (2/47)", package(2, 47, true)),
             (
                 "Downloading 12 RPMs, 3.5 MiB / 7 MiB (50%) done.",
                 Signal::Download {
-                    packages: 12,
                     percent: 50,
                     bytes: Some(3_670_016),
                     total: Some(7 << 20),
@@ -166,7 +223,7 @@ mod tests {
                 Signal::Copied { percent: 7 },
             ),
         ] {
-            assert_eq!(read(body), Some(signal), "{body:?}");
+            assert_eq!(form(body), Some(signal), "{body:?}");
         }
     }
 
@@ -181,7 +238,7 @@ mod tests {
             "Installing software 942%",
             "anaconda for X started.",
         ] {
-            assert_eq!(read(body), None, "{body:?}");
+            assert_eq!(form(body), None, "{body:?}");
         }
     }
 }
