@@ -110,12 +110,11 @@ impl Reports {
         };
         for report in self.0 {
             let file = report.file.display().to_string();
-            let written = match report.format {
+            let text = match report.format {
                 ReportFormat::Junit => junit::render(&build),
-                ReportFormat::Markdown => Ok(markdown::render(&build)),
-            }
-            .and_then(|text| report.to.write(&text, &report.file));
-            if let Err(error) = written {
+                ReportFormat::Markdown => markdown::render(&build),
+            };
+            if let Err(error) = report.to.write(&text, &report.file) {
                 reporter.warn(format!("the report {file} could not be written: {error:#}"));
             }
         }

@@ -22,10 +22,10 @@ use crate::error::Kind;
     Ord,
     Hash,
     Deserialize,
+    Serialize,
     Display,
     EnumString,
     IntoStaticStr,
-    Serialize,
     VariantArray,
 )]
 #[serde(rename_all = "kebab-case")]

@@ -350,7 +350,8 @@ impl Console {
 #[derive(Debug)]
 struct MarkFinder {
     mark: Vec<u8>,
-    window: VecDeque<u8>,
+    /// The last bytes that count: as many as the mark has, but one.
+    tail: Vec<u8>,
     found: bool,
 }
 
@@ -358,8 +359,8 @@ impl MarkFinder {
     /// Looks for `mark`; an empty one is never found.
     fn new(mark: &str) -> Self {
         MarkFinder {
-            mark: mark.bytes().filter(|b| counts(*b)).collect(),
-            window: VecDeque::with_capacity(mark.len() + 1),
+            mark: mark.bytes().filter(u8::is_ascii_graphic).collect(),
+            tail: Vec::new(),
             found: false,
         }
     }
@@ -370,22 +371,14 @@ impl MarkFinder {
         if self.found || self.mark.is_empty() {
             return false;
         }
-        for byte in bytes.iter().copied().filter(|b| counts(*b)) {
-            if self.window.len() == self.mark.len() {
-                self.window.pop_front();
-            }
-            self.window.push_back(byte);
-            if self.window.iter().eq(self.mark.iter()) {
-                self.found = true;
-                return true;
-            }
-        }
-        false
+        self.tail
+            .extend(bytes.iter().filter(|byte| byte.is_ascii_graphic()));
+        let mut windows = self.tail.windows(self.mark.len());
+        self.found = windows.any(|window| window == self.mark);
+        let surplus = (self.tail.len() + 1).saturating_sub(self.mark.len());
+        self.tail.drain(..surplus);
+        self.found
     }
-}
-
-fn counts(byte: u8) -> bool {
-    byte.is_ascii_graphic()
 }
 
 /// The last row, counted from 0, of the region that `CSI parameters r` (DECSTBM) sets.

@@ -21,8 +21,9 @@ pub enum Token<'a> {
     Sequence(&'a [u8]),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Ground,
     /// After ESC, and after intermediates that follow it.
     Escape,
@@ -33,21 +34,11 @@ enum State {
 }
 
 /// The cutter; keeps what of a sequence has come so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tokenizer {
     state: State,
     sequence: Vec<u8>,
     string_length: usize,
-}
-
-impl Default for Tokenizer {
-    fn default() -> Self {
-        Tokenizer {
-            state: State::Ground,
-            sequence: Vec::with_capacity(MAX_SEQUENCE),
-            string_length: 0,
-        }
-    }
 }
 
 impl Tokenizer {

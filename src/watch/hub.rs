@@ -7,6 +7,10 @@
 //!        source)                                  selection)
 //! ```
 
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
 /// More items than any hub has.
 const MAX_ITEMS: usize = 40;
 
@@ -87,46 +91,28 @@ impl Hub {
 
 /// The cells that begin on a line: `N) [x] TITLE`, with their numbers.
 fn cells(line: &str) -> Vec<(u32, Item)> {
-    let mut cells: Vec<(u32, Item)> = Vec::new();
-    let begins = |at: usize| {
-        let (number, rest) = line.get(at..)?.split_once(") [")?;
-        let number: u32 = number.parse().ok().filter(|_| number.len() <= 2)?;
-        let mut rest = rest.chars();
-        let mark = rest.next()?;
-        rest.as_str()
-            .strip_prefix("] ")
-            .map(|title| (number, mark, title))
-    };
-    // A cell begins the line, or follows a space.
-    let places = line
-        .match_indices(|c: char| c.is_ascii_digit())
-        .map(|(at, _)| at);
-    for at in places.filter(|at| line[..*at].ends_with(' ') || *at == 0) {
-        let Some((number, mark, title)) = begins(at) else {
-            continue;
+    static CELL: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?:^| )(([0-9]{1,2})\) \[(.)\] )").expect("a pattern of ours")
+    });
+    let found: Vec<Captures<'_>> = CELL.captures_iter(line).collect();
+    let start = |cell: &Captures<'_>| cell.get(1).map_or(0, |cell| cell.start());
+    if found
+        .first()
+        .is_none_or(|first| !line[..start(first)].trim().is_empty())
+    {
+        return Vec::new();
+    }
+    let ends = found.iter().skip(1).map(start).chain([line.len()]);
+    let cells = found.iter().zip(ends).map(|(cell, end)| {
+        let item = Item {
+            incomplete: &cell[3] == "!",
+            title: line[start(cell) + cell[1].len()..end].trim_end().to_owned(),
+            state: String::new(),
+            column: line[..start(cell)].chars().count(),
         };
-        if cells.is_empty() && !line[..at].trim().is_empty() {
-            return cells;
-        }
-        let column = line[..at].chars().count();
-        if let Some((_, before)) = cells.last_mut() {
-            let kept = before.title.len() - line[at..].len();
-            before.title.truncate(kept);
-        }
-        cells.push((
-            number,
-            Item {
-                incomplete: mark == '!',
-                title: title.to_owned(),
-                state: String::new(),
-                column,
-            },
-        ));
-    }
-    for (_, item) in &mut cells {
-        item.title.truncate(item.title.trim_end().len());
-    }
-    cells
+        (cell[2].parse().unwrap_or(0), item)
+    });
+    cells.collect()
 }
 
 #[cfg(test)]

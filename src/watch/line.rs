@@ -5,26 +5,38 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// How many prefixes can stand one behind the other: the journal's, a collector's, anaconda's.
-const MAX_PREFIXES: usize = 5;
+/// The kernel's time stamp: `[   12.345678] `.
+const KERNEL_TIME: &str = r"\[[ \t]*[0-9.]+\][ \t]*";
+
+/// The program that a line of the journal names: `PROGRAM[PID]`, `HOST PROGRAM[PID]`.
+const PROGRAM: &str = r"[^ ]+?(?: [^ ]*?)?\[[0-9]+\]";
+
+/// What can stand before a text, up to five one behind the other: the journal's, a collector's,
+/// anaconda's.
+static PREFIXES: LazyLock<Regex> = LazyLock::new(|| {
+    let alternatives = [
+        KERNEL_TIME,
+        // Python's logging, as livemedia-creator uses it: `2024-09-09 11:38:01,439: `.
+        "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}: ",
+        // syslog: `Mar  2 09:17:41 `.
+        "[A-Za-z]{3} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} ",
+        &format!("{PROGRAM}: "),
+        // anaconda's time of day: `11:38:01 `.
+        "[0-9]{2}:[0-9]{2}:[0-9]{2} ",
+        // packer: `==> qemu: `.
+        "==> [^ ]*?: ",
+    ];
+    let prefix = alternatives.join("|");
+    Regex::new(&format!(r"^(?:(?:{prefix})[ \t]*){{0,5}}")).expect("a pattern of ours")
+});
 
 /// The text of a console line without what stands before it: progress dots, the kernel's time
 /// stamp, the date and the program that a log puts before it, and anaconda's time of day.
 pub fn body(line: &str) -> &str {
-    let mut line = line.trim_start_matches(['.', ' ', '\t']).trim_end();
-    for _ in 0..MAX_PREFIXES {
-        let rest = kernel_time(line)
-            .or_else(|| log_date(line))
-            .or_else(|| syslog_date(line))
-            .or_else(|| journal_program(line))
-            .or_else(|| time_of_day(line))
-            .or_else(|| packer_builder(line));
-        let Some(rest) = rest else {
-            break;
-        };
-        line = rest.trim_start();
-    }
-    line.strip_prefix("Warning: ").unwrap_or(line)
+    let line = line.trim_start_matches(['.', ' ', '\t']).trim_end();
+    let prefixes = PREFIXES.find(line).map_or(0, |found| found.end());
+    let text = &line[prefixes..];
+    text.strip_prefix("Warning: ").unwrap_or(text)
 }
 
 /// What systemd reports of its units, as a start or a stop of this or that.
@@ -65,9 +77,11 @@ pub fn without_unit(line: &str) -> Cow<'_, str> {
 
 /// The program that a line of the journal names, with its number: `dracut-initqueue[1552]`.
 pub fn printed_by(line: &str) -> Option<&str> {
-    let line = kernel_time(line.trim_start()).unwrap_or(line);
-    let rest = journal_program(line)?;
-    line[..line.len() - rest.len()].trim_end().strip_suffix(':')
+    static PRINTED: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = format!(r"^[ \t]*(?:{KERNEL_TIME})?({PROGRAM}): ");
+        Regex::new(&pattern).expect("a pattern of ours")
+    });
+    Some(PRINTED.captures(line)?.get(1)?.as_str())
 }
 
 /// A text without what curl draws of its progress (curl(1), PROGRESS METER): the head, and the
@@ -87,69 +101,6 @@ pub fn without_meter(text: &str) -> Cow<'_, str> {
         .expect("a pattern of ours")
     });
     METER.replace_all(text, " ")
-}
-
-/// After `[   12.345678] `.
-fn kernel_time(line: &str) -> Option<&str> {
-    let (time, rest) = line.strip_prefix('[')?.split_once(']')?;
-    let digits = time.trim_start();
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
-        .then(|| rest.trim_start())
-}
-
-/// After `PROGRAM[PID]: ` or `HOST PROGRAM[PID]: `.
-fn journal_program(line: &str) -> Option<&str> {
-    let (head, rest) = line.split_once("]: ")?;
-    let (program, pid) = head.rsplit_once('[')?;
-    let words = program.split(' ').count();
-    (!pid.is_empty()
-        && pid.bytes().all(|b| b.is_ascii_digit())
-        && words <= 2
-        && !program.is_empty())
-    .then_some(rest)
-}
-
-/// After `HH:MM:SS `.
-fn time_of_day(line: &str) -> Option<&str> {
-    let (time, rest) = line.split_once(' ')?;
-    fits(time, "00:00:00").then_some(rest)
-}
-
-/// After `2024-09-09 11:38:01,439: ` (Python's logging, as livemedia-creator uses it).
-fn log_date(line: &str) -> Option<&str> {
-    let (date, rest) = line.split_once(' ')?;
-    let (time, rest) = rest.split_once(": ")?;
-    (fits(date, "0000-00-00") && fits(time, "00:00:00,000")).then_some(rest)
-}
-
-/// After `Mar 02 09:17:41 ` (syslog).
-fn syslog_date(line: &str) -> Option<&str> {
-    const LENGTH: usize = "Mar 02 09:17:41".len();
-    let (date, rest) = (line.get(..LENGTH)?, line.get(LENGTH..)?);
-    let (month, rest_of_date) = date.split_at_checked(3)?;
-    let day_and_time = rest_of_date.strip_prefix(' ')?.replace(' ', "0");
-    let month = month.bytes().all(|b| b.is_ascii_alphabetic());
-    (month && fits(&day_and_time, "00000:00:00"))
-        .then(|| rest.strip_prefix(' '))
-        .flatten()
-}
-
-/// After `==> qemu: ` (packer).
-fn packer_builder(line: &str) -> Option<&str> {
-    let (builder, rest) = line.strip_prefix("==> ")?.split_once(": ")?;
-    (!builder.contains(' ')).then_some(rest)
-}
-
-/// Whether `text` is as `form`, in which each `0` stands for a digit.
-fn fits(text: &str, form: &str) -> bool {
-    text.len() == form.len()
-        && text
-            .bytes()
-            .zip(form.bytes())
-            .all(|(byte, form)| match form {
-                b'0' => byte.is_ascii_digit(),
-                other => byte == other,
-            })
 }
 
 #[cfg(test)]

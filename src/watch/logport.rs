@@ -5,8 +5,11 @@
 //! `HH:MM:SS,mmm LEVEL PROGRAM:MESSAGE`, control characters in the message as `#` and three
 //! octal digits.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::{Captures, Regex};
 use strum::{EnumString, IntoStaticStr};
 
 use super::escape;
@@ -150,40 +153,21 @@ impl fmt::Display for Record {
 
 /// `HH:MM:SS,mmm`.
 fn is_time(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() == 12
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            2 | 5 => *byte == b':',
-            8 => *byte == b',',
-            _ => byte.is_ascii_digit(),
-        })
+    static TIME: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new("^[0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}$").expect("a pattern of ours")
+    });
+    TIME.is_match(text)
 }
 
 /// Undoes rsyslog's `$EscapeControlCharactersOnReceive`: `#` and three octal digits stand for a
 /// control character. `#` itself is not escaped, so only codes of control characters count.
-fn decode(message: &str) -> String {
-    let mut decoded = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(at) = rest.find('#') {
-        decoded.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 4)
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-            .filter(|code| *code < 0x20 || *code == 0x7f);
-        match code {
-            Some(code) => {
-                decoded.push(char::from(code));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                decoded.push('#');
-                rest = &rest[at + 1..];
-            }
-        }
-    }
-    decoded.push_str(rest);
-    decoded
+fn decode(message: &str) -> Cow<'_, str> {
+    static CODE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("#(0[0-3][0-7]|177)").expect("a pattern of ours"));
+    CODE.replace_all(message, |code: &Captures<'_>| {
+        let code = u8::from_str_radix(&code[1], 8).unwrap_or(b'#');
+        char::from(code).to_string()
+    })
 }
 
 /// Cuts the port's stream into records. Lines that are none are left out: the port is rsyslog's

@@ -1,6 +1,6 @@
 //! The phases of an install.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// How far an install has come. Ordered: an install never goes back.
@@ -13,9 +13,10 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
     PartialOrd,
     Ord,
     Hash,
+    Deserialize,
+    Serialize,
     EnumString,
     IntoStaticStr,
-    Serialize,
     VariantArray,
 )]
 #[serde(rename_all = "kebab-case")]
@@ -63,59 +64,44 @@ impl Phase {
         self.into()
     }
 
+    /// What the guest does in this phase, to follow "while" in a sentence; what is going on, as a
+    /// step of the build that a user watches, where that is said otherwise; and the share of an
+    /// install, in percent, that is done when this phase begins. The share is estimated from typical
+    /// network installs; a bar needs an order of magnitude, not a promise.
+    #[rustfmt::skip]
+    fn facts(self) -> (&'static str, Option<&'static str>, u8) {
+        match self {
+            Phase::PoweredOn => ("nothing had come from its console", Some("switching the guest on"), 0),
+            Phase::Kernel => ("its kernel was starting", Some("booting the installer's kernel"), 1),
+            Phase::Initramfs => ("its initramfs was loading the installer", Some("loading the installer"), 2),
+            Phase::Stage2 => ("the installer's system was starting", Some("starting the installer's system"), 5),
+            Phase::Installer => ("the installer was starting", Some("starting the installer"), 8),
+            Phase::Preparing => ("the installer was getting ready", Some("preparing the installation"), 10),
+            Phase::Storage => ("partitioning the disk", None, 17),
+            Phase::Downloading => ("downloading packages", None, 20),
+            Phase::Packages => ("installing packages", None, 40),
+            Phase::BootLoader => ("installing the boot loader", None, 80),
+            Phase::Configuring => ("configuring the installed system", None, 85),
+            Phase::BuildingInitramfs => ("generating the initramfs", None, 88),
+            Phase::PostScripts => ("running the %post scripts", None, 94),
+            Phase::ShuttingDown => ("shutting down", Some("shutting the guest down"), 99),
+        }
+    }
+
     /// What the guest does in this phase, to follow "while" in a sentence.
     pub fn doing(self) -> &'static str {
-        match self {
-            Phase::PoweredOn => "nothing had come from its console",
-            Phase::Kernel => "its kernel was starting",
-            Phase::Initramfs => "its initramfs was loading the installer",
-            Phase::Stage2 => "the installer's system was starting",
-            Phase::Installer => "the installer was starting",
-            Phase::Preparing => "the installer was getting ready",
-            Phase::Storage => "partitioning the disk",
-            Phase::Downloading => "downloading packages",
-            Phase::Packages => "installing packages",
-            Phase::BootLoader => "installing the boot loader",
-            Phase::Configuring => "configuring the installed system",
-            Phase::BuildingInitramfs => "generating the initramfs",
-            Phase::PostScripts => "running the %post scripts",
-            Phase::ShuttingDown => "shutting down",
-        }
+        self.facts().0
     }
 
     /// What is going on in this phase, as a step of the build that a user watches.
     pub fn title(self) -> &'static str {
-        match self {
-            Phase::PoweredOn => "switching the guest on",
-            Phase::Kernel => "booting the installer's kernel",
-            Phase::Initramfs => "loading the installer",
-            Phase::Stage2 => "starting the installer's system",
-            Phase::Installer => "starting the installer",
-            Phase::Preparing => "preparing the installation",
-            Phase::ShuttingDown => "shutting the guest down",
-            other => other.doing(),
-        }
+        let (doing, title, _) = self.facts();
+        title.unwrap_or(doing)
     }
 
-    /// The share of an install, in percent, that is done when this phase begins. Estimated from
-    /// typical network installs; a bar needs an order of magnitude, not a promise.
+    /// The share of an install, in percent, that is done when this phase begins.
     pub fn percent_at_start(self) -> u8 {
-        match self {
-            Phase::PoweredOn => 0,
-            Phase::Kernel => 1,
-            Phase::Initramfs => 2,
-            Phase::Stage2 => 5,
-            Phase::Installer => 8,
-            Phase::Preparing => 10,
-            Phase::Storage => 17,
-            Phase::Downloading => 20,
-            Phase::Packages => 40,
-            Phase::BootLoader => 80,
-            Phase::Configuring => 85,
-            Phase::BuildingInitramfs => 88,
-            Phase::PostScripts => 94,
-            Phase::ShuttingDown => 99,
-        }
+        self.facts().2
     }
 }
 

@@ -1,7 +1,7 @@
 //! The programs that the installer runs, scripts of the kickstart among them, by what the log port
 //! says: the command, what it printed, how it ended (anaconda: core/util.py, EL 7 and later).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::line;
 use super::logport::Record;
@@ -74,7 +74,7 @@ pub fn last_words<'a>(
 #[derive(Debug, Default)]
 pub struct Programs {
     /// What runs in each of anaconda's processes, by its name.
-    running: Vec<(String, Program)>,
+    running: HashMap<String, Program>,
     failed: VecDeque<Program>,
 }
 
@@ -87,34 +87,28 @@ impl Programs {
         if said.by != "program" {
             return;
         }
-        let at = self
-            .running
-            .iter()
-            .position(|(who, _)| *who == record.program);
+        let by = &record.program;
         if let Some(command) = said.text.strip_prefix("Running") {
             // `Running... CMD`, `Running in chroot '/mnt/sysroot'... CMD`.
-            let command = command
-                .split_once("... ")
-                .map_or("", |(_, command)| command);
+            let (_, command) = command.split_once("... ").unwrap_or_default();
             let program = Program {
                 command: command.chars().take(MAX_LINE).collect(),
                 ..Program::default()
             };
-            match at {
-                Some(at) => self.running[at].1 = program,
-                None if self.running.len() < MAX_RUNNING => {
-                    self.running.push((record.program.clone(), program));
-                }
-                None => {}
+            if self.running.len() < MAX_RUNNING || self.running.contains_key(by) {
+                self.running.insert(by.clone(), program);
             }
             return;
         }
-        let Some(at) = at else { return };
         let Some(status) = said.text.strip_prefix("Return code: ") else {
-            self.running[at].1.printed(said.text);
+            if let Some(program) = self.running.get_mut(by) {
+                program.printed(said.text);
+            }
             return;
         };
-        let (_, mut program) = self.running.swap_remove(at);
+        let Some(mut program) = self.running.remove(by) else {
+            return;
+        };
         program.status = status.chars().take(MAX_LINE).collect();
         if program.status != "0" {
             if self.failed.len() == MAX_FAILED {

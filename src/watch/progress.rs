@@ -7,15 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::phases::Phase;
 use super::signal::Signal;
+use super::verdict::seconds;
 
 /// How long a phase took.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PhaseTime {
     /// The phase.
+    #[serde(rename = "name")]
     pub phase: Phase,
     /// When it began, since the guest was started.
+    #[serde(serialize_with = "seconds")]
     pub began: Duration,
     /// How long it lasted, or has lasted so far.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub lasted: Duration,
 }
 

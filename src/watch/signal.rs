@@ -1,11 +1,14 @@
 //! What a line of the console or a record of the log tells, as a typed event, and the forms of those
 //! with numbers in them: version, packages, download.
 
+use serde::Deserialize;
+
 use super::phases::Phase;
 use super::texts::{Certainty, Found};
 
 /// A typed event, read from one line of the console or one record of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Signal {
     /// Anaconda started: its version with its release, and the product with its version
     /// (`34.25.5-1.el9 for Rocky Linux 9.4`).
@@ -45,6 +48,7 @@ pub enum Signal {
         total: u64,
     },
     /// A question, an error text, or a text that may explain one.
+    #[serde(skip)]
     Failure(Found),
     /// One of ozr's own scripts says something.
     ScriptOutput,

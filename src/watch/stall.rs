@@ -44,42 +44,6 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
 
-/// Firmware and kernel speak within seconds; PXE ROMs and a TPM may come first.
-pub const BOOT: Duration = minutes(3);
-/// A kernel that probes absent hardware waits for its timeouts, of 30 to 120 s.
-pub const KERNEL: Duration = minutes(5);
-/// dracut gives up after 180 s without the network or the kickstart, and starts over once; curl
-/// fetches up to 1 GiB of second stage without a word.
-pub const INITRAMFS: Duration = minutes(30);
-/// 12 GB of DVD at 10 MB/s, shown on one line that is drawn over and over.
-pub const MEDIA_CHECK: Duration = minutes(30);
-/// A unit of systemd waits for its device for 90 s, and a chain of them for some times that.
-pub const STAGE2: Duration = minutes(10);
-/// Anaconda scans the disks and waits for the network (`inst.waitfornet`) before its first words.
-pub const INSTALLER: Duration = minutes(10);
-/// The dots: package metadata are loaded, dependencies solved, disks scanned. Slow mirrors take
-/// minutes; an install that hangs here hangs for ever (anaconda issue 953).
-pub const PREPARING: Duration = minutes(15);
-/// mkfs and discard of large disks, wiping of old metadata.
-pub const STORAGE: Duration = minutes(15);
-/// A line comes every 2 s while bytes come; dnf tries each of some mirrors for 30 s, ten times.
-pub const DOWNLOAD: Duration = minutes(15);
-/// rpm's check of some thousand packages, and of the room for them, is silent.
-pub const PREPARING_TRANSACTION: Duration = minutes(15);
-/// One package: kernel-core makes an initramfs, selinux-policy compiles, glibc-all-langpacks is
-/// large.
-pub const PACKAGES: Duration = minutes(15);
-/// grub2-install and grub2-mkconfig, which scans all disks for other systems.
-pub const BOOT_LOADER: Duration = minutes(10);
-/// SELinux labels of the whole system, among others.
-pub const CONFIGURING: Duration = minutes(20);
-/// dracut for each kernel, without a line.
-pub const BUILDING_INITRAMFS: Duration = minutes(20);
-/// The author's scripts say nothing on the console, and may fetch and compile for long.
-pub const POST_SCRIPTS: Duration = minutes(60);
-/// systemd waits 90 s for each unit that does not stop.
-pub const SHUTTING_DOWN: Duration = minutes(10);
-
 /// How much longer everything takes without hardware acceleration. A TCG guest runs 5 to 20 times
 /// slower; of the limits above, waiting for a mirror is not slower at all.
 pub const TCG_FACTOR: u32 = 6;
@@ -110,26 +74,46 @@ impl Limits {
         if let Some(limit) = self.everywhere {
             return limit;
         }
-        let limit = match step {
-            Step::MediaCheck => MEDIA_CHECK,
-            Step::PreparingTransaction => PREPARING_TRANSACTION,
-            Step::Phase(phase) => match phase {
-                Phase::PoweredOn => BOOT,
-                Phase::Kernel => KERNEL,
-                Phase::Initramfs => INITRAMFS,
-                Phase::Stage2 => STAGE2,
-                Phase::Installer => INSTALLER,
-                Phase::Preparing => PREPARING,
-                Phase::Storage => STORAGE,
-                Phase::Downloading => DOWNLOAD,
-                Phase::Packages => PACKAGES,
-                Phase::BootLoader => BOOT_LOADER,
-                Phase::Configuring => CONFIGURING,
-                Phase::BuildingInitramfs => BUILDING_INITRAMFS,
-                Phase::PostScripts => POST_SCRIPTS,
-                Phase::ShuttingDown => SHUTTING_DOWN,
-            },
-        };
+        let limit = minutes(match step {
+            // Firmware and kernel speak within seconds; PXE ROMs and a TPM may come first.
+            Step::Phase(Phase::PoweredOn) => 3,
+            // A kernel that probes absent hardware waits for its timeouts, of 30 to 120 s.
+            Step::Phase(Phase::Kernel) => 5,
+            // dracut gives up after 180 s without the network or the kickstart, and starts over
+            // once; curl fetches up to 1 GiB of second stage without a word.
+            Step::Phase(Phase::Initramfs) => 30,
+            // 12 GB of DVD at 10 MB/s, shown on one line that is drawn over and over.
+            Step::MediaCheck => 30,
+            // A unit of systemd waits for its device for 90 s, and a chain of them for some times
+            // that.
+            Step::Phase(Phase::Stage2) => 10,
+            // Anaconda scans the disks and waits for the network (`inst.waitfornet`) before its
+            // first words.
+            Step::Phase(Phase::Installer) => 10,
+            // The dots: package metadata are loaded, dependencies solved, disks scanned. Slow
+            // mirrors take minutes; an install that hangs here hangs for ever (anaconda issue 953).
+            Step::Phase(Phase::Preparing) => 15,
+            // mkfs and discard of large disks, wiping of old metadata.
+            Step::Phase(Phase::Storage) => 15,
+            // A line comes every 2 s while bytes come; dnf tries each of some mirrors for 30 s, ten
+            // times.
+            Step::Phase(Phase::Downloading) => 15,
+            // rpm's check of some thousand packages, and of the room for them, is silent.
+            Step::PreparingTransaction => 15,
+            // One package: kernel-core makes an initramfs, selinux-policy compiles, glibc-all-
+            // langpacks is large.
+            Step::Phase(Phase::Packages) => 15,
+            // grub2-install and grub2-mkconfig, which scans all disks for other systems.
+            Step::Phase(Phase::BootLoader) => 10,
+            // SELinux labels of the whole system, among others.
+            Step::Phase(Phase::Configuring) => 20,
+            // dracut for each kernel, without a line.
+            Step::Phase(Phase::BuildingInitramfs) => 20,
+            // The author's scripts say nothing on the console, and may fetch and compile for long.
+            Step::Phase(Phase::PostScripts) => 60,
+            // systemd waits 90 s for each unit that does not stop.
+            Step::Phase(Phase::ShuttingDown) => 10,
+        });
         limit * if self.emulated { TCG_FACTOR } else { 1 }
     }
 }

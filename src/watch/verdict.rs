@@ -53,6 +53,17 @@ pub struct Seen {
     pub text: String,
 }
 
+impl Seen {
+    /// What was said at this time.
+    pub fn new(source: Source, at: Duration, text: &str) -> Seen {
+        Seen {
+            source,
+            at,
+            text: text.trim().to_owned(),
+        }
+    }
+}
+
 /// A time in seconds, to the millisecond.
 pub fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(to_the_millisecond(*time))
@@ -158,13 +169,9 @@ impl Verdict {
 
     /// libvirt or QEMU failed, as they say in `words`, and there is nothing of the guest to judge.
     pub fn of_the_hypervisor(words: &str) -> Verdict {
-        let seen = Seen {
-            source: Source::QemuLog,
-            at: Duration::ZERO,
-            text: words.to_owned(),
-        };
-        let (cause, phase) = (Cause::HypervisorFailed, Phase::PoweredOn);
-        Verdict::new(cause, words.to_owned(), phase, seen.at, vec![seen])
+        let (cause, phase, at) = (Cause::HypervisorFailed, Phase::PoweredOn, Duration::ZERO);
+        let seen = vec![Seen::new(Source::QemuLog, at, words)];
+        Verdict::new(cause, words.to_owned(), phase, at, seen)
     }
 
     /// A guest that did all that a good install does, the last of it `last`, and left an empty disk.
@@ -173,18 +180,8 @@ impl Verdict {
         let (phase, at) = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
             (last.phase, last.began + last.lasted)
         });
-        let seen = Seen {
-            source: Source::GuestState,
-            at,
-            text: "the disk is empty".to_owned(),
-        };
-        Verdict::new(
-            Cause::StorageFailed,
-            sentence.to_owned(),
-            phase,
-            at,
-            vec![seen],
-        )
+        let seen = vec![Seen::new(Source::GuestState, at, "the disk is empty")];
+        Verdict::new(Cause::StorageFailed, sentence.to_owned(), phase, at, seen)
     }
 
     /// What the exit status says.
@@ -213,11 +210,7 @@ impl Verdict {
         };
         let lines: Vec<&str> = log.lines().filter(telling).collect();
         for line in &lines[lines.len().saturating_sub(QEMU_LINES)..] {
-            self.seen.push(Seen {
-                source: Source::QemuLog,
-                at: self.at,
-                text: (*line).to_owned(),
-            });
+            self.seen.push(Seen::new(Source::QemuLog, self.at, line));
         }
     }
 

@@ -221,11 +221,7 @@ impl Judge {
     }
 
     fn seen(&self, source: Source, text: &str) -> Seen {
-        Seen {
-            source,
-            at: self.now,
-            text: text.trim().to_owned(),
-        }
+        Seen::new(source, self.now, text)
     }
 
     fn console(&mut self, line: &str) {

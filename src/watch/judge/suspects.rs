@@ -86,10 +86,8 @@ impl Suspects {
 
     /// The most telling one of those that name one of these causes.
     pub fn best_of(&self, causes: &[Cause]) -> Option<&Suspect> {
-        let named = self
-            .0
-            .iter()
-            .filter(|suspect| suspect.is_telling() && causes.contains(&suspect.cause));
+        let named = |suspect: &&Suspect| suspect.is_telling() && causes.contains(&suspect.cause);
+        let named = self.0.iter().filter(named);
         named.min_by_key(|suspect| (suspect.weight, suspect.cause))
     }
 
@@ -111,7 +109,7 @@ impl Suspects {
 
     /// The first that points to `cause`.
     pub fn of(&self, cause: Cause) -> Option<&Suspect> {
-        self.0.iter().find(|suspect| suspect.cause == cause)
+        self.supporting(cause).next()
     }
 
     /// What points to a cause like the best one's.

@@ -3,145 +3,95 @@
 //! Nobody specifies the format; what is written is what the schemas of Ant's `junitreport` and of
 //! Jenkins' xUnit plugin have in common: the attributes and the order of the elements.
 
-use std::io;
+use std::fmt::Write as _;
 
-use quick_xml::Writer;
-use quick_xml::events::BytesText;
+use quick_xml::escape::escape;
 
-use super::build::{BuildReport, How, word};
+use super::{BuildReport, How, word};
 use crate::error::Kind;
 use crate::printable;
 
-/// The suite's name, and the beginning of its properties' names.
-const SUITE: &str = "ozr";
-
 /// The report: one suite with one test, which is the build. A build that failed is a failure;
 /// one that could not be tried, for its input, its host or the mirror, is an error.
-///
-/// # Errors
-/// None that is known.
-pub fn render(report: &BuildReport<'_>) -> anyhow::Result<String> {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    suites(&mut writer, report)?;
-    let xml = String::from_utf8(writer.into_inner())?;
-    Ok(format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{xml}\n"
-    ))
-}
-
-fn suites(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>) -> io::Result<()> {
-    let failed = match &report.how {
-        How::Done { .. } => None,
-        How::Failed { kind, .. } => Some(*kind),
+pub fn render(report: &BuildReport<'_>) -> String {
+    let (failures, errors) = match &report.how {
+        How::Done { .. } => (0, 0),
+        How::Failed { kind, .. } if *kind == Kind::Build => (1, 0),
+        How::Failed { .. } => (0, 1),
     };
-    let counts = [
-        ("tests", "1"),
-        ("failures", count(failed == Some(Kind::Build))),
-        (
-            "errors",
-            count(failed.is_some_and(|kind| kind != Kind::Build)),
-        ),
-    ];
     let time = format!("{:.3}", report.lasted.as_secs_f64());
+    let counts = format!(r#"tests="1" failures="{failures}" errors="{errors}" time="{time}""#);
     // The schemas know no time zone.
     let started = humantime::format_rfc3339_seconds(report.started).to_string();
     let started = started.trim_end_matches('Z');
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let suites = writer.create_element("testsuites").with_attributes(counts);
-    suites
-        .with_attribute(("time", time.as_str()))
-        .write_inner_content(|writer| {
-            let suite = writer.create_element("testsuite").with_attributes(counts);
-            suite
-                .with_attributes([
-                    ("name", SUITE),
-                    ("skipped", "0"),
-                    ("time", time.as_str()),
-                    ("timestamp", started),
-                    ("hostname", clean(&host).as_str()),
-                ])
-                .write_inner_content(|writer| {
-                    properties(writer, report)?;
-                    case(writer, report, &time)
-                })?;
-            Ok(())
-        })?;
-    Ok(())
-}
-
-fn count(is: bool) -> &'static str {
-    if is { "1" } else { "0" }
-}
-
-fn properties(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>) -> io::Result<()> {
-    let mut all = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    let host = escaped(&rustix::system::uname().nodename().to_string_lossy());
+    let version = env!("CARGO_PKG_VERSION");
+    let name = escaped(&printable::line(report.name));
+    let mut seconds = String::new();
     for time in report.phases {
-        let seconds = format!("{:.3}", time.lasted.as_secs_f64());
-        all.push((format!("seconds.{}", time.phase.name()), seconds));
+        let (phase, lasted) = (time.phase.name(), time.lasted.as_secs_f64());
+        // Writing into a string does not fail.
+        let _ = write!(
+            seconds,
+            r#"
+      <property name="ozr.seconds.{phase}" value="{lasted:.3}"/>"#
+        );
     }
-    writer
-        .create_element("properties")
-        .write_inner_content(|writer| {
-            for (name, value) in &all {
-                let name = format!("{SUITE}.{name}");
-                writer
-                    .create_element("property")
-                    .with_attributes([("name", name.as_str()), ("value", value.as_str())])
-                    .write_empty()?;
-            }
-            Ok(())
-        })?;
-    Ok(())
+    let outcome = outcome(&report.how);
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<testsuites {counts}>
+  <testsuite name="ozr" {counts} skipped="0" timestamp="{started}" hostname="{host}">
+    <properties>
+      <property name="ozr.version" value="{version}"/>{seconds}
+    </properties>
+    <testcase name="{name}" classname="ozr.install" time="{time}">
+      {outcome}
+    </testcase>
+  </testsuite>
+</testsuites>
+"#
+    )
 }
 
-fn case(writer: &mut Writer<Vec<u8>>, report: &BuildReport<'_>, time: &str) -> io::Result<()> {
-    let name = clean(&printable::line(report.name));
-    let case = writer.create_element("testcase").with_attributes([
-        ("name", name.as_str()),
-        ("classname", "ozr.install"),
-        ("time", time),
-    ]);
-    case.write_inner_content(|writer| {
-        match &report.how {
-            How::Done { image } => {
-                let element = writer.create_element("system-out");
-                element.write_text_content(BytesText::new(&clean(&printable::line(image))))?;
-            }
-            How::Failed {
-                kind,
-                sentence,
-                verdict,
-            } => {
-                let element = match kind {
-                    Kind::Build => "failure",
-                    _ => "error",
-                };
-                let text = verdict.map_or((*sentence).to_owned(), super::text);
-                writer
-                    .create_element(element)
-                    .with_attributes([
-                        ("type", word(*kind, *verdict)),
-                        ("message", clean(&printable::line(sentence)).as_str()),
-                    ])
-                    .write_text_content(BytesText::new(&clean(&text)))?;
-                if let Some(verdict) = verdict.filter(|verdict| !verdict.console.is_empty()) {
-                    let element = writer.create_element("system-out");
-                    let console = clean(&verdict.console.join("\n"));
-                    element.write_text_content(BytesText::new(&console))?;
-                }
-            }
+/// What is in the test case.
+fn outcome(how: &How<'_>) -> String {
+    match how {
+        How::Done { image } => {
+            format!(
+                "<system-out>{}</system-out>",
+                escaped(&printable::line(image))
+            )
         }
-        Ok(())
-    })?;
-    Ok(())
+        How::Failed {
+            kind,
+            sentence,
+            verdict,
+        } => {
+            let element = match kind {
+                Kind::Build => "failure",
+                _ => "error",
+            };
+            let text = verdict.map_or((*sentence).to_owned(), super::text);
+            let mut xml = format!(
+                r#"<{element} type="{}" message="{}">{}</{element}>"#,
+                word(*kind, *verdict),
+                escaped(&printable::line(sentence)),
+                escaped(&text)
+            );
+            if let Some(verdict) = verdict.filter(|verdict| !verdict.console.is_empty()) {
+                let console = escaped(&verdict.console.join("\n"));
+                let _ = write!(xml, "\n      <system-out>{console}</system-out>");
+            }
+            xml
+        }
+    }
 }
 
 /// The text fit to be printed, and without what else XML 1.0 cannot hold, however it is written.
-fn clean(text: &str) -> String {
-    printable::lines(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+fn escaped(text: &str) -> String {
+    let text = printable::lines(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
+    escape(text).into_owned()
 }
 
 #[cfg(test)]
@@ -257,7 +207,7 @@ mod tests {
             phases,
             how,
         };
-        parse(&render(&report).unwrap())
+        parse(&render(&report))
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::build::{BuildReport, How, word};
+use super::{BuildReport, How, line_of, word};
 use crate::printable;
 use crate::watch::verdict::Verdict;
 
@@ -50,11 +50,7 @@ pub fn render(report: &BuildReport<'_>) -> String {
 fn explained(text: &mut String, verdict: &Verdict) {
     if !verdict.seen.is_empty() {
         text.push_str("What was seen:\n\n");
-        let seen = verdict.seen.iter().map(|seen| {
-            let (seconds, source) = (seen.at.as_secs_f64(), seen.source.name());
-            format!("{seconds:9.3} s  {source:8}  {}", seen.text)
-        });
-        block(text, seen);
+        block(text, verdict.seen.iter().map(line_of));
     }
     let _ = writeln!(text, "What it means:\n");
     block(text, [verdict.cause.explanation()]);

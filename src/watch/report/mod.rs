@@ -1,18 +1,18 @@
 //! A verdict as `verdict.json` (`docs/verdict.md`) and as `verdict.txt`; a whole build as
 //! [JUnit XML](junit) and as [Markdown](markdown).
 
-mod build;
 pub mod junit;
 pub mod markdown;
 
-pub use build::{BuildReport, How};
-
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use crate::error::Kind;
 use crate::printable;
-use crate::watch::verdict::{FullDisk, Verdict};
+use crate::watch::progress::PhaseTime;
+use crate::watch::verdict::{FullDisk, Seen, Verdict};
 
 /// The version of the schema of `verdict.json`. Raised when a field changes its meaning or goes
 /// away, not when one is added.
@@ -84,22 +84,16 @@ pub fn text(verdict: &Verdict) -> String {
         let _ = writeln!(text, "packages: {}", verdict.packages.join(", "));
     }
     list(&mut text, "repositories", &verdict.repositories);
-    let seen: Vec<String> = verdict
-        .seen
-        .iter()
-        .map(|seen| {
-            format!(
-                "{:9.3} s  {:8}  {}",
-                seen.at.as_secs_f64(),
-                seen.source.name(),
-                seen.text
-            )
-        })
-        .collect();
+    let seen: Vec<String> = verdict.seen.iter().map(line_of).collect();
     list(&mut text, "what was seen", &seen);
     list(&mut text, "the end of the console", &verdict.console);
     let _ = write!(text, "\nWhat it means\n\n{}\n", cause.explanation());
     printable::lines(&text).into_owned()
+}
+
+fn line_of(seen: &Seen) -> String {
+    let (seconds, source) = (seen.at.as_secs_f64(), seen.source.name());
+    format!("{seconds:9.3} s  {source:8}  {}", seen.text)
 }
 
 fn list(text: &mut String, title: &str, lines: &[String]) {
@@ -110,6 +104,52 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
     for line in lines {
         // A traceback is one piece.
         let _ = writeln!(text, "  {}", line.replace('\n', "\n      "));
+    }
+}
+
+/// A build that is over. No text of it holds a secret.
+#[derive(Debug)]
+pub struct BuildReport<'a> {
+    /// The image's name, or what else is known of it.
+    pub name: &'a str,
+    /// When it began.
+    pub started: SystemTime,
+    /// How long it took.
+    pub lasted: Duration,
+    /// How long each phase of the install took, if it came so far.
+    pub phases: &'a [PhaseTime],
+    /// How it ended.
+    pub how: How<'a>,
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub enum How<'a> {
+    /// There is an image.
+    Done {
+        /// Its path.
+        image: &'a str,
+    },
+    /// There is none.
+    Failed {
+        /// What the exit status says.
+        kind: Kind,
+        /// The sentence that ozr ended with.
+        sentence: &'a str,
+        /// The judgement, if a guest was to run.
+        verdict: Option<&'a Verdict>,
+    },
+}
+
+/// The kind of a failure in a word: the cause of the vocabulary, or what the exit status says.
+fn word(kind: Kind, verdict: Option<&Verdict>) -> &'static str {
+    match (verdict, kind) {
+        (Some(verdict), _) => verdict.cause.name(),
+        (None, Kind::Build) => "build-failed",
+        (None, Kind::Input) => "wrong-input",
+        (None, Kind::Host) => "unfit-host",
+        (None, Kind::Mirror) => "unusable-mirror",
+        (None, Kind::Interrupted) => "interrupted",
     }
 }
 

@@ -1,6 +1,5 @@
 use super::*;
 use crate::watch::console::{Console, Output};
-use crate::watch::stall;
 use crate::watch::verdict::{FullDisk, Outcome, Script, Section, Verdict};
 use crate::watch::witness::{Delivery, End};
 

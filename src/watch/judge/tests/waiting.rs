@@ -65,7 +65,7 @@ fn no_progress_is_a_stall_and_progress_is_none() {
         panic!("a success");
     };
     assert_eq!(failed.cause, Cause::Stalled);
-    assert_eq!(when, line_at(13) + stall::POST_SCRIPTS);
+    assert_eq!(when, line_at(13) + at(60 * 60));
     assert!(decision.stop_guest);
     let says = "no progress for 1h while running the %post scripts";
     assert!(failed.sentence.starts_with(says), "{}", failed.sentence);

@@ -1,49 +1,41 @@
-//! The texts by which an install is followed: tables of patterns, each row with where the text
-//! comes from and a sample line.
-//!
-//! Not in the tables, though they look like failures: `Call Trace:` (the kernel prints it for
-//! warnings too), `CRIT` and `Traceback` in the log (handled exceptions), `[FAILED]` units (most
-//! recover), `Unknown command:` and its kin outside of anaconda's own block (a script can print
-//! anything).
-
-mod boot;
-mod details;
-mod installer;
-mod phases;
+//! The texts by which an install is followed: the tables of `texts.toml`.
 
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
+use serde::Deserialize;
 
 use super::cause::Cause;
 use super::signal::Signal;
 
-pub use details::{cause_of_last_words, cause_of_message};
-pub use phases::OURS;
+/// What ozr's own scripts in the guest put before what they say (`kickstart/shell`).
+pub const OURS: &str = "ozr: ";
 
-/// The tables for lines of the console and records of the log. Of each the first row that
-/// matches counts, so the more telling stand first.
-static TABLES: [&[Pattern]; 8] = [
-    phases::PHASES,
-    phases::ENDINGS,
-    boot::KERNEL,
-    installer::KICKSTART,
-    installer::INSTALLER,
-    installer::STANDSTILL,
-    boot::INITRAMFS,
-    installer::REASONS,
-];
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Texts {
+    /// For lines of the console and records of the log. Of each the first row that matches counts.
+    lines: Vec<Vec<Row>>,
+    /// For the message of a failure.
+    messages: Vec<Row>,
+    /// For what QEMU and libvirt say of a guest's end.
+    hypervisor: Vec<Row>,
+}
+
+static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
+    toml::from_str(include_str!("texts.toml")).expect("texts.toml is well-formed")
+});
 
 /// Finds in one pass over a line the few rows of all tables that may be for it.
 struct Finder {
     automaton: AhoCorasick,
     /// Each row with the number of its table, in the order of the tables.
-    rows: Vec<(usize, &'static Pattern)>,
+    rows: Vec<(usize, &'static Row)>,
 }
 
 static FINDER: LazyLock<Finder> = LazyLock::new(|| {
-    let tables = TABLES.iter().enumerate();
-    let rows: Vec<(usize, &Pattern)> = tables
+    let tables = TEXTS.lines.iter().enumerate();
+    let rows: Vec<(usize, &Row)> = tables
         .flat_map(|(at, table)| table.iter().map(move |row| (at, row)))
         .collect();
     let needles = rows.iter().map(|(_, row)| row.text.needle());
@@ -61,60 +53,74 @@ pub fn look_up(channel: Channel, line: &str, body: &str) -> Vec<Signal> {
     let mut candidates: Vec<usize> = found.map(|found| found.pattern().as_usize()).collect();
     candidates.sort_unstable();
     candidates.dedup();
-    let mut meanings = Vec::new();
+    let mut signals = Vec::new();
     let mut done = None;
     for (table, row) in candidates.into_iter().map(|at| finder.rows[at]) {
         if done != Some(table) && row.matches(channel, line, body) {
             done = Some(table);
-            meanings.push(row.meaning.clone());
+            signals.push(row.signal());
         }
     }
-    meanings
+    signals
+}
+
+/// What failed, by the words of its message.
+pub fn cause_of_message(message: &str) -> Option<Cause> {
+    cause_in(&TEXTS.messages, message)
+}
+
+/// What ended the guest, by the last words of its hypervisor.
+pub fn cause_of_last_words(words: &str) -> Option<Cause> {
+    cause_in(&TEXTS.hypervisor, words)
+}
+
+fn cause_in(table: &[Row], text: &str) -> Option<Cause> {
+    match find(table, Channel::Console, text, text)?.signal() {
+        Signal::Failure(found) => Some(found.cause),
+        _ => None,
+    }
 }
 
 /// The row of `table` that is for this line.
-fn find<'a>(table: &'a [Pattern], channel: Channel, line: &str, body: &str) -> Option<&'a Pattern> {
+fn find<'a>(table: &'a [Row], channel: Channel, line: &str, body: &str) -> Option<&'a Row> {
     table.iter().find(|row| row.matches(channel, line, body))
 }
-
-/// Where a text comes from: the program that prints it, the releases whose installer has it, and
-/// the file of the program's source.
-pub type Origin = &'static str;
 
 /// How a text is recognised. Upper and lower case are alike; texts are compared with the
 /// [body](crate::watch::line::body) of a line, except for `Contains`, which looks at the whole
 /// line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Text {
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Text {
     /// The body is this, but for progress dots after it.
-    Is(&'static str),
+    Is(String),
     /// The body starts with this.
-    Starts(&'static str),
+    Starts(String),
     /// The body ends with this.
-    Ends(&'static str),
+    Ends(String),
     /// The line holds this.
-    Contains(&'static str),
+    Contains(String),
     /// The body starts with the first and holds the second.
-    Between(&'static str, &'static str),
+    Between(String, String),
     /// The line holds the first, and somewhere behind it the second.
-    Both(&'static str, &'static str),
+    Holds(String, String),
 }
 
 impl Text {
     /// A part of it that stands in every line that is meant.
-    fn needle(self) -> &'static str {
+    fn needle(&self) -> &str {
         match self {
             Text::Is(text) => text.trim_end_matches(['.', ' ']),
             Text::Starts(text)
             | Text::Ends(text)
             | Text::Contains(text)
             | Text::Between(text, _)
-            | Text::Both(text, _) => text,
+            | Text::Holds(text, _) => text,
         }
     }
 
     /// Whether the line with this body is meant.
-    fn matches(self, line: &str, body: &str) -> bool {
+    fn matches(&self, line: &str, body: &str) -> bool {
         match self {
             Text::Is(text) => body
                 .trim_end_matches(['.', ' '])
@@ -127,7 +133,7 @@ impl Text {
                 .is_some_and(|end| end.eq_ignore_ascii_case(text)),
             Text::Contains(text) => end_of(line, text).is_some(),
             Text::Between(start, inside) => starts(body, start) && end_of(body, inside).is_some(),
-            Text::Both(first, second) => end_of(line, first)
+            Text::Holds(first, second) => end_of(line, first)
                 .and_then(|end| line.get(end..))
                 .is_some_and(|rest| end_of(rest, second).is_some()),
         }
@@ -148,9 +154,11 @@ fn end_of(text: &str, inside: &str) -> Option<usize> {
 }
 
 /// Where a text counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Channel {
     /// On the console only.
+    #[default]
     Console,
     /// In the log only.
     Log,
@@ -197,55 +205,55 @@ impl Found {
     }
 }
 
+/// What a row says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Meaning {
+    Signal(Signal),
+    Fatal(Cause),
+    Vague(Cause),
+    Standstill(Cause),
+    Reason(Cause),
+    Suspect(Cause, u8),
+}
+
 /// One row of a table.
-#[derive(Debug, Clone)]
-pub struct Pattern {
-    /// The text.
-    pub text: Text,
-    /// Where it counts.
-    pub channel: Channel,
-    /// What it means.
-    pub meaning: Signal,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// A line that has it, for the tests and for readers.
-    pub sample: &'static str,
-}
-
-/// A row, for the tables.
-pub const fn row(
-    channel: Channel,
+#[derive(Debug, Deserialize)]
+struct Row {
+    #[serde(default)]
+    on: Channel,
+    #[serde(flatten)]
     text: Text,
-    meaning: Signal,
-    origin: Origin,
-    sample: &'static str,
-) -> Pattern {
-    Pattern {
-        text,
-        channel,
-        meaning,
-        origin,
-        sample,
-    }
+    #[serde(flatten)]
+    meaning: Meaning,
+    #[serde(default)]
+    initramfs: bool,
+    #[cfg(test)]
+    from: String,
+    #[cfg(test)]
+    sample: String,
 }
 
-/// A row of a failure, for the tables.
-pub const fn failure(
-    channel: Channel,
-    certainty: Certainty,
-    text: Text,
-    cause: Cause,
-    origin: Origin,
-    sample: &'static str,
-) -> Pattern {
-    let found = Found::new(cause, certainty);
-    row(channel, text, Signal::Failure(found), origin, sample)
-}
-
-impl Pattern {
+impl Row {
     /// Whether the row is for the line with this body.
     fn matches(&self, channel: Channel, line: &str, body: &str) -> bool {
-        (self.channel == channel || self.channel == Channel::Both) && self.text.matches(line, body)
+        (self.on == channel || self.on == Channel::Both) && self.text.matches(line, body)
+    }
+
+    /// What its text means.
+    fn signal(&self) -> Signal {
+        let (cause, certainty) = match &self.meaning {
+            Meaning::Signal(signal) => return signal.clone(),
+            Meaning::Fatal(cause) => (cause, Certainty::Fatal),
+            Meaning::Vague(cause) => (cause, Certainty::Vague),
+            Meaning::Standstill(cause) => (cause, Certainty::Standstill),
+            Meaning::Reason(cause) => (cause, Certainty::Reason),
+            Meaning::Suspect(cause, weight) => (cause, Certainty::Suspect(*weight)),
+        };
+        Signal::Failure(Found {
+            of_initramfs: self.initramfs,
+            ..Found::new(*cause, certainty)
+        })
     }
 }
 
@@ -253,24 +261,33 @@ impl Pattern {
 mod tests {
     use super::*;
     use crate::watch::line::body;
+    use crate::watch::phases::Phase;
+
+    fn all() -> impl Iterator<Item = &'static Vec<Row>> {
+        TEXTS
+            .lines
+            .iter()
+            .chain([&TEXTS.messages, &TEXTS.hypervisor])
+    }
 
     #[test]
     fn each_sample_is_read_as_what_its_row_means() {
-        for table in TABLES
-            .into_iter()
-            .chain([details::DETAILS, details::HYPERVISOR])
-        {
+        for table in all() {
             for row in table {
-                let channel = match row.channel {
+                let channel = match row.on {
                     Channel::Both => Channel::Console,
                     one => one,
                 };
-                let sample = body(row.sample);
-                assert!(row.matches(channel, row.sample, sample), "{:?}", row.sample);
-                let found = find(table, channel, row.sample, sample);
+                let sample = body(&row.sample);
+                assert!(
+                    row.matches(channel, &row.sample, sample),
+                    "{:?}",
+                    row.sample
+                );
+                let found = find(table, channel, &row.sample, sample);
                 assert_eq!(
-                    found.map(|row| &row.meaning),
-                    Some(&row.meaning),
+                    found.map(Row::signal),
+                    Some(row.signal()),
                     "{:?}",
                     row.sample
                 );
@@ -279,16 +296,21 @@ mod tests {
     }
 
     #[test]
+    fn every_phase_after_power_on_has_a_text() {
+        for phase in &Phase::ALL[1..] {
+            let shows = |row: &Row| row.signal() == Signal::Phase(*phase);
+            assert!(TEXTS.lines[0].iter().any(shows), "{phase:?}");
+        }
+    }
+
+    #[test]
     fn each_row_says_where_its_text_comes_from() {
-        for table in TABLES
-            .into_iter()
-            .chain([details::DETAILS, details::HYPERVISOR])
-        {
+        for table in all() {
             for row in table {
-                let (program, rest) = row.origin.split_once(", ").unwrap_or_default();
+                let (program, rest) = row.from.split_once(", ").unwrap_or_default();
                 let (releases, file) = rest.split_once(": ").unwrap_or_default();
                 let whole = ![program, releases, file].contains(&"");
-                assert!(whole, "{:?}: {:?}", row.sample, row.origin);
+                assert!(whole, "{:?}: {:?}", row.sample, row.from);
             }
         }
     }
@@ -299,10 +321,10 @@ mod tests {
     #[allow(clippy::print_stdout)]
     fn speed() {
         const TIMES: u32 = 10;
-        let samples = || TABLES.into_iter().flatten().map(|row| row.sample);
+        let samples = || TEXTS.lines.iter().flatten().map(|row| row.sample.as_str());
         let lines = TIMES * u32::try_from(samples().count()).unwrap();
         let one_by_one = |line: &'static str| {
-            let rows = TABLES.iter();
+            let rows = TEXTS.lines.iter();
             let rows = rows.filter_map(|table| find(table, Channel::Console, line, body(line)));
             rows.count()
         };
@@ -327,15 +349,15 @@ mod tests {
     /// A row that an earlier one always wins over would never count.
     #[test]
     fn no_text_is_in_two_tables_of_failures() {
-        for (at, table) in TABLES.into_iter().enumerate().skip(2) {
+        for (at, table) in TEXTS.lines.iter().enumerate().skip(2) {
             for row in table {
-                let channel = if row.channel == Channel::Both {
+                let channel = if row.on == Channel::Both {
                     Channel::Console
                 } else {
-                    row.channel
+                    row.on
                 };
-                for other in TABLES.into_iter().skip(at + 1) {
-                    let twice = find(other, channel, row.sample, body(row.sample));
+                for other in TEXTS.lines.iter().skip(at + 1) {
+                    let twice = find(other, channel, &row.sample, body(&row.sample));
                     assert!(twice.is_none(), "{:?}: {:?}", row.sample, twice);
                 }
             }
