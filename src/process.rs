@@ -99,7 +99,8 @@ fn command_line(command: &Command) -> String {
         .join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// A word as a shell takes it, and as one would type it.
+pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -111,6 +112,12 @@ fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_fit_for_a_shell() {
+        assert_eq!(quote("/a/b.ozr"), "/a/b.ozr");
+        assert_eq!(quote("/a b/it's"), "'/a b/it'\\''s'");
+    }
 
     #[tokio::test]
     async fn output_is_returned() {

@@ -15,8 +15,8 @@ use crate::error::{Classify, Kind, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::cancel::{Cancellation, Canceller, stop};
-use crate::install::plan::{self, HostFacts, Kickstart, Plan, Request};
-use crate::install::{self, Finished, place, retry};
+use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
+use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
@@ -234,15 +234,12 @@ fn plan(
         }
         None => builtin_kickstart(&read.template)?,
     };
-    let request = Request {
-        template_name: input::display_name(file),
-        template_sha256: read.sha256,
-        template_dir: plan::template_dir(file).kind(Kind::Input)?,
-        template: read.template,
-        kickstart,
-        options,
+    let from = TemplateFile {
+        name: input::display_name(file),
+        sha256: read.sha256,
+        dir: plan::template_dir(file).kind(Kind::Input)?,
     };
-    let plan = Plan::new(request, HostFacts::probe())?;
+    let plan = Plan::new(read.template, from, kickstart, options)?;
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
@@ -318,7 +315,9 @@ async fn check(
             .kind(Kind::Host)??
         {
             None => return Ok(()),
-            Some(reason) => retry::wait(&reason, number, attempts, stop, reporter).await?,
+            Some(reason) => {
+                install::wait_to_retry(&reason, number, attempts, stop, reporter).await?
+            }
         }
     }
     unreachable!("the last try returns")

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::listing::{self, ListFormat};
 use super::running::{Where, remedy, runs_here};
-use crate::install::control::protocol::Status;
-use crate::install::control::{client, socket};
+use crate::install::control::{Status, client, socket};
 use crate::state::register::BuildEntry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;

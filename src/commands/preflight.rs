@@ -69,7 +69,7 @@ pub fn run(
         template: Some(TemplateText {
             template: &plan.template,
             source: Source {
-                name: &plan.template_name,
+                name: &plan.file.name,
                 text: template_text,
             },
         }),
@@ -78,7 +78,7 @@ pub fn run(
     })?;
     let allow = &plan.options.check.allow;
     let mut checked = check::kickstart(reading, &setting, found, allow);
-    let of_template = scripts::of_template(&plan.template, &plan.template_name, setting.version);
+    let of_template = scripts::of_template(&plan.template, &plan.file.name, setting.version);
     checked
         .findings
         .extend(suppressions::without(of_template, allow));

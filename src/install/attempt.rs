@@ -4,32 +4,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use url::Url;
 
 use super::cancel::Cancellation;
+use super::documents::Timings;
 use super::estimate::Times;
 use super::evidence::{self, Removed};
-use super::guest::{self, Boot};
+use super::guest;
 use super::handover::Handover;
 use super::history::History;
-use super::manifest::{self, Facts};
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
-use super::record::{Recorder, SERIAL_LOG};
+use super::record::Recorder;
 use super::run::Finished;
-use super::supervise::{Channels, Supervised, Supervision, supervise};
-use super::timings::Timings;
+use super::supervise::{Channels, Supervised};
 use crate::error::{Classify, Kind};
-use crate::host::{self, Accel, DomainSpec, Guest, Versions};
+use crate::host::{self, DomainSpec, Guest, Versions};
 use crate::image::disk::{self, Sidecars};
 use crate::image::installed;
 use crate::mirror::shown;
 use crate::options::Deliver;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
-use crate::watch::stall::Limits;
 use crate::watch::verdict::{Outcome, Verdict};
 use crate::watch::witness::{Delivery, Expectations};
 
@@ -46,14 +44,14 @@ const EXIT_LIMIT: Duration = Duration::from_secs(600);
 pub struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) place: &'a Place,
-    cancellation: &'a Cancellation,
+    pub(super) cancellation: &'a Cancellation,
     pub(super) reporter: &'a Reporter,
     /// What it stands on.
     pub(super) prepared: Prepared,
     /// What the guest is handed.
     pub(super) handover: Handover,
     /// What the guest is.
-    spec: DomainSpec,
+    pub(super) spec: DomainSpec,
     /// How long it took to get so far.
     pub(super) timings: Timings,
     /// The guest, once there is one.
@@ -107,16 +105,7 @@ impl<'a> Attempt<'a> {
             .await?;
         timings.done("getting-ready");
         let handover = Handover::make(plan, place, &mut prepared, reporter)?;
-        let boot = Boot {
-            kernel: &prepared.tree.kernel.path,
-            initrd: &handover.initrd,
-            kickstart: handover.kickstart.as_ref(),
-            tree: &handover.tree,
-        };
-        // QEMU's own copy of the console; ours is made of what is read from it.
-        let console = place.work.join(SERIAL_LOG);
-        let disk = place.work.join(disk::NAME);
-        let spec = guest::domain(plan, prepared.accel, &boot, disk, console, &place.id)?;
+        let spec = guest::domain(plan, place, &prepared, &handover)?;
         timings.done("offering");
         Ok(Attempt {
             plan,
@@ -138,7 +127,7 @@ impl<'a> Attempt<'a> {
     async fn wait_for_room(&mut self) -> anyhow::Result<Slot> {
         let request = SlotRequest {
             memory_mib: self.spec.memory_mib,
-            at_most: self.plan.max_guests,
+            at_most: self.plan.options.max_guests,
         };
         self.place.live.waiting();
         let (state_dir, id) = (&self.place.state_dir, &self.place.id);
@@ -171,7 +160,7 @@ impl<'a> Attempt<'a> {
         let started = started?;
         let guest = Arc::new(started.guest);
         self.place.depends_on(guest.survival());
-        self.place.live.guest(&guest, spec.accel);
+        self.place.live.started(&guest, spec.accel);
         self.guest = Some(Arc::clone(&guest));
         // Now: at the end the daemon may not answer any more.
         self.hypervisor = tokio::task::block_in_place(|| host.versions()).ok();
@@ -216,22 +205,19 @@ impl<'a> Attempt<'a> {
     async fn follow(&self, guest: &Guest, channels: Channels) -> anyhow::Result<Supervised> {
         if let Ok(xml) = guest.live_xml() {
             let xml = self.handover.secrets.hide(&xml);
-            if let Err(error) = self
+            let kept = self
                 .place
                 .work
                 .dir()
-                .replace(evidence::DOMAIN, xml.as_bytes())
-            {
-                self.reporter
-                    .warn(format!("keeping {}: {error}", evidence::DOMAIN));
+                .replace(evidence::DOMAIN, xml.as_bytes());
+            if let Err(error) = kept {
+                let reporter = self.reporter;
+                reporter.warn(format!("keeping {}: {error}", evidence::DOMAIN));
             }
         }
         let recorder = Recorder::begin(self.place.work.path(), self.reporter);
         let supervised = match guest.resume().kind(Kind::Host) {
-            Ok(()) => {
-                let supervision = self.supervision();
-                supervise(guest, channels, supervision, &recorder, self.reporter).await
-            }
+            Ok(()) => self.supervise(guest, channels, &recorder).await,
             Err(error) => Err(error),
         };
         // Only a disk that hangs is not waited for.
@@ -239,7 +225,8 @@ impl<'a> Attempt<'a> {
         supervised
     }
 
-    fn supervision(&self) -> Supervision {
+    /// What success looks like, and what helps to explain a failure.
+    pub(super) fn expectations(&self) -> Expectations {
         let (plan, handover) = (self.plan, &self.handover);
         let delivery = match plan.deliver {
             Deliver::Http => Delivery::Http,
@@ -255,23 +242,10 @@ impl<'a> Attempt<'a> {
         let more = plan.repositories().map(|repository| repository.url.url());
         let known = tree.into_iter().chain(more).map(shown);
         expectations.repositories.extend(known);
-        Supervision {
-            expectations,
-            mark: handover.mark.clone(),
-            timeout: plan.timeout,
-            limits: Limits {
-                everywhere: plan.stall_limit,
-                emulated: self.spec.accel == Accel::Tcg,
-            },
-            disk: self.spec.disk.path.clone(),
-            secrets: handover.secrets.clone(),
-            stop: self.cancellation.clone(),
-            live: self.place.live.clone(),
-            forecast: self.history().forecast(),
-        }
+        expectations
     }
 
-    fn history(&self) -> History {
+    pub(super) fn history(&self) -> History {
         History::of(self.plan, self.spec.accel, &self.place.state_dir)
     }
 
@@ -309,21 +283,7 @@ impl<'a> Attempt<'a> {
         let (work, disk) = (place.work.dir(), &self.prepared.disk);
         let finish = disk::finish(work, disk, plan.format, plan.compress);
         let image = self.cancellation.or(finish).await?;
-        let supervised = self.supervised.as_ref().context("following the guest")?;
-        let versions = self.hypervisor.as_ref();
-        let manifest = manifest::describe(&Facts {
-            plan,
-            spec: &self.spec,
-            tree: &self.prepared.tree,
-            image: &image,
-            supervised,
-            hypervisor: versions.map_or_else(
-                || "QEMU".to_owned(),
-                |versions| format!("QEMU {} by libvirt {}", versions.qemu, versions.libvirt),
-            ),
-            notes,
-            started: self.timings.started(),
-        })?;
+        let manifest = self.manifest(&image, notes)?;
         let sidecars = Sidecars {
             manifest: &manifest,
             domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &self.spec)),
@@ -341,9 +301,12 @@ impl<'a> Attempt<'a> {
             )),
             Err(error) => reporter.note(format!("what an earlier failure left stays: {error:#}")),
         }
-        let phases = supervised.phases.iter();
+        let phases = self.phases().to_vec();
         let times = Times {
-            phases: phases.map(|time| (time.phase, time.lasted)).collect(),
+            phases: phases
+                .iter()
+                .map(|time| (time.phase, time.lasted))
+                .collect(),
             finishing: decided.elapsed(),
         };
         if let Err(error) = self.history().add(&times) {
@@ -352,7 +315,7 @@ impl<'a> Attempt<'a> {
         }
         Ok(Finished {
             image: plan.output.image.clone(),
-            phases: supervised.phases.clone(),
+            phases,
         })
     }
 }

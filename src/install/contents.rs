@@ -14,12 +14,8 @@ use crate::tdl::{Payload, Template};
 /// Largest content of one file or command, in bytes (the README promises that much).
 pub const MAX_CONTENT: u64 = 16 << 20;
 
-/// A file or command of the template with its content at hand.
-#[derive(Debug)]
-struct Item {
-    name: String,
-    bytes: Vec<u8>,
-}
+/// A file or command of the template: its name and its content.
+type Item = (String, Vec<u8>);
 
 /// All contents of a template, read and fetched.
 #[derive(Debug)]
@@ -45,11 +41,6 @@ impl Contents {
         })
     }
 
-    /// Whether there is nothing to bring to the guest.
-    pub fn is_empty(&self) -> bool {
-        self.precommands.is_empty() && self.files.is_empty() && self.commands.is_empty()
-    }
-
     /// What the kickstart composer takes: contents go through `server` if there is one, else into
     /// the kickstart itself.
     pub fn into_additions(
@@ -62,46 +53,30 @@ impl Contents {
             Some(server) => {
                 let sha256 = hex::sha256(&bytes);
                 let size = bytes.len() as u64;
-                let url = server.add(
-                    name,
-                    Content::Bytes(bytes.into()),
-                    "application/octet-stream",
-                );
-                Body::Url {
-                    url: url.into(),
-                    sha256,
-                    size,
-                }
+                let content = Content::Bytes(bytes.into());
+                let url = server.add(name, content, "application/octet-stream");
+                let url = url.into();
+                Body::Url { url, sha256, size }
             }
             None => Body::Embedded(bytes),
         };
         let scripts = |items: Vec<Item>| -> Vec<Script> {
-            items
-                .into_iter()
-                .map(|item| Script {
-                    body: body(item.bytes, &item.name),
-                    name: item.name,
-                })
-                .collect()
+            let script = |(name, bytes): Item| Script {
+                body: body(bytes, &name),
+                name,
+            };
+            items.into_iter().map(script).collect()
         };
-        let precommands = scripts(self.precommands);
-        let files = self
-            .files
-            .into_iter()
-            .map(|item| FileAddition {
-                body: body(item.bytes, &item.name),
-                path: item.name,
-            })
-            .collect();
+        let file = |(path, bytes): Item| FileAddition {
+            body: body(bytes, &path),
+            path,
+        };
+        let packages = template.packages.iter();
         Additions {
             repositories,
-            packages: template
-                .packages
-                .iter()
-                .map(|package| package.name.clone())
-                .collect(),
-            precommands,
-            files,
+            packages: packages.map(|package| package.name.clone()).collect(),
+            precommands: scripts(self.precommands),
+            files: self.files.into_iter().map(file).collect(),
             commands: scripts(self.commands),
             ..Additions::default()
         }
@@ -118,10 +93,7 @@ async fn load_all(
     let mut items = Vec::new();
     for (name, payload) in entries {
         let what = format!("{kind} `{name}`");
-        items.push(Item {
-            name: name.clone(),
-            bytes: load(payload, base, mirror, &what).await?,
-        });
+        items.push((name.clone(), load(payload, base, mirror, &what).await?));
     }
     Ok(items)
 }

@@ -1,5 +1,6 @@
 //! The end of an attempt that failed: what is shown and kept of it, and what is left running.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
 use super::place::Place;
 use super::plan::Plan;
-use super::versions;
 use crate::blocking;
 use crate::error::{Classify, Kind, kind_of};
 use crate::host::{self, Guest, Host};
 use crate::image::installed;
+use crate::process::quote;
 use crate::ui::event::Event;
 use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
@@ -58,10 +59,9 @@ impl InstallFailed {
     }
 
     fn with_kind(self, kind: Kind) -> anyhow::Error {
-        match Err::<(), _>(self).kind(kind) {
-            Err(error) => error,
-            Ok(()) => unreachable!("an error stays one"),
-        }
+        let error: Result<Infallible, _> = Err(self);
+        let Err(error) = error.kind(kind);
+        error
     }
 }
 
@@ -119,12 +119,6 @@ impl Attempt<'_> {
         failed.with_kind(kind)
     }
 
-    fn phases(&self) -> &[PhaseTime] {
-        self.supervised
-            .as_ref()
-            .map_or(&[], |supervised| &supervised.phases)
-    }
-
     /// What explains a full file system needs room there, which the unfinished disk has taken.
     async fn make_room(&self) {
         self.end_guest().await;
@@ -161,20 +155,12 @@ impl Attempt<'_> {
         let gathered = Gathered::from(self.place.work.dir(), secrets, &mut |error| {
             self.missing(&error);
         })?;
-        let versions = versions::json(
-            self.plan,
-            &self.prepared.tree,
-            self.prepared.accel,
-            self.hypervisor.as_ref(),
-            self.supervised
-                .as_ref()
-                .and_then(|s| s.installer.as_deref()),
-        );
+        let versions = self.versions_json().map(|text| secrets.hide(&text));
         let texts = [
             (evidence::VERDICT, Ok(report::text(verdict))),
             (evidence::VERDICT_JSON, report::json(verdict)),
-            (evidence::TIMINGS, self.timings.json(self.phases())),
-            (evidence::VERSIONS, versions.map(|text| secrets.hide(&text))),
+            (evidence::TIMINGS, self.timings_json()),
+            (evidence::VERSIONS, versions),
         ];
         let texts = texts.map(|(name, text)| text.and_then(|text| gathered.add(name, text)));
         let picture = screenshot.map_or(Ok(()), |png| gathered.add(evidence::SCREENSHOT, png));
@@ -247,9 +233,9 @@ fn notes_of_keeping(
     plan: &Plan,
     place: &Place,
     host: &Host,
-    guest: Option<&std::sync::Arc<Guest>>,
+    guest: Option<&Arc<Guest>>,
 ) -> Vec<String> {
-    let files = quoted(place.work.path());
+    let files = quote(&place.work.path().to_string_lossy());
     let removal = "`ozr gc --kept` removes it all".to_owned();
     let Some(guest) = guest else {
         return vec![format!("the guest's files were left in {files}"), removal];
@@ -259,11 +245,14 @@ fn notes_of_keeping(
     let sockets = guest.sockets();
     let console = match &sockets.console {
         // `virsh console` of libvirt 9.0 knows pseudo terminals only.
-        Some(socket) => format!("socat -,rawer,escape=0x1d UNIX-CONNECT:{}", quoted(socket)),
+        Some(socket) => format!(
+            "socat -,rawer,escape=0x1d UNIX-CONNECT:{}",
+            quote(&socket.to_string_lossy())
+        ),
         None => format!("{virsh} console {name}"),
     };
     let screen = match &sockets.screen {
-        Some(socket) => format!("vncviewer {}", quoted(socket)),
+        Some(socket) => format!("vncviewer {}", quote(&socket.to_string_lossy())),
         None => format!("virt-viewer -c '{}' {name}", host.uri()),
     };
     vec![
@@ -272,25 +261,4 @@ fn notes_of_keeping(
         format!("its screen: `{screen}`, or as a picture `{virsh} screenshot {name}`"),
         removal,
     ]
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_fit_for_a_shell() {
-        assert_eq!(quoted(Path::new("/a/b.ozr")), "/a/b.ozr");
-        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
-    }
 }

@@ -1,47 +1,29 @@
 //! From a plan to a guest: the domain, its kernel command line, who must read what.
 
-use std::path::{Path, PathBuf};
-
-use url::Url;
-
+use super::handover::Handover;
+use super::place::Place;
 use super::plan::Plan;
-use crate::distro::{BootInput, InstallerSource, KickstartPlace};
-use crate::error::{Classify, Kind};
+use super::prepare::Prepared;
+use super::record::SERIAL_LOG;
+use crate::distro::{BootInput, InstallerSource, KickstartPlace, VirtioModel};
+use crate::error::{Classify, Kind, failure};
 use crate::host::{
-    Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, Mac, domain_name, finished_name,
+    Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, Mac, domain_name, finished_name,
 };
-use crate::options::Deliver;
-
-/// What the guest boots with.
-#[derive(Debug)]
-pub struct Boot<'a> {
-    /// The installer's kernel.
-    pub kernel: &'a Path,
-    /// Its initrd, the kickstart within if it is delivered so.
-    pub initrd: &'a Path,
-    /// Where the guest finds the kickstart, if it is delivered by HTTP.
-    pub kickstart: Option<&'a Url>,
-    /// Where the guest finds the install tree.
-    pub tree: &'a Url,
-}
+use crate::image::disk;
+use crate::options::Format;
 
 /// The kernel's command line.
-///
-/// # Errors
-/// Input: it is too long, or the template's kernelparam is not one line.
-pub fn command_line(plan: &Plan, boot: &Boot<'_>) -> anyhow::Result<String> {
+fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
     // A source that the kickstart names stands: `inst.repo=` would overrule it.
     let source = match plan.kickstart.outline.source() {
-        Some(_) => InstallerSource::Stage2(boot.tree),
-        None => InstallerSource::Repo(boot.tree),
+        Some(_) => InstallerSource::Stage2(&handover.tree),
+        None => InstallerSource::Repo(&handover.tree),
     };
-    let kickstart = match (plan.deliver, boot.kickstart) {
-        (Deliver::Http, Some(url)) => KickstartPlace::Url(url),
-        _ => KickstartPlace::Initrd,
-    };
+    let kickstart = handover.kickstart.as_ref();
     plan.release
         .boot_options(&BootInput {
-            kickstart,
+            kickstart: kickstart.map_or(KickstartPlace::Initrd, KickstartPlace::Url),
             source,
             arch: plan.arch,
             driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
@@ -53,49 +35,49 @@ pub fn command_line(plan: &Plan, boot: &Boot<'_>) -> anyhow::Result<String> {
 /// The guest that installs.
 ///
 /// # Errors
-/// Input: see [`command_line`]; the MAC address is not one.
+/// Input: the command line is too long, or the template's kernelparam is not one line; the MAC
+/// address is not one.
 pub fn domain(
     plan: &Plan,
-    accel: Accel,
-    boot: &Boot<'_>,
-    disk: PathBuf,
-    console_log: PathBuf,
-    build_id: &str,
+    place: &Place,
+    prepared: &Prepared,
+    handover: &Handover,
 ) -> anyhow::Result<DomainSpec> {
     let mac = match &plan.guest.mac {
-        Some(text) => text.parse::<Mac>().map_err(|reason| {
-            crate::error::failure(Kind::Input, format!("--mac-address: {reason}"))
-        })?,
+        Some(text) => text
+            .parse::<Mac>()
+            .map_err(|reason| failure(Kind::Input, format!("--mac-address: {reason}")))?,
         None => Mac::random()?,
+    };
+    let chipset = match plan.release.virtio_model() {
+        VirtioModel::Transitional => Chipset::Legacy,
+        _ => Chipset::Modern,
     };
     Ok(DomainSpec {
         name: domain_name(&plan.name),
         title: plan.name.clone(),
         arch: plan.arch,
-        accel,
-        chipset: if plan.guest.legacy_virtio {
-            Chipset::Legacy
-        } else {
-            Chipset::Modern
-        },
+        accel: prepared.accel,
+        chipset,
         vcpus: plan.guest.vcpus,
         memory_mib: plan.guest.memory_mib,
         firmware: plan.guest.firmware,
         boot: Some(DirectBoot {
-            kernel: boot.kernel.to_path_buf(),
-            initrd: boot.initrd.to_path_buf(),
-            cmdline: command_line(plan, boot)?,
+            kernel: prepared.tree.kernel.path.clone(),
+            initrd: handover.initrd.clone(),
+            cmdline: command_line(plan, handover)?,
         }),
         disk: DiskSpec {
-            path: disk,
+            path: place.work.join(disk::NAME),
             format: DiskFormat::Qcow2,
             bus: plan.guest.disk_bus,
         },
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
         mac,
-        console_log,
-        build_id: build_id.to_string(),
+        // QEMU's own copy of the console; ours is made of what is read from it.
+        console_log: place.work.join(SERIAL_LOG),
+        build_id: place.id.clone(),
     })
 }
 
@@ -109,8 +91,8 @@ pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> DomainSpec {
         disk: DiskSpec {
             path: plan.output.image.clone(),
             format: match plan.format {
-                crate::options::Format::Qcow2 => DiskFormat::Qcow2,
-                crate::options::Format::Raw => DiskFormat::Raw,
+                Format::Qcow2 => DiskFormat::Qcow2,
+                Format::Raw => DiskFormat::Raw,
             },
             bus: spec.disk.bus,
         },

@@ -12,7 +12,6 @@ use url::Url;
 
 use super::contents::Contents;
 use super::evidence;
-use super::hidden;
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
@@ -27,6 +26,7 @@ use crate::machine::Network;
 use crate::options::Deliver;
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
+use crate::tdl::Payload;
 use crate::ui::event::Reporter;
 
 /// What the guest is handed, and by whom.
@@ -91,7 +91,7 @@ impl Handover {
         for note in &composed.notes {
             reporter.note(note);
         }
-        hidden::add(&mut secrets, plan, &composed.text);
+        add_secrets(&mut secrets, plan, &composed.text);
         let masked = secrets.hide(&mask::mask(&composed.text));
         let work = place.work.dir();
         work.replace(evidence::KICKSTART, masked.as_bytes())
@@ -159,6 +159,40 @@ fn repositories(plan: &Plan, relaying: &Relaying<'_>) -> anyhow::Result<Vec<Repo
             })
         })
         .collect()
+}
+
+/// Adds what is secret in a build: the passwords of the template and of the kickstart as `served`,
+/// and what their addresses hold.
+fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
+    let template = &plan.template;
+    let passwords = [&template.os.rootpw, &template.os.key];
+    for password in passwords.into_iter().flatten() {
+        secrets.add_password(password.reveal().trim());
+    }
+    secrets.add_url(&plan.tree);
+    for repository in &template.repositories {
+        secrets.add_url(repository.url.url());
+    }
+    let files = template.files.iter().map(|file| &file.content);
+    let commands = template.precommands.iter().chain(&template.commands);
+    for content in files.chain(commands.map(|command| &command.script)) {
+        match content {
+            Payload::Remote(url) => secrets.add_url(url.url()),
+            // It is packed in the kickstart that is served.
+            Payload::Inline(bytes) => secrets.add_text(&String::from_utf8_lossy(bytes)),
+            Payload::Local(_) => {}
+        }
+    }
+    let words = template.os.kernelparam.iter();
+    for word in words.flat_map(|text| text.split_whitespace()) {
+        secrets.add_text(word);
+        if let Some((_, value)) = word.split_once('=')
+            && let Ok(url) = Url::parse(value)
+        {
+            secrets.add_url(&url);
+        }
+    }
+    mask::add_secrets(served, secrets);
 }
 
 /// What is added to the kickstart, but for its mark.

@@ -1,6 +1,7 @@
 //! How long earlier builds of a template took, kept in the state directory: for estimates only.
 //! What is missing or broken there is as if there had been no build.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use crate::hex;
 use crate::host::Accel;
 use crate::state::OwnedDir;
 use crate::watch::phases::Phase;
+use crate::watch::verdict::to_the_millisecond;
 
 /// Name of the directory in the state directory.
 const DIRECTORY: &str = "history";
@@ -28,7 +30,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const MAX_SECONDS: f64 = 31.0 * 86_400.0;
 
 /// The version of the files; others are ignored.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The earlier builds like one.
 #[derive(Debug, Clone)]
@@ -61,14 +63,9 @@ struct Document {
 #[derive(Debug, Serialize, Deserialize)]
 struct Build {
     finished: String,
-    phases: Vec<Part>,
+    /// In seconds.
+    phases: BTreeMap<Phase, f64>,
     finishing: f64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Part {
-    name: String,
-    seconds: f64,
 }
 
 impl History {
@@ -140,15 +137,11 @@ impl History {
 
 impl Build {
     fn new(times: &Times) -> Build {
-        let seconds = |span: Duration| (span.as_secs_f64() * 1000.0).round() / 1000.0;
-        let part = |(phase, lasted): (&Phase, &Duration)| Part {
-            name: phase.name().to_owned(),
-            seconds: seconds(*lasted),
-        };
+        let part = |(phase, lasted): (&Phase, &Duration)| (*phase, to_the_millisecond(*lasted));
         Build {
             finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             phases: times.phases.iter().map(part).collect(),
-            finishing: seconds(times.finishing),
+            finishing: to_the_millisecond(times.finishing),
         }
     }
 
@@ -158,7 +151,7 @@ impl Build {
             let believable = (0.0..=MAX_SECONDS).contains(&seconds);
             believable.then(|| Duration::from_secs_f64(seconds))
         };
-        let part = |part: &Part| Some((part.name.parse().ok()?, span(part.seconds)?));
+        let part = |(phase, seconds): (&Phase, &f64)| Some((*phase, span(*seconds)?));
         Some(Times {
             phases: self.phases.iter().map(part).collect::<Option<_>>()?,
             finishing: span(self.finishing)?,
@@ -220,7 +213,7 @@ mod tests {
             "{".to_owned(),
             "[]".to_owned(),
             good[..good.len() / 2].to_owned(),
-            good.replace("\"schema\": 1", "\"schema\": 2"),
+            good.replace("\"schema\": 2", "\"schema\": 1"),
             good.replace("60.0", "-1.0"),
             good.replace("60.0", "1e300"),
             good.replace("\"packages\"", "\"sleeping\""),

@@ -2,30 +2,26 @@
 //!
 //! [`run()`] is the whole of it: it takes a [`place`] (an entry in the register and directories, all
 //! of [`state`](crate::state); [`leftovers`] finds and removes what dead builds left there) and makes
-//! attempts until one succeeds or no further one would help (`retry`). The parts of an `attempt`: [`plan`] has
+//! attempts until one succeeds or no further one would help. The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
 //! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
-//! how long it will go on by the `history` of earlier builds, `counting` what it reads and writes);
-//! [`manifest`] says what was made of what; [`failed`] ends a failed one and keeps its [`evidence`]
-//! All the while [`control`] answers whoever asks how far it is, from
-//! what [`live`] holds.
+//! how long it will go on by the `history` of earlier builds); [`failed`] ends a failed one and keeps
+//! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
+//! All the while [`control`] answers whoever asks how far it is.
 
 mod attempt;
 pub mod cancel;
 pub mod contents;
 pub mod control;
-mod counting;
+mod documents;
 mod estimate;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
 pub mod handover;
-mod hidden;
 mod history;
 pub mod leftovers;
-pub mod live;
-pub mod manifest;
 pub mod mask_raw;
 pub mod place;
 pub mod plan;
@@ -33,10 +29,7 @@ pub mod prepare;
 pub mod record;
 pub mod relay;
 mod reporting;
-pub mod retry;
 mod run;
 pub mod supervise;
-mod timings;
-mod versions;
 
-pub use run::{Finished, run};
+pub use run::{Finished, run, wait_to_retry};

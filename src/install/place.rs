@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::control::Control;
+use super::control::{Control, Live};
 use super::evidence;
 use super::leftovers;
-use super::live::Live;
 use super::plan::Plan;
 use crate::error::{Classify, Kind};
 use crate::hex;
@@ -93,11 +92,9 @@ impl Place {
             work.let_others_pass()?;
         }
         let runtime = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).kind(Kind::Host)?;
-        let live = Live::default();
-        let release = plan.release.to_string();
         let console = work.join(evidence::CONSOLE_LOG);
-        let control = Control::serve(&runtime, entry, release, console, live.clone());
-        let control = control
+        let live = Live::new(&entry, plan.release.to_string(), console);
+        let control = Control::serve(&runtime, live.clone())
             .inspect_err(|error| {
                 reporter.warn(format!("`ozr list` cannot ask this build: {error:#}"));
             })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use url::Url;
 
-use crate::distro::{Arch, Release, VirtioModel};
+use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind, failure};
 use crate::image::output::OutputPaths;
 use crate::kickstart::outline::Outline;
@@ -32,21 +32,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 /// Smallest disk in bytes that any installer of these releases can do something with.
 const MINIMUM_DISK: u64 = 64 << 20;
 
-/// What the user handed in, read and parsed.
+/// Where a template comes from.
 #[derive(Debug)]
-pub struct Request {
-    /// The template.
-    pub template: Template,
+pub struct TemplateFile {
     /// Its file name, for the manifest.
-    pub template_name: String,
-    /// Its digest, for the manifest.
-    pub template_sha256: String,
-    /// Where its relative paths count from.
-    pub template_dir: PathBuf,
-    /// The kickstart.
-    pub kickstart: Kickstart,
-    /// The options, those of the configuration files laid beneath.
-    pub options: InstallOptions,
+    pub name: String,
+    /// The digest of its bytes, for the manifest.
+    pub sha256: String,
+    /// The directory that its relative paths count from.
+    pub dir: PathBuf,
 }
 
 /// The author's kickstart.
@@ -64,35 +58,16 @@ pub struct Kickstart {
     pub outline: Outline,
 }
 
-/// What this host offers.
-#[derive(Debug, Clone, Copy)]
-pub struct HostFacts {
-    /// CPUs.
-    pub cpus: u32,
-}
-
-impl HostFacts {
-    /// Asks this host.
-    pub fn probe() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
-        HostFacts { cpus }
-    }
-}
-
 /// A build, decided.
 #[derive(Debug)]
 pub struct Plan {
     /// The template.
     pub template: Template,
-    /// Its file name, for the manifest.
-    pub template_name: String,
-    /// Its digest, for the manifest.
-    pub template_sha256: String,
-    /// Where its relative paths count from.
-    pub template_dir: PathBuf,
+    /// Where it comes from.
+    pub file: TemplateFile,
     /// The kickstart.
     pub kickstart: Kickstart,
-    /// The options that are no decisions.
+    /// The options, those of the configuration files laid beneath.
     pub options: InstallOptions,
     /// Name of the image, and what the guest's name is made of.
     pub name: String,
@@ -114,16 +89,12 @@ pub struct Plan {
     pub deliver: Deliver,
     /// What goes through our server.
     pub relay: Relay,
-    /// Whether the template's additions are left out.
+    /// Whether what the template adds is wanted.
     pub customize: bool,
     /// Longest time of the install.
     pub timeout: Duration,
-    /// How many guests of this user may run at a time; as many as fit into memory if not given.
-    pub max_guests: Option<u32>,
     /// How many further attempts there are when the first fails.
     pub retries: u32,
-    /// Longest time without progress, if the user sets one for every step.
-    pub stall_limit: Option<Duration>,
     /// What the user should know. One sentence each.
     pub warnings: Vec<String>,
 }
@@ -143,8 +114,6 @@ pub struct GuestPlan {
     pub accel: AccelChoice,
     /// What its disk is plugged into.
     pub disk_bus: DiskBus,
-    /// Whether its kernel needs virtio devices of the old kind.
-    pub legacy_virtio: bool,
     /// Model of its network card.
     pub nic_model: String,
     /// Address of its network card, as the user wrote it.
@@ -158,16 +127,19 @@ impl Plan {
     ///
     /// # Errors
     /// Input: options that contradict each other or the template.
-    pub fn new(request: Request, host: HostFacts) -> anyhow::Result<Plan> {
-        let options = &request.options;
-        let template = &request.template;
-        let release = match template.release() {
-            Ok(release) => *release,
-            Err(findings) => {
-                let reasons: Vec<_> = findings.iter().map(|found| found.message.clone()).collect();
-                return Err(failure(Kind::Input, reasons.join("; ")));
-            }
-        };
+    pub fn new(
+        template: Template,
+        file: TemplateFile,
+        kickstart: Kickstart,
+        options: InstallOptions,
+    ) -> anyhow::Result<Plan> {
+        let release = *template.release().map_err(|findings| {
+            let reasons: Vec<_> = findings
+                .iter()
+                .map(|found| found.message.as_str())
+                .collect();
+            failure(Kind::Input, reasons.join("; "))
+        })?;
         let Install::Url(tree) = &template.os.install else {
             return Err(failure(
                 Kind::Input,
@@ -189,16 +161,15 @@ impl Plan {
                 "a raw image cannot be compressed: use --format qcow2, or leave out --compress",
             ));
         }
-        let output = OutputPaths::of(options, &name).kind(Kind::Input)?;
+        let output = OutputPaths::of(&options, &name).kind(Kind::Input)?;
         warnings.extend(output.check_ending(format)?);
-        let customize = !options.no_customize;
-        check_verbatim(&request, customize)?;
-        if template.os.rootpw.is_some() && !request.kickstart.builtin {
+        check_verbatim(&template, &kickstart, &options)?;
+        if template.os.rootpw.is_some() && !kickstart.builtin {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
             );
         }
-        let guest = plan_guest(&request, release, host, &mut warnings)?;
+        let guest = plan_guest(&template, &options, release, &mut warnings)?;
         Ok(Plan {
             name,
             release,
@@ -210,23 +181,17 @@ impl Plan {
             guest,
             deliver: options.deliver.unwrap_or_default(),
             relay: options.relay.unwrap_or_default(),
-            customize,
+            customize: !(options.no_customize || options.verbatim),
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
-            max_guests: options.max_guests,
             retries: options.retries.unwrap_or(0),
-            stall_limit: options.stall_limit.map(|limit| limit.0),
             warnings,
-            template: request.template,
-            template_name: request.template_name,
-            template_sha256: request.template_sha256,
-            template_dir: request.template_dir,
-            kickstart: request.kickstart,
-            options: request.options,
+            template,
+            file,
+            kickstart,
+            options,
         })
     }
-}
 
-impl Plan {
     /// Whether a good image replaces what has its name.
     pub fn replaces(&self) -> bool {
         // Oz's `-p` removes the image of the guest that it removes.
@@ -235,46 +200,40 @@ impl Plan {
 
     /// The template's repositories that the build uses.
     pub fn repositories(&self) -> impl Iterator<Item = &tdl::Repository> {
-        let all = &self.template.repositories;
-        all.iter()
-            .filter(|_| self.customize && !self.options.verbatim)
+        let all = self.template.repositories.iter();
+        all.filter(|_| self.customize)
     }
 }
 
 /// A kickstart that is served untouched leaves no room for what the template adds.
-fn check_verbatim(request: &Request, customize: bool) -> anyhow::Result<()> {
-    if !request.options.verbatim {
-        return Ok(());
-    }
-    if request.kickstart.builtin {
-        return Err(failure(
-            Kind::Input,
-            "--verbatim needs a kickstart of yours: name it with -k",
-        ));
-    }
-    let template = &request.template;
+fn check_verbatim(
+    template: &Template,
+    kickstart: &Kickstart,
+    options: &InstallOptions,
+) -> anyhow::Result<()> {
     let adds = !(template.packages.is_empty()
         && template.repositories.is_empty()
         && template.files.is_empty()
         && template.precommands.is_empty()
         && template.commands.is_empty());
-    if customize && adds {
-        return Err(failure(
-            Kind::Input,
-            "with --verbatim the template's packages, repositories, files and commands cannot be added: leave out --verbatim, or add --no-customize",
-        ));
-    }
-    Ok(())
+    let wrong = match options.verbatim {
+        false => return Ok(()),
+        true if kickstart.builtin => "--verbatim needs a kickstart of yours: name it with -k",
+        true if adds && !options.no_customize => {
+            "with --verbatim the template's packages, repositories, files and commands cannot be added: leave out --verbatim, or add --no-customize"
+        }
+        true => return Ok(()),
+    };
+    Err(failure(Kind::Input, wrong))
 }
 
 fn plan_guest(
-    request: &Request,
+    template: &Template,
+    options: &InstallOptions,
     release: Release,
-    host: HostFacts,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<GuestPlan> {
-    let options = &request.options;
-    let arch = request.template.os.arch;
+    let arch = template.os.arch;
     let needed = u64::from(release.minimum_memory_mib());
     let memory_mib = options.memory.unwrap_or(DEFAULT_MEMORY_MIB.max(needed));
     if memory_mib < needed {
@@ -282,7 +241,7 @@ fn plan_guest(
             "{memory_mib} MiB of memory are less than the {needed} MiB that the installer of {release} is said to need"
         ));
     }
-    let disk_bytes = disk_bytes(options, &request.template)?;
+    let disk_bytes = disk_bytes(options, template)?;
     if disk_bytes < MINIMUM_DISK {
         return Err(failure(
             Kind::Input,
@@ -298,16 +257,15 @@ fn plan_guest(
             format!("there is no UEFI for {arch} guests: leave out --firmware"),
         ));
     }
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
+    let vcpus = (cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end());
     Ok(GuestPlan {
-        vcpus: options
-            .vcpus
-            .unwrap_or((host.cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end())),
+        vcpus: options.vcpus.unwrap_or(vcpus),
         memory_mib,
         disk_bytes,
         firmware,
         accel: options.accel.unwrap_or_default(),
         disk_bus: disk_bus(options, release),
-        legacy_virtio: release.virtio_model() == VirtioModel::Transitional,
         nic_model: options
             .network_device
             .clone()

@@ -1,7 +1,6 @@
 //! What an install stands on: libvirt, the installer's files, the guest's disk.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -46,7 +45,9 @@ impl Prepared {
     pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Prepared> {
         let cache_dir =
             directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
-        let mirror = open_mirror(plan, cache_dir.clone(), reporter)?;
+        let mirror = MirrorOptions::of(&plan.options, cache_dir.clone())
+            .with_template(Some(&plan.tree), &plan.file.dir);
+        let mirror = Mirror::new(mirror, reporter.clone())?;
         reporter.step(format!(
             "getting the installer of {} from {}",
             plan.release,
@@ -83,12 +84,6 @@ impl Prepared {
     }
 }
 
-fn open_mirror(plan: &Plan, cache_dir: PathBuf, reporter: &Reporter) -> anyhow::Result<Mirror> {
-    let mirror_options = MirrorOptions::of(&plan.options, cache_dir)
-        .with_template(Some(&plan.tree), &plan.template_dir);
-    Mirror::new(mirror_options, reporter.clone())
-}
-
 /// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds. Should the
 /// build end meanwhile, `runtime` goes when the thread is done with it.
 async fn open_host(options: HostOptions, runtime: Arc<RuntimeDir>) -> anyhow::Result<Host> {
@@ -99,10 +94,10 @@ async fn open_host(options: HostOptions, runtime: Arc<RuntimeDir>) -> anyhow::Re
 }
 
 async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<Contents>> {
-    if !plan.customize || plan.options.verbatim {
+    if !plan.customize {
         return Ok(None);
     }
-    Contents::gather(&plan.template, &plan.template_dir, mirror)
+    Contents::gather(&plan.template, &plan.file.dir, mirror)
         .await
         .map(Some)
 }

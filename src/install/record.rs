@@ -12,9 +12,10 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use strum::VariantArray;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::evidence;
@@ -39,7 +40,7 @@ const KEPT: Kept = Kept {
 };
 
 /// What is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Track {
     /// The console's bytes.
     ConsoleBytes,
@@ -52,13 +53,6 @@ pub enum Track {
 }
 
 impl Track {
-    const ALL: [Track; 4] = [
-        Track::ConsoleBytes,
-        Track::ConsoleLines,
-        Track::LogPortBytes,
-        Track::LogPortLines,
-    ];
-
     fn file_name(self) -> &'static str {
         match self {
             Track::ConsoleBytes => evidence::CONSOLE_RAW,
@@ -70,12 +64,8 @@ impl Track {
 }
 
 enum Order {
-    Write {
-        track: Track,
-        bytes: Vec<u8>,
-        /// How much room it takes while it waits.
-        room: usize,
-    },
+    /// With how much room it takes while it waits.
+    Write(Track, Vec<u8>, usize),
     /// Everything before this is written when it is answered.
     Answer(oneshot::Sender<()>),
 }
@@ -91,9 +81,8 @@ impl Recorder {
     /// Begins a record in `dir`; only this user can read it, for a guest can print anything. A
     /// file that cannot be made or written is warned about once, and ends nothing.
     pub fn begin(dir: &Path, reporter: &Reporter) -> Recorder {
-        let mut failed = Failures::new(reporter.clone());
-        let files = Track::ALL.map(|track| {
-            let path = dir.join(track.file_name());
+        let mut files = Files::new(dir.join(SERIAL_LOG), reporter.clone());
+        for track in Track::VARIANTS {
             // Appending, whatever became of the file: one that was emptied by a rotation gets no
             // hole in front, and one that was renamed goes on.
             let file = OpenOptions::new()
@@ -101,24 +90,33 @@ impl Recorder {
                 .append(true)
                 .create(true)
                 .mode(0o600)
-                .open(path);
-            file.map_err(|error| failed.at(track, &error)).ok()
-        });
-        Recorder::to(files, failed, dir.join(SERIAL_LOG))
+                .open(dir.join(track.file_name()));
+            match file {
+                Ok(file) => files.set(*track, file),
+                Err(error) => files.failed(*track, &error),
+            }
+        }
+        Recorder::to(files)
     }
 
-    fn to(files: [Option<File>; 4], mut failed: Failures, serial: PathBuf) -> Recorder {
+    fn to(mut files: Files) -> Recorder {
         let room = Arc::new(Semaphore::new(WAITING));
         let (orders, received) = channel();
         let written = Arc::clone(&room);
+        let write = move || {
+            for order in received {
+                match order {
+                    Order::Write(track, bytes, room) => {
+                        files.write(track, &bytes);
+                        written.add_permits(room);
+                    }
+                    Order::Answer(answer) => drop(answer.send(())),
+                }
+            }
+        };
         // Nobody waits for the thread: it ends when it has written what was ordered.
-        let started = std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || {
-                let mut files = files.map(|file| file.map(|file| Limited::new(file, KEPT)));
-                write(&mut files, &received, &written, &mut failed, &serial);
-            });
-        if let Err(error) = started {
+        let thread = std::thread::Builder::new().name("recorder".to_owned());
+        if let Err(error) = thread.spawn(write) {
             tracing::warn!(%error, "starting the recorder's thread");
         }
         Recorder { room, orders }
@@ -136,8 +134,7 @@ impl Recorder {
             return;
         }
         let room = self.room.forget_permits(bytes.len());
-        let order = Order::Write { track, bytes, room };
-        if self.orders.send(order).is_err() {
+        if self.orders.send(Order::Write(track, bytes, room)).is_err() {
             // There is no thread, so nothing will wait.
             self.room.add_permits(room);
         }
@@ -209,72 +206,59 @@ impl Limited {
     }
 }
 
-fn write(
-    files: &mut [Option<Limited>; 4],
-    orders: &Receiver<Order>,
-    room: &Semaphore,
-    failed: &mut Failures,
-    serial: &Path,
-) {
-    for order in orders {
-        match order {
-            Order::Write {
-                track,
-                bytes,
-                room: taken,
-            } => {
-                let file = files[track as usize].as_mut();
-                match file.map(|file| file.write(&bytes)) {
-                    Some(Ok(true)) => failed.limited(track),
-                    Some(Err(error)) => failed.at(track, &error),
-                    Some(Ok(false)) | None => {}
-                }
-                if track == Track::ConsoleBytes {
-                    limit_serial_log(serial);
-                }
-                room.add_permits(taken);
-            }
-            Order::Answer(answer) => {
-                let _ = answer.send(());
-            }
-        }
-    }
-}
-
-/// Empties QEMU's copy of the console when it has become too long: QEMU appends to it, and what it
-/// holds is in the console's record, too.
-fn limit_serial_log(path: &Path) {
-    let limit = KEPT.head + 2 * KEPT.tail;
-    if std::fs::metadata(path).is_ok_and(|file| file.len() > limit) {
-        let emptied = OpenOptions::new().write(true).truncate(true).open(path);
-        tracing::debug!(?emptied, "emptying QEMU's copy of the console");
-    }
-}
-
-/// Warns of the first failure.
-struct Failures {
+/// The files of all tracks, as far as they can be written.
+struct Files {
+    files: [Option<Limited>; Track::VARIANTS.len()],
+    /// QEMU's own copy of the console.
+    serial: PathBuf,
     reporter: Reporter,
+    /// Whether a failure was warned of: the first one is.
     warned: bool,
 }
 
-impl Failures {
-    fn new(reporter: Reporter) -> Self {
-        Failures {
+impl Files {
+    fn new(serial: PathBuf, reporter: Reporter) -> Self {
+        Files {
+            files: Default::default(),
+            serial,
             reporter,
             warned: false,
         }
     }
 
-    fn limited(&self, track: Track) {
-        self.reporter.warn(format!(
-            "the guest says more than is kept: of {} only the first {} and the last {} MiB are",
-            track.file_name(),
-            KEPT.head >> 20,
-            KEPT.tail >> 20
-        ));
+    fn set(&mut self, track: Track, file: File) {
+        self.files[track as usize] = Some(Limited::new(file, KEPT));
     }
 
-    fn at(&mut self, track: Track, error: &std::io::Error) {
+    fn write(&mut self, track: Track, bytes: &[u8]) {
+        let file = self.files[track as usize].as_mut();
+        match file.map_or(Ok(false), |file| file.write(bytes)) {
+            Ok(false) => {}
+            Ok(true) => self.reporter.warn(format!(
+                "the guest says more than is kept: of {} only the first {} and the last {} MiB are",
+                track.file_name(),
+                KEPT.head >> 20,
+                KEPT.tail >> 20
+            )),
+            Err(error) => self.failed(track, &error),
+        }
+        if track == Track::ConsoleBytes {
+            self.limit_serial_log();
+        }
+    }
+
+    /// Empties QEMU's copy of the console when it has become too long: QEMU appends to it, and
+    /// what it holds is in the console's record, too.
+    fn limit_serial_log(&self) {
+        let limit = KEPT.head + 2 * KEPT.tail;
+        let path = &self.serial;
+        if std::fs::metadata(path).is_ok_and(|file| file.len() > limit) {
+            let emptied = OpenOptions::new().write(true).truncate(true).open(path);
+            tracing::debug!(?emptied, "emptying QEMU's copy of the console");
+        }
+    }
+
+    fn failed(&mut self, track: Track, error: &std::io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             self.reporter.warn(format!(
                 "the record of what the guest says will have gaps ({}: {error}); the build goes on",
@@ -307,8 +291,9 @@ mod tests {
         }
     }
 
-    fn quiet() -> Failures {
-        Failures::new(Reporter::silent())
+    /// Files of a console that was not made by QEMU.
+    fn files(reporter: Reporter) -> Files {
+        Files::new(PathBuf::new(), reporter)
     }
 
     fn read(dir: &Path, name: &str) -> String {
@@ -320,11 +305,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::begin(dir.path(), &Reporter::silent());
         for number in 0..1000 {
-            let track = Track::ALL[number % 4];
+            let track = Track::VARIANTS[number % 4];
             recorder.put(track, format!("{number}\n").into_bytes());
         }
         assert!(recorder.flush(LONG).await);
-        for (at, track) in Track::ALL.into_iter().enumerate() {
+        for (at, track) in Track::VARIANTS.iter().enumerate() {
             let expected: String = (at..1000).step_by(4).map(|n| format!("{n}\n")).collect();
             assert_eq!(read(dir.path(), track.file_name()), expected);
             use std::os::unix::fs::PermissionsExt;
@@ -379,7 +364,9 @@ mod tests {
     async fn a_slow_disk_makes_the_reader_wait_and_loses_nothing() {
         let (mut disk, writer) = std::io::pipe().unwrap();
         let file = File::from(OwnedFd::from(writer));
-        let recorder = Recorder::to([Some(file), None, None, None], quiet(), PathBuf::new());
+        let mut files = files(Reporter::silent());
+        files.set(Track::ConsoleBytes, file);
+        let recorder = Recorder::to(files);
         let mut put: Vec<u8> = Vec::new();
         let piece = |number: usize| format!("{number:15}\n").repeat(1024).into_bytes();
         let has_room = || tokio::time::timeout(Duration::ZERO, recorder.room());
@@ -453,8 +440,10 @@ mod tests {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let good = File::create(dir.path().join("good")).unwrap();
         let heard = Arc::new(Heard::default());
-        let failed = Failures::new(Reporter::new(heard.clone()));
-        let recorder = Recorder::to([Some(full), Some(good), None, None], failed, PathBuf::new());
+        let mut files = files(Reporter::new(heard.clone()));
+        files.set(Track::ConsoleBytes, full);
+        files.set(Track::ConsoleLines, good);
+        let recorder = Recorder::to(files);
         for _ in 0..3 {
             recorder.put(Track::ConsoleBytes, vec![b'x'; WAITING]);
             recorder.room().await;

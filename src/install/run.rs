@@ -1,11 +1,14 @@
-//! A build: a place for it, and attempts until one succeeds.
+//! A build: a place for it, and attempts until one succeeds or no further one would help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::attempt;
 use super::cancel::Cancellation;
+use super::failed::InstallFailed;
 use super::place::Place;
 use super::plan::Plan;
-use super::{attempt, retry};
+use crate::error::{Kind, inner_of, kind_of};
 use crate::ui::event::{BuildStarted, Event, Reporter};
 use crate::watch::progress::PhaseTime;
 
@@ -42,11 +45,88 @@ pub async fn run(
             Ok(finished) => return Ok(finished),
             Err(error) => error,
         };
-        if number >= attempts || stop.is_wanted() || !retry::may_help(&error) {
+        if number >= attempts || stop.is_wanted() || !may_help(&error) {
             return Err(error);
         }
-        retry::wait(&format!("{error:#}"), number, attempts, stop, reporter).await?;
+        wait_to_retry(&format!("{error:#}"), number, attempts, stop, reporter).await?;
         place.work.empty()?;
     }
     unreachable!("the last attempt returns")
+}
+
+/// How long to wait before the second attempt; twice as long before each further one. A daemon
+/// that restarts is back within seconds, a mirror that is being synchronised takes longer.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// Whether the same build may succeed another time: the cause is not in its input.
+pub fn may_help(error: &anyhow::Error) -> bool {
+    match inner_of::<InstallFailed>(error) {
+        Some(failed) => failed.cause.retry(),
+        None => kind_of(error) == Some(Kind::Mirror),
+    }
+}
+
+/// Says why attempt `number`, counted from 1, failed, and waits until it is time for the next.
+///
+/// # Errors
+/// Somebody asked to stop.
+pub async fn wait_to_retry(
+    reason: &str,
+    number: u32,
+    attempts: u32,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let pause = pause(number);
+    reporter.warn(reason);
+    reporter.step(format!(
+        "trying again in {} s: attempt {} of {attempts}",
+        pause.as_secs(),
+        number + 1
+    ));
+    let sleep = async {
+        tokio::time::sleep(pause).await;
+        Ok(())
+    };
+    stop.or(sleep).await
+}
+
+/// How long to wait before the attempt after the one of this number, counted from 1.
+fn pause(attempt: u32) -> Duration {
+    let factor = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(0);
+    match factor {
+        0 => LONGEST_PAUSE,
+        factor => FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::failure;
+    use crate::watch::verdict::Verdict;
+
+    #[test]
+    fn only_what_is_not_in_the_input_is_tried_again() {
+        assert!(may_help(&failure(Kind::Mirror, "503")));
+        for kind in [Kind::Input, Kind::Host, Kind::Interrupted, Kind::Build] {
+            assert!(!may_help(&failure(kind, "x")), "{kind:?}");
+        }
+        let verdict = Verdict::of_the_hypervisor("libvirt: restarting");
+        let start = InstallFailed::of(verdict, Kind::Host);
+        assert!(may_help(&start));
+        assert_eq!(kind_of(&start), Some(Kind::Host));
+        assert_eq!(start.to_string(), "libvirt: restarting");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let seconds: Vec<u64> = [1, 2, 3, 5, 6, 40, 400]
+            .map(|attempt| pause(attempt).as_secs())
+            .to_vec();
+        assert_eq!(seconds, [5, 10, 20, 80, 120, 120, 120]);
+    }
 }

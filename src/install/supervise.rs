@@ -1,37 +1,44 @@
 //! Follows a running install: feeds the judge with what is witnessed, hands it to the recorder, and
 //! tells the user how far it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
-use super::cancel::Cancellation;
-use super::counting::Counting;
-use super::estimate::Forecast;
-use super::live::Live;
+use super::attempt::Attempt;
 use super::record::{Recorder, Track};
 use super::reporting::Reporting;
-use crate::host::{Counters, EndCause, Guest, GuestEnd, Port};
-use crate::secrets::Secrets;
+use crate::blocking;
+use crate::host::{Accel, Counters, EndCause, Gauge, Guest, GuestEnd, Port};
 use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
-use crate::ui::event::{Event, Noticed, Reporter};
+use crate::ui::event::{Event, Noticed};
 use crate::watch::console::{Console, Output};
 use crate::watch::judge::Judge;
 use crate::watch::logport::{LogPort, Record};
 use crate::watch::progress::PhaseTime;
 use crate::watch::stall::Limits;
 use crate::watch::verdict::Decision;
-use crate::watch::witness::{End, Expectations, Witness};
+use crate::watch::witness::{End, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How often to look around when nothing comes: progress is told, counters are asked for.
+/// How often to look around when nothing comes: progress is told.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// How often to ask libvirt what the guest has read and written. The shortest limit for a guest
+/// without progress is three minutes.
+const COUNT: Duration = Duration::from_secs(5);
+
+/// How long its answer is waited for at the end. One takes milliseconds; a daemon that hangs does
+/// not give one.
+const LAST_COUNT: Duration = Duration::from_millis(500);
 
 /// How long the ports may stay open when the guest is gone. libvirt closes them at once; only one
 /// whose connection hangs does not. A verdict is out within five seconds.
@@ -55,29 +62,6 @@ pub struct Channels {
     pub accesses: Option<UnboundedReceiver<Access>>,
 }
 
-/// What an install must show, and how long it may take.
-#[derive(Debug)]
-pub struct Supervision {
-    /// What success looks like.
-    pub expectations: Expectations,
-    /// The completion mark, if one will come.
-    pub mark: Option<String>,
-    /// Longest time of the whole install.
-    pub timeout: Duration,
-    /// Longest time of each of its steps without progress.
-    pub limits: Limits,
-    /// Where the guest's disk is, to tell a full file system from a broken one.
-    pub disk: PathBuf,
-    /// What the console's log must not hold.
-    pub secrets: Secrets,
-    /// Whether somebody wants to stop.
-    pub stop: Cancellation,
-    /// Where others see how far it is.
-    pub live: Live,
-    /// How long it will take, by earlier builds.
-    pub forecast: Forecast,
-}
-
 /// What came of it.
 #[derive(Debug)]
 pub struct Supervised {
@@ -89,62 +73,55 @@ pub struct Supervised {
     pub installer: Option<String>,
 }
 
-/// Follows the guest until the judge has decided. The guest itself is left to the caller.
-///
-/// # Errors
-/// None that is known.
-pub async fn supervise(
-    guest: &Guest,
-    senses: Channels,
-    terms: Supervision,
-    recorder: &Recorder,
-    reporter: &Reporter,
-) -> anyhow::Result<Supervised> {
-    let mut supervisor = Supervisor {
-        started: Instant::now(),
-        judge: Judge::new(terms.expectations, terms.limits),
-        console: Console::new(terms.mark.as_deref()),
-        log_port: LogPort::default(),
-        recorder,
-        reporting: Reporting::new(reporter, terms.forecast, terms.secrets.clone()),
-        secrets: terms.secrets,
-        disk: terms.disk,
-        live: terms.live,
-        relayed: 0,
-        reporter,
-    };
-    let mut counting = Counting::start(guest.gauge());
-    let decision = supervisor
-        .run(guest, senses, terms.timeout, &terms.stop, &mut counting)
-        .await;
-    if let Some(counting) = counting {
-        counting.stop().await;
-    }
-    let decision = decision?;
-    let now = supervisor.now();
-    supervisor.reporting.news(now, &mut supervisor.judge);
-    supervisor.reporting.decision(now, &decision);
-    let progress = supervisor.judge.progress();
-    Ok(Supervised {
-        phases: progress.phases(now),
-        installer: progress.installer().map(str::to_owned),
-        decision,
-    })
-}
-
 struct Supervisor<'a> {
+    attempt: &'a Attempt<'a>,
     started: Instant,
     judge: Judge,
     console: Console,
     log_port: LogPort,
     recorder: &'a Recorder,
-    secrets: Secrets,
-    disk: PathBuf,
-    live: Live,
+    reporting: Reporting<'a>,
     /// Bytes that the guest took from our server.
     relayed: u64,
-    reporting: Reporting<'a>,
-    reporter: &'a Reporter,
+}
+
+impl Attempt<'_> {
+    /// Follows the guest until the judge has decided. The guest itself is left to the caller.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) async fn supervise(
+        &self,
+        guest: &Guest,
+        channels: Channels,
+        recorder: &Recorder,
+    ) -> anyhow::Result<Supervised> {
+        let limits = Limits {
+            everywhere: self.plan.options.stall_limit.map(|limit| limit.0),
+            emulated: self.spec.accel == Accel::Tcg,
+        };
+        let secrets = self.handover.secrets.clone();
+        let mut supervisor = Supervisor {
+            attempt: self,
+            started: Instant::now(),
+            judge: Judge::new(self.expectations(), limits),
+            console: Console::new(self.handover.mark.as_deref()),
+            log_port: LogPort::default(),
+            recorder,
+            reporting: Reporting::new(self.reporter, self.history().forecast(), secrets),
+            relayed: 0,
+        };
+        let decision = supervisor.run(guest, channels).await?;
+        let now = supervisor.now();
+        supervisor.reporting.news(now, &mut supervisor.judge);
+        supervisor.reporting.decision(now, &decision);
+        let progress = supervisor.judge.progress();
+        Ok(Supervised {
+            phases: progress.phases(now),
+            installer: progress.installer().map(str::to_owned),
+            decision,
+        })
+    }
 }
 
 impl Supervisor<'_> {
@@ -152,33 +129,34 @@ impl Supervisor<'_> {
         self.started.elapsed()
     }
 
-    async fn run(
-        &mut self,
-        guest: &Guest,
-        mut senses: Channels,
-        timeout: Duration,
-        stop: &Cancellation,
-        counting: &mut Option<Counting>,
-    ) -> anyhow::Result<Decision> {
+    fn witness(&mut self, witness: Witness<'_>) -> Option<Decision> {
+        let now = self.now();
+        self.judge.witness(now, witness)
+    }
+
+    async fn run(&mut self, guest: &Guest, mut channels: Channels) -> anyhow::Result<Decision> {
+        let (timeout, stop) = (self.attempt.plan.timeout, self.attempt.cancellation);
         let deadline = self.started + timeout;
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let gauge = Arc::new(guest.gauge());
+        let mut counters = pin!(next_counters(&gauge));
         let (mut console_open, mut log_open) = (true, true);
         let mut unsettled: Option<Instant> = None;
         let mut end: Option<(GuestEnd, Instant)> = None;
-        loop {
+        let decision = 'watching: loop {
             if let Some((ended, patience)) = &end
                 && ((!console_open && !log_open) || Instant::now() >= *patience)
             {
                 // An access that ended with the guest may have come after its last words.
-                if let Some(accesses) = &mut senses.accesses {
+                if let Some(accesses) = &mut channels.accesses {
                     while let Ok(access) = accesses.try_recv() {
                         if let Some(decision) = self.access(&access) {
-                            return Ok(decision);
+                            break 'watching Ok(decision);
                         }
                     }
                 }
-                return self.ended(ended);
+                break self.ended(ended);
             }
             let tick = self
                 .judge
@@ -189,25 +167,19 @@ impl Supervisor<'_> {
                 // what the guest says, before that it is gone.
                 biased;
                 () = sleep_until(deadline), if end.is_none() => {
-                    let now = self.now();
-                    self.judge.witness(now, Witness::TimedOut(timeout))
+                    self.witness(Witness::TimedOut(timeout))
                 }
-                why = stop.wanted() => {
-                    let now = self.now();
-                    self.judge.witness(now, Witness::Interrupted(why))
-                }
+                why = stop.wanted() => self.witness(Witness::Interrupted(why)),
                 () = sleep_until(tick.unwrap_or(deadline)), if tick.is_some() => {
                     let now = self.now();
                     self.judge.tick(now)
                 }
-                _ = pulse.tick() => {
-                    if let Some(counting) = counting {
-                        counting.ask_if_due();
-                    }
-                    None
+                _ = pulse.tick() => None,
+                counted = &mut counters => {
+                    counters.set(next_counters(&gauge));
+                    counted.and_then(|counted| self.counters(&counted))
                 }
-                counters = next_counters(counting) => self.counters(counters),
-                piece = heard(self.recorder, &mut senses.console), if console_open => match piece {
+                piece = heard(self.recorder, &mut channels.console), if console_open => match piece {
                     Some(bytes) => {
                         unsettled = Some(Instant::now() + QUIET);
                         let output = self.console.feed(&bytes);
@@ -221,7 +193,7 @@ impl Supervisor<'_> {
                         self.console_output(output)
                     }
                 },
-                piece = heard(self.recorder, &mut senses.log_port), if log_open => match piece {
+                piece = heard(self.recorder, &mut channels.log_port), if log_open => match piece {
                     Some(bytes) => {
                         let records = self.log_port.feed(&bytes);
                         self.recorder.put(Track::LogPortBytes, bytes);
@@ -233,10 +205,10 @@ impl Supervisor<'_> {
                         self.log_records(last.as_slice())
                     }
                 },
-                access = next_access(&mut senses.accesses) => match access {
+                access = next_access(&mut channels.accesses) => match access {
                     Some(access) => self.access(&access),
                     None => {
-                        senses.accesses = None;
+                        channels.accesses = None;
                         None
                     }
                 },
@@ -261,11 +233,16 @@ impl Supervisor<'_> {
             self.reporting.news(now, &mut self.judge);
             let progress = self.judge.progress();
             let percent = self.reporting.percent(progress);
-            self.live.progress(progress, percent);
+            self.attempt.place.live.progress(progress, percent);
             if let Some(decision) = decision {
-                return Ok(decision);
+                break Ok(decision);
             }
+        };
+        if Arc::strong_count(&gauge) > 1 {
+            // An answer is under way, and the connection is in use until it is there.
+            let _ = tokio::time::timeout(LAST_COUNT, counters).await;
         }
+        decision
     }
 
     /// The judge hears what was said; everybody else without secrets. A password may be a word
@@ -274,18 +251,17 @@ impl Supervisor<'_> {
         let mut decision = None;
         let mut record = String::new();
         for item in output {
-            let now = self.now();
             let decided = match item {
                 Output::Mark => {
                     self.reporting.noticed(Noticed::Mark);
-                    self.judge.witness(now, Witness::Mark)
+                    self.witness(Witness::Mark)
                 }
                 Output::Line(line) => {
-                    let shown = self.secrets.hide(&line);
+                    let shown = self.attempt.handover.secrets.hide(&line);
                     record.push_str(&shown);
                     record.push('\n');
-                    self.reporter.event(Event::Console(shown));
-                    self.judge.witness(now, Witness::Console(&line))
+                    self.attempt.reporter.event(Event::Console(shown));
+                    self.witness(Witness::Console(&line))
                 }
             };
             decision = decision.or(decided);
@@ -299,10 +275,9 @@ impl Supervisor<'_> {
         let mut decision = None;
         let mut lines = String::new();
         for record in records {
-            lines.push_str(&self.secrets.hide(&record.to_string()));
+            lines.push_str(&self.attempt.handover.secrets.hide(&record.to_string()));
             lines.push('\n');
-            let now = self.now();
-            let decided = self.judge.witness(now, Witness::Log(record));
+            let decided = self.witness(Witness::Log(record));
             decision = decision.or(decided);
         }
         self.recorder.put(Track::LogPortLines, lines.into_bytes());
@@ -310,21 +285,20 @@ impl Supervisor<'_> {
     }
 
     fn access(&mut self, access: &Access) -> Option<Decision> {
-        let now = self.now();
         self.relayed = self.relayed.saturating_add(access.bytes);
         let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
         match &access.resource {
             Resource::Kickstart if answered && access.complete => {
                 self.reporting.noticed(Noticed::KickstartFetched);
-                self.judge.witness(now, Witness::KickstartFetched)
+                self.witness(Witness::KickstartFetched)
             }
             Resource::Kickstart if answered => {
                 let line = format!("kickstart: cut off after {} bytes", access.bytes);
-                self.judge.witness(now, Witness::Refused(&line))
+                self.witness(Witness::Refused(&line))
             }
             Resource::Relay { name, path } if access.status >= 400 => {
                 let line = format!("{name}/{path}: status {}", access.status);
-                self.judge.witness(now, Witness::Refused(&line))
+                self.witness(Witness::Refused(&line))
             }
             _ => None,
         }
@@ -336,33 +310,26 @@ impl Supervisor<'_> {
             EndCause::Destroyed => End::Killed,
             EndCause::Crashed | EndCause::Failed => End::Crashed,
             EndCause::DiskFull => End::HostDiskFull,
-            EndCause::DiskError if is_full(&self.disk) => End::HostDiskFull,
+            EndCause::DiskError if is_full(&self.attempt.spec.disk.path) => End::HostDiskFull,
             EndCause::DiskError => End::HostDiskError,
             EndCause::ConnectionLost => End::ConnectionLost,
         };
         self.reporting.ended(how, end.detail.as_deref());
-        let now = self.now();
         if let Some(words) = &end.detail {
             // Decides nothing by itself.
-            let _ = self.judge.witness(now, Witness::LastWords(words));
+            let _ = self.witness(Witness::LastWords(words));
         }
-        self.judge
-            .witness(now, Witness::Ended(how))
+        self.witness(Witness::Ended(how))
             .context("judging an install that was judged already")
     }
 
-    fn counters(&mut self, counters: Option<Counters>) -> Option<Decision> {
-        let counters = counters?;
+    fn counters(&mut self, counters: &Counters) -> Option<Decision> {
         // What comes through our server comes over the network, too: the larger one is all.
         let received = counters.network.map_or(0, |(received, _)| received);
-        let now = self.now();
-        self.judge.witness(
-            now,
-            Witness::Counters {
-                written: counters.disk_written,
-                received: received.max(self.relayed),
-            },
-        )
+        self.witness(Witness::Counters {
+            written: counters.disk_written,
+            received: received.max(self.relayed),
+        })
     }
 }
 
@@ -372,11 +339,14 @@ fn is_full(file: &Path) -> bool {
         .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < FULL)
 }
 
-async fn next_counters(counting: &mut Option<Counting>) -> Option<Counters> {
-    match counting {
-        Some(counting) => counting.next().await,
-        None => std::future::pending().await,
-    }
+/// The guest's counters, when it is time to ask for them again; none if it gave none. One that hangs
+/// is waited for, so that no more than one does.
+async fn next_counters(gauge: &Arc<Gauge>) -> Option<Counters> {
+    sleep(COUNT).await;
+    let gauge = Arc::clone(gauge);
+    blocking::within_async(Duration::MAX, move || gauge.read().ok())
+        .await
+        .flatten()
 }
 
 /// The next bytes of a port, when there is room to record them.

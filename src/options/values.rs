@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::distro::Release;
 use crate::language::Version;
@@ -22,7 +23,8 @@ pub struct ReportTarget {
 }
 
 /// The format of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum ReportFormat {
     /// JUnit XML.
     Junit,
@@ -35,11 +37,9 @@ impl FromStr for ReportTarget {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (format, file) = text.split_once('=').unwrap_or((text, ""));
-        let format = match format {
-            "junit" => ReportFormat::Junit,
-            "markdown" => ReportFormat::Markdown,
-            _ => return Err("write junit=FILE or markdown=FILE".to_string()),
-        };
+        let format = format
+            .parse()
+            .map_err(|_| "write junit=FILE or markdown=FILE".to_string())?;
         if file.is_empty() {
             return Err(format!("name a file: {text}=FILE"));
         }
@@ -83,8 +83,11 @@ pub enum Relay {
 }
 
 /// `--format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, IntoStaticStr, Serialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Format {
     /// QEMU's copy-on-write format, version 3
     #[default]
@@ -96,16 +99,16 @@ pub enum Format {
 impl Format {
     /// QEMU's name, which is also the file name's ending.
     pub fn name(self) -> &'static str {
-        match self {
-            Format::Qcow2 => "qcow2",
-            Format::Raw => "raw",
-        }
+        self.into()
     }
 }
 
 /// `--compress`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, IntoStaticStr, Serialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Compress {
     /// As the guest wrote it: no copy is made
     #[default]
@@ -119,11 +122,7 @@ pub enum Compress {
 impl Compress {
     /// QEMU's name.
     pub fn name(self) -> &'static str {
-        match self {
-            Compress::None => "none",
-            Compress::Zstd => "zstd",
-            Compress::Zlib => "zlib",
-        }
+        self.into()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
+use strum::FromRepr;
 
 use super::event::{Event, Progress, Sink};
 use super::queue::{Clock, Moment, Show};
@@ -19,7 +20,8 @@ use crate::error::{finding_of, is_reported};
 use crate::printable;
 
 /// How much is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromRepr)]
+#[repr(u8)]
 pub enum Verbosity {
     /// Only errors.
     Quiet,
@@ -45,14 +47,7 @@ impl Verbosity {
 
     /// The verbosity of Oz's `-d LEVEL`; what is above the highest level is the highest.
     pub fn of_level(level: u8) -> Self {
-        const ALL: [Verbosity; 5] = [
-            Verbosity::Quiet,
-            Verbosity::Warnings,
-            Verbosity::Normal,
-            Verbosity::Verbose,
-            Verbosity::Console,
-        ];
-        ALL[usize::from(level).min(ALL.len() - 1)]
+        Verbosity::from_repr(level).unwrap_or(Verbosity::Console)
     }
 }
 

@@ -6,17 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::protocol::{Answer, MAX_REQUEST, Request, Status};
-use super::socket;
-use crate::install::live::Live;
-use crate::state::register::BuildEntry;
+use super::{Answer, Live, MAX_REQUEST, Request, socket};
+use crate::blocking;
 use crate::state::runtime_dir::RuntimeDir;
 
 /// Most clients at once; more wait to be let in. A person looks with one or two.
@@ -45,60 +43,44 @@ pub struct Control {
 
 /// What every client is answered from.
 struct Subject {
-    entry: BuildEntry,
-    release: String,
-    console: PathBuf,
     live: Live,
     camera: Camera,
 }
 
 /// Takes one picture at a time: should libvirt hang, one thread hangs with it and not many.
-#[derive(Debug, Clone)]
-struct Camera(Arc<Semaphore>);
+#[derive(Debug, Clone, Default)]
+struct Camera(Arc<Mutex<()>>);
 
 impl Camera {
-    fn new() -> Camera {
-        Camera(Arc::new(Semaphore::new(1)))
-    }
-
-    /// Takes a picture with `shoot`, which blocks, on a thread of its own, and waits for it no
-    /// longer than `patience`.
+    /// Takes a picture with `shoot`, which blocks, and waits for it no longer than `patience`.
     async fn take(
         &self,
         patience: Duration,
         shoot: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
     ) -> anyhow::Result<Vec<u8>> {
         let take = async {
-            let turn = Arc::clone(&self.0).acquire_owned().await?;
-            tokio::task::spawn_blocking(move || {
+            let turn = Arc::clone(&self.0).lock_owned().await;
+            blocking::within_async(patience, move || {
                 // The turn is over when the picture is taken, whether or not somebody waits.
                 let _turn = turn;
                 shoot()
             })
-            .await?
+            .await
         };
-        timeout(patience, take).await.unwrap_or_else(|_| {
-            Err(anyhow!(
-                "libvirt gave no picture within {} s",
-                patience.as_secs()
-            ))
+        let taken = timeout(patience, take).await.ok().flatten();
+        taken.unwrap_or_else(|| {
+            let seconds = patience.as_secs();
+            Err(anyhow!("libvirt gave no picture within {seconds} s"))
         })
     }
 }
 
 impl Control {
-    /// Begins to answer, by the runtime that this is called in. `release` is what is installed,
-    /// `console` where the console's lines will be.
+    /// Begins to answer what `live` holds, by the runtime that this is called in.
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub fn serve(
-        runtime: &RuntimeDir,
-        entry: BuildEntry,
-        release: String,
-        console: PathBuf,
-        live: Live,
-    ) -> anyhow::Result<Control> {
+    pub fn serve(runtime: &RuntimeDir, live: Live) -> anyhow::Result<Control> {
         let path = socket(runtime.path());
         let listen = || -> std::io::Result<UnixListener> {
             let listener = UnixListener::bind(&path)?;
@@ -106,13 +88,8 @@ impl Control {
             Ok(listener)
         };
         let listener = listen().with_context(|| format!("making the socket {}", path.display()))?;
-        let subject = Arc::new(Subject {
-            entry,
-            release,
-            console,
-            live,
-            camera: Camera::new(),
-        });
+        let camera = Camera::default();
+        let subject = Arc::new(Subject { live, camera });
         Ok(Control {
             task: tokio::spawn(accept(listener, subject)),
             path,
@@ -129,19 +106,18 @@ impl Drop for Control {
 }
 
 async fn accept(listener: UnixListener, subject: Arc<Subject>) {
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     let mut clients = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
+        while clients.try_join_next().is_some() {}
+        if clients.len() >= MAX_CLIENTS {
+            clients.join_next().await;
+        }
         match listener.accept().await {
             Ok((stream, _)) => {
                 let subject = Arc::clone(&subject);
                 clients.spawn(async move {
                     // A client that went away, or takes too long, is none of ours any more.
                     let _ = timeout(CLIENT_PATIENCE, converse(stream, &subject)).await;
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -149,13 +125,12 @@ async fn accept(listener: UnixListener, subject: Arc<Subject>) {
                 sleep(ACCEPT_PAUSE).await;
             }
         }
-        while clients.try_join_next().is_some() {}
     }
 }
 
 async fn converse(mut stream: UnixStream, subject: &Subject) -> anyhow::Result<()> {
     let answer = match request(&mut stream).await {
-        Ok(Request::Status) => Ok((Answer::Status(Box::new(subject.status())), Vec::new())),
+        Ok(Request::Status) => Ok((Answer::Status(Box::new(subject.live.status())), Vec::new())),
         Ok(Request::Screenshot) => subject
             .picture()
             .await
@@ -194,38 +169,14 @@ async fn request(stream: &mut UnixStream) -> anyhow::Result<Request> {
 }
 
 impl Subject {
-    fn status(&self) -> Status {
-        let now = self.live.now();
-        let entry = &self.entry;
-        Status {
-            id: entry.id.clone(),
-            pid: entry.pid,
-            name: entry.name.clone(),
-            release: self.release.clone(),
-            phase: now.phase.to_owned(),
-            percent: now.percent,
-            packages: now.packages,
-            elapsed_seconds: now.started.elapsed().as_secs(),
-            attempt: now.attempt,
-            connection: entry.connection.clone(),
-            domain: entry.domain.clone(),
-            accel: now.accel.map(|accel| accel.to_string()),
-            console: self.console.clone(),
-        }
-    }
-
     /// A picture of the guest's screen.
     async fn picture(&self) -> anyhow::Result<Vec<u8>> {
-        let now = self.live.now();
-        let Some(guest) = now.guest.upgrade() else {
-            return Err(anyhow!(
-                "there is no guest now: the build is `{}`",
-                now.phase
-            ));
+        let Some(guest) = self.live.guest() else {
+            let phase = self.live.status().phase;
+            bail!("there is no guest now: the build is `{phase}`");
         };
-        self.camera
-            .take(PICTURE_PATIENCE, move || guest.screenshot())
-            .await
+        let shoot = move || guest.screenshot();
+        self.camera.take(PICTURE_PATIENCE, shoot).await
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::super::client;
 use super::*;
+use crate::state::register::BuildEntry;
 
 /// More than any answer here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +24,6 @@ impl Served {
     fn new() -> Served {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let live = Live::default();
         let entry = BuildEntry {
             pid: 1,
             runtime_dir: dir.path().join("1-abc"),
@@ -32,10 +32,11 @@ impl Served {
         let place = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).unwrap();
         place.keep(&entry).unwrap();
         let release = "Rocky Linux 9".to_owned();
+        let console = "/srv/.rocky.ozr/console.log".into();
+        let live = Live::new(&entry, release, console);
         let control = {
             let _inside = runtime.enter();
-            let console = "/srv/.rocky.ozr/console.log".into();
-            Control::serve(&place, entry, release, console, live.clone()).unwrap()
+            Control::serve(&place, live.clone()).unwrap()
         };
         Served {
             dir,
@@ -209,7 +210,7 @@ fn the_build_goes_on_while_clients_come_and_go() {
 
 #[tokio::test]
 async fn a_libvirt_that_hangs_takes_one_thread_and_nobody_waits_for_it() {
-    let camera = Camera::new();
+    let camera = Camera::default();
     let short = Duration::from_millis(20);
     let (go_on, hangs) = std::sync::mpsc::channel::<()>();
     let hang = move || {

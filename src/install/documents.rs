@@ -1,0 +1,244 @@
+//! What a build says of itself to programs: the manifest of one that succeeded (`docs/manifest.md`);
+//! how long what took and what was used, with versions, of one that failed (`docs/verdict.md`).
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use super::attempt::Attempt;
+use crate::image::disk;
+use crate::image::manifest::{
+    Host, Image, Manifest, Phase, Release, SCHEMA, Source, Tree, TreeFile, timestamp,
+};
+use crate::mirror::{CachedFile, shown};
+use crate::watch::progress::PhaseTime;
+use crate::watch::verdict::seconds;
+
+/// Where a system says what it is (os-release(5)).
+const OS_RELEASE: &str = "/etc/os-release";
+
+impl Attempt<'_> {
+    /// The manifest of `image`, as JSON. `notes` are what was worth a remark.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn manifest(
+        &self,
+        image: &disk::Image<'_>,
+        notes: &[String],
+    ) -> anyhow::Result<String> {
+        let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
+        let os = &plan.template.os;
+        let info = tree.treeinfo.as_ref();
+        let layout = plan.release.tree_layout(plan.arch);
+        let tree_file = |file: &CachedFile, named: Option<&str>, usual: &str| {
+            let path = named.unwrap_or(usual).to_owned();
+            TreeFile {
+                verified: info.is_some_and(|info| info.checksums.contains_key(&path)),
+                path,
+                sha256: file.sha256.clone(),
+            }
+        };
+        let kernel = info.and_then(|info| info.kernel.as_deref());
+        let initrd = info.and_then(|info| info.initrd.as_deref());
+        let phases = self.phases().iter();
+        let versions = self.hypervisor.as_ref();
+        let manifest = Manifest {
+            schema: SCHEMA,
+            ozr_version: env!("CARGO_PKG_VERSION").to_string(),
+            build_id: spec.build_id.clone(),
+            name: plan.name.clone(),
+            started: timestamp(self.timings.started),
+            finished: timestamp(SystemTime::now()),
+            template: Source {
+                file: Some(file_name(&plan.file.name)),
+                sha256: plan.file.sha256.clone(),
+            },
+            kickstart: Source {
+                file: (!plan.kickstart.builtin).then(|| file_name(&plan.kickstart.name)),
+                sha256: plan.kickstart.sha256.clone(),
+            },
+            release: Release {
+                name: os.name.clone(),
+                version: os.version.clone(),
+                arch: plan.arch.to_string(),
+                installer: self.installer().map(str::to_owned),
+            },
+            tree: Tree {
+                url: shown(&tree.url),
+                kernel: tree_file(&tree.kernel, kernel, layout.kernel),
+                initrd: tree_file(&tree.initrd, initrd, layout.initrd),
+            },
+            image: Image {
+                file: file_name(&plan.output.image.display().to_string()),
+                format: plan.format,
+                compression: plan.compress,
+                size: image.size,
+                virtual_size: image.virtual_size,
+                sha256: image.sha256.clone(),
+            },
+            host: Host {
+                name: node_name(),
+                hypervisor: versions.map_or_else(
+                    || "QEMU".to_owned(),
+                    |versions| format!("QEMU {} by libvirt {}", versions.qemu, versions.libvirt),
+                ),
+                accelerator: spec.accel.to_string(),
+                vcpus: spec.vcpus,
+                memory_mib: spec.memory_mib,
+                firmware: spec.firmware.name().to_string(),
+            },
+            phases: phases
+                .map(|time| Phase::new(time.phase.name(), time.lasted))
+                .collect(),
+            notes: notes.to_vec(),
+        };
+        manifest.to_json()
+    }
+
+    /// `timings.json`: the steps before the guest ran, and its phases.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn timings_json(&self) -> anyhow::Result<String> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            started: String,
+            steps: &'a [Step],
+            phases: &'a [PhaseTime],
+        }
+        json(&Document {
+            started: timestamp(self.timings.started),
+            steps: &self.timings.steps,
+            phases: self.phases(),
+        })
+    }
+
+    /// `versions.json`: what was used.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn versions_json(&self) -> anyhow::Result<String> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            ozr: &'static str,
+            libvirt: Option<&'a str>,
+            qemu: Option<&'a str>,
+            kernel: String,
+            os: Option<String>,
+            accelerator: String,
+            release: String,
+            installer: Option<&'a str>,
+            tree: Tree<'a>,
+        }
+        #[derive(Serialize)]
+        struct Tree<'a> {
+            url: String,
+            name: Option<&'a str>,
+            version: Option<&'a str>,
+            timestamp: Option<f64>,
+        }
+        let uname = rustix::system::uname();
+        let kernel = [uname.sysname(), uname.release(), uname.machine()];
+        let os_release = std::fs::read_to_string(OS_RELEASE).unwrap_or_default();
+        let tree = &self.prepared.tree;
+        let info = tree.treeinfo.as_ref();
+        let versions = self.hypervisor.as_ref();
+        json(&Document {
+            ozr: env!("CARGO_PKG_VERSION"),
+            libvirt: versions.map(|versions| versions.libvirt.as_str()),
+            qemu: versions.map(|versions| versions.qemu.as_str()),
+            kernel: kernel.map(|part| part.to_string_lossy()).join(" "),
+            os: pretty_name(&os_release),
+            accelerator: self.prepared.accel.to_string(),
+            release: format!("{} {}", self.plan.release, self.plan.arch),
+            installer: self.installer(),
+            tree: Tree {
+                url: shown(&tree.url),
+                name: info.and_then(|info| info.family.as_deref()),
+                version: info.and_then(|info| info.version.as_deref()),
+                timestamp: info.and_then(|info| info.timestamp),
+            },
+        })
+    }
+
+    /// How long each phase took, if it was followed to its end.
+    pub(super) fn phases(&self) -> &[PhaseTime] {
+        let supervised = self.supervised.as_ref();
+        supervised.map_or(&[], |supervised| &supervised.phases)
+    }
+
+    fn installer(&self) -> Option<&str> {
+        self.supervised.as_ref()?.installer.as_deref()
+    }
+}
+
+/// Times the steps of an attempt.
+#[derive(Debug)]
+pub struct Timings {
+    started: SystemTime,
+    steps: Vec<Step>,
+    last: Instant,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    name: &'static str,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    lasted: Duration,
+}
+
+impl Timings {
+    /// Begins now.
+    pub fn begin() -> Timings {
+        Timings {
+            started: SystemTime::now(),
+            steps: Vec::new(),
+            last: Instant::now(),
+        }
+    }
+
+    /// A step is done, which began when the one before was done.
+    pub fn done(&mut self, name: &'static str) {
+        let now = Instant::now();
+        let lasted = now - std::mem::replace(&mut self.last, now);
+        self.steps.push(Step { name, lasted });
+    }
+}
+
+fn json(document: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(document)? + "\n")
+}
+
+fn node_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(
+        || path.to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// What os-release(5) calls fit for people.
+fn pretty_name(os_release: &str) -> Option<String> {
+    let line = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(line.trim_matches(['"', '\'']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_say_what_they_are() {
+        let text = "ID=x\nPRETTY_NAME=\"Standin Linux 9\"\n";
+        assert_eq!(pretty_name(text).unwrap(), "Standin Linux 9");
+        assert_eq!(pretty_name("ID=x\n"), None);
+    }
+}
