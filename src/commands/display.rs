@@ -105,7 +105,7 @@ impl Display {
                 Ended {
                     exit_status: kind.unwrap_or(Kind::Build).exit_status(),
                     image: None,
-                    cause: failed.map(|failed| failed.cause),
+                    cause: failed.map(|failed| failed.verdict.cause),
                     message: (!said).then(|| format!("{error:#}")),
                     evidence: failed.and_then(|failed| failed.kept.clone()),
                 }

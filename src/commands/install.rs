@@ -239,7 +239,7 @@ fn plan(
         sha256: read.sha256,
         dir: plan::template_dir(file).kind(Kind::Input)?,
     };
-    let plan = Plan::new(read.template, from, kickstart, options)?;
+    let plan = Plan::new(read.template, from, kickstart, options).kind(Kind::Input)?;
     for warning in &plan.warnings {
         reporter.warn(warning);
     }

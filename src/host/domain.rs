@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::accel::Accel;
 use crate::distro::Arch;
 use crate::machine::{DiskBus, Firmware, Network};
+use crate::options::Format;
 
 /// The generation of the x86 machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,31 +29,13 @@ pub(super) fn first_device(bus: DiskBus) -> &'static str {
     }
 }
 
-/// The layout of a disk's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum DiskFormat {
-    Qcow2,
-    Raw,
-}
-
-impl DiskFormat {
-    /// QEMU's and libvirt's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            DiskFormat::Qcow2 => "qcow2",
-            DiskFormat::Raw => "raw",
-        }
-    }
-}
-
 /// The guest's only disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpec {
     /// Its file, absolute.
     pub path: PathBuf,
     /// The file's layout.
-    pub format: DiskFormat,
+    pub format: Format,
     /// What it is plugged into.
     pub bus: DiskBus,
 }

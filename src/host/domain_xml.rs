@@ -359,7 +359,7 @@ fn seclabel(writer: &mut Xml, user: QemuUser) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::distro::Arch;
-    use crate::host::domain::{Chipset, DirectBoot, DiskFormat, DiskSpec};
+    use crate::host::domain::{Chipset, DirectBoot, DiskSpec};
 
     fn spec() -> DomainSpec {
         DomainSpec {
@@ -378,7 +378,7 @@ mod tests {
             }),
             disk: DiskSpec {
                 path: "/o/a b.qcow2".into(),
-                format: DiskFormat::Qcow2,
+                format: crate::options::Format::Qcow2,
                 bus: DiskBus::Virtio,
             },
             network: Network::User,

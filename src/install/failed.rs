@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
-use super::place::Place;
-use super::plan::Plan;
 use crate::blocking;
 use crate::error::{Classify, Kind, kind_of};
-use crate::host::{self, Guest, Host};
+use crate::host::{self, Guest};
 use crate::image::installed;
 use crate::process::quote;
 use crate::ui::event::Event;
-use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::report;
@@ -33,8 +30,6 @@ const SCREENSHOT_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
 pub struct InstallFailed {
-    /// Why.
-    pub cause: Cause,
     /// One sentence: what failed and what to do.
     sentence: String,
     /// The judgement.
@@ -49,7 +44,6 @@ impl InstallFailed {
     /// The error of an install that failed of this, and of which nothing is kept.
     pub fn of(verdict: Verdict, kind: Kind) -> anyhow::Error {
         let failed = InstallFailed {
-            cause: verdict.cause,
             sentence: verdict.sentence.clone(),
             verdict: Box::new(verdict),
             phases: Vec::new(),
@@ -110,7 +104,6 @@ impl Attempt<'_> {
         };
         let kind = verdict.kind();
         let failed = InstallFailed {
-            cause: verdict.cause,
             sentence,
             verdict: Box::new(verdict),
             phases: self.phases().to_vec(),
@@ -201,7 +194,7 @@ impl Attempt<'_> {
                 guest.leave();
             }
             let reporter = self.reporter;
-            for note in notes_of_keeping(self.plan, self.place, &self.prepared.host, left) {
+            for note in self.notes_of_keeping(left) {
                 reporter.note(note);
             }
             if let Err(error) = self.place.keep() {
@@ -226,39 +219,35 @@ impl Attempt<'_> {
             "a part of what explains the failure is missing: {error:#}"
         ));
     }
-}
 
-/// What `--keep` has left, and how to reach and to remove it: one sentence each. `guest` still runs.
-fn notes_of_keeping(
-    plan: &Plan,
-    place: &Place,
-    host: &Host,
-    guest: Option<&Arc<Guest>>,
-) -> Vec<String> {
-    let files = quote(&place.work.path().to_string_lossy());
-    let removal = "`ozr gc --kept` removes it all".to_owned();
-    let Some(guest) = guest else {
-        return vec![format!("the guest's files were left in {files}"), removal];
-    };
-    let name = host::domain_name(&plan.name);
-    let virsh = format!("virsh -c '{}'", host.uri());
-    let sockets = guest.sockets();
-    let console = match &sockets.console {
-        // `virsh console` of libvirt 9.0 knows pseudo terminals only.
-        Some(socket) => format!(
-            "socat -,rawer,escape=0x1d UNIX-CONNECT:{}",
-            quote(&socket.to_string_lossy())
-        ),
-        None => format!("{virsh} console {name}"),
-    };
-    let screen = match &sockets.screen {
-        Some(socket) => format!("vncviewer {}", quote(&socket.to_string_lossy())),
-        None => format!("virt-viewer -c '{}' {name}", host.uri()),
-    };
-    vec![
-        format!("the guest was left running; its files are in {files}"),
-        format!("its console: `{console}` (Ctrl-] ends it)"),
-        format!("its screen: `{screen}`, or as a picture `{virsh} screenshot {name}`"),
-        removal,
-    ]
+    /// What `--keep` has left, and how to reach and to remove it: one sentence each. `guest` still runs.
+    fn notes_of_keeping(&self, guest: Option<&Arc<Guest>>) -> Vec<String> {
+        let host = &self.prepared.host;
+        let files = quote(&self.place.work.path().to_string_lossy());
+        let removal = "`ozr gc --kept` removes it all".to_owned();
+        let Some(guest) = guest else {
+            return vec![format!("the guest's files were left in {files}"), removal];
+        };
+        let name = host::domain_name(&self.plan.name);
+        let virsh = format!("virsh -c '{}'", host.uri());
+        let sockets = guest.sockets();
+        let console = match &sockets.console {
+            // `virsh console` of libvirt 9.0 knows pseudo terminals only.
+            Some(socket) => format!(
+                "socat -,rawer,escape=0x1d UNIX-CONNECT:{}",
+                quote(&socket.to_string_lossy())
+            ),
+            None => format!("{virsh} console {name}"),
+        };
+        let screen = match &sockets.screen {
+            Some(socket) => format!("vncviewer {}", quote(&socket.to_string_lossy())),
+            None => format!("virt-viewer -c '{}' {name}", host.uri()),
+        };
+        vec![
+            format!("the guest was left running; its files are in {files}"),
+            format!("its console: `{console}` (Ctrl-] ends it)"),
+            format!("its screen: `{screen}`, or as a picture `{virsh} screenshot {name}`"),
+            removal,
+        ]
+    }
 }

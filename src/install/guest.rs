@@ -7,9 +7,7 @@ use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
 use crate::distro::{BootInput, InstallerSource, KickstartPlace, VirtioModel};
 use crate::error::{Classify, Kind, failure};
-use crate::host::{
-    Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, Mac, domain_name, finished_name,
-};
+use crate::host::{Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 use crate::image::disk;
 use crate::options::Format;
 
@@ -69,7 +67,7 @@ pub fn domain(
         }),
         disk: DiskSpec {
             path: place.work.join(disk::NAME),
-            format: DiskFormat::Qcow2,
+            format: Format::Qcow2,
             bus: plan.guest.disk_bus,
         },
         network: plan.guest.network.clone(),
@@ -90,10 +88,7 @@ pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> DomainSpec {
         boot: None,
         disk: DiskSpec {
             path: plan.output.image.clone(),
-            format: match plan.format {
-                Format::Qcow2 => DiskFormat::Qcow2,
-                Format::Raw => DiskFormat::Raw,
-            },
+            format: plan.format,
             bus: spec.disk.bus,
         },
         console_log: plan.output.console_log.clone(),

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use url::Url;
 
 use crate::distro::{Arch, Release};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Kind, failure};
 use crate::image::output::OutputPaths;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
@@ -126,7 +126,7 @@ impl Plan {
     /// Decides.
     ///
     /// # Errors
-    /// Input: options that contradict each other or the template.
+    /// Options that contradict each other or the template.
     pub fn new(
         template: Template,
         file: TemplateFile,
@@ -138,30 +138,25 @@ impl Plan {
                 .iter()
                 .map(|found| found.message.as_str())
                 .collect();
-            failure(Kind::Input, reasons.join("; "))
+            anyhow!(reasons.join("; "))
         })?;
         let Install::Url(tree) = &template.os.install else {
-            return Err(failure(
-                Kind::Input,
-                "the template installs from an ISO image, which ozr does not do yet: give it an install tree with <install type='url'>",
-            ));
+            bail!(
+                "the template installs from an ISO image, which ozr does not do yet: give it an install tree with <install type='url'>"
+            );
         };
         let mut warnings = Vec::new();
         let name = options
             .name
             .clone()
             .unwrap_or_else(|| template.name.clone());
-        tdl::name::check(&name)
-            .map_err(|reason| failure(Kind::Input, format!("--name {name:?}: {reason}")))?;
+        tdl::name::check(&name).map_err(|reason| anyhow!("--name {name:?}: {reason}"))?;
         let format = options.format.unwrap_or_default();
         let compress = options.compress.unwrap_or_default();
         if format == Format::Raw && compress != Compress::None {
-            return Err(failure(
-                Kind::Input,
-                "a raw image cannot be compressed: use --format qcow2, or leave out --compress",
-            ));
+            bail!("a raw image cannot be compressed: use --format qcow2, or leave out --compress");
         }
-        let output = OutputPaths::of(&options, &name).kind(Kind::Input)?;
+        let output = OutputPaths::of(&options, &name)?;
         warnings.extend(output.check_ending(format)?);
         check_verbatim(&template, &kickstart, &options)?;
         if template.os.rootpw.is_some() && !kickstart.builtin {
@@ -224,7 +219,7 @@ fn check_verbatim(
         }
         true => return Ok(()),
     };
-    Err(failure(Kind::Input, wrong))
+    bail!(wrong)
 }
 
 fn plan_guest(
@@ -243,19 +238,13 @@ fn plan_guest(
     }
     let disk_bytes = disk_bytes(options, template)?;
     if disk_bytes < MINIMUM_DISK {
-        return Err(failure(
-            Kind::Input,
-            format!("a disk of {disk_bytes} bytes holds no system: write a size such as 10G"),
-        ));
+        bail!("a disk of {disk_bytes} bytes holds no system: write a size such as 10G");
     }
     let firmware = firmware(options, release, arch);
     if matches!(arch, Arch::Ppc64 | Arch::Ppc64le | Arch::S390x | Arch::I386)
         && firmware == Firmware::Uefi
     {
-        return Err(failure(
-            Kind::Input,
-            format!("there is no UEFI for {arch} guests: leave out --firmware"),
-        ));
+        bail!("there is no UEFI for {arch} guests: leave out --firmware");
     }
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
     let vcpus = (cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end());

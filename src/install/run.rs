@@ -64,7 +64,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// Whether the same build may succeed another time: the cause is not in its input.
 pub fn may_help(error: &anyhow::Error) -> bool {
     match inner_of::<InstallFailed>(error) {
-        Some(failed) => failed.cause.retry(),
+        Some(failed) => failed.verdict.cause.retry(),
         None => kind_of(error) == Some(Kind::Mirror),
     }
 }
@@ -96,11 +96,8 @@ pub async fn wait_to_retry(
 
 /// How long to wait before the attempt after the one of this number, counted from 1.
 fn pause(attempt: u32) -> Duration {
-    let factor = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(0);
-    match factor {
-        0 => LONGEST_PAUSE,
-        factor => FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE),
-    }
+    let factor = 2u32.saturating_pow(attempt.saturating_sub(1));
+    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]

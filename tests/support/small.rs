@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ozr::distro::Arch;
-use ozr::host::{
-    Accel, Chipset, DirectBoot, DiskFormat, DiskSpec, DomainSpec, EndCause, Host, Mac, Port,
-};
+use ozr::host::{Accel, Chipset, DirectBoot, DiskSpec, DomainSpec, EndCause, Host, Mac, Port};
 use ozr::install::handover::append_kickstart;
 use ozr::machine::{DiskBus, Firmware, Network};
 use ozr::serve::KICKSTART_NAME;
@@ -90,7 +88,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         boot: None,
         disk: DiskSpec {
             path: disk.to_owned(),
-            format: DiskFormat::Raw,
+            format: ozr::options::Format::Raw,
             bus: DiskBus::Virtio,
         },
         network: Network::User,
