@@ -30,7 +30,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const MAX_SECONDS: f64 = 31.0 * 86_400.0;
 
 /// The version of the files; others are ignored.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 1;
 
 /// The earlier builds like one.
 #[derive(Debug, Clone)]
@@ -213,7 +213,7 @@ mod tests {
             "{".to_owned(),
             "[]".to_owned(),
             good[..good.len() / 2].to_owned(),
-            good.replace("\"schema\": 2", "\"schema\": 1"),
+            good.replace("\"schema\": 1", "\"schema\": 2"),
             good.replace("60.0", "-1.0"),
             good.replace("60.0", "1e300"),
             good.replace("\"packages\"", "\"sleeping\""),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::estimate::Forecast;
 use crate::secrets::Secrets;
-use crate::ui::event::{self, Decisive, Event, Judged, Noticed, Reporter};
+use crate::ui::event::{self, Decisive, Event, Judged, Reporter};
 use crate::watch::cause::Cause;
 use crate::watch::judge::Judge;
 use crate::watch::phases::Phase;
@@ -101,28 +101,23 @@ impl<'a> Reporting<'a> {
             return;
         }
         let source = seen.source;
-        self.noticed(match signal {
+        self.reporter.event(match signal {
             Signal::Failure(found) if found.cause == Cause::QuestionAsked => {
-                Noticed::Question { source, text }
+                Event::Question { source, text }
             }
-            Signal::Failure(found) => Noticed::ErrorText {
+            Signal::Failure(found) => Event::ErrorText {
                 source,
                 text,
                 cause: found.cause,
                 fatal: signal.decides(),
             },
-            _ => Noticed::ScriptOutput { text },
+            _ => Event::ScriptOutput { text },
         });
-    }
-
-    /// Tells of something that no line says.
-    pub fn noticed(&self, noticed: Noticed) {
-        self.reporter.event(Event::Noticed(noticed));
     }
 
     /// Tells that the guest runs no more.
     pub fn ended(&self, how: End, detail: Option<&str>) {
-        self.noticed(Noticed::GuestEnded {
+        self.reporter.event(Event::GuestEnded {
             how,
             detail: detail.map(|detail| self.secrets.hide(detail)),
         });

@@ -9,7 +9,7 @@ use super::failed::InstallFailed;
 use super::place::Place;
 use super::plan::Plan;
 use crate::error::{Kind, inner_of, kind_of};
-use crate::ui::event::{BuildStarted, Event, Reporter};
+use crate::ui::event::{Event, Reporter};
 use crate::watch::progress::PhaseTime;
 
 /// A finished build.
@@ -33,11 +33,11 @@ pub async fn run(
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
-    reporter.event(Event::BuildStarted(BuildStarted {
+    reporter.event(Event::BuildStarted {
         name: plan.name.clone(),
         release: plan.release.to_string(),
         id: place.id.clone(),
-    }));
+    });
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
         place.live.attempt(number);

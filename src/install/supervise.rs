@@ -17,7 +17,7 @@ use crate::blocking;
 use crate::host::{Accel, Counters, EndCause, Gauge, Guest, GuestEnd, Port};
 use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
-use crate::ui::event::{Event, Noticed};
+use crate::ui::event::Event;
 use crate::watch::console::{Console, Output};
 use crate::watch::judge::Judge;
 use crate::watch::logport::{LogPort, Record};
@@ -253,7 +253,7 @@ impl Supervisor<'_> {
         for item in output {
             let decided = match item {
                 Output::Mark => {
-                    self.reporting.noticed(Noticed::Mark);
+                    self.attempt.reporter.event(Event::Mark);
                     self.witness(Witness::Mark)
                 }
                 Output::Line(line) => {
@@ -289,7 +289,7 @@ impl Supervisor<'_> {
         let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
         match &access.resource {
             Resource::Kickstart if answered && access.complete => {
-                self.reporting.noticed(Noticed::KickstartFetched);
+                self.attempt.reporter.event(Event::KickstartFetched);
                 self.witness(Witness::KickstartFetched)
             }
             Resource::Kickstart if answered => {

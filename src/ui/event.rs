@@ -21,7 +21,14 @@ use crate::watch::witness::End;
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The build of an image began.
-    BuildStarted(BuildStarted),
+    BuildStarted {
+        /// Name of the image and of the guest.
+        name: String,
+        /// The release, as people call it.
+        release: String,
+        /// The build's id, the mark on all that it makes.
+        id: String,
+    },
     /// A step of the build began ("fetching the kernel and initrd").
     Step(#[serde(serialize_with = "as_text")] String),
     /// The install entered a phase.
@@ -45,82 +52,12 @@ pub enum Event {
     /// One of the last lines of a guest that failed.
     Evidence(#[serde(serialize_with = "as_text")] String),
     /// So many events were left out here: whoever reads them was too slow.
-    Lost(#[serde(serialize_with = "as_count")] u64),
+    Lost {
+        /// How many.
+        count: u64,
+    },
     /// The command ends: the last event.
     Ended(Ended),
-    /// Something that was noticed in what the guest says or does.
-    #[serde(untagged)]
-    Noticed(Noticed),
-}
-
-fn with_one<S: Serializer>(name: &str, value: impl Serialize, to: S) -> Result<S::Ok, S::Error> {
-    let mut fields = to.serialize_map(Some(1))?;
-    fields.serialize_entry(name, &value)?;
-    fields.end()
-}
-
-fn as_text<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
-    with_one("text", text, to)
-}
-
-fn as_count<S: Serializer>(count: &u64, to: S) -> Result<S::Ok, S::Error> {
-    with_one("count", count, to)
-}
-
-fn with_title<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
-    let mut fields = to.serialize_map(Some(2))?;
-    fields.serialize_entry("phase", phase)?;
-    fields.serialize_entry("title", phase.title())?;
-    fields.end()
-}
-
-fn as_finding<S: Serializer>(finding: &Diagnostic, to: S) -> Result<S::Ok, S::Error> {
-    let mut fields = to.serialize_map(None)?;
-    fields.serialize_entry("severity", &finding.severity.to_string())?;
-    fields.serialize_entry("id", &finding.id)?;
-    fields.serialize_entry("file", &finding.file)?;
-    fields.serialize_entry("line", &finding.line)?;
-    fields.serialize_entry("column", &finding.column)?;
-    fields.serialize_entry("text", &finding.message)?;
-    fields.serialize_entry("help", &finding.help)?;
-    fields.end()
-}
-
-/// What is built.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BuildStarted {
-    /// Name of the image and of the guest.
-    pub name: String,
-    /// The release, as people call it.
-    pub release: String,
-    /// The build's id, the mark on all that it makes.
-    pub id: String,
-}
-
-/// How far an install is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Progress {
-    /// The phase.
-    pub phase: Phase,
-    /// How much is done, in percent. Never decreases within one attempt; 100 is never reached:
-    /// that is what the end says.
-    pub percent: u8,
-    /// Packages installed.
-    pub packages: Option<Counted>,
-    /// Bytes of packages downloaded.
-    pub download: Option<Counted>,
-    /// Since the build began.
-    #[serde(serialize_with = "seconds")]
-    pub elapsed: Duration,
-    /// How long it will go on, from earlier builds like this one; none where there were none.
-    #[serde(serialize_with = "seconds_if_known")]
-    pub remaining: Option<Duration>,
-}
-
-/// Something that the guest says or does. What it weighs, the verdict tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Noticed {
     /// Our server handed out the whole kickstart.
     KickstartFetched,
     /// The installer asks what the kickstart does not answer.
@@ -155,6 +92,51 @@ pub enum Noticed {
         /// What the hypervisor says of it.
         detail: Option<String>,
     },
+}
+
+fn as_text<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(Some(1))?;
+    fields.serialize_entry("text", text)?;
+    fields.end()
+}
+
+fn with_title<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(Some(2))?;
+    fields.serialize_entry("phase", phase)?;
+    fields.serialize_entry("title", phase.title())?;
+    fields.end()
+}
+
+fn as_finding<S: Serializer>(finding: &Diagnostic, to: S) -> Result<S::Ok, S::Error> {
+    let mut fields = to.serialize_map(None)?;
+    fields.serialize_entry("severity", &finding.severity.to_string())?;
+    fields.serialize_entry("id", &finding.id)?;
+    fields.serialize_entry("file", &finding.file)?;
+    fields.serialize_entry("line", &finding.line)?;
+    fields.serialize_entry("column", &finding.column)?;
+    fields.serialize_entry("text", &finding.message)?;
+    fields.serialize_entry("help", &finding.help)?;
+    fields.end()
+}
+
+/// How far an install is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// How much is done, in percent. Never decreases within one attempt; 100 is never reached:
+    /// that is what the end says.
+    pub percent: u8,
+    /// Packages installed.
+    pub packages: Option<Counted>,
+    /// Bytes of packages downloaded.
+    pub download: Option<Counted>,
+    /// Since the build began.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// How long it will go on, from earlier builds like this one; none where there were none.
+    #[serde(serialize_with = "seconds_if_known")]
+    pub remaining: Option<Duration>,
 }
 
 /// Why an install failed.

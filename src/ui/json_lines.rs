@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::{Diagnostic, Severity};
-    use crate::ui::event::{BuildStarted, Decisive, Ended, Judged, Noticed, Progress, Sink};
+    use crate::ui::event::{Decisive, Ended, Judged, Progress, Sink};
     use crate::watch::cause::Cause;
     use crate::watch::phases::Phase;
     use crate::watch::progress::Counted;
@@ -216,31 +216,31 @@ mod tests {
     fn all() -> Vec<Event> {
         let text = || "text".to_owned();
         let noticed = [
-            Noticed::KickstartFetched,
-            Noticed::Question {
+            Event::KickstartFetched,
+            Event::Question {
                 source: Source::Console,
                 text: text(),
             },
-            Noticed::ErrorText {
+            Event::ErrorText {
                 source: Source::Console,
                 text: text(),
                 cause: Cause::ScriptFailed,
                 fatal: true,
             },
-            Noticed::ScriptOutput { text: text() },
-            Noticed::Mark,
-            Noticed::GuestEnded {
+            Event::ScriptOutput { text: text() },
+            Event::Mark,
+            Event::GuestEnded {
                 how: End::Crashed,
                 detail: Some(text()),
             },
         ];
         let counted = Some(Counted { done: 1, total: 2 });
         let mut events = vec![
-            Event::BuildStarted(BuildStarted {
+            Event::BuildStarted {
                 name: text(),
                 release: text(),
                 id: text(),
-            }),
+            },
             Event::Step(text()),
             Event::Phase(PHASE),
             Event::Progress(Progress {
@@ -271,7 +271,7 @@ mod tests {
             Event::Finding(Diagnostic::of_file(Severity::Error, "x.ks", "text")),
             Event::Console(text()),
             Event::Evidence(text()),
-            Event::Lost(1),
+            Event::Lost { count: 1 },
             Event::Ended(Ended {
                 exit_status: 1,
                 image: Some("/x".into()),
@@ -280,7 +280,7 @@ mod tests {
                 evidence: Some("/x".into()),
             }),
         ];
-        events.splice(4..4, noticed.map(Event::Noticed));
+        events.splice(4..4, noticed);
         events
     }
 

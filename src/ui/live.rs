@@ -117,9 +117,9 @@ impl Live {
 impl Show for Live {
     fn show(&mut self, moment: Moment, event: Event) {
         match event {
-            Event::BuildStarted(build) => {
+            Event::BuildStarted { name, .. } => {
                 *self.line() = Line {
-                    name: build.name,
+                    name,
                     title: "preparing the build".to_owned(),
                     began: moment.since_start,
                     ..Line::default()

@@ -168,18 +168,16 @@ impl Printer {
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
             Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
             Event::Error(text) => self.line(Verbosity::Quiet, &format!("error: {text}")),
-            Event::Finding(finding) => {
-                if finding.severity >= self.verbosity.least_severity() {
-                    self.whole(&laid_out(&finding, &self.colours));
-                }
+            Event::Finding(finding) if finding.severity >= self.verbosity.least_severity() => {
+                self.whole(&laid_out(&finding, &self.colours));
             }
             Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
-            Event::Lost(count) => {
+            Event::Lost { count } => {
                 self.line(Verbosity::Warnings, &format!("({count} lines left out)"));
             }
             // What there is to say of them is said by other events, and by the command's end.
-            Event::BuildStarted(_) | Event::Noticed(_) | Event::Verdict(_) | Event::Ended(_) => {}
+            _ => {}
         }
     }
 }

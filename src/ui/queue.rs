@@ -160,8 +160,8 @@ impl Sink for Queue {
             return;
         }
         if state.lost > 0 {
-            let lost = std::mem::take(&mut state.lost);
-            state.waiting.push_back((moment, Event::Lost(lost)));
+            let count = std::mem::take(&mut state.lost);
+            state.waiting.push_back((moment, Event::Lost { count }));
         }
         state.waiting.push_back((moment, event));
         self.shared.changed.notify_all();
@@ -223,7 +223,7 @@ mod tests {
         let lost: u64 = shown
             .iter()
             .map(|event| match event {
-                Event::Lost(count) => *count,
+                Event::Lost { count } => *count,
                 _ => 0,
             })
             .sum();
