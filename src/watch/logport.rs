@@ -184,7 +184,7 @@ impl LogPort {
         let mut pieces = bytes.split(|byte| *byte == b'\n');
         self.append(pieces.next().unwrap_or_default());
         for piece in pieces {
-            records.extend(self.take());
+            records.extend(self.finish());
             self.append(piece);
         }
         records
@@ -192,18 +192,14 @@ impl LogPort {
 
     /// The last record, when the port is closed without a line feed.
     pub fn finish(&mut self) -> Option<Record> {
-        self.take()
+        let record = Record::parse(String::from_utf8_lossy(&self.line).trim_end_matches('\r'));
+        self.line.clear();
+        record
     }
 
     fn append(&mut self, piece: &[u8]) {
         let room = MAX_RECORD.saturating_sub(self.line.len());
         self.line.extend(&piece[..piece.len().min(room)]);
-    }
-
-    fn take(&mut self) -> Option<Record> {
-        let record = Record::parse(String::from_utf8_lossy(&self.line).trim_end_matches('\r'));
-        self.line.clear();
-        record
     }
 }
 
