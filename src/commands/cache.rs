@@ -1,7 +1,7 @@
 //! `ozr cache`
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Subcommand;
 
@@ -60,7 +60,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             let entries = cache.list().kind(Kind::Host)?;
             let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
             for entry in &entries {
-                printer::print_result(&line(entry));
+                printer::print_result(&line(&cache, entry));
             }
             reporter.note(format!(
                 "{} files, {} MiB in {}",
@@ -84,16 +84,16 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     Ok(())
 }
 
-fn line(entry: &CacheEntry) -> String {
-    // Times before 1970 do not come from a sane clock.
-    let used = humantime::format_rfc3339_seconds(entry.used.max(UNIX_EPOCH));
+fn line(cache: &Cache, entry: &CacheEntry) -> String {
+    let used = UNIX_EPOCH + Duration::from_secs(entry.used);
+    let used = humantime::format_rfc3339_seconds(used);
     let in_use = if entry.in_use { "\tin use" } else { "" };
     format!(
         "{}\t{used}\t{}\t{}\t{}{in_use}",
         entry.bytes,
         entry.sha256,
         entry.url,
-        entry.path.display()
+        cache.content_path(&entry.sha256).display()
     )
 }
 

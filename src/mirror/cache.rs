@@ -4,7 +4,6 @@
 //! files/SHA256           content, named by its digest, so that a name never changes its meaning
 //!                        (a build that prepared its domain keeps the kernel it looked at)
 //! entries/KEY.json       one per address and checksum: which content, and how it was obtained
-//! local/KEY.json         the same for files of `file:` trees, which stay where they are
 //! parts/KEY.part(.json)  unfinished downloads
 //! locks/KEY              held by the run that fetches KEY
 //! locks/use-SHA256       shared by the builds that use this content
@@ -92,7 +91,7 @@ impl Key {
 pub(super) struct Stamp {
     inode: u64,
     modified: (i64, i64),
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Stamp {
@@ -105,27 +104,33 @@ impl Stamp {
     }
 }
 
-/// `entries/KEY.json` and `local/KEY.json`.
+/// One cached download: `entries/KEY.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct CacheRecord {
-    /// Without user, password and query.
-    pub(super) url: String,
+pub struct CacheEntry {
+    /// Where it came from, without user, password and query.
+    pub url: String,
     pub(super) checksum: Option<String>,
-    pub(super) sha256: String,
-    pub(super) bytes: u64,
+    /// Its digest in hexadecimal digits.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
     pub(super) validators: Validators,
-    /// Seconds since 1970, as the next two.
-    pub(super) fetched: u64,
-    pub(super) used: u64,
+    /// When it was downloaded, in seconds since 1970, as the next two.
+    pub fetched: u64,
+    /// When a build last took it.
+    pub used: u64,
     /// When all bytes were last hashed.
     pub(super) verified: u64,
     pub(super) stamp: Stamp,
+    /// Whether a running build claims it; known of what was listed.
+    #[serde(skip)]
+    pub in_use: bool,
 }
 
 /// A cached file that is claimed and right.
 pub(super) struct Held {
     pub(super) path: PathBuf,
-    pub(super) entry: CacheRecord,
+    pub(super) entry: CacheEntry,
     pub(super) lease: Lease,
 }
 
@@ -144,7 +149,7 @@ impl Cache {
         };
         let root = directory.join(LAYOUT);
         make(root.clone(), 0o755)?;
-        for name in ["files", "entries", "local", "parts"] {
+        for name in ["files", "entries", "parts"] {
             make(root.join(name), 0o755)?;
         }
         let locks = make(root.join("locks"), 0o700)?;
@@ -168,16 +173,13 @@ impl Cache {
         OwnedDir::open(&self.root.join(name))
     }
 
-    pub(super) fn content_path(&self, sha256: &str) -> PathBuf {
+    /// Where content lies.
+    pub fn content_path(&self, sha256: &str) -> PathBuf {
         self.root.join("files").join(sha256)
     }
 
     fn entry_path(&self, key: &Key) -> PathBuf {
         self.root.join("entries").join(format!("{}.json", key.hex))
-    }
-
-    fn local_path(&self, key: &Key) -> PathBuf {
-        self.root.join("local").join(format!("{}.json", key.hex))
     }
 
     pub(super) fn part_path(&self, key: &Key) -> PathBuf {
@@ -257,7 +259,7 @@ impl Cache {
     /// What the cache holds for `key`, claimed, if it is whole and right. Content that was
     /// damaged is forgotten, with a warning.
     pub(super) async fn held(&self, key: &Key, reporter: &Reporter) -> Result<Option<Held>, Fault> {
-        let Some(entry) = read_json::<CacheRecord>(&self.entry_path(key)) else {
+        let Some(entry) = read_json::<CacheEntry>(&self.entry_path(key)) else {
             return Ok(None);
         };
         let path = self.content_path(&entry.sha256);
@@ -344,38 +346,12 @@ impl Cache {
         self.write_entry(key, &held.entry)
     }
 
-    /// What is known of a file of a `file:` tree, hashed only if it changed since the last time.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or that has not the tree's checksum.
-    pub(super) async fn local(&self, key: &Key, path: &Path) -> Result<CacheRecord, Fault> {
-        let place = self.local_path(key);
-        if let Some(entry) = read_json::<CacheRecord>(&place)
-            && let Some(entry) = self.checked(path, entry).await?
-        {
-            return Ok(entry);
-        }
-        let (digests, stamp) = hash_file(path, key.checksum.as_ref()).await?;
-        if let Some(expected) = &key.checksum
-            && digests.against() != expected.hex
-        {
-            return Err(Fault::Checksum {
-                url: shown(&key.url),
-                expected: expected.clone(),
-                found: digests.against().to_string(),
-            });
-        }
-        let entry = self.entry(key, digests.sha256, stamp, Validators::default());
-        write_json(&place, &entry).map_err(|error| Fault::local("writing", &place, error))?;
-        Ok(entry)
-    }
-
     /// The entry if its file is as it was, hashed again where that is due; none if it changed.
     async fn checked(
         &self,
         path: &Path,
-        mut entry: CacheRecord,
-    ) -> Result<Option<CacheRecord>, Fault> {
+        mut entry: CacheEntry,
+    ) -> Result<Option<CacheEntry>, Fault> {
         let metadata =
             std::fs::metadata(path).map_err(|error| Fault::local("reading", path, error))?;
         if metadata.len() != entry.bytes {
@@ -406,7 +382,7 @@ impl Cache {
     pub(super) fn remove_leftovers(&self) {
         // What cannot be removed now will be tried again by the next run.
         let _ = self.remove_parts(PART_MAX_AGE);
-        for name in ["entries", "local", "parts"] {
+        for name in ["entries", "parts"] {
             let _ = self.directory(name).and_then(|dir| remove_asides(&dir));
         }
     }
@@ -434,15 +410,9 @@ impl Cache {
         Ok(freed)
     }
 
-    fn entry(
-        &self,
-        key: &Key,
-        sha256: String,
-        stamp: Stamp,
-        validators: Validators,
-    ) -> CacheRecord {
+    fn entry(&self, key: &Key, sha256: String, stamp: Stamp, validators: Validators) -> CacheEntry {
         let now = now();
-        CacheRecord {
+        CacheEntry {
             url: shown(&key.url),
             checksum: key.checksum.as_ref().map(ToString::to_string),
             sha256,
@@ -452,23 +422,31 @@ impl Cache {
             used: now,
             verified: now,
             stamp,
+            in_use: false,
         }
     }
 
-    fn write_entry(&self, key: &Key, entry: &CacheRecord) -> Result<(), Fault> {
+    fn write_entry(&self, key: &Key, entry: &CacheEntry) -> Result<(), Fault> {
         let path = self.entry_path(key);
-        write_json(&path, entry).map_err(|error| Fault::local("writing", &path, error))
+        serde_json::to_vec_pretty(entry)
+            .map_err(io::Error::from)
+            .and_then(|json| write_whole(&path, &json))
+            .map_err(|error| Fault::local("writing", &path, error))
     }
 }
 
 /// Digests and stamp of a file, worked out beside the runtime.
-async fn hash_file(path: &Path, checksum: Option<&Checksum>) -> Result<(Digests, Stamp), Fault> {
-    let mut hasher = Hasher::new(checksum);
+pub(super) async fn hash_file(
+    path: &Path,
+    checksum: Option<&Checksum>,
+) -> Result<(Digests, Stamp), Fault> {
+    let hasher = Hasher::new(checksum);
     let owned = path.to_path_buf();
     tokio::task::spawn_blocking(move || -> io::Result<(Digests, Stamp)> {
         let metadata = std::fs::metadata(&owned)?;
+        let mut hasher = hasher?;
         hasher.read(&owned)?;
-        Ok((hasher.finish(), Stamp::of(&metadata)))
+        Ok((hasher.finish()?, Stamp::of(&metadata)))
     })
     .await
     .map_err(io::Error::other)
@@ -486,10 +464,6 @@ pub(super) fn now() -> u64 {
 /// Reads one of our own files; one that cannot be read is as good as none.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-fn write_json(path: &Path, entry: &CacheRecord) -> io::Result<()> {
-    write_whole(path, &serde_json::to_vec_pretty(entry)?)
 }
 
 /// Writes a small file of the cache so that its name always stands for a whole one.

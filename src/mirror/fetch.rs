@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
@@ -83,6 +83,15 @@ pub(super) struct Complete {
     pub(super) digests: Digests,
 }
 
+/// Something is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Where redirects led, credentials included; the address itself without any.
+    pub url: Url,
+    /// The address that the server asks to use from now on, where it said so (301, 308).
+    pub moved: Option<Url>,
+}
+
 enum Step {
     NotModified,
     AllThere,
@@ -96,18 +105,11 @@ impl Fetcher {
     pub(super) async fn download(&self, job: &Job<'_>) -> Result<Outcome, Fault> {
         let local = |error| Fault::local("opening", job.part, error);
         let mut part = Part::open(job.part, job.checksum).map_err(local)?;
-        let got = AtomicU64::new(part.have);
-        let result = self
-            .bounded(job.url, &got, self.download_into(job, &mut part, &got))
-            .await;
-        match result {
-            Ok(Step::NotModified) => {
+        match self.download_into(job, &mut part).await {
+            Ok(Some(digests)) => Ok(Outcome::Complete(Box::new(Complete { part, digests }))),
+            Ok(None) => {
                 part.discard();
                 Ok(Outcome::NotModified)
-            }
-            Ok(Step::AllThere) => {
-                let digests = part.digests();
-                Ok(Outcome::Complete(Box::new(Complete { part, digests })))
             }
             Err(fault) => {
                 if part.have == 0 || !fault.keeps_part() {
@@ -118,66 +120,99 @@ impl Fetcher {
         }
     }
 
+    /// The digests of what has come, if the copy that is there is not the mirror's.
+    async fn download_into(
+        &self,
+        job: &Job<'_>,
+        part: &mut Part,
+    ) -> Result<Option<Digests>, Fault> {
+        let failed = |error| Fault::writing(job.url, job.part, error);
+        let coming = Coming::new(part.have);
+        let work = async {
+            let mut tries = Tries::default();
+            loop {
+                let step = self.attempt(job, part, &coming).await;
+                part.flush().map_err(failed)?;
+                match step {
+                    Ok(Step::NotModified) => return Ok(None),
+                    Ok(Step::AllThere) => {}
+                    Err(fault) => {
+                        self.pause(&mut tries, fault, &coming).await?;
+                        continue;
+                    }
+                }
+                let digests = part.digests().map_err(failed)?;
+                match digests.check(job.url, job.checksum) {
+                    Ok(()) => return Ok(Some(digests)),
+                    // The parts may be of two files: only a download in one piece proves that
+                    // the mirror's file is wrong.
+                    Err(_) if part.resumed => {
+                        part.restart().map_err(failed)?;
+                        part.ranges_broken = true;
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
+        };
+        self.bounded(job.url, &coming, work).await
+    }
+
     /// Bounds the time for one file, and tells every now and then how far it is.
     async fn bounded<T>(
         &self,
         url: &Url,
-        got: &AtomicU64,
-        fetch: impl Future<Output = Result<T, Fault>>,
+        coming: &Coming,
+        work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        let limit = self.patience.whole;
-        let mut fetch = std::pin::pin!(fetch);
-        let end = tokio::time::sleep(limit);
-        let mut end = std::pin::pin!(end);
-        let every = self.patience.tell_every;
+        let (limit, every) = (self.patience.whole, self.patience.tell_every);
+        let mut work = std::pin::pin!(tokio::time::timeout(limit, work));
         let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+        let url = shown(url);
         loop {
             tokio::select! {
-                result = &mut fetch => return result,
-                () = &mut end => return Err(Fault::TooLong { url: shown(url), limit }),
+                result = &mut work => {
+                    return result.unwrap_or_else(|_| Err(Fault::TooLong { url, limit }));
+                }
                 _ = ticks.tick() => {
-                    let kib = got.load(Ordering::Relaxed) >> 10;
-                    self.reporter.note(format!("still fetching {}: {kib} KiB so far", shown(url)));
+                    let kib = coming.have.load(Ordering::Relaxed) >> 10;
+                    self.reporter.note(format!("still fetching {url}: {kib} KiB so far"));
                 }
             }
         }
     }
 
-    async fn download_into(
-        &self,
-        job: &Job<'_>,
-        part: &mut Part,
-        got: &AtomicU64,
-    ) -> Result<Step, Fault> {
-        let mut tries = Tries::new(&self.patience);
-        let mut started_over = false;
-        loop {
-            let fault = match self.attempt(job, part, got, &mut tries).await {
-                Ok(Step::NotModified) => return Ok(Step::NotModified),
-                Ok(Step::AllThere) => match check_whole(job, part) {
-                    Ok(()) => return Ok(Step::AllThere),
-                    // The parts may be of two files: only a download in one piece proves that
-                    // the mirror's file is wrong.
-                    Err(_) if part.resumed && !started_over => {
-                        started_over = true;
-                        self.restart(job, part)?;
-                        part.ranges_broken = true;
-                        continue;
-                    }
-                    Err(fault) => return Err(fault),
-                },
-                Err(fault) => fault,
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The fault, where another try makes no sense.
+    async fn pause(&self, tries: &mut Tries, fault: Fault, coming: &Coming) -> Result<(), Fault> {
+        let policy = &self.patience;
+        tries.count += 1;
+        let have = coming.have.load(Ordering::Relaxed);
+        if have >= tries.reached + FORGIVING_BYTES {
+            *tries = Tries {
+                count: 1,
+                reached: have,
             };
-            part.flush()
-                .map_err(|error| Fault::writing(job.url, job.part, error))?;
-            let pause = tries.pause(fault, part.have, &self.reporter)?;
-            tokio::time::sleep(pause).await;
         }
-    }
-
-    fn restart(&self, job: &Job<'_>, part: &mut Part) -> Result<(), Fault> {
-        part.restart()
-            .map_err(|error| Fault::writing(job.url, job.part, error))
+        let answered = coming.answered.load(Ordering::Relaxed);
+        let again = fault.is_transient() || (fault.is_unreachable() && answered);
+        if !again || tries.count >= policy.tries {
+            return Err(fault.after(tries.count));
+        }
+        let asked = match &fault {
+            Fault::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        let factor = 1 << (tries.count - 1).min(16);
+        let pause = asked.unwrap_or_else(|| jittered(policy.first_pause.saturating_mul(factor)));
+        let pause = pause.min(policy.longest_pause);
+        self.reporter.detail(format!(
+            "{fault}; trying again in {:.1} s",
+            pause.as_secs_f64()
+        ));
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     /// One request and its body.
@@ -185,8 +220,7 @@ impl Fetcher {
         &self,
         job: &Job<'_>,
         part: &mut Part,
-        got: &AtomicU64,
-        tries: &mut Tries<'_>,
+        coming: &Coming,
     ) -> Result<Step, Fault> {
         let writing = |error| Fault::writing(job.url, job.part, error);
         if part.is_complete() && job.checksum.is_some() {
@@ -195,7 +229,7 @@ impl Fetcher {
         // Without a validator only a checksum can tell that two parts belong together.
         let resumable = part.validators().if_range().is_some() || job.checksum.is_some();
         if part.have > 0 && (!resumable || part.ranges_broken) {
-            self.restart(job, part)?;
+            part.restart().map_err(writing)?;
         }
         let mut headers = HeaderMap::new();
         if part.have > 0 {
@@ -212,7 +246,7 @@ impl Fetcher {
             .request(Method::GET, job.url, headers, guarded)
             .await?
             .response;
-        tries.answered = true;
+        coming.answered.store(true, Ordering::Relaxed);
         match response.status() {
             StatusCode::NOT_MODIFIED if conditional => return Ok(Step::NotModified),
             // `If-Modified-Since` would ask for what is newer: a tree that is put back, or a link
@@ -243,12 +277,29 @@ impl Fetcher {
             _ => return Err(self.status_fault(job.url, &response)),
         }
         self.check_size(job, part)?;
-        self.take_body(job, part, got, &mut response).await?;
+        let (limit, total) = (job.expect.limit(), part.total());
+        let (encoding, is_html) = (encoding(&response), is_html(&response));
+        let check_head = |head: &[u8]| check_head(job, head, encoding.as_deref(), is_html);
+        let mut head_checked = false;
+        coming.have.store(part.have, Ordering::Relaxed);
+        let take = |bytes: &[u8]| {
+            part.write(bytes).map_err(writing)?;
+            if part.have > limit {
+                return Err(too_large(job.url, job.expect, limit));
+            }
+            if !head_checked && part.head.len() >= HEAD_BYTES {
+                check_head(&part.head)?;
+                head_checked = true;
+            }
+            Ok(())
+        };
+        self.body(job.url, &mut response, coming, total, take)
+            .await?;
         part.flush().map_err(writing)?;
-        match part.total() {
+        match total {
             Some(total) if part.have < total => Err(truncated(job.url, part.have, Some(total))),
             _ => {
-                check_head(job, part, &response)?;
+                check_head(&part.head)?;
                 Ok(Step::AllThere)
             }
         }
@@ -259,32 +310,45 @@ impl Fetcher {
         with_retry_after(status_fault(url, response.status(), proxy), response)
     }
 
-    async fn take_body(
+    /// Takes a body piece by piece, and gives up one that comes too slowly.
+    async fn body(
         &self,
-        job: &Job<'_>,
-        part: &mut Part,
-        got: &AtomicU64,
+        url: &Url,
         response: &mut Response,
+        coming: &Coming,
+        total: Option<u64>,
+        mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut head_checked = false;
-        let mut pace = Pace::new(&self.patience);
+        let policy = &self.patience;
+        // From the first bytes on: a proxy may fetch the whole file before it sends any.
+        let mut since = None;
+        let mut got = 0;
         loop {
-            let chunk = pace.chunk(self, job.url, response).await;
-            let chunk =
-                chunk.map_err(|fault| truncated_if(fault, job.url, part.have, part.total()));
-            let Some(chunk) = chunk? else {
+            let chunk = response.chunk().await.map_err(|error| {
+                let have = coming.have.load(Ordering::Relaxed);
+                truncated_if(self.clients.fault(url, &error), url, have, total)
+            })?;
+            let Some(chunk) = chunk else {
                 return Ok(());
             };
-            part.write(chunk.as_ref())
-                .map_err(|error| Fault::writing(job.url, job.part, error))?;
-            got.store(part.have, Ordering::Relaxed);
-            if part.have > job.expect.limit() {
-                return Err(too_large(job.url, job.expect, job.expect.limit()));
+            take(&chunk)?;
+            let bytes = chunk.len() as u64;
+            coming.have.fetch_add(bytes, Ordering::Relaxed);
+            got += bytes;
+            let now = Instant::now();
+            let elapsed = now - *since.get_or_insert(now);
+            if elapsed < policy.rate_window {
+                continue;
             }
-            if !head_checked && part.head.len() >= HEAD_BYTES {
-                check_head(job, part, response)?;
-                head_checked = true;
+            if (got as f64) < policy.min_rate as f64 * elapsed.as_secs_f64() {
+                return Err(Fault::Slow {
+                    url: shown(url),
+                    got,
+                    seconds: elapsed.as_secs(),
+                    min_rate: policy.min_rate,
+                });
             }
+            (since, got) = (Some(now), 0);
         }
     }
 
@@ -315,9 +379,10 @@ impl Fetcher {
     ///
     /// # Errors
     /// As for a download; [`Fault::NotFound`] where it is not there.
-    pub(super) async fn probe(&self, url: &Url) -> Result<Answered, Fault> {
-        let probe = async {
-            let mut tries = Tries::new(&self.patience);
+    pub(super) async fn probe(&self, url: &Url) -> Result<Answer, Fault> {
+        let coming = Coming::new(0);
+        let work = async {
+            let mut tries = Tries::default();
             let mut method = Method::HEAD;
             loop {
                 let mut headers = HeaderMap::new();
@@ -325,12 +390,13 @@ impl Fetcher {
                     put(&mut headers, RANGE, "bytes=0-0");
                 }
                 let fault = match self.request(method.clone(), url, headers, false).await {
-                    Ok(answered) if answered.response.status().is_success() => {
-                        return Ok(answered);
+                    Ok(Answered { response, moved }) if response.status().is_success() => {
+                        let url = response.url().clone();
+                        return Ok(Answer { url, moved });
                     }
-                    Ok(answered) => {
-                        tries.answered = true;
-                        self.status_fault(url, &answered.response)
+                    Ok(Answered { response, .. }) => {
+                        coming.answered.store(true, Ordering::Relaxed);
+                        self.status_fault(url, &response)
                     }
                     Err(fault) => fault,
                 };
@@ -342,13 +408,12 @@ impl Fetcher {
                 );
                 if method == Method::HEAD && !final_of_both && !fault.is_unreachable() {
                     method = Method::GET;
-                    continue;
+                } else {
+                    self.pause(&mut tries, fault, &coming).await?;
                 }
-                let pause = tries.pause(fault, 0, &self.reporter)?;
-                tokio::time::sleep(pause).await;
             }
         };
-        self.bounded(url, &AtomicU64::new(0), probe).await
+        self.bounded(url, &coming, work).await
     }
 
     /// Fetches a small file into memory.
@@ -361,19 +426,17 @@ impl Fetcher {
         expect: Expect,
         limit: u64,
     ) -> Result<Vec<u8>, Fault> {
-        let got = AtomicU64::new(0);
-        let fetch = async {
-            let mut tries = Tries::new(&self.patience);
+        let coming = Coming::new(0);
+        let work = async {
+            let mut tries = Tries::default();
             loop {
-                let fault = match self.bytes_once(url, expect, limit, &got, &mut tries).await {
+                match self.bytes_once(url, expect, limit, &coming).await {
                     Ok(bytes) => return Ok(bytes),
-                    Err(fault) => fault,
-                };
-                let pause = tries.pause(fault, 0, &self.reporter)?;
-                tokio::time::sleep(pause).await;
+                    Err(fault) => self.pause(&mut tries, fault, &coming).await?,
+                }
             }
         };
-        self.bounded(url, &got, fetch).await
+        self.bounded(url, &coming, work).await
     }
 
     async fn bytes_once(
@@ -381,14 +444,12 @@ impl Fetcher {
         url: &Url,
         expect: Expect,
         limit: u64,
-        got: &AtomicU64,
-        tries: &mut Tries<'_>,
+        coming: &Coming,
     ) -> Result<Vec<u8>, Fault> {
-        let sent = self
-            .request(Method::GET, url, HeaderMap::new(), false)
-            .await;
-        let mut response = sent?.response;
-        tries.answered = true;
+        let sent = self.request(Method::GET, url, HeaderMap::new(), false);
+        let mut response = sent.await?.response;
+        coming.answered.store(true, Ordering::Relaxed);
+        coming.have.store(0, Ordering::Relaxed);
         if response.status() != StatusCode::OK {
             return Err(self.status_fault(url, &response));
         }
@@ -397,26 +458,18 @@ impl Fetcher {
             return Err(too_large(url, expect, limit));
         }
         let mut bytes = Vec::new();
-        let mut pace = Pace::new(&self.patience);
-        loop {
-            let chunk = pace.chunk(self, url, &mut response).await;
-            let have = bytes.len() as u64;
-            match chunk.map_err(|fault| truncated_if(fault, url, have, total))? {
-                Some(chunk) => bytes.extend_from_slice(chunk.as_ref()),
-                None => break,
+        let take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            match bytes.len() as u64 > limit {
+                true => Err(too_large(url, expect, limit)),
+                false => Ok(()),
             }
-            got.store(bytes.len() as u64, Ordering::Relaxed);
-            if bytes.len() as u64 > limit {
-                return Err(too_large(url, expect, limit));
-            }
-        }
+        };
+        self.body(url, &mut response, coming, total, take).await?;
         let bytes = unpacked(url, expect, limit, &response, bytes)?;
         if expect != Expect::Any && is_web_page(&bytes) {
-            let what = expect.name();
-            return Err(Fault::WebPage {
-                url: shown(url),
-                what,
-            });
+            let (url, what) = (shown(url), expect.name());
+            return Err(Fault::WebPage { url, what });
         }
         Ok(bytes)
     }
@@ -433,53 +486,6 @@ impl Fetcher {
         put(&mut headers, ACCEPT_ENCODING, "identity");
         let downgrade = guarded || self.follow_all;
         self.clients.send(method, url, headers, downgrade).await
-    }
-}
-
-/// Measures a body, and gives up one that comes too slowly.
-struct Pace<'a> {
-    policy: &'a RetryPolicy,
-    /// From the first bytes on: a proxy may fetch the whole file before it sends any.
-    since: Option<Instant>,
-    got: u64,
-}
-
-impl<'a> Pace<'a> {
-    fn new(policy: &'a RetryPolicy) -> Self {
-        Pace {
-            policy,
-            since: None,
-            got: 0,
-        }
-    }
-
-    /// The next bytes; none at the end.
-    async fn chunk(
-        &mut self,
-        fetcher: &Fetcher,
-        url: &Url,
-        response: &mut Response,
-    ) -> Result<Option<impl AsRef<[u8]> + use<>>, Fault> {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| fetcher.clients.fault(url, &error))?;
-        let Some(bytes) = &chunk else {
-            return Ok(None);
-        };
-        self.got += bytes.len() as u64;
-        let now = Instant::now();
-        let elapsed = now - *self.since.get_or_insert(now);
-        if elapsed >= self.policy.rate_window {
-            if (self.got as f64) < self.policy.min_rate as f64 * elapsed.as_secs_f64() {
-                return Err(Fault::Slow {
-                    url: shown(url),
-                    got: self.got,
-                    seconds: elapsed.as_secs(),
-                    min_rate: self.policy.min_rate,
-                });
-            }
-            (self.since, self.got) = (Some(now), 0);
-        }
-        Ok(chunk)
     }
 }
 
@@ -541,55 +547,30 @@ fn encoding(response: &Response) -> Option<String> {
     (!matches!(value.as_str(), "" | "identity")).then_some(value)
 }
 
-/// Counts failed requests.
-struct Tries<'a> {
-    patience: &'a RetryPolicy,
-    count: u32,
-    reached: u64,
-    answered: bool,
+/// What has come of a file, as its tries note it.
+struct Coming {
+    /// Bytes so far.
+    have: AtomicU64,
+    /// Whether the mirror has ever answered.
+    answered: AtomicBool,
 }
 
-impl<'a> Tries<'a> {
-    fn new(patience: &'a RetryPolicy) -> Self {
-        Tries {
-            patience,
-            count: 0,
-            reached: 0,
-            answered: false,
+impl Coming {
+    fn new(have: u64) -> Coming {
+        Coming {
+            have: AtomicU64::new(have),
+            answered: AtomicBool::new(false),
         }
     }
+}
 
-    /// How long to wait before the next try.
-    ///
-    /// # Errors
-    /// The fault, where another try makes no sense.
-    fn pause(&mut self, fault: Fault, have: u64, reporter: &Reporter) -> Result<Duration, Fault> {
-        self.count += 1;
-        if have >= self.reached + FORGIVING_BYTES {
-            self.reached = have;
-            self.count = 1;
-        }
-        let again = fault.is_transient() || (fault.is_unreachable() && self.answered);
-        if !again || self.count >= self.patience.tries {
-            return Err(fault.after(self.count));
-        }
-        let asked = match &fault {
-            Fault::Server { retry_after, .. } => *retry_after,
-            _ => None,
-        };
-        let doubled = self
-            .patience
-            .first_pause
-            .saturating_mul(1 << (self.count - 1).min(16));
-        let pause = asked
-            .unwrap_or_else(|| jittered(doubled))
-            .min(self.patience.longest_pause);
-        reporter.detail(format!(
-            "{fault}; trying again in {:.1} s",
-            pause.as_secs_f64()
-        ));
-        Ok(pause)
-    }
+/// Failed requests.
+#[derive(Default)]
+struct Tries {
+    /// In a row.
+    count: u32,
+    /// Bytes that had come when the row began.
+    reached: u64,
 }
 
 /// Between half and the whole of a pause, so that clients that failed together come back apart.
@@ -599,44 +580,34 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// The first bytes must be those of such a file. A matching checksum outweighs unknown magic.
-fn check_head(job: &Job<'_>, part: &Part, response: &Response) -> Result<(), Fault> {
+fn check_head(
+    job: &Job<'_>,
+    head: &[u8],
+    encoding: Option<&str>,
+    is_html: bool,
+) -> Result<(), Fault> {
     if job.expect == Expect::Any {
         return Ok(());
     }
-    let fits = job.expect.fits(&part.head);
-    let url = shown(job.url);
-    let what = job.expect.name();
-    if is_web_page(&part.head) || (is_html(response) && !fits) {
+    let fits = job.expect.fits(head);
+    let (url, what) = (shown(job.url), job.expect.name());
+    if is_web_page(head) || (is_html && !fits) {
         return Err(Fault::WebPage { url, what });
     }
     if job.checksum.is_some() {
         return Ok(());
     }
-    if let Some(encoding) = encoding(response)
-        && (part.head.starts_with(GZIP) || !encoding.contains("gzip"))
+    if let Some(encoding) = encoding
+        && (head.starts_with(GZIP) || !encoding.contains("gzip"))
         && matches!(job.expect, Expect::Kernel | Expect::RepoMd)
     {
+        let encoding = encoding.to_string();
         return Err(Fault::Packed { url, encoding });
     }
     match fits {
         true => Ok(()),
         false => Err(Fault::WrongContent { url, what }),
     }
-}
-
-fn check_whole(job: &Job<'_>, part: &Part) -> Result<(), Fault> {
-    let Some(expected) = job.checksum else {
-        return Ok(());
-    };
-    let digests = part.digests();
-    if digests.against() == expected.hex {
-        return Ok(());
-    }
-    Err(Fault::Checksum {
-        url: shown(job.url),
-        expected: expected.clone(),
-        found: digests.against().to_string(),
-    })
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {

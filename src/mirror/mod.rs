@@ -1,13 +1,13 @@
 //! Install trees: `.treeinfo`, downloads, the cache, and relaying what only the host can reach.
 //!
 //! ```text
-//! mod       one tree: its .treeinfo, kernel, initrd, and whether stage 2 is there
+//! mod       one tree: its .treeinfo, kernel, initrd, and whether stage 2 and other things are there
 //! obtain    address → file: cached, revalidated, downloaded, local
 //! fetch     one download with resumption and retries     part   its unfinished bytes
-//! cache     where files lie                              lock   who may touch them
-//! upkeep    list, prune, clear                           relay  for the guest's own requests
+//! cache     where files lie                              upkeep list, prune, clear
+//! relay     for the guest's own requests
 //! client    TLS, proxies, redirects, errors              fault  every failure and its message
-//! probe     is it there, and has it moved?               reach  how a guest gets there
+//! reach     how a guest gets there
 //! location  addresses        verify  digests, magics     treeinfo, ini  the tree's description
 //! ```
 
@@ -21,7 +21,6 @@ mod ini;
 mod location;
 mod obtain;
 mod part;
-mod probe;
 mod reach;
 mod relay;
 mod upkeep;
@@ -33,15 +32,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use url::Url;
 
-pub use cache::{Cache, Lease};
+pub use cache::{Cache, CacheEntry, Lease};
 pub use client::{Credentials, RetryPolicy};
 pub use fault::Fault;
+pub use fetch::Answer;
 pub use location::{Location, check_tree, join, public, shown};
 pub use obtain::{CachedFile, Origin};
-pub use probe::{Answer, Prober};
 pub use reach::{Access, Obstacle, Reach};
 pub use treeinfo::TreeInfo;
-pub use upkeep::{CacheEntry, PruneRules, Removal};
+pub use upkeep::{PruneRules, Removal};
 
 use crate::distro::{Arch, TreeLayout};
 use crate::error::{Classify, Kind};
@@ -166,18 +165,47 @@ impl Mirror {
     }
 
     /// As [`Mirror::new`], for looking at what an installer will fetch: all redirects to the
-    /// other scheme are followed, as it does, and the [`Prober`] tells of them.
+    /// other scheme are followed, as it does, and [`Mirror::ask`] tells of them.
     ///
     /// # Errors
     /// As for [`Mirror::new`].
-    pub fn with_prober(
-        options: MirrorOptions,
-        reporter: Reporter,
-    ) -> anyhow::Result<(Mirror, Prober)> {
+    pub fn following_all(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
         let mut mirror = Mirror::new(options, reporter)?;
         mirror.store.fetcher.follow_all = true;
-        let prober = Prober::new(mirror.store.clone());
-        Ok((mirror, prober))
+        Ok(mirror)
+    }
+
+    /// Asks whether there is anything at `url`. Of a `file:` address it must be a file, or a
+    /// directory if the address ends with `/`.
+    ///
+    /// # Errors
+    /// What is wrong with the address or the server.
+    pub async fn ask(&self, url: &Url) -> Result<Answer, Fault> {
+        let path = match Location::of(url)? {
+            Location::Web(url) => return self.store.fetcher.probe(&url).await,
+            Location::Local(path) => path,
+        };
+        if url.path().ends_with('/') {
+            match self.store.roots.find(&path) {
+                Ok(real) if real.is_dir() => {}
+                Err(NotOpened::Outside) => return Err(Fault::Outside { path }),
+                _ => return Err(Fault::NotFound { url: shown(url) }),
+            }
+        } else {
+            self.store.open_local(url, &path)?;
+        }
+        Ok(Answer {
+            url: url.clone(),
+            moved: None,
+        })
+    }
+
+    /// Fetches a small text, such as a list of mirrors.
+    ///
+    /// # Errors
+    /// What is wrong with the address or the server; more than `limit` bytes.
+    pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Fault> {
+        self.store.bytes(url, Expect::Any, limit).await
     }
 
     /// The cache, for `ozr cache`.
@@ -235,20 +263,18 @@ impl Mirror {
             ));
         }
         let named = info.as_ref();
+        let kernel = named.and_then(|info| info.kernel.as_deref());
         let kernel = Wanted::new(
             tree,
             named,
-            named
-                .and_then(|i| i.kernel.as_ref())
-                .map_or(fallback.kernel, String::as_str),
+            kernel.unwrap_or(fallback.kernel),
             Expect::Kernel,
         );
+        let initrd = named.and_then(|info| info.initrd.as_deref());
         let initrd = Wanted::new(
             tree,
             named,
-            named
-                .and_then(|i| i.initrd.as_ref())
-                .map_or(fallback.initrd, String::as_str),
+            initrd.unwrap_or(fallback.initrd),
             Expect::Initrd,
         );
         let fetched = tokio::try_join!(
@@ -290,30 +316,22 @@ impl Mirror {
     /// # Errors
     /// The mirror cannot be used, or the text is no `.treeinfo`.
     pub async fn describe(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
-        let mut hidden = None;
+        let expect = Expect::TreeInfo;
+        let mut forbidden = Vec::new();
+        // Some servers forbid all names that begin with a dot.
         for name in [".treeinfo", "treeinfo"] {
             let url = location::join(tree, name);
-            let expect = Expect::TreeInfo;
             match self.store.bytes(&url, expect, expect.limit()).await {
                 Ok(bytes) => return read_tree_info(&bytes, &url).map(Some),
+                Err(fault @ Fault::Forbidden { .. }) => forbidden.push(fault),
                 Err(fault) if fault.is_absent() => {}
-                // Some servers forbid all names that begin with a dot.
-                Err(fault @ Fault::Forbidden { .. }) => {
-                    if hidden.replace(fault).is_some() {
-                        break;
-                    }
-                    continue;
-                }
                 Err(fault) => return Err(fault),
-            }
-            if name == "treeinfo" {
-                return Ok(None);
             }
         }
         // Both are forbidden: so is the tree.
-        match hidden {
-            Some(fault) => Err(fault),
-            None => Ok(None),
+        match forbidden.len() {
+            0 | 1 => Ok(None),
+            _ => Err(forbidden.remove(1)),
         }
     }
 
@@ -338,24 +356,15 @@ impl Mirror {
         info: Option<&TreeInfo>,
         fallback: &TreeLayout,
     ) -> Result<String, Fault> {
-        let named = info.and_then(|info| info.stage2.clone());
-        let candidates = match named {
+        let candidates = match info.and_then(|info| info.stage2.as_deref()) {
             Some(path) => vec![path],
-            None => fallback
-                .stage2
-                .iter()
-                .map(|path| (*path).to_string())
-                .collect(),
+            None => fallback.stage2.to_vec(),
         };
         let mut absent = None;
         for path in candidates {
-            let url = location::join(tree, &path);
-            let result = match Location::of(&url)? {
-                Location::Web(_) => self.store.fetcher.probe(&url).await.map(drop),
-                Location::Local(file) => self.store.open_local(&url, &file).map(drop),
-            };
-            match result {
-                Ok(()) => return Ok(path),
+            let url = location::join(tree, path);
+            match self.ask(&url).await {
+                Ok(_) => return Ok(path.to_string()),
                 Err(fault) if fault.is_absent() => {
                     absent.get_or_insert(fault);
                 }
@@ -371,8 +380,7 @@ impl Mirror {
     /// # Errors
     /// As for [`Mirror::install_tree`]; more than `limit` bytes.
     pub async fn fetch_bytes(&self, url: &Url, limit: u64) -> anyhow::Result<Vec<u8>> {
-        let fetched = self.store.bytes(url, Expect::Any, limit).await;
-        fetched.map_err(Fault::into_error)
+        self.fetch(url, limit).await.map_err(Fault::into_error)
     }
 
     /// Reads a file that the template names by its path.

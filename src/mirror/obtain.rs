@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::cache::{Cache, Held, Key, Lease};
+use super::cache::{Cache, Held, Key, Lease, hash_file};
 use super::fault::Fault;
 use super::fetch::{Copy, Fetcher, Job, Outcome};
 use super::location::{Location, shown};
@@ -216,11 +216,12 @@ impl Store {
                 what,
             });
         }
-        let entry = self.cache.local(&Key::new(url, checksum), path).await?;
+        let (digests, stamp) = hash_file(path, checksum).await?;
+        digests.check(url, checksum)?;
         Ok(CachedFile {
             path: path.to_path_buf(),
-            sha256: entry.sha256,
-            bytes: entry.bytes,
+            sha256: digests.sha256,
+            bytes: stamp.bytes,
             origin: Origin::Local,
             lease: None,
         })

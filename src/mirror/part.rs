@@ -75,7 +75,7 @@ impl Part {
             .create(true)
             .truncate(false)
             .open(path)?;
-        let hasher = Hasher::new(checksum);
+        let hasher = Hasher::new(checksum)?;
         let mut part = Part {
             path: path.to_path_buf(),
             file,
@@ -163,7 +163,7 @@ impl Part {
 
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+        self.hasher.update(bytes)?;
         if self.head.len() < HEAD_BYTES {
             let wanted = (HEAD_BYTES - self.head.len()).min(bytes.len());
             self.head.extend_from_slice(&bytes[..wanted]);
@@ -184,7 +184,7 @@ impl Part {
     }
 
     /// The digests of everything so far.
-    pub(super) fn digests(&self) -> Digests {
+    pub(super) fn digests(&self) -> io::Result<Digests> {
         self.hasher.clone().finish()
     }
 

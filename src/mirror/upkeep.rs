@@ -2,31 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 
-use super::cache::{Cache, CacheRecord, now, read_json};
+use super::cache::{Cache, CacheEntry, now, read_json};
 use crate::error::{Classify, Kind};
-
-/// One cached download.
-#[derive(Debug, Clone)]
-pub struct CacheEntry {
-    /// Where it came from, without user, password and query.
-    pub url: String,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its digest in hexadecimal digits.
-    pub sha256: String,
-    /// When it was downloaded.
-    pub fetched: SystemTime,
-    /// When a build last took it.
-    pub used: SystemTime,
-    /// Whether a running build claims it.
-    pub in_use: bool,
-}
 
 /// What `prune` removes: the union of what its rules name.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +50,7 @@ impl Cache {
         let records = self.records()?;
         let oldest = rules
             .unused_for
-            .and_then(|age| SystemTime::now().checked_sub(age));
+            .and_then(|age| now().checked_sub(age.as_secs()));
         let mut kept = 0u64;
         let mut counted = BTreeSet::new();
         let chosen = records
@@ -77,11 +58,8 @@ impl Cache {
             .filter(|(_, entry)| {
                 let stale = oldest.is_some_and(|oldest| entry.used <= oldest);
                 // Content that two addresses share is there once.
-                let bytes = if counted.contains(&entry.sha256) {
-                    0
-                } else {
-                    entry.bytes
-                };
+                let is_counted = counted.contains(&entry.sha256);
+                let bytes = if is_counted { 0 } else { entry.bytes };
                 let crowded = rules
                     .max_bytes
                     .is_some_and(|most| kept.saturating_add(bytes) > most);
@@ -114,8 +92,6 @@ impl Cache {
     fn remove_everything(&self) -> anyhow::Result<Removal> {
         let mut removal = self.remove(self.records()?)?;
         removal.bytes += self.remove_parts(Duration::ZERO)?;
-        // Only records of digests, which are made again.
-        self.directory("local")?.empty(&[])?;
         self.remove_free_locks()?;
         Ok(removal)
     }
@@ -134,18 +110,11 @@ impl Cache {
                     .is_some_and(|extension| extension == "json")
             })
             .filter_map(|path| {
-                let entry: CacheRecord = read_json(&path)?;
-                let content = self.content_path(&entry.sha256);
-                let shown = CacheEntry {
-                    in_use: self.is_claimed(&entry.sha256),
-                    path: content,
-                    url: entry.url,
-                    bytes: entry.bytes,
-                    sha256: entry.sha256,
-                    fetched: time(entry.fetched),
-                    used: time(entry.used),
-                };
-                Some((path, shown))
+                let mut entry: CacheEntry = read_json(&path)?;
+                entry.in_use = self.is_claimed(&entry.sha256);
+                // Nonsense in a damaged record.
+                entry.used = entry.used.min(now());
+                Some((path, entry))
             })
             .collect();
         records.sort_by(|(_, a), (_, b)| b.used.cmp(&a.used).then_with(|| a.url.cmp(&b.url)));
@@ -160,10 +129,7 @@ impl Cache {
             let hex = record.file_stem().unwrap_or_default().to_string_lossy();
             let lock = self.try_lock(&hex)?;
             if lock.is_none() || self.is_claimed(&entry.sha256) {
-                removal.kept_in_use.push(CacheEntry {
-                    in_use: true,
-                    ..entry
-                });
+                removal.kept_in_use.push(entry);
                 continue;
             }
             std::fs::remove_file(&record)?;
@@ -188,9 +154,4 @@ impl Cache {
         }
         Ok(removal)
     }
-}
-
-/// A time from our records; nonsense in a damaged one is no reason to panic.
-fn time(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds.min(now()))
 }

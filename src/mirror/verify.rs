@@ -1,12 +1,15 @@
 //! Digests, and whether a file can be what its name says.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use openssl::sha::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use openssl::hash::MessageDigest;
+use sha2::{Digest, Sha256};
+use url::Url;
 
+use super::fault::Fault;
+use super::location::shown;
 use super::treeinfo::Checksum;
 use crate::hex;
 
@@ -126,15 +129,7 @@ pub(super) fn is_web_page(head: &[u8]) -> bool {
 #[derive(Clone)]
 pub(super) struct Hasher {
     own: Sha256,
-    other: Other,
-}
-
-#[derive(Clone)]
-enum Other {
-    None,
-    Sha1(Sha1),
-    Sha384(Sha384),
-    Sha512(Sha512),
+    other: Option<openssl::hash::Hasher>,
 }
 
 /// Finished digests.
@@ -145,26 +140,25 @@ pub(super) struct Digests {
 }
 
 impl Hasher {
-    pub(super) fn new(checksum: Option<&Checksum>) -> Hasher {
-        Hasher {
+    pub(super) fn new(checksum: Option<&Checksum>) -> io::Result<Hasher> {
+        let other = match checksum.map(|checksum| checksum.algorithm.as_str()) {
+            // createrepo wrote `sha` for SHA-1 until 2009, and old mirrors are still there.
+            Some("sha" | "sha1") => Some(MessageDigest::sha1()),
+            Some("sha384") => Some(MessageDigest::sha384()),
+            Some("sha512") => Some(MessageDigest::sha512()),
+            _ => None,
+        };
+        Ok(Hasher {
             own: Sha256::new(),
-            other: match checksum.map(|checksum| checksum.algorithm.as_str()) {
-                // createrepo wrote `sha` for SHA-1 until 2009, and old mirrors are still there.
-                Some("sha" | "sha1") => Other::Sha1(Sha1::new()),
-                Some("sha384") => Other::Sha384(Sha384::new()),
-                Some("sha512") => Other::Sha512(Sha512::new()),
-                _ => Other::None,
-            },
-        }
+            other: other.map(openssl::hash::Hasher::new).transpose()?,
+        })
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.own.update(bytes);
         match &mut self.other {
-            Other::None => {}
-            Other::Sha1(hasher) => hasher.update(bytes),
-            Other::Sha384(hasher) => hasher.update(bytes),
-            Other::Sha512(hasher) => hasher.update(bytes),
+            Some(other) => other.write_all(bytes),
+            None => Ok(()),
         }
     }
 
@@ -178,7 +172,7 @@ impl Hasher {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(total),
                 Ok(count) => {
-                    self.update(&buffer[..count]);
+                    self.update(&buffer[..count])?;
                     total += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -187,23 +181,27 @@ impl Hasher {
         }
     }
 
-    pub(super) fn finish(self) -> Digests {
-        Digests {
+    pub(super) fn finish(self) -> io::Result<Digests> {
+        let other = self.other.map(|mut other| other.finish()).transpose()?;
+        Ok(Digests {
             sha256: hex::encode(self.own.finalize()),
-            other: match self.other {
-                Other::None => None,
-                Other::Sha1(hasher) => Some(hex::encode(hasher.finish())),
-                Other::Sha384(hasher) => Some(hex::encode(hasher.finalize())),
-                Other::Sha512(hasher) => Some(hex::encode(hasher.finalize())),
-            },
-        }
+            other: other.map(hex::encode),
+        })
     }
 }
 
 impl Digests {
-    /// The digest to compare with the tree's.
-    pub(super) fn against(&self) -> &str {
-        self.other.as_deref().unwrap_or(&self.sha256)
+    /// Compares with what the tree says of `url`, if it does.
+    pub(super) fn check(&self, url: &Url, expected: Option<&Checksum>) -> Result<(), Fault> {
+        let found = self.other.as_ref().unwrap_or(&self.sha256);
+        match expected.filter(|expected| expected.hex != *found) {
+            None => Ok(()),
+            Some(expected) => Err(Fault::Checksum {
+                url: shown(url),
+                expected: expected.clone(),
+                found: found.clone(),
+            }),
+        }
     }
 }
 
@@ -256,18 +254,19 @@ mod tests {
             algorithm: "sha512".to_string(),
             hex: String::new(),
         };
-        let mut hasher = Hasher::new(Some(&sha512));
-        hasher.update(b"abc");
-        let digests = hasher.finish();
+        let of = |checksum| {
+            let mut hasher = Hasher::new(Some(checksum)).unwrap();
+            hasher.update(b"abc").unwrap();
+            hasher.finish().unwrap()
+        };
+        let digests = of(&sha512);
         assert!(digests.sha256.starts_with("ba7816bf8f01cfea"));
-        assert!(digests.against().starts_with("ddaf35a193617aba"));
+        assert!(digests.other.unwrap().starts_with("ddaf35a193617aba"));
         let sha1 = Checksum {
             algorithm: "sha".to_string(),
             hex: String::new(),
         };
-        let mut hasher = Hasher::new(Some(&sha1));
-        hasher.update(b"abc");
-        assert!(hasher.finish().against().starts_with("a9993e364706816a"));
+        assert!(of(&sha1).other.unwrap().starts_with("a9993e364706816a"));
         assert!(tells_damage(&sha1) && !is_known(&sha1));
     }
 }

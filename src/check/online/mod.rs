@@ -174,12 +174,8 @@ fn probing(means: &Means<'_>, known: Known) -> anyhow::Result<Probing> {
         },
         ..means.mirror.clone()
     };
-    let (mirror, prober) = Mirror::with_prober(options, means.reporter.clone())?;
-    Ok(Probing {
-        prober,
-        mirror,
-        known,
-    })
+    let mirror = Mirror::following_all(options, means.reporter.clone())?;
+    Ok(Probing { mirror, known })
 }
 
 /// Tries all targets, many at once; the results are in their order.

@@ -10,7 +10,7 @@ use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
 use crate::machine::UserNetwork;
 use crate::mirror::{
-    Access, Answer, Fault, Mirror, Obstacle, Prober, REPOMD, TreeInfo, check_tree, join, public,
+    Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, check_tree, join, public,
     shown,
 };
 
@@ -40,9 +40,7 @@ const EL_FAMILIES: [&str; 6] = [
 /// What it takes to try addresses; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Probing {
-    /// Asks.
-    pub prober: Prober,
-    /// Fetches what is read.
+    /// Asks, and fetches what is read.
     pub mirror: Mirror,
     /// What is known of the guest.
     pub known: Known,
@@ -129,7 +127,7 @@ impl Probing {
     /// Tries mirrors of one list.
     async fn listed(&self, target: &Target, url: &Url) -> Result<Seen, Fault> {
         let url = &seen_from_here(url, self.known.user_network);
-        let bytes = self.prober.fetch(url, lists::MAX_BYTES).await?;
+        let bytes = self.mirror.fetch(url, lists::MAX_BYTES).await?;
         let text = String::from_utf8_lossy(&bytes);
         let (what, listed) = match target.via {
             Via::MetaLink => ("metalink", lists::metalink(&text)),
@@ -208,7 +206,7 @@ impl Probing {
     }
 
     async fn file(&self, url: &Url, access: Access) -> Result<Seen, Fault> {
-        let answer = self.prober.ask(url).await?;
+        let answer = self.mirror.ask(url).await?;
         Ok(Seen::with(moved(url, "", &answer, access)))
     }
 
@@ -325,7 +323,7 @@ impl Probing {
         hidden: Option<Fault>,
         verdict: impl FnOnce() -> Verdict,
     ) -> Result<Seen, Fault> {
-        match self.prober.ask(&with_slash(base)).await {
+        match self.mirror.ask(&with_slash(base)).await {
             Err(fault @ Fault::NotFound { .. }) => Err(fault),
             // The whole place is forbidden.
             Err(Fault::Forbidden { .. }) if hidden.is_some() => {
@@ -457,7 +455,7 @@ impl Probing {
     }
 
     async fn is_there(&self, base: &Url, path: &str) -> Result<bool, Fault> {
-        match self.prober.ask(&join(base, path)).await {
+        match self.mirror.ask(&join(base, path)).await {
             Ok(_) => Ok(true),
             Err(Fault::NotFound { .. } | Fault::Forbidden { .. }) => Ok(false),
             Err(fault) => Err(fault),
@@ -468,7 +466,7 @@ impl Probing {
     async fn first_of<'n>(&self, base: &Url, names: &[&'n str]) -> Result<Found<'n>, Fault> {
         let mut hidden = None;
         for name in names {
-            match self.prober.ask(&join(base, name)).await {
+            match self.mirror.ask(&join(base, name)).await {
                 Ok(answer) => return Ok(Found::Yes(name, Box::new(answer))),
                 Err(Fault::NotFound { .. }) => {}
                 // Some servers forbid all names that begin with a dot.
