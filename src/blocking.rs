@@ -1,12 +1,30 @@
 //! Calls that may never return, waited for no longer than is reasonable: each on a thread of its
 //! own, which nobody waits for, not even the end of the process, as it would for tokio's threads.
+//!
+//! And the one place where threads that wait hear that the process is asked to end.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+/// How often whoever waits looks whether the process is asked to end: at once, to a person.
+pub const INTERVAL: Duration = Duration::from_millis(50);
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Ends what waits for others in this process: a signal asks it to end.
+pub fn stop() {
+    STOPPED.store(true, Ordering::SeqCst);
+}
+
+/// Whether a signal has asked this process to end.
+pub fn is_stopped() -> bool {
+    STOPPED.load(Ordering::SeqCst)
+}
 
 /// Calls `work` and returns what it returns; none if it takes longer than `limit`, or if there
 /// can be no thread. It is not stopped then: what it returns is dropped.
@@ -17,6 +35,23 @@ pub fn within<T: Send + 'static>(
     let (sender, receiver) = mpsc::channel();
     start(work, move |result| drop(sender.send(result))).ok()?;
     receiver.recv_timeout(limit).ok()
+}
+
+/// The same for what is not worth waiting for once the process is asked to end: none then, too.
+pub fn within_until_stopped<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    start(work, move |result| drop(sender.send(result))).ok()?;
+    let deadline = Instant::now() + limit;
+    while !is_stopped() && Instant::now() < deadline {
+        match receiver.recv_timeout(INTERVAL) {
+            Err(RecvTimeoutError::Timeout) => {}
+            other => return other.ok(),
+        }
+    }
+    None
 }
 
 /// The same for tasks, which must not block.

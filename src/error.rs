@@ -61,6 +61,14 @@ pub fn failure(kind: Kind, message: impl Into<String>) -> anyhow::Error {
     })
 }
 
+/// Returns with an error of a kind, as [`anyhow::bail!`] does without one.
+macro_rules! fail {
+    ($kind:expr, $($message:tt)+) => {
+        return Err($crate::error::failure($kind, format!($($message)+)))
+    };
+}
+pub(crate) use fail;
+
 /// The error of a command that has reported everything itself: only the exit status is left.
 #[derive(Debug, thiserror::Error)]
 #[error("errors were found")]

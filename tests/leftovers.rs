@@ -7,9 +7,12 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use ozr::commands::install;
@@ -193,6 +196,117 @@ fn ctrl_c_twice() {
         &["qcow2"]
     };
     assert_empty(&site, &outcome, kept);
+}
+
+/// A signal ends a wait for a lock or a daemon of others at once, as it would a build.
+fn deaf_to_nobody(mut running: Running, waits: &str) {
+    running.wait_for(waits);
+    let sent = Instant::now();
+    running.signal("TERM");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["interrupted by SIGTERM"]);
+    let took = outcome.ended - sent;
+    assert!(
+        took < Duration::from_secs(1),
+        "{took:?}: {}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn ctrl_c_while_another_learns_what_qemu_can_do() {
+    let Some(site) = Site::new("learning") else {
+        return;
+    };
+    let lock = site.path("cache").join("qemu-capabilities/lock");
+    fs::create_dir(lock.parent().unwrap()).unwrap();
+    let file = fs::File::create(&lock).unwrap();
+    file.lock().unwrap();
+    deaf_to_nobody(start(install_over(&site)), "starting the guest: ");
+    assert_eq!(fs::read(site.output("qcow2")).unwrap(), PRECIOUS);
+    assert!(site.qemus().is_empty());
+}
+
+/// The daemon of a dead build accepts connections and answers none of them.
+#[test]
+fn ctrl_c_while_a_dead_builds_daemon_hangs() {
+    let site = Site::bare("deaf");
+    let _listener = UnixListener::bind(site.path("sock")).unwrap();
+    let uri = format!("qemu+unix:///system?socket={}", site.path("sock").display());
+    let id = "0123456789abcdef";
+    for work_dir in [format!(".{}.ozr", site.name), ".other.ozr".to_owned()] {
+        let entry = serde_json::json!({
+            "id": id, "pid": 1, "name": "other", "connection": uri, "domain": "ozr-other",
+            "started": {"secs_since_epoch": 0, "nanos_since_epoch": 0},
+            "runtime_dir": "/run/ozr/1-012345", "work_dir": site.out().join(work_dir),
+            "image": site.out().join("other.qcow2"),
+        });
+        let builds = site.path("state/builds");
+        fs::create_dir_all(&builds).unwrap();
+        fs::write(builds.join(format!("1-{id}.json")), entry.to_string()).unwrap();
+        deaf_to_nobody(start(install_over(&site)), "removing what process 1 left");
+    }
+}
+
+// What is not ozr's.
+
+/// A place that others can write in, and what they put where a build would work.
+#[test]
+fn what_others_put_at_the_work_directory_is_refused_and_left() {
+    let mut site = Site::bare("theirs");
+    site.write_template();
+    site.write("test.ks", &kickstart(""));
+    let work = site.out().join(format!(".{}.ozr", site.name));
+    let precious = site.path("precious");
+    fs::create_dir(&precious).unwrap();
+    let refused = |site: &Site, dir: &Path, why: &str| {
+        for file in ["lock.json", "disk.qcow2"] {
+            fs::write(dir.join(file), PRECIOUS).unwrap();
+        }
+        let before = listing(dir);
+        let outcome = run(site.install_into(&["--output-dir", "out"]));
+        outcome.assert_failed(3, &[&work.display().to_string(), why, "rm -r"]);
+        assert_eq!(listing(dir), before);
+    };
+    std::os::unix::fs::symlink(&precious, &work).unwrap();
+    refused(&site, &precious, "it is no directory");
+    fs::remove_file(&work).unwrap();
+    fs::create_dir(&work).unwrap();
+    refused(&site, &work, "no ozr has made it");
+    let mark = r#"{"id":"0123456789abcdef","pid":1}"#;
+    fs::write(work.join("lock.json"), mark).unwrap();
+    let outcome = run(site.install_into(&["--output-dir", "out"]));
+    outcome.assert_failed(3, &["an earlier ozr left it", "rm -r"]);
+    assert_eq!(fs::read_to_string(work.join("lock.json")).unwrap(), mark);
+    if is_root() {
+        site.as_user(65_534);
+        let everybody = fs::Permissions::from_mode(0o1777);
+        fs::set_permissions(site.out(), everybody).unwrap();
+        refused(&site, &work, "it belongs to another user (0)");
+        site = Site::bare("roots");
+        let work = site.out().join(format!(".{}.ozr", site.name));
+        fs::create_dir(&work).unwrap();
+        std::os::unix::fs::chown(&work, Some(65_534), Some(65_534)).unwrap();
+        let outcome = run(site.install_into(&["--output-dir", "out"]));
+        outcome.assert_failed(3, &["it belongs to another user (65534)"]);
+        assert!(listing(&work).len() == 1);
+    }
+}
+
+/// The usual line of a crontab: another process holds a lock on the output directory.
+#[test]
+fn a_lock_on_the_output_directory_is_nobodys_business() {
+    let Some(site) = Site::new("cron") else {
+        return;
+    };
+    let install = site.install(&kickstart(""));
+    let mut command = Command::new("flock");
+    command.arg("-n").arg(site.out()).arg(install.get_program());
+    command.args(install.get_args()).stdin(Stdio::null());
+    command.env("HOME", site.path("home")).env("OZR_LOG", "off");
+    let outcome = run(command);
+    outcome.assert_done();
+    assert!(site.output("qcow2").exists());
 }
 
 // ozr itself fails.
@@ -659,7 +773,7 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
     });
     living.wait_for(BOOTS);
     assert!(
-        guests().contains(&format!("ozr-{}\n", site.name)),
+        guests().contains(&format!("ozr-{}-", site.name)),
         "{}",
         guests()
     );
@@ -671,18 +785,17 @@ fn ozr_and_the_daemon_are_killed_and_the_register_is_lost() {
     fs::rename(&runtime[0], site.path("lost-runtime")).unwrap();
     let outcome = site.gc(&SYSTEM);
     outcome.assert_done();
-    let removed = format!(
-        "removed guest ozr-{} on qemu:///system of process {}\n",
-        site.name, dead.pid
-    );
-    assert!(outcome.stdout.contains(&removed), "{outcome:?}");
+    let removed = about(&outcome, &site.name);
+    let of = format!(" on qemu:///system of process {}", dead.pid);
+    assert!(removed[0].starts_with("removed guest ozr-"), "{outcome:?}");
+    assert!(removed[0].ends_with(&of), "{outcome:?}");
     assert!(about(&outcome, "living").is_empty(), "{outcome:?}");
     let after = guests();
     assert!(
         after.contains(&theirs) && after.contains("ozr-living"),
         "{after}"
     );
-    assert!(!after.contains(&format!("ozr-{}\n", site.name)), "{after}");
+    assert!(!after.contains(&format!("ozr-{}-", site.name)), "{after}");
 
     fs::rename(site.path("lost-runtime"), &runtime[0]).unwrap();
     fs::rename(site.path("lost"), &state).unwrap();

@@ -10,8 +10,9 @@ use super::display::Display;
 use super::reports::{About, Reports};
 use super::template::{self, ReadTemplate};
 use super::{input, preflight};
+use crate::blocking;
 use crate::check::subject;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::cancel::{Cancellation, Canceller, stop};
@@ -219,10 +220,10 @@ fn plan(
     }
     let kickstart = match &options.kickstart {
         Some(path) if input::is_stdin(path) && input::is_stdin(file) => {
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                "template and kickstart cannot both come from standard input: name a file for one of them",
-            ));
+                "template and kickstart cannot both come from standard input: name a file for one of them"
+            );
         }
         Some(path) => {
             let version = read
@@ -271,7 +272,7 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
-    place::remove_leftovers(&plan, reporter)?;
+    place::remove_leftovers(&plan, reporter).map_err(|error| stop.explain(error))?;
     plan.output.check(plan.replaces())?;
     if !no_check {
         let checked = runtime.block_on(stop.or(check(&plan, template_text, &stop, reporter)));
@@ -286,10 +287,7 @@ fn check_and_build(
             biased;
             finished = install::run(&plan, &stop, reporter) => finished.kind(Kind::Build),
             // Dropping the build destroys its guest and removes what is unfinished.
-            _ = &mut impatience => Err(failure(
-                Kind::Interrupted,
-                "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict",
-            )),
+            _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict"),
         }
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
@@ -356,6 +354,7 @@ impl Signals {
             "{name}: stopping; once more stops without a verdict"
         ));
         stopper.stop(name);
+        blocking::stop();
         self.next().await;
     }
 }
@@ -400,14 +399,14 @@ fn own_kickstart(
 fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
     let Ok(release) = template.release() else {
         // `run` has refused such a template.
-        return Err(failure(Kind::Input, "the template names no known release"));
+        fail!(Kind::Input, "the template names no known release");
     };
     let candidates = release.builtin_kickstart_candidates();
     let Some(builtin) = builtin::find(&candidates) else {
-        return Err(failure(
+        fail!(
             Kind::Input,
-            format!("no kickstart is built in for {release}: give one with -k"),
-        ));
+            "no kickstart is built in for {release}: give one with -k"
+        );
     };
     let rootpw = template.os.rootpw.as_ref().map(|rootpw| rootpw.reveal());
     let text = builtin.render(rootpw)?;

@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use crate::distro::Arch;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 use crate::machine::AccelChoice;
 
 /// The device through which programs use KVM.
@@ -139,10 +139,10 @@ pub fn choose(choice: AccelChoice, facts: &KvmFacts, arch: Arch) -> anyhow::Resu
                 "using software emulation, which is many times slower than KVM: {why}"
             )),
         }),
-        (AccelChoice::Kvm, Some(why)) => Err(failure(
+        (AccelChoice::Kvm, Some(why)) => fail!(
             Kind::Host,
-            format!("KVM cannot run this guest: {why}; use --accel auto or --accel tcg"),
-        )),
+            "KVM cannot run this guest: {why}; use --accel auto or --accel tcg"
+        ),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a guest is made of, and what its architecture makes of that.
+//! What a guest is made of and called, and what its architecture makes of that.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::accel::Accel;
 use crate::distro::Arch;
+use crate::hex;
 use crate::machine::{DiskBus, Firmware, Network};
 use crate::options::Format;
 
@@ -54,7 +55,7 @@ pub struct DirectBoot {
 /// Everything about a guest that the build decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainSpec {
-    /// libvirt's name; see [`super::domain_name`].
+    /// libvirt's name; see [`domain_name`].
     pub name: String,
     /// One line for people who list guests: the image's real name.
     pub title: String,
@@ -215,6 +216,51 @@ impl FromStr for Mac {
     }
 }
 
+/// Longest domain name made here, in bytes: libvirt puts it into file names (`NAME.log`,
+/// `NAME_VARS.fd`) and refuses longer paths of unix sockets than 107 bytes.
+const MAX_LENGTH: usize = 48;
+/// Hexadecimal digits of the digest that keeps altered names apart: 32 bits are plenty for the
+/// guests of one host.
+const DIGEST_DIGITS: usize = 8;
+/// How many characters of a build's id a guest's name ends with.
+const ID_CHARS: usize = 6;
+
+/// The name of the guest by which the build `build_id` installs an image: whose it is, for a person
+/// who lists guests, and no other build's nor a user's domain, whatever that was defined from.
+pub fn domain_name(image_name: &str, build_id: &str) -> String {
+    let id: String = build_id.chars().take(ID_CHARS).collect();
+    format!(
+        "{}-{id}",
+        fit("ozr-", image_name, MAX_LENGTH - 1 - ID_CHARS)
+    )
+}
+
+/// The name of the domain that boots a finished image: the image's own, as far as libvirt can carry
+/// it.
+pub fn finished_name(image_name: &str) -> String {
+    fit("", image_name, MAX_LENGTH)
+}
+
+/// libvirt 9.0 makes directory names of the first 20 characters of a domain's name through
+/// `mbstowcs(3)`, which fails on non-ASCII names in a program that runs in the C locale, as every
+/// Rust program does. Names that hold anything but ASCII letters, digits, `.`, `_` and `-`, or
+/// are longer than `most` bytes, are altered and get a digest of the whole name, so that the mapping
+/// is stable and two names never share a domain.
+fn fit(prefix: &str, name: &str, most: usize) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.chars().all(plain) && prefix.len() + name.len() <= most {
+        return format!("{prefix}{name}");
+    }
+    let digest = hex::sha256(name);
+    let room = most - prefix.len() - 1 - DIGEST_DIGITS;
+    let readable: String = name
+        .chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .take(room)
+        .collect();
+    format!("{prefix}{readable}-{}", &digest[..DIGEST_DIGITS])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,5 +291,41 @@ mod tests {
         let (one, other) = (Mac::random().unwrap(), Mac::random().unwrap());
         assert!(one.to_string().starts_with("52:54:00:"));
         assert_ne!(one, other);
+    }
+
+    const ID: &str = "0123abcdef";
+
+    #[test]
+    fn plain_names_stay_readable() {
+        let guest = domain_name("rocky9-base_1.2", ID);
+        assert_eq!(guest, "ozr-rocky9-base_1.2-0123ab");
+        assert_eq!(finished_name("rocky9-base_1.2"), "rocky9-base_1.2");
+    }
+
+    #[test]
+    fn odd_names_become_plain_short_and_stay_apart() {
+        let odd = [
+            "a b",
+            "a&b",
+            "a\"b",
+            "ä",
+            "a/b",
+            "",
+            "Rocky 9 <base>",
+            "名前",
+        ];
+        for name in odd {
+            let made = domain_name(name, ID);
+            assert!(made.is_ascii() && made.len() <= MAX_LENGTH, "{made}");
+            assert!(!made.contains(['/', ' ', '&', '"', '<']), "{made}");
+            assert_ne!(finished_name(name), made);
+        }
+        let of = |name: &str| domain_name(name, ID);
+        assert_ne!(of("a b"), of("a&b"));
+        assert_ne!(of("a b"), domain_name("a b", "another"));
+        let long = "x".repeat(300);
+        assert_eq!(of(&long).len(), MAX_LENGTH);
+        assert_ne!(of(&long), of(&"x".repeat(301)));
+        assert_eq!(of("a b"), of("a b"));
     }
 }

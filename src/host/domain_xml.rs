@@ -1,10 +1,7 @@
-//! Domain XML (libvirt's "Domain XML format"), written element by element. Pure.
+//! Domain XML (libvirt's "Domain XML format"). Pure.
 
-use std::io;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
-
-use quick_xml::Writer;
-use quick_xml::events::BytesText;
 
 use super::accel::Accel;
 use super::domain::{Console, DomainSpec, first_device};
@@ -36,323 +33,251 @@ pub(super) struct Wiring {
 
 /// The transient domain that runs an installer.
 pub(super) fn installer_xml(spec: &DomainSpec, wiring: &Wiring, marker: &Marker) -> String {
-    write(|writer| domain(writer, spec, Some((wiring, marker))))
+    domain(spec, Some((wiring, marker)))
 }
 
 /// A domain that boots the finished image, ready for `virsh define`.
 pub fn bootable_xml(spec: &DomainSpec) -> String {
-    write(|writer| domain(writer, spec, None))
+    domain(spec, None)
 }
 
-type Xml = Writer<Vec<u8>>;
-
-fn write(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    content(&mut writer).expect("writing to memory cannot fail");
-    let mut text = String::from_utf8(writer.into_inner()).expect("only text was written");
-    text.push('\n');
-    text
+/// A text as XML holds it, also as the value of an attribute. XML 1.0 has no way to write control
+/// characters, not even escaped.
+fn escaped(text: impl Display) -> String {
+    let blank = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.to_string().chars().map(blank).collect();
+    quick_xml::escape::escape(text).into_owned()
 }
 
-fn text(writer: &mut Xml, name: &str, content: &str) -> io::Result<()> {
-    writer
-        .create_element(name)
-        .write_text_content(BytesText::new(&clean(content)))?;
-    Ok(())
-}
-
-fn empty(writer: &mut Xml, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
-    open(
-        writer,
-        name,
-        attributes,
-        None::<fn(&mut Xml) -> io::Result<()>>,
-    )
-}
-
-fn nested(
-    writer: &mut Xml,
-    name: &str,
-    attributes: &[(&str, &str)],
-    content: impl FnOnce(&mut Xml) -> io::Result<()>,
-) -> io::Result<()> {
-    open(writer, name, attributes, Some(content))
-}
-
-fn open(
-    writer: &mut Xml,
-    name: &str,
-    attributes: &[(&str, &str)],
-    content: Option<impl FnOnce(&mut Xml) -> io::Result<()>>,
-) -> io::Result<()> {
-    let mut element = writer.create_element(name);
-    for (key, value) in attributes {
-        element = element.with_attribute((*key, clean(value).as_str()));
-    }
-    match content {
-        Some(content) => element.write_inner_content(content)?,
-        None => element.write_empty()?,
-    };
-    Ok(())
-}
-
-/// XML 1.0 has no way to write control characters, not even escaped.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-fn path(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// An element, a line of its own, for what may be missing.
+fn element<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> String {
+    value.map_or(String::new(), |value| write(value) + "\n")
 }
 
 /// `install` holds what only the installer's transient domain has.
-fn domain(
-    writer: &mut Xml,
-    spec: &DomainSpec,
-    install: Option<(&Wiring, &Marker)>,
-) -> io::Result<()> {
-    let kind = spec.accel.domain_type();
-    nested(writer, "domain", &[("type", kind)], |writer| {
-        text(writer, "name", &spec.name)?;
-        text(writer, "title", &spec.title)?;
-        if let Some((_, marker)) = install {
-            metadata(writer, marker)?;
-        }
-        writer
-            .create_element("memory")
-            .with_attribute(("unit", "MiB"))
-            .write_text_content(BytesText::new(&spec.memory_mib.to_string()))?;
-        text(writer, "vcpu", &spec.vcpus.to_string())?;
-        if has_iothread(spec.disk.bus) {
-            text(writer, "iothreads", "1")?;
-        }
-        os(writer, spec, install.map(|(wiring, _)| wiring))?;
-        let features = spec.platform().features;
-        if !features.is_empty() {
-            nested(writer, "features", &[], |writer| {
-                features
-                    .iter()
-                    .try_for_each(|name| empty(writer, name, &[]))
-            })?;
-        }
-        cpu(writer, spec.accel)?;
-        empty(writer, "clock", &[("offset", "utc")])?;
-        text(writer, "on_poweroff", "destroy")?;
+fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
+    let wiring = install.map(|(wiring, _)| wiring);
+    let platform = spec.platform();
+    let threaded = matches!(spec.disk.bus, DiskBus::Virtio | DiskBus::Scsi);
+    let features = platform.features.iter();
+    let features: String = features.map(|name| format!("    <{name}/>\n")).collect();
+    format!(
+        r#"<domain type="{kind}">
+  <name>{name}</name>
+  <title>{title}</title>
+{metadata}  <memory unit="MiB">{memory}</memory>
+  <vcpu>{vcpus}</vcpu>
+{iothreads}{os}{features}  <cpu mode="{cpu}"/>
+  <clock offset="utc"/>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>{reboot}</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+{disk}    <controller type="usb" model="none"/>
+{interface}{console}{log_port}{screen}    <rng model="virtio">
+      <backend model="random">/dev/urandom</backend>
+    </rng>
+    <memballoon model="none"/>
+  </devices>
+{seclabel}</domain>
+"#,
+        kind = spec.accel.domain_type(),
+        name = escaped(&spec.name),
+        title = escaped(&spec.title),
+        metadata = element(install, |(_, marker)| metadata(marker)),
+        memory = spec.memory_mib,
+        vcpus = spec.vcpus,
+        iothreads = element(threaded.then_some(1), |n| {
+            format!("  <iothreads>{n}</iothreads>")
+        }),
+        os = os(spec, wiring),
+        features = element(Some(features).filter(|all| !all.is_empty()), |features| {
+            format!("  <features>\n{features}  </features>")
+        }),
+        cpu = match spec.accel {
+            Accel::Kvm => "host-passthrough",
+            // RHEL 9 and 10 need x86-64-v2 and v3, which QEMU's default CPU is not.
+            Accel::Tcg => "maximum",
+        },
         // A guest that reboots has finished installing: the disk must not be booted here.
-        let reboot = if install.is_some() {
-            "destroy"
-        } else {
-            "restart"
-        };
-        text(writer, "on_reboot", reboot)?;
-        text(writer, "on_crash", "destroy")?;
-        nested(writer, "devices", &[], |writer| {
-            devices(writer, spec, install.map(|(wiring, _)| wiring))
-        })?;
-        if let Some(user) = install.and_then(|(wiring, _)| wiring.run_as) {
-            seclabel(writer, user)?;
-        }
-        Ok(())
-    })
+        reboot = install.map_or("restart", |_| "destroy"),
+        disk = disk(spec, install.is_some()),
+        interface = interface(spec, wiring),
+        console = console(spec, wiring),
+        log_port = element(wiring, log_port),
+        screen = element(platform.video, |model| screen(model, wiring)),
+        seclabel = element(wiring.and_then(|wiring| wiring.run_as), seclabel),
+    )
 }
 
-fn metadata(writer: &mut Xml, marker: &Marker) -> io::Result<()> {
-    let own = marker.attributes();
-    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-    let attributes: Vec<_> = std::iter::once(("xmlns:ozr", NAMESPACE))
-        .chain(own)
+fn metadata(marker: &Marker) -> String {
+    let attributes = marker.attributes().into_iter();
+    let attributes: String = attributes
+        .map(|(name, value)| format!(r#" {name}="{}""#, escaped(value)))
         .collect();
-    nested(writer, "metadata", &[], |writer| {
-        empty(writer, &format!("ozr:{ELEMENT}"), &attributes)
-    })
+    format!(
+        r#"  <metadata>
+    <ozr:{ELEMENT} xmlns:ozr="{NAMESPACE}"{attributes}/>
+  </metadata>"#
+    )
 }
 
-fn os(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
-    let machine = spec.platform().machine;
-    let firmware: &[(&str, &str)] = match spec.firmware {
-        Firmware::Bios => &[],
-        Firmware::Uefi => &[("firmware", "efi")],
-    };
-    nested(writer, "os", firmware, |writer| {
-        writer
-            .create_element("type")
-            .with_attribute(("arch", spec.arch.libvirt_name()))
-            .with_attribute(("machine", machine))
-            .write_text_content(BytesText::new("hvm"))?;
-        if spec.firmware == Firmware::Uefi {
-            // Kernels out of install trees are not signed for the keys that firmware enrolls.
-            nested(writer, "firmware", &[], |writer| {
-                ["secure-boot", "enrolled-keys"]
-                    .iter()
-                    .try_for_each(|name| {
-                        empty(writer, "feature", &[("enabled", "no"), ("name", name)])
-                    })
-            })?;
-            if let Some(nvram) = install.and_then(|wiring| wiring.nvram.as_ref()) {
-                text(writer, "nvram", &path(nvram))?;
-            }
-        }
-        let boot = install.and(spec.boot.as_ref());
-        if let Some(boot) = boot {
-            text(writer, "kernel", &path(&boot.kernel))?;
-            text(writer, "initrd", &path(&boot.initrd))?;
-            text(writer, "cmdline", &boot.cmdline)?;
-        } else {
-            empty(writer, "boot", &[("dev", "hd")])?;
-        }
-        Ok(())
-    })
-}
-
-fn cpu(writer: &mut Xml, accel: Accel) -> io::Result<()> {
-    let mode = match accel {
-        Accel::Kvm => "host-passthrough",
-        // RHEL 9 and 10 need x86-64-v2 and v3, which QEMU's default CPU is not.
-        Accel::Tcg => "maximum",
-    };
-    empty(writer, "cpu", &[("mode", mode)])
-}
-
-fn has_iothread(bus: DiskBus) -> bool {
-    matches!(bus, DiskBus::Virtio | DiskBus::Scsi)
-}
-
-fn devices(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
-    disk(writer, spec, install.is_some())?;
-    empty(writer, "controller", &[("type", "usb"), ("model", "none")])?;
-    interface(writer, spec, install)?;
-    console(writer, spec, install)?;
-    if let Some(wiring) = install {
-        nested(writer, "channel", &[("type", "unix")], |writer| {
-            if let Some(socket) = &wiring.log_socket {
-                empty(
-                    writer,
-                    "source",
-                    &[("mode", "bind"), ("path", &path(socket))],
-                )?;
-            }
-            empty(writer, "target", &[("type", "virtio"), ("name", LOG_PORT)])
-        })?;
-    }
-    if let Some(model) = spec.platform().video {
-        nested(writer, "video", &[], |writer| {
-            empty(writer, "model", &[("type", model)])
-        })?;
-        nested(writer, "graphics", &[("type", "vnc")], |writer| {
-            // A unix socket, so that nobody else can look or type.
-            match install.and_then(|wiring| wiring.vnc_socket.as_ref()) {
-                Some(socket) => empty(
-                    writer,
-                    "listen",
-                    &[("type", "socket"), ("socket", &path(socket))],
-                ),
-                None => empty(writer, "listen", &[("type", "socket")]),
-            }
-        })?;
-    }
-    nested(writer, "rng", &[("model", "virtio")], |writer| {
-        writer
-            .create_element("backend")
-            .with_attribute(("model", "random"))
-            .write_text_content(BytesText::new("/dev/urandom"))?;
-        Ok(())
-    })?;
-    empty(writer, "memballoon", &[("model", "none")])
-}
-
-fn disk(writer: &mut Xml, spec: &DomainSpec, install: bool) -> io::Result<()> {
-    let bus = spec.disk.bus;
-    if bus == DiskBus::Scsi {
-        let scsi = [("type", "scsi"), ("model", "virtio-scsi"), ("index", "0")];
-        nested(writer, "controller", &scsi, |writer| {
-            empty(writer, "driver", &[("iothread", "1")])
-        })?;
-    }
-    nested(
-        writer,
-        "disk",
-        &[("type", "file"), ("device", "disk")],
-        |writer| {
-            let mut driver = vec![("name", "qemu"), ("type", spec.disk.format.name())];
-            if install {
-                // The image is synced once, when it is finished; until then it is worth nothing.
-                driver.push(("cache", "unsafe"));
-                driver.push(("detect_zeroes", "unmap"));
-            }
-            driver.push(("discard", "unmap"));
-            if bus == DiskBus::Virtio {
-                driver.push(("iothread", "1"));
-            }
-            empty(writer, "driver", &driver)?;
-            empty(writer, "source", &[("file", &path(&spec.disk.path))])?;
-            empty(
-                writer,
-                "target",
-                &[("dev", first_device(bus)), ("bus", bus.name())],
-            )
+fn os(spec: &DomainSpec, install: Option<&Wiring>) -> String {
+    let uefi = spec.firmware == Firmware::Uefi;
+    let nvram = install.and_then(|wiring| wiring.nvram.as_ref());
+    let boot = install.and(spec.boot.as_ref());
+    format!(
+        r#"  <os{firmware}>
+    <type arch="{arch}" machine="{machine}">hvm</type>
+{features}{nvram}{boot}
+  </os>
+"#,
+        firmware = if uefi { r#" firmware="efi""# } else { "" },
+        arch = spec.arch.libvirt_name(),
+        machine = spec.platform().machine,
+        // Kernels out of install trees are not signed for the keys that firmware enrolls.
+        features = element(uefi.then_some("no"), |no| format!(
+            r#"    <firmware>
+      <feature enabled="{no}" name="secure-boot"/>
+      <feature enabled="{no}" name="enrolled-keys"/>
+    </firmware>"#
+        )),
+        nvram = element(nvram.filter(|_| uefi), |file| {
+            format!("    <nvram>{}</nvram>", escaped(file.display()))
+        }),
+        boot = match boot {
+            Some(boot) => format!(
+                r#"    <kernel>{}</kernel>
+    <initrd>{}</initrd>
+    <cmdline>{}</cmdline>"#,
+                escaped(boot.kernel.display()),
+                escaped(boot.initrd.display()),
+                escaped(&boot.cmdline)
+            ),
+            None => r#"    <boot dev="hd"/>"#.to_owned(),
         },
     )
 }
 
-fn interface(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
-    let user_network = match spec.network {
-        Network::User => install.and_then(|wiring| wiring.user_network),
-        _ => None,
-    };
-    let (kind, source) = match &spec.network {
-        Network::User => ("user", None),
-        Network::Libvirt(name) => ("network", Some(("network", name.as_str()))),
-        Network::Bridge(name) => ("bridge", Some(("bridge", name.as_str()))),
-    };
-    nested(writer, "interface", &[("type", kind)], |writer| {
-        empty(writer, "mac", &[("address", &spec.mac.to_string())])?;
-        if let Some(source) = source {
-            empty(writer, "source", &[source])?;
-        }
-        if let Some(network) = user_network {
-            let (address, prefix) = (network.0.to_string(), UserNetwork::PREFIX.to_string());
-            let attributes = [
-                ("family", "ipv4"),
-                ("address", &address),
-                ("prefix", &prefix),
-            ];
-            empty(writer, "ip", &attributes)?;
-        }
-        empty(writer, "model", &[("type", &spec.nic_model)])
-    })
+fn disk(spec: &DomainSpec, install: bool) -> String {
+    let bus = spec.disk.bus;
+    format!(
+        r#"{controller}    <disk type="file" device="disk">
+      <driver name="qemu" type="{format}"{unsafe_cache} discard="unmap"{thread}/>
+      <source file="{file}"/>
+      <target dev="{device}" bus="{bus}"/>
+    </disk>
+"#,
+        controller = element((bus == DiskBus::Scsi).then_some("virtio-scsi"), |model| {
+            format!(
+                r#"    <controller type="scsi" model="{model}" index="0">
+      <driver iothread="1"/>
+    </controller>"#
+            )
+        }),
+        format = spec.disk.format.name(),
+        // The image is synced once, when it is finished; until then it is worth nothing.
+        unsafe_cache = match install {
+            true => r#" cache="unsafe" detect_zeroes="unmap""#,
+            false => "",
+        },
+        thread = match bus {
+            DiskBus::Virtio => r#" iothread="1""#,
+            _ => "",
+        },
+        file = escaped(spec.disk.path.display()),
+        device = first_device(bus),
+        bus = bus.name(),
+    )
 }
 
-fn console(writer: &mut Xml, spec: &DomainSpec, install: Option<&Wiring>) -> io::Result<()> {
-    let (element, target) = match spec.platform().console {
+fn interface(spec: &DomainSpec, install: Option<&Wiring>) -> String {
+    let (kind, source) = match &spec.network {
+        Network::User => ("user", None),
+        Network::Libvirt(name) => ("network", Some(name)),
+        Network::Bridge(name) => ("bridge", Some(name)),
+    };
+    let network = install.and_then(|wiring| wiring.user_network);
+    let network = network.filter(|_| spec.network == Network::User);
+    format!(
+        r#"    <interface type="{kind}">
+      <mac address="{mac}"/>
+{source}{network}      <model type="{model}"/>
+    </interface>
+"#,
+        mac = spec.mac,
+        source = element(source, |name| {
+            format!(r#"      <source {kind}="{}"/>"#, escaped(name))
+        }),
+        network = element(network, |address| {
+            let (address, prefix) = (address.0, UserNetwork::PREFIX);
+            format!(r#"      <ip family="ipv4" address="{address}" prefix="{prefix}"/>"#)
+        }),
+        model = escaped(&spec.nic_model),
+    )
+}
+
+fn console(spec: &DomainSpec, install: Option<&Wiring>) -> String {
+    let (name, target) = match spec.platform().console {
         Console::Serial(target) => ("serial", target),
         Console::Plain(target) => ("console", target),
     };
-    let socket = install.and_then(|wiring| wiring.console_socket.as_ref());
-    let kind = if socket.is_some() { "unix" } else { "pty" };
-    nested(writer, element, &[("type", kind)], |writer| {
-        if let Some(socket) = socket {
-            let path = path(socket);
-            empty(writer, "source", &[("mode", "bind"), ("path", &path)])?;
-        }
-        if install.is_some() {
-            let log = path(&spec.console_log);
-            // The file is there, empty, and ours. virtlogd would make another one of root's without
-            // `append`.
-            empty(writer, "log", &[("file", &log), ("append", "on")])?;
-        }
-        empty(writer, "target", &[("type", target), ("port", "0")])
-    })
+    let socket = install.and_then(|wiring| wiring.console_socket.as_deref());
+    format!(
+        r#"    <{name} type="{kind}">
+{source}{log}      <target type="{target}" port="0"/>
+    </{name}>
+"#,
+        kind = socket.map_or("pty", |_| "unix"),
+        source = element(socket, bound),
+        // The file is there, empty, and ours. virtlogd would make another one of root's without
+        // `append`.
+        log = element(install, |_| {
+            let file = escaped(spec.console_log.display());
+            format!(r#"      <log file="{file}" append="on"/>"#)
+        }),
+    )
+}
+
+fn log_port(wiring: &Wiring) -> String {
+    format!(
+        r#"    <channel type="unix">
+{source}      <target type="virtio" name="{LOG_PORT}"/>
+    </channel>"#,
+        source = element(wiring.log_socket.as_deref(), bound),
+    )
+}
+
+/// Where QEMU listens.
+fn bound(socket: &Path) -> String {
+    let socket = escaped(socket.display());
+    format!(r#"      <source mode="bind" path="{socket}"/>"#)
+}
+
+fn screen(model: &str, install: Option<&Wiring>) -> String {
+    let socket = install.and_then(|wiring| wiring.vnc_socket.as_ref());
+    let socket = socket.map(|path| format!(r#" socket="{}""#, escaped(path.display())));
+    // A unix socket, so that nobody else can look or type.
+    format!(
+        r#"    <video>
+      <model type="{model}"/>
+    </video>
+    <graphics type="vnc">
+      <listen type="socket"{socket}/>
+    </graphics>"#,
+        socket = socket.unwrap_or_default(),
+    )
 }
 
 /// Runs QEMU as the user whom the daemon would run it as anyway, and leaves every file's owner as
-/// it is; see [`super::lending`].
-fn seclabel(writer: &mut Xml, user: QemuUser) -> io::Result<()> {
-    let label = [("type", "static"), ("model", "dac"), ("relabel", "no")];
-    nested(writer, "seclabel", &label, |writer| {
-        text(writer, "label", &user.label())
-    })
+/// it is; see [`super::file_grants`].
+fn seclabel(user: QemuUser) -> String {
+    format!(
+        r#"  <seclabel type="static" model="dac" relabel="no">
+    <label>{}</label>
+  </seclabel>"#,
+        user.label()
+    )
 }
 
 #[cfg(test)]

@@ -120,7 +120,11 @@ impl Host {
                     opened.map_err(|error| error.message().to_owned()),
                 )
             }
-            Connection::Uri(uri) => (None, open_daemon(uri, OPEN_PATIENCE)),
+            Connection::Uri(uri) => {
+                let open = connecting(uri);
+                let opened = blocking::within_until_stopped(OPEN_PATIENCE, open);
+                (None, answered(opened, OPEN_PATIENCE))
+            }
         };
         let connect = connect
             .map_err(|message| failure(Kind::Host, cannot_open(&options.connection, &message)))?;
@@ -222,10 +226,16 @@ impl Host {
 
 /// Opens a daemon, or says why not. One that hangs accepts the connection and answers nothing.
 pub(super) fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
+    answered(blocking::within(limit, connecting(uri)), limit)
+}
+
+fn connecting(uri: &str) -> impl FnOnce() -> Result<Connect, String> + Send + 'static {
     let uri = uri.to_owned();
-    let open = move || Connect::open(Some(&uri)).map_err(|error| error.message().to_owned());
-    let connect = blocking::within(limit, open)
-        .unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))?;
+    move || Connect::open(Some(&uri)).map_err(|error| error.message().to_owned())
+}
+
+fn answered(opened: Option<Result<Connect, String>>, limit: Duration) -> Result<Connect, String> {
+    let connect = opened.unwrap_or_else(|| Err(format!("no answer for {} s", limit.as_secs())))?;
     // Drivers without a daemon refuse, and need it as little.
     let _ = connect.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
     Ok(connect)

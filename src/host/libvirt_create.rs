@@ -9,7 +9,7 @@ use virt::sys;
 
 use super::domain::{DomainSpec, first_device};
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use super::lending::FileGrants;
+use super::file_grants::FileGrants;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
 use super::libvirt_guest::{Guest, GuestSockets};

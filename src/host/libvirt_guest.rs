@@ -12,14 +12,13 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 
 use super::domain::DomainSpec;
-use super::lending::FileGrants;
+use super::file_grants::FileGrants;
 use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
 use super::libvirt_leftovers::marker;
 use super::libvirt_stream::read_whole;
 use super::life::{GuestEnd, Life};
-use super::ppm;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
 const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
@@ -156,7 +155,7 @@ impl Guest {
             match open_daemon(&self.uri, left) {
                 Ok(connect) => break connect,
                 Err(message) if Instant::now() + SUCCESSOR_INTERVAL >= deadline => {
-                    return Err(failure(Kind::Host, format!("libvirt: {message}")));
+                    fail!(Kind::Host, "libvirt: {message}");
                 }
                 Err(_) => thread::sleep(SUCCESSOR_INTERVAL),
             }
@@ -189,7 +188,7 @@ impl Guest {
         read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
             self.domain.screenshot(stream, 0, 0)
         })
-        .and_then(|(_, picture)| ppm::to_png(picture))
+        .and_then(|(_, picture)| to_png(picture))
         .context("taking a picture of the guest's screen")
         .kind(Kind::Host)
     }
@@ -213,6 +212,11 @@ impl Guest {
     /// [`Kind::Host`] when it does not run.
     pub fn live_xml(&self) -> anyhow::Result<String> {
         self.domain.xml_desc(0).map_err(host_error)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where else it can be reached.
@@ -304,5 +308,76 @@ impl Gauge {
             disk_written: count(disk.wr_bytes),
             network,
         })
+    }
+}
+
+/// A picture as a PNG file: as QEMU 7.1 and later give them to libvirt 8.5 and later, a PPM before.
+fn to_png(picture: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    // PNG specification, section 5.2.
+    if picture.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Ok(picture);
+    }
+    let (width, height, rgb) =
+        read_ppm(&picture).context("it is neither a PNG nor a PPM of QEMU's")?;
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(rgb))
+        .context("writing a PNG")?;
+    Ok(file)
+}
+
+/// Width, height and pixels of a PPM as QEMU writes it (ui/console.c, `ppm_save`): three lines, then
+/// three bytes a pixel.
+fn read_ppm(bytes: &[u8]) -> Option<(u32, u32, &[u8])> {
+    let mut parts = bytes.splitn(4, |byte| *byte == b'\n');
+    let mut line = || std::str::from_utf8(parts.next()?).ok();
+    let (magic, size, max) = (line()?, line()?, line()?);
+    let (width, height) = size.split_once(' ')?;
+    let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
+    let wanted = u64::from(width)
+        .checked_mul(u64::from(height))?
+        .checked_mul(3)?;
+    let rgb = parts.next()?.get(..usize::try_from(wanted).ok()?)?;
+    (magic == "P6" && max == "255" && wanted > 0).then_some((width, height, rgb))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_old_qemus_become_pngs_of_the_same_pixels() {
+        let png = to_png(b"P6\n2 1\n255\n\x01\x02\x03\n\x05\x06".to_vec()).unwrap();
+        assert_eq!(to_png(png.clone()).unwrap(), png, "a PNG stays as it is");
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.width, info.height), (2, 1));
+        assert_eq!(pixels, [1, 2, 3, b'\n', 5, 6]);
+    }
+
+    #[test]
+    fn hostile_pictures_are_refused() {
+        for bytes in [
+            "",
+            "P3\n1 1\n255\n0 0",
+            "\u{89}PNG\r\n",
+            "P6",
+            "P6\n1",
+            "P6\n-1 1\n255\nabc",
+            "P6\n1 1\n0\nabc",
+            "P6\n0 1\n255\n",
+            "P6\n4294967295 4294967295\n255\nabc",
+            "P6\n99999999999999999999 1\n255\n",
+            "P6\n1 1\n255\nab",
+        ] {
+            assert!(to_png(bytes.into()).is_err(), "{bytes:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Domains that exist already: finding them, and removing what an earlier build left behind.
 
+use anyhow::Context;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
@@ -8,15 +9,6 @@ use super::libvirt::{Host, host_error};
 use super::libvirt_guest::destroy;
 use super::marker::{Marker, NAMESPACE};
 use crate::error::{Classify, Kind};
-
-/// A domain that exists already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Existing {
-    /// Whether it runs.
-    pub active: bool,
-    /// The mark on it if it is ours; another program's or person's without.
-    pub marker: Option<Marker>,
-}
 
 impl Host {
     /// All domains that have our mark, running or not: their names and marks.
@@ -34,18 +26,13 @@ impl Host {
         Ok(marked)
     }
 
-    /// Looks for a domain.
+    /// The mark on a domain, if there is one of that name and it is ours.
     ///
     /// # Errors
     /// [`Kind::Host`] when libvirt does not answer.
-    pub fn find(&self, name: &str) -> anyhow::Result<Option<Existing>> {
-        let Some(domain) = self.lookup(name)? else {
-            return Ok(None);
-        };
-        Ok(Some(Existing {
-            active: domain.is_active().map_err(host_error)?,
-            marker: marker(&domain)?,
-        }))
+    pub fn find(&self, name: &str) -> anyhow::Result<Option<Marker>> {
+        let found = self.lookup(name)?;
+        Ok(found.as_ref().map(marker).transpose()?.flatten())
     }
 
     /// Ends and forgets the domain that the build `build_id` left behind. Nothing to do if there is
@@ -89,7 +76,10 @@ impl Host {
 pub(super) fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
     let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
     match domain.metadata(kind, Some(NAMESPACE), 0) {
-        Ok(xml) => Marker::parse(&xml).map(Some).kind(Kind::Host),
+        Ok(xml) => quick_xml::de::from_str(&xml)
+            .map(Some)
+            .context("parsing a domain's metadata")
+            .kind(Kind::Host),
         Err(error) if error.code().is(ErrorNumber::NoDomainMetadata) => Ok(None),
         // It ended between being found and being asked.
         Err(error) if error.code().is(ErrorNumber::NoDomain) => Ok(None),

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::domain::DomainSpec;
 use super::libvirt::Host;
 use super::qemu_user::QemuUser;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::machine::{Firmware, Network};
 
 impl Host {
@@ -31,13 +31,11 @@ impl Host {
                 .to_str()
                 .is_some_and(|path| !path.chars().any(char::is_control));
             if !sayable || !path.is_absolute() {
-                return Err(failure(
+                fail!(
                     Kind::Host,
-                    format!(
-                        "libvirt cannot be told the path {path:?}: it must be absolute, UTF-8, \
+                    "libvirt cannot be told the path {path:?}: it must be absolute, UTF-8, \
                          and without control characters"
-                    ),
-                ));
+                );
             }
         }
         if !self.is_local() {
@@ -57,19 +55,6 @@ impl Host {
             .open(&spec.console_log)
             .with_context(|| format!("creating {}", spec.console_log.display()))
             .kind(Kind::Host)?;
-        if let Some(existing) = self.find(&spec.name)? {
-            let whose = match existing.marker {
-                Some(marker) => format!(
-                    "process {} made it for a build; if that is over, -p removes it",
-                    marker.pid
-                ),
-                None => "it is not ozr's, so build under another name".to_owned(),
-            };
-            return Err(failure(
-                Kind::Host,
-                format!("there is a guest `{}` already: {whose}", spec.name),
-            ));
-        }
         Ok(())
     }
 

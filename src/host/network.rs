@@ -5,13 +5,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::Context;
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::libvirt::{Host, host_error};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail, failure};
 use crate::machine::{Network, UserNetwork};
 
 /// Networks for guests on QEMU's user networking. A guest cannot reach the host's network of the same addresses, where its mirror may be.
@@ -57,31 +55,27 @@ impl Host {
     /// reach us on it.
     pub fn network_address(&self, network: &Network) -> anyhow::Result<ServePlace> {
         if !self.is_local() {
-            return Err(failure(
+            fail!(
                 Kind::Host,
-                format!(
-                    "a guest on {} cannot reach this host's server: use --deliver initrd",
-                    self.uri()
-                ),
-            ));
+                "a guest on {} cannot reach this host's server: use --deliver initrd",
+                self.uri()
+            );
         }
         match network {
             Network::User => Ok(ServePlace::user()),
             Network::Bridge(name) => interface_address(name).map(ServePlace::bridge),
             Network::Libvirt(name) => {
-                let facts = self.libvirt_network(name)?;
-                let address = match (facts.address, facts.bridge) {
+                let network = self.libvirt_network(name)?;
+                let address = match (network.address(), network.bridge()) {
                     (Some(address), _) => address,
-                    (None, Some(bridge)) => interface_address(&bridge)?,
+                    (None, Some(bridge)) => interface_address(bridge)?,
                     (None, None) => {
-                        return Err(failure(
+                        fail!(
                             Kind::Host,
-                            format!(
-                                "libvirt's network `{name}` has neither an IPv4 address nor a \
+                            "libvirt's network `{name}` has neither an IPv4 address nor a \
                                  bridge, so the guest could not reach this host over it: use \
                                  another --network"
-                            ),
-                        ));
+                        );
                     }
                 };
                 Ok(ServePlace::bridge(address))
@@ -97,8 +91,8 @@ impl Host {
         if !self.connection.runs_as_us() {
             return Ok(network.clone());
         }
-        let facts = self.libvirt_network(name)?;
-        facts.bridge.map(Network::Bridge).ok_or_else(|| {
+        let bridge = self.libvirt_network(name)?.bridge().map(str::to_owned);
+        bridge.map(Network::Bridge).ok_or_else(|| {
             failure(
                 Kind::Host,
                 format!(
@@ -109,18 +103,16 @@ impl Host {
         })
     }
 
-    fn libvirt_network(&self, name: &str) -> anyhow::Result<NetworkFacts> {
+    fn libvirt_network(&self, name: &str) -> anyhow::Result<NetworkXml> {
         let connect = match &self.networks {
             None => &self.connect,
             Some(Ok(daemon)) => daemon,
             Some(Err(reason)) => {
-                return Err(failure(
+                fail!(
                     Kind::Host,
-                    format!(
-                        "libvirt's network `{name}` is known to the system's libvirt daemon, \
+                    "libvirt's network `{name}` is known to the system's libvirt daemon, \
                          which does not answer ({reason}): start it, or use --network user"
-                    ),
-                ));
+                );
             }
         };
         let network = connect.lookup_network_by_name(name).map_err(|error| {
@@ -134,61 +126,51 @@ impl Host {
             )
         })?;
         if !network.is_active().map_err(host_error)? {
-            return Err(failure(
+            fail!(
                 Kind::Host,
-                format!("libvirt's network `{name}` is not active: `virsh net-start {name}`"),
-            ));
+                "libvirt's network `{name}` is not active: `virsh net-start {name}`"
+            );
         }
         let xml = network.xml_desc(0).map_err(host_error)?;
-        parse_network(&xml).kind(Kind::Host)
+        quick_xml::de::from_str(&xml)
+            .context("parsing the network's XML")
+            .kind(Kind::Host)
     }
 }
 
-/// What a libvirt network's XML says of the host's part in it.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct NetworkFacts {
+/// What a libvirt network's XML says of the host's part in it (libvirt's "Network XML format").
+#[derive(Debug, Deserialize)]
+struct NetworkXml {
+    bridge: Option<Bridge>,
+    #[serde(default)]
+    ip: Vec<Ip>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bridge {
+    #[serde(rename = "@name")]
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ip {
+    #[serde(rename = "@family")]
+    family: Option<String>,
+    #[serde(rename = "@address")]
+    address: String,
+}
+
+impl NetworkXml {
     /// The bridge's interface name.
-    bridge: Option<String>,
-    /// The host's IPv4 address on it.
-    address: Option<Ipv4Addr>,
-}
-
-/// Reads a libvirt network's XML (libvirt's "Network XML format").
-fn parse_network(xml: &str) -> anyhow::Result<NetworkFacts> {
-    let mut facts = NetworkFacts::default();
-    let mut reader = Reader::from_str(xml);
-    loop {
-        match reader.read_event().context("parsing the network's XML")? {
-            Event::Start(element) | Event::Empty(element) => match element.name().as_ref() {
-                "bridge" if facts.bridge.is_none() => {
-                    facts.bridge = attribute(&element, "name")?;
-                }
-                "ip" if facts.address.is_none() => {
-                    let family = attribute(&element, "family")?;
-                    if family.is_none_or(|family| family == "ipv4") {
-                        facts.address =
-                            attribute(&element, "address")?.and_then(|text| text.parse().ok());
-                    }
-                }
-                _ => {}
-            },
-            Event::Eof => return Ok(facts),
-            _ => {}
-        }
+    fn bridge(&self) -> Option<&str> {
+        self.bridge.as_ref()?.name.as_deref()
     }
-}
 
-/// The value of an attribute, with its entities resolved.
-pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> anyhow::Result<Option<String>> {
-    let Some(attribute) = element
-        .try_get_attribute(name)
-        .context("parsing an attribute of libvirt's XML")?
-    else {
-        return Ok(None);
-    };
-    let value = quick_xml::escape::unescape(&attribute.value)
-        .context("parsing an attribute of libvirt's XML")?;
-    Ok(Some(value.into_owned()))
+    /// The host's IPv4 address on it.
+    fn address(&self) -> Option<Ipv4Addr> {
+        let is_ipv4 = |ip: &&Ip| ip.family.as_deref().is_none_or(|family| family == "ipv4");
+        self.ip.iter().find(is_ipv4)?.address.parse().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -299,17 +281,15 @@ mod tests {
         let xml = "<network><name>a</name><bridge name='virbr&#48;' stp='on'/>\
                    <ip family='ipv6' address='fd00::1' prefix='64'/>\
                    <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp/></ip></network>";
-        let facts = parse_network(xml).unwrap();
-        assert_eq!(facts.bridge.as_deref(), Some("virbr0"));
-        assert_eq!(facts.address, Some(Ipv4Addr::new(192, 168, 122, 1)));
+        let parse = |xml| quick_xml::de::from_str::<NetworkXml>(xml);
+        let network = parse(xml).unwrap();
+        assert_eq!(network.bridge(), Some("virbr0"));
+        assert_eq!(network.address(), Some(Ipv4Addr::new(192, 168, 122, 1)));
 
         let bridged = "<network><forward mode='bridge'/><bridge name='br0'/></network>";
-        let facts = parse_network(bridged).unwrap();
-        assert_eq!(
-            (facts.bridge.as_deref(), facts.address),
-            (Some("br0"), None)
-        );
-        assert!(parse_network("<network><bridge").is_err());
+        let network = parse(bridged).unwrap();
+        assert_eq!((network.bridge(), network.address()), (Some("br0"), None));
+        assert!(parse("<network><bridge").is_err());
     }
 
     #[test]

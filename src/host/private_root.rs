@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::qemu_user::QemuUser;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::state::{LockFile, OwnedDir};
 
 /// The root's name in the runtime directory.
@@ -48,15 +48,13 @@ impl PrivateRoot {
     ) -> anyhow::Result<Self> {
         let path = runtime_dir.join(ROOT);
         if path.as_os_str().len() + LIBVIRT_SOCKET_ROOM > MAX_SOCKET_PATH {
-            return Err(failure(
+            fail!(
                 Kind::Host,
-                format!(
-                    "the path {} is too long for libvirt's unix sockets: use a runtime directory \
+                "the path {} is too long for libvirt's unix sockets: use a runtime directory \
                      of at most {} bytes",
-                    runtime_dir.display(),
-                    MAX_SOCKET_PATH - LIBVIRT_SOCKET_ROOM - 2,
-                ),
-            ));
+                runtime_dir.display(),
+                MAX_SOCKET_PATH - LIBVIRT_SOCKET_ROOM - 2
+            );
         }
         Self::lay_out(runtime_dir, &path, capability_cache, user)
             .with_context(|| format!("creating libvirt's private root {}", path.display()))

@@ -24,7 +24,7 @@ use rustix::process::{
 };
 
 use super::life::{EndCause, Life};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::process::PARENT_VARIABLE;
 
 /// How often the file with QEMU's process number is looked for while libvirt starts QEMU: the
@@ -201,7 +201,7 @@ fn kill(pid: Pid) -> anyhow::Result<()> {
     }
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
     if poll(&mut ended, Some(&PATIENCE)).context("waiting for the process")? == 0 {
-        return Err(failure(Kind::Host, "it does not end: see `dmesg`"));
+        fail!(Kind::Host, "it does not end: see `dmesg`");
     }
     Ok(())
 }

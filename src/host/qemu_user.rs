@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use serde::Deserialize;
 
 /// A user of this host that is not us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +15,25 @@ pub(super) struct QemuUser {
     pub(super) uid: u32,
     /// Its group's.
     pub(super) gid: u32,
+}
+
+/// What libvirt says of its host ("Driver capabilities XML format").
+#[derive(Deserialize)]
+struct Capabilities {
+    host: HostCapabilities,
+}
+
+#[derive(Deserialize)]
+struct HostCapabilities {
+    #[serde(default)]
+    secmodel: Vec<SecurityModel>,
+}
+
+#[derive(Deserialize)]
+struct SecurityModel {
+    model: String,
+    #[serde(default)]
+    baselabel: Vec<String>,
 }
 
 /// Whom root's QEMU runs as, the first that this host has: the users that the packages of QEMU and
@@ -56,29 +74,14 @@ impl QemuUser {
     /// # Errors
     /// The text is not XML.
     pub(super) fn from_capabilities(xml: &str) -> anyhow::Result<Option<Self>> {
-        let mut reader = Reader::from_str(xml);
-        let mut element = String::new();
-        let mut in_dac = false;
-        loop {
-            match reader
-                .read_event()
-                .context("parsing libvirt's capabilities")?
-            {
-                Event::Start(start) => element = start.name().as_ref().to_owned(),
-                Event::End(_) => element.clear(),
-                Event::Text(text) => {
-                    let text: &str = text.as_ref();
-                    match element.as_str() {
-                        "model" => in_dac = text == "dac",
-                        // It says the same for each kind of guest.
-                        "baselabel" if in_dac => return Ok(Self::from_label(text)),
-                        _ => {}
-                    }
-                }
-                Event::Eof => return Ok(None),
-                _ => {}
-            }
-        }
+        let capabilities: Capabilities =
+            quick_xml::de::from_str(xml).context("parsing libvirt's capabilities")?;
+        let models = capabilities.host.secmodel.iter();
+        // It says the same for each kind of guest.
+        let label = models
+            .filter(|model| model.model == "dac")
+            .find_map(|model| model.baselabel.first());
+        Ok(label.and_then(|label| Self::from_label(label)))
     }
 
     fn from_label(label: &str) -> Option<Self> {

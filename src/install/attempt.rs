@@ -157,7 +157,7 @@ impl<'a> Attempt<'a> {
         }
         let started = tokio::task::block_in_place(|| host.start(spec, keep));
         self.timings.done("starting-guest");
-        let started = started?;
+        let started = started.map_err(|error| self.cancellation.explain(error))?;
         let guest = Arc::new(started.guest);
         self.place.depends_on(guest.survival());
         self.place.live.started(&guest, spec.accel);

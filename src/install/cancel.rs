@@ -57,6 +57,11 @@ impl Cancellation {
             done = work => done,
         }
     }
+
+    /// The error of work that gave up: that somebody wants to stop, if so.
+    pub fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        self.0.borrow().map_or(error, interrupted)
+    }
 }
 
 /// The error of what was stopped before a guest ran.

@@ -9,7 +9,7 @@ use super::attempt::Attempt;
 use super::evidence::{self, Gathered};
 use crate::blocking;
 use crate::error::{Classify, Kind, kind_of};
-use crate::host::{self, Guest};
+use crate::host::Guest;
 use crate::image::installed;
 use crate::process::quote;
 use crate::ui::event::Event;
@@ -127,10 +127,7 @@ impl Attempt<'_> {
 
     /// Only the embedded driver's log is where we can read it.
     fn save_qemu_log(&self, verdict: &mut Verdict) {
-        let log = self
-            .prepared
-            .host
-            .qemu_log(&host::domain_name(&self.plan.name));
+        let log = self.prepared.host.qemu_log(&self.spec.name);
         let Some(Ok(log)) = log.map(std::fs::read) else {
             return;
         };
@@ -228,7 +225,7 @@ impl Attempt<'_> {
         let Some(guest) = guest else {
             return vec![format!("the guest's files were left in {files}"), removal];
         };
-        let name = host::domain_name(&self.plan.name);
+        let name = guest.name();
         let virsh = format!("virsh -c '{}'", host.uri());
         let sockets = guest.sockets();
         let console = match &sockets.console {

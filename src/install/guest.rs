@@ -52,7 +52,7 @@ pub fn domain(
         _ => Chipset::Modern,
     };
     Ok(DomainSpec {
-        name: domain_name(&plan.name),
+        name: domain_name(&plan.name, build_id),
         title: plan.name.clone(),
         arch: plan.arch,
         accel: prepared.accel,

@@ -65,12 +65,14 @@ pub fn remove_before_build(
         let (late, reporter) = (Arc::clone(&late), reporter.clone());
         move || remove_others(others, &daemons, &late, &reporter)
     };
-    if blocking::within(PATIENCE, removing).is_none() {
+    if blocking::within_until_stopped(PATIENCE, removing).is_none() {
         late.store(true, Ordering::SeqCst);
-        reporter.warn(format!(
-            "what earlier builds left could not be removed within {} s: `ozr gc` says what hinders it",
-            PATIENCE.as_secs()
-        ));
+        if !blocking::is_stopped() {
+            reporter.warn(format!(
+                "what earlier builds left could not be removed within {} s: `ozr gc` says what hinders it",
+                PATIENCE.as_secs()
+            ));
+        }
     }
     Ok(())
 }
@@ -118,7 +120,8 @@ fn tell(entry: &BuildEntry, reporter: &Reporter) {
 /// As [`remove`]; it took too long.
 pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let daemons = daemons.clone();
-    blocking::within(LONGEST, move || remove(build, &daemons)).unwrap_or_else(|| {
+    let removing = move || remove(build, &daemons);
+    blocking::within_until_stopped(LONGEST, removing).unwrap_or_else(|| {
         Err(failure(
             Kind::Host,
             format!("it takes longer than {} s", LONGEST.as_secs()),
@@ -399,8 +402,6 @@ impl Daemons {
     /// Host: the daemon does not answer.
     pub fn has_guest(&self, uri: &str, entry: &BuildEntry) -> anyhow::Result<bool> {
         let found = self.open(uri)?.find(&entry.domain)?;
-        Ok(found
-            .and_then(|found| found.marker)
-            .is_some_and(|marker| marker.build_id == entry.id))
+        Ok(found.is_some_and(|marker| marker.build_id == entry.id))
     }
 }

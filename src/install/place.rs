@@ -76,7 +76,7 @@ impl Place {
                 Connection::Embedded => None,
                 Connection::Uri(uri) => Some(uri.clone()),
             },
-            domain: host::domain_name(&plan.name),
+            domain: host::domain_name(&plan.name, &id),
             runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
             mount: mount_of(&work_dir),
             machine: machine(),

@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::place::Place;
 use super::plan::Plan;
 use super::relay::Reaches;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
 use crate::machine::Network;
@@ -102,33 +102,18 @@ async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<
         .map(Some)
 }
 
-/// Refuses a name that a guest has already, or removes that guest: one that a dead build left, and
-/// with `--cleanup` one that was kept.
+/// Removes the guests that dead builds of this name left, and with `-p` those that were kept, or of
+/// which it is not known whether their builds live.
 fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Result<()> {
-    let name = host::domain_name(&plan.name);
-    let Some(existing) = host.find(&name)? else {
-        return Ok(());
-    };
-    let state = if existing.active { "runs" } else { "exists" };
-    let refuse = |remedy: String| {
-        let place = host.uri();
-        Err(failure(
-            Kind::Host,
-            format!("a guest `{name}` {state} already on {place}: {remedy}"),
-        ))
-    };
-    let Some(marker) = existing.marker else {
-        return refuse("it was not made by ozr and is left alone, so use another --name, or rename it (`virsh domrename`)".into());
-    };
-    match marker.is_alive() {
-        Some(true) => refuse(format!(
-            "process {} is building it, so wait for that, or use another --name",
-            marker.pid
-        )),
-        dead if plan.options.cleanup || (dead.is_some() && !marker.kept) => {
+    for (name, marker) in host.marked()? {
+        let left = match marker.is_alive() {
+            Some(true) => false,
+            dead => plan.options.cleanup || (dead.is_some() && !marker.kept),
+        };
+        if left && name == host::domain_name(&plan.name, &marker.build_id) {
             reporter.note(format!("removing the leftover guest `{name}`"));
-            host.remove_leftover(&name, &marker.build_id)
+            host.remove_leftover(&name, &marker.build_id)?;
         }
-        _ => refuse("use -p to remove it, or another --name".into()),
     }
+    Ok(())
 }

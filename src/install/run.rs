@@ -32,7 +32,8 @@ pub async fn run(
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    let place = tokio::task::block_in_place(|| Place::take(plan, reporter))?;
+    let place = tokio::task::block_in_place(|| Place::take(plan, reporter))
+        .map_err(|error| stop.explain(error))?;
     reporter.event(Event::BuildStarted {
         name: plan.name.clone(),
         release: plan.release.to_string(),

@@ -157,7 +157,7 @@ pub struct InstallOptions {
     #[arg(long, value_name = "DURATION", help_heading = "Guest")]
     pub stall_limit: Option<Seconds>,
 
-    /// Remove a leftover guest of the same name first, and replace an existing image as --force does
+    /// Remove leftover guests of the same name first, and replace an existing image as --force does
     #[arg(short = 'p', long, help_heading = "Guest")]
     pub cleanup: bool,
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use rustix::fs::{Access, AtFlags, accessat};
 
 use super::owned_dir::{OwnedDir, is_refusal};
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 
 /// The environment variable that names a user's runtime directory (XDG Base Directory
 /// Specification).
@@ -109,13 +109,11 @@ pub fn runtime_dir() -> anyhow::Result<PathBuf> {
             Err(error) => why.push(format!("{}: {error}", place.display())),
         }
     }
-    Err(failure(
+    fail!(
         Kind::Host,
-        format!(
-            "there is no place for sockets ({}): set XDG_RUNTIME_DIR to a directory of your own, or make /tmp writable",
-            why.join("; ")
-        ),
-    ))
+        "there is no place for sockets ({}): set XDG_RUNTIME_DIR to a directory of your own, or make /tmp writable",
+        why.join("; ")
+    )
 }
 
 #[cfg(test)]

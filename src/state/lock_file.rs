@@ -3,7 +3,8 @@
 //! The kernel gives the lock (flock(2)) back however its process ends, so a file whose lock is free
 //! tells of one that is dead. It is opened to read and write, for network file systems lock nothing
 //! else; and it lies in an [`OwnedDir`] with mode 0600, for whoever can open a file can hold its
-//! lock. Nothing here blocks: what is held is asked for again until a limit is reached.
+//! lock. Nothing here blocks: what is held is asked for again until a limit is reached, or a signal
+//! asks the process to end.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, Write};
@@ -14,10 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::owned_dir::OwnedDir;
-
-/// How often a lock that is held is asked for again: those who look at a file hold it for
-/// microseconds, those who work under it for seconds to minutes.
-const INTERVAL: Duration = Duration::from_millis(50);
+use crate::blocking::{self, INTERVAL};
 
 /// How long whoever only looks whether a file is locked may hold it up. They take microseconds; a
 /// host under heavy load may let them wait for their CPU.
@@ -86,14 +84,15 @@ impl LockFile {
     /// Takes the lock `name`, blocking for no longer than `limit`.
     ///
     /// # Errors
-    /// As [`LockFile::try_take`]; it is held still when the time is up.
+    /// As [`LockFile::try_take`]; it is held still when the time is up, or when a signal asks this
+    /// process to end.
     pub fn take_blocking(dir: &OwnedDir, name: &str, limit: Duration) -> io::Result<LockFile> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(lock) = LockFile::try_take(dir, name, Access::Exclusive)? {
                 return Ok(lock);
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || blocking::is_stopped() {
                 return Err(kept(dir, name, limit));
             }
             std::thread::sleep(INTERVAL);

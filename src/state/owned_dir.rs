@@ -308,7 +308,7 @@ fn is_same(a: &Stat, b: &Stat) -> bool {
 
 /// What stands where ozr would write or remove, and is not ozr's.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not ozr's own ({why}), so it is left alone: remove it, or choose another place", path.display())]
+#[error("{0} is not ozr's own ({why}), so it is left alone: look into it and remove it (`rm -r '{0}'`), or choose another place", path.display())]
 struct NotOurs {
     path: PathBuf,
     why: String,

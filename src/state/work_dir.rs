@@ -17,10 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::lock_file::{Access, Asked, LockFile};
 use super::owned_dir::{OwnedDir, is_refusal, refused};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail, failure};
 
 /// The lock of a work directory, and the mark of its build.
 const LOCK: &str = "lock.json";
+
+/// What a directory is whose mark does not name it, as none did before 0.1.0.
+const OF_AN_EARLIER_VERSION: &str = "it has no mark of this version: an earlier ozr left it there when it was killed, or it came with other files";
 
 /// The longest mark that is read.
 const MAX_MARK: u64 = 4096;
@@ -35,8 +38,8 @@ struct Mark {
     id: String,
     /// Its process.
     pid: u32,
-    /// The directory's inode.
-    directory: u64,
+    /// The directory's inode; earlier versions of ozr named none.
+    directory: Option<u64>,
 }
 
 /// A work directory that is ours. Dropping it removes it with all that it holds.
@@ -90,13 +93,11 @@ impl WorkDir {
                 let mark = read_mark(&dir).ok().flatten();
                 let owner =
                     mark.map_or_else(String::new, |mark| format!(" (process {})", mark.pid));
-                return Err(failure(
+                fail!(
                     Kind::Host,
-                    format!(
-                        "another build of `{stem}`{owner} is running in {}: wait for it, or choose another --name or --output-dir",
-                        output_dir.display()
-                    ),
-                ));
+                    "another build of `{stem}`{owner} is running in {}: wait for it, or choose another --name or --output-dir",
+                    output_dir.display()
+                );
             };
             if !dir.is_at_its_path() {
                 continue;
@@ -105,7 +106,7 @@ impl WorkDir {
                 let mark = Mark {
                     id: id.to_owned(),
                     pid: std::process::id(),
-                    directory: dir.inode()?,
+                    directory: Some(dir.inode()?),
                 };
                 dir.set_mode(0o700)?;
                 // While it has the old mark: one without a mark must be empty.
@@ -121,13 +122,11 @@ impl WorkDir {
                 keep: AtomicBool::new(false),
             });
         }
-        Err(failure(
+        fail!(
             Kind::Host,
-            format!(
-                "the work directory {} keeps vanishing: is something cleaning that directory?",
-                path.display()
-            ),
-        ))
+            "the work directory {} keeps vanishing: is something cleaning that directory?",
+            path.display()
+        )
     }
 
     /// Removes what was made in the directory so far.
@@ -217,7 +216,10 @@ fn read_mark(dir: &OwnedDir) -> io::Result<Option<Mark>> {
         other => other?,
     };
     match serde_json::from_slice::<Mark>(&text) {
-        Ok(mark) if mark.directory == dir.inode()? => Ok(Some(mark)),
+        Ok(mark) if mark.directory == Some(dir.inode()?) => Ok(Some(mark)),
+        Ok(Mark {
+            directory: None, ..
+        }) => Err(refused(dir.path(), OF_AN_EARLIER_VERSION)),
         _ if text.is_empty() && dir.names()?.iter().all(|name| name == LOCK) => Ok(None),
         _ => Err(refused(dir.path(), "no ozr has made it")),
     }
@@ -320,13 +322,13 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("disk.qcow2"), "text").unwrap();
         refused("no ozr has made it");
-        for forged in [
-            r#"{"id":"1","pid":1}"#,
-            r#"{"id":"1","pid":1,"directory":1}"#,
-            "",
+        for (forged, why) in [
+            (r#"{"id":"1","pid":1}"#, "an earlier ozr left it"),
+            (r#"{"id":"1","pid":1,"directory":1}"#, "no ozr has made it"),
+            ("", "no ozr has made it"),
         ] {
             std::fs::write(path.join(LOCK), forged).unwrap();
-            refused("no ozr has made it");
+            refused(why);
             assert_eq!(std::fs::read_to_string(path.join(LOCK)).unwrap(), forged);
         }
         std::fs::remove_file(path.join(LOCK)).unwrap();

@@ -15,7 +15,7 @@ use rustix::fs::{XattrFlags, removexattr, setxattr};
 use rustix::io::Errno;
 
 use super::qemu_user::QemuUser;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 
 /// The attribute that holds a file's access control list (acl(5)).
 const ACL: &str = "system.posix_acl_access";
@@ -60,15 +60,13 @@ impl FileGrants {
                     Way::Given(meta.uid(), meta.gid())
                 }
                 Err(Errno::OPNOTSUPP) => {
-                    return Err(failure(
+                    fail!(
                         Kind::Host,
-                        format!(
-                            "libvirt's QEMU runs as another user, whom {} cannot be opened to, for \
+                        "libvirt's QEMU runs as another user, whom {} cannot be opened to, for \
                              its file system keeps no access control lists: use another \
                              --output-dir, or do without --connect",
-                            path.display()
-                        ),
-                    ));
+                        path.display()
+                    );
                 }
                 Err(error) => {
                     return Err(error)
