@@ -173,18 +173,12 @@ impl Reader<'_> {
             let what = format!("the repository `{}`", repository.name);
             named.extend(path_of(&repository.url).map(|path| (what, path)));
         }
-        let files = template
-            .files
-            .iter()
-            .map(|file| ("file", &file.path, &file.content));
-        let before = template
-            .precommands
-            .iter()
-            .map(|c| ("precommand", &c.name, &c.script));
-        let after = template
-            .commands
-            .iter()
-            .map(|c| ("command", &c.name, &c.script));
+        let files = template.files.iter();
+        let files = files.map(|file| ("file", &file.path, &file.content));
+        let before = template.precommands.iter();
+        let before = before.map(|c| ("precommand", &c.name, &c.script));
+        let after = template.commands.iter();
+        let after = after.map(|c| ("command", &c.name, &c.script));
         let contents = files.chain(before).chain(after);
         for (kind, name, payload) in contents {
             let what = format!("the content of {kind} `{name}`");
@@ -278,12 +272,8 @@ impl Reader<'_> {
         let Some(read) = self.template.filter(|_| named.is_none()) else {
             return Ok(alone);
         };
-        let install = Install {
-            template: &read.template,
-            outline: &reading.texts[0].outline,
-            options: self.install,
-        };
-        Ok(install.setting()?.unwrap_or(alone))
+        let outline = &reading.texts[0].outline;
+        Ok(setting(&read.template, outline, self.install)?.unwrap_or(alone))
     }
 
     /// The version whose installer reads the kickstart: `--release`, or that of the template that
@@ -324,44 +314,34 @@ impl Reader<'_> {
     }
 }
 
-/// An install that may come.
-#[derive(Debug, Clone, Copy)]
-pub struct Install<'a> {
-    /// Of this template.
-    pub template: &'a Template,
-    /// With a kickstart of this content.
-    pub outline: &'a Outline,
-    /// With these options.
-    pub options: &'a InstallOptions,
-}
-
-impl Install<'_> {
-    /// Its setting; none where the template's release is not known, or its kickstart language is
-    /// not.
-    ///
-    /// # Errors
-    /// Input: the size of the disk is none.
-    pub fn setting(&self) -> anyhow::Result<Option<Setting>> {
-        let (template, options) = (self.template, self.options);
-        let Ok(release) = template.release() else {
-            return Ok(None);
-        };
-        let kernelparam = template.os.kernelparam.as_deref();
-        let Some(booted) = Setting::of_boot(*release, self.outline, kernelparam) else {
-            return Ok(None);
-        };
-        let arch = template.os.arch;
-        Ok(Some(Setting {
-            arch: Some(arch),
-            firmware: Some(plan::firmware(options, *release, arch)),
-            disk_bus: Some(plan::disk_bus(options, *release)),
-            disk_bytes: Some(plan::disk_bytes(options, template)?),
-            new_guest: true,
-            deliver: Some(options.deliver.unwrap_or_default()),
-            adds_ending: !options.verbatim,
-            ..booted
-        }))
-    }
+/// The setting of an install of this template, with a kickstart of this content and these options;
+/// none where the template's release is not known, or its kickstart language is not.
+///
+/// # Errors
+/// Input: the size of the disk is none.
+pub fn setting(
+    template: &Template,
+    outline: &Outline,
+    options: &InstallOptions,
+) -> anyhow::Result<Option<Setting>> {
+    let Ok(release) = template.release() else {
+        return Ok(None);
+    };
+    let kernelparam = template.os.kernelparam.as_deref();
+    let Some(booted) = Setting::of_boot(*release, outline, kernelparam) else {
+        return Ok(None);
+    };
+    let arch = template.os.arch;
+    Ok(Some(Setting {
+        arch: Some(arch),
+        firmware: Some(plan::firmware(options, *release, arch)),
+        disk_bus: Some(plan::disk_bus(options, *release)),
+        disk_bytes: Some(plan::disk_bytes(options, template)?),
+        new_guest: true,
+        deliver: Some(options.deliver.unwrap_or_default()),
+        adds_ending: !options.verbatim,
+        ..booted
+    }))
 }
 
 fn of_findings(name: &str, findings: Vec<Diagnostic>) -> Checked {

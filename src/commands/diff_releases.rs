@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::input;
-use super::listing::{self, ListFormat};
+use super::output::{self, ListFormat};
 use crate::check;
 use crate::check::includes::Files;
 use crate::check::report::{Checked, Tally, human, json};
@@ -51,7 +51,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<()> {
                 ListFormat::Human => table(&differences),
                 ListFormat::Json => {
                     let lines: Vec<Line> = differences.iter().map(line).collect();
-                    listing::json_lines(&lines)
+                    output::json_lines(&lines)
                 }
             });
             Ok(())
@@ -104,7 +104,7 @@ fn table(differences: &[Difference]) -> String {
             [difference.change.word().to_string(), name, detail]
         })
         .collect();
-    listing::columns(&rows)
+    output::columns(&rows)
 }
 
 /// What the newer release says of a kickstart and the older one does not.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::error::{Classify, Kind, failure, inner_of, is_reported, kind_of, reported};
+use crate::error::{Classify, Kind, fail, inner_of, is_reported, kind_of, reported};
 use crate::install::Finished;
 use crate::install::failed::InstallFailed;
 use crate::options::{EventsTo, Progress};
@@ -40,10 +40,10 @@ impl Display {
         let mut ways: Vec<&Progress> = ways.collect();
         ways.dedup();
         if ways.len() > 1 {
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                "--progress names two ways for standard error: give one of auto, live, plain, json and none, and json=FILE beside it",
-            ));
+                "--progress names two ways for standard error: give one of auto, live, plain, json and none, and json=FILE beside it"
+            );
         }
         let way = ways.first().copied().unwrap_or(&Progress::Auto);
         let console = verbosity >= Verbosity::Console;

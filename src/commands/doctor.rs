@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::check::host as host_rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::space;
@@ -189,13 +189,11 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         reporter.note("this host can build images");
         return Ok(());
     }
-    Err(failure(
+    fail!(
         Kind::Host,
-        format!(
-            "this host cannot build images yet: see {} above",
-            missing.join(", ")
-        ),
-    ))
+        "this host cannot build images yet: see {} above",
+        missing.join(", ")
+    )
 }
 
 fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {

@@ -1,13 +1,11 @@
 //! `ozr check --fix`: kickstarts with the certain fixes.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
 use anyhow::Context;
 
 use super::checked::Reader;
+use super::output::replace_file;
 use crate::check::fix::apply;
 use crate::check::report::Checked;
 use crate::diagnostic::Diagnostic;
@@ -73,7 +71,11 @@ pub fn fix(
             }
             if target == Target::InPlace {
                 let file = if own { path } else { Path::new(&part.name) };
-                replace(file, &now)
+                // A link stays one.
+                file.canonicalize()
+                    .and_then(|file| Ok((file.metadata()?, file)))
+                    .map_err(anyhow::Error::from)
+                    .and_then(|(old, file)| replace_file(&file, now.as_bytes(), Some(&old)))
                     .with_context(|| format!("writing {}", file.display()))
                     .kind(Kind::Input)?;
             }
@@ -92,24 +94,4 @@ pub fn fix(
         printer::print_text(&text);
     }
     Ok(Fixed { left, fixed })
-}
-
-/// Replaces the content of a file, which is there whole at any time, and keeps its mode and, as
-/// far as the system allows, its owner.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    // A link stays one.
-    let path = path.canonicalize()?;
-    let parent = path.parent().context("it is no file")?;
-    let old = fs::metadata(&path)?;
-    let mut aside = tempfile::Builder::new()
-        .prefix(".ozr-")
-        .tempfile_in(parent)?;
-    aside.write_all(text.as_bytes())?;
-    // Only root may give files away; whoever else may write here owns what is written.
-    let _ = fchown(aside.as_file(), Some(old.uid()), Some(old.gid()));
-    aside.as_file().set_permissions(old.permissions())?;
-    aside.as_file().sync_all()?;
-    aside.persist(&path)?;
-    File::open(parent)?.sync_all()?;
-    Ok(())
 }

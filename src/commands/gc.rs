@@ -1,12 +1,13 @@
 //! `ozr gc`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::{Classify, Kind, failure};
+use super::running::Where;
+use crate::error::{Classify, Kind, fail};
 use crate::host::Connection;
 use crate::install::leftovers::{self, Daemons, Leftover};
 use crate::options::config;
-use crate::state::{directories, slots};
+use crate::state::slots;
 use crate::ui::event::{Event, Reporter};
 use crate::ui::printer;
 
@@ -33,9 +34,9 @@ pub struct Args {
     #[arg(long)]
     kept: bool,
 
-    /// Where running builds are noted [default: /var/lib/ozr for root, else ~/.local/state/ozr]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    /// Which builds.
+    #[command(flatten)]
+    place: Where,
 
     /// libvirt connection where guests are looked for by their marks
     /// [default: $LIBVIRT_DEFAULT_URI, else none]
@@ -49,11 +50,7 @@ pub struct Args {
 /// Input: the configuration or `--connect` is wrong. Host: something cannot be removed.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let configured = config::load(config)?;
-    let state_dir = args
-        .state_dir
-        .as_deref()
-        .or(configured.state_dir.as_deref());
-    let state_dir = directories::state_dir(state_dir).kind(Kind::Host)?;
+    let state_dir = args.place.state_dir(&configured)?;
     let connect = args.connect.as_deref().or(configured.connect.as_deref());
     let connection = Connection::choose(connect).kind(Kind::Input)?;
     let daemons = Daemons::default();
@@ -93,10 +90,10 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         }
     }
     if failed > 0 {
-        return Err(failure(
+        fail!(
             Kind::Host,
-            "not everything could be looked at or removed: mend what is named above, then run `ozr gc` again",
-        ));
+            "not everything could be looked at or removed: mend what is named above, then run `ozr gc` again"
+        );
     }
     if none {
         reporter.note("nothing is left of any dead build");

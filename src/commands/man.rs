@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{attach, check, gc, install};
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
 
@@ -147,13 +147,11 @@ fn subcommand(mut cli: clap::Command, name: &str) -> anyhow::Result<clap::Comman
             .get_subcommands()
             .map(|known| known.get_name())
             .collect();
-        return Err(failure(
+        fail!(
             Kind::Input,
-            format!(
-                "there is no command `{name}`; the commands are {}",
-                known.join(", ")
-            ),
-        ));
+            "there is no command `{name}`; the commands are {}",
+            known.join(", ")
+        );
     };
     Ok(command.clone().display_name(format!("ozr-{name}")))
 }

@@ -1,7 +1,7 @@
 //! What `ozr install` checks before a guest boots: what `ozr check --online` would say of the
 //! template and the kickstart together, in the setting that the install would have.
 
-use super::checked::Install;
+use super::checked;
 use super::online::Online;
 use crate::check;
 use crate::check::lints::scripts;
@@ -46,12 +46,8 @@ pub fn run(
     reporter: &Reporter,
 ) -> anyhow::Result<Option<String>> {
     let written = &plan.kickstart;
-    let install = Install {
-        template: &plan.template,
-        outline: &written.outline,
-        options: &plan.options,
-    };
-    let Some(setting) = install.setting()? else {
+    let setting = checked::setting(&plan.template, &written.outline, &plan.options)?;
+    let Some(setting) = setting else {
         return Ok(None);
     };
     if let Some(finding) = subject::unrendered(&written.text, &written.name) {

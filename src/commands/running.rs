@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::distro::nearest;
 use crate::error::{Classify, Kind, failure};
-use crate::options::config;
+use crate::options::{InstallOptions, config};
 use crate::state::directories;
 use crate::state::register::{BuildEntry, Liveness, Register, Registered};
 
@@ -37,10 +37,17 @@ impl Where {
     /// # Errors
     /// Input: the configuration is wrong. Host: the register cannot be read.
     pub fn builds(&self, config: Option<&Path>) -> anyhow::Result<Vec<Registered>> {
-        let configured = config::load(config)?.state_dir;
-        let chosen = self.state_dir.as_deref().or(configured.as_deref());
-        let state_dir = directories::state_dir(chosen).kind(Kind::Host)?;
+        let state_dir = self.state_dir(&config::load(config)?)?;
         Register::at(&state_dir).builds().kind(Kind::Host)
+    }
+
+    /// The state directory.
+    ///
+    /// # Errors
+    /// Host: nothing says where it is.
+    pub fn state_dir(&self, configured: &InstallOptions) -> anyhow::Result<PathBuf> {
+        let chosen = self.state_dir.as_ref().or(configured.state_dir.as_ref());
+        directories::state_dir(chosen.map(PathBuf::as_path)).kind(Kind::Host)
     }
 
     /// The running build that a user calls `name`: by its name, its process or the beginning of

@@ -1,15 +1,15 @@
 //! `ozr screenshot`
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 
 use super::input;
+use super::output::replace_file;
 use super::running::Where;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::install::control::{client, socket};
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -41,10 +41,10 @@ pub struct Args {
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let to_stdout = args.output.as_deref().is_some_and(input::is_stdin);
     if to_stdout && std::io::stdout().is_terminal() {
-        return Err(failure(
+        fail!(
             Kind::Input,
-            "a picture is nothing for a terminal: send standard output to a file, or name one with -o",
-        ));
+            "a picture is nothing for a terminal: send standard output to a file, or name one with -o"
+        );
     }
     let entry = args.place.find(&args.name, config)?.entry;
     let picture = client::screenshot(&socket(&entry.runtime_dir), PATIENCE)
@@ -59,25 +59,11 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         Some(file) => file.clone(),
         None => PathBuf::from(format!("{}-screen.png", entry.name)),
     };
-    write(&file, &picture)
+    // The user's alone: a screen can show anything.
+    replace_file(&file, &picture, None)
         .with_context(|| format!("writing {}", file.display()))
         .kind(Kind::Host)?;
     reporter.detail(format!("{} bytes", picture.len()));
     printer::print_result(&file.display().to_string());
-    Ok(())
-}
-
-/// Writes the picture, whole or not at all, in place of an earlier one. It is the user's alone: a
-/// screen can show anything.
-fn write(file: &Path, picture: &[u8]) -> anyhow::Result<()> {
-    let file = std::path::absolute(file)?;
-    let parent = file.parent().context("it is no file")?;
-    let mut aside = tempfile::Builder::new()
-        .prefix(".ozr-")
-        .tempfile_in(parent)?;
-    aside.write_all(picture)?;
-    aside.as_file().sync_all()?;
-    aside.persist(&file)?;
-    File::open(parent)?.sync_all()?;
     Ok(())
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, cache, check, completions, diff_releases, doctor, explain, gc, install, list, man,
-    releases, screenshot,
+    attach, cache, check, diff_releases, doctor, explain, gc, install, list, man, releases,
+    screenshot,
 };
 use crate::host;
 use crate::ui;
 use crate::ui::event::Reporter;
-use crate::ui::printer::{Color, Printer, Verbosity};
+use crate::ui::printer::{self, Color, Printer, Verbosity};
 
 /// Build golden images with the distribution's own installer
 ///
@@ -131,7 +131,10 @@ enum Command {
     /// Print the manual page (roff)
     Man(man::Args),
     /// Print a completion script for a shell
-    Completions(completions::Args),
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 impl Cli {
@@ -165,7 +168,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ozr", &mut script);
+            printer::print_text(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
     }
 }
 

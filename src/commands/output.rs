@@ -1,5 +1,11 @@
-//! Tables on standard output, for people and for programs.
+//! What commands write: tables for people and for programs, and files.
 
+use std::fs::{File, Metadata, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -42,4 +48,27 @@ pub fn json_lines(entries: &[impl Serialize]) -> String {
         .iter()
         .filter_map(|entry| serde_json::to_string(entry).ok());
     lines.map(|line| line + "\n").collect()
+}
+
+/// Gives a file this content, whole or not at all: with the mode and, as far as the system allows, the
+/// owner of the file that it was `before`, or else for the user alone.
+///
+/// # Errors
+/// It cannot be written; an earlier file is as it was then.
+pub fn replace_file(path: &Path, content: &[u8], before: Option<&Metadata>) -> anyhow::Result<()> {
+    let path = std::path::absolute(path)?;
+    let parent = path.parent().context("it is no file")?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".ozr-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(parent)?;
+    aside.write_all(content)?;
+    if let Some(before) = before {
+        // Only root may give files away; whoever else may write here owns what is written.
+        let _ = fchown(aside.as_file(), Some(before.uid()), Some(before.gid()));
+        aside.as_file().set_permissions(before.permissions())?;
+    }
+    aside.as_file().sync_all()?;
+    aside.persist(&path)?;
+    Ok(File::open(parent)?.sync_all()?)
 }
