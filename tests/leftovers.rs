@@ -253,13 +253,11 @@ fn ctrl_c_while_a_dead_builds_daemon_hangs() {
 /// A place that others can write in, and what they put where a build would work.
 #[test]
 fn what_others_put_at_the_work_directory_is_refused_and_left() {
-    let mut site = Site::bare("theirs");
-    site.write_template();
-    site.write("test.ks", &kickstart(""));
+    let site = Site::bare("theirs");
     let work = site.out().join(format!(".{}.ozr", site.name));
     let precious = site.path("precious");
     fs::create_dir(&precious).unwrap();
-    let refused = |site: &Site, dir: &Path, why: &str| {
+    let refused = |dir: &Path, why: &str| {
         for file in ["lock.json", "disk.qcow2"] {
             fs::write(dir.join(file), PRECIOUS).unwrap();
         }
@@ -269,27 +267,33 @@ fn what_others_put_at_the_work_directory_is_refused_and_left() {
         assert_eq!(listing(dir), before);
     };
     std::os::unix::fs::symlink(&precious, &work).unwrap();
-    refused(&site, &precious, "it is no directory");
+    refused(&precious, "it is no directory");
     fs::remove_file(&work).unwrap();
     fs::create_dir(&work).unwrap();
-    refused(&site, &work, "no ozr has made it");
+    refused(&work, "no ozr has made it");
     let mark = r#"{"id":"0123456789abcdef","pid":1}"#;
     fs::write(work.join("lock.json"), mark).unwrap();
     let outcome = run(site.install_into(&["--output-dir", "out"]));
     outcome.assert_failed(3, &["an earlier ozr left it", "rm -r"]);
     assert_eq!(fs::read_to_string(work.join("lock.json")).unwrap(), mark);
-    if is_root() {
-        site.as_user(65_534);
-        let everybody = fs::Permissions::from_mode(0o1777);
-        fs::set_permissions(site.out(), everybody).unwrap();
-        refused(&site, &work, "it belongs to another user (0)");
-        site = Site::bare("roots");
+    if !is_root() {
+        return;
+    }
+    for (ours, theirs) in [(Some(65_534), 0), (None, 65_534)] {
+        let mut site = Site::bare("shared");
+        if let Some(user) = ours {
+            site.as_user(user);
+        }
+        fs::set_permissions(site.out(), fs::Permissions::from_mode(0o1777)).unwrap();
         let work = site.out().join(format!(".{}.ozr", site.name));
         fs::create_dir(&work).unwrap();
-        std::os::unix::fs::chown(&work, Some(65_534), Some(65_534)).unwrap();
+        fs::write(work.join("disk.qcow2"), PRECIOUS).unwrap();
+        std::os::unix::fs::chown(&work, Some(theirs), Some(theirs)).unwrap();
+        let before = listing(&work);
         let outcome = run(site.install_into(&["--output-dir", "out"]));
-        outcome.assert_failed(3, &["it belongs to another user (65534)"]);
-        assert!(listing(&work).len() == 1);
+        let why = format!("it belongs to another user ({theirs})");
+        outcome.assert_failed(3, &[&work.display().to_string(), &why]);
+        assert_eq!(listing(&work), before);
     }
 }
 
