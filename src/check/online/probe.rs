@@ -10,8 +10,7 @@ use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
 use crate::machine::UserNetwork;
 use crate::mirror::{
-    Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, check_tree, join, public,
-    shown,
+    Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, check_tree, join, public, shown,
 };
 
 /// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
