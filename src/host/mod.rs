@@ -24,9 +24,7 @@ mod qemu_user;
 
 pub use accel::{Accel, Chosen, KvmFacts, choose};
 pub use connection::Connection;
-pub use domain::{
-    Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name,
-};
+pub use domain::{Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 pub use domain_xml::bootable_xml;
 pub use libvirt::{Host, HostOptions, Versions};
 pub use libvirt_create::Started;
