@@ -52,7 +52,7 @@ pub fn domain(
         _ => Chipset::Modern,
     };
     Ok(DomainSpec {
-        name: domain_name(&plan.name, build_id),
+        name: domain_name(&plan.name, &place.id),
         title: plan.name.clone(),
         arch: plan.arch,
         accel: prepared.accel,
