@@ -108,18 +108,13 @@ enum Role<'a> {
 ///
 /// Problems come in the order in which the installer would meet them; it stops at the first.
 pub fn read(syntax: &Syntax, words: &[Word], optparse: bool) -> (Arguments, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let roles = match optparse {
-        true => Vec::new(),
-        false => roles(syntax, words, &mut problems),
-    };
     let mut reader = Reader {
         syntax,
         words,
-        roles,
+        roles: Vec::new(),
         optparse,
         made: Arguments::default(),
-        problems,
+        problems: Vec::new(),
     };
     match optparse {
         true => reader.optparse(),
@@ -133,91 +128,6 @@ pub fn read(syntax: &Syntax, words: &[Word], optparse: bool) -> (Arguments, Vec<
     (reader.made, reader.problems)
 }
 
-/// The warning of an option that has no effect.
-fn deprecated(syntax: &Syntax, option: &Argument, word: &Word) -> Problem {
-    let message = format!(
-        "the option `{}` of `{}` is deprecated and has no effect",
-        option.name(),
-        syntax.name
-    );
-    Problem::warning(id::DEPRECATED_OPTION, message)
-        .at(Some(word.span.clone()))
-        .help("remove it: later releases refuse it")
-}
-
-fn roles<'a>(syntax: &'a Syntax, words: &[Word], problems: &mut Vec<Problem>) -> Vec<Role<'a>> {
-    let mut ended = false;
-    let mut roles = Vec::with_capacity(words.len());
-    for word in words {
-        roles.push(if ended {
-            Role::Argument
-        } else if word.text == "--" {
-            ended = true;
-            Role::End
-        } else {
-            let role = role(syntax, word, problems);
-            if let Role::Option(Some(option), _) = &role
-                && option.deprecated
-            {
-                problems.push(deprecated(syntax, option, word));
-            }
-            role
-        });
-    }
-    roles
-}
-
-fn role<'a>(syntax: &'a Syntax, word: &Word, problems: &mut Vec<Problem>) -> Role<'a> {
-    let text = word.text.as_str();
-    if !text.starts_with('-') {
-        return Role::Argument;
-    }
-    if let Some(option) = syntax.option(text) {
-        return Role::Option(Some(option), None);
-    }
-    if text == "-" {
-        return Role::Argument;
-    }
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_string())),
-        None => (text, None),
-    };
-    if value.is_some()
-        && let Some(option) = syntax.option(name)
-    {
-        return Role::Option(Some(option), value);
-    }
-    if name.starts_with("--") {
-        let mut found: Vec<(&Argument, &str)> = Vec::new();
-        for option in &syntax.options {
-            for full in option.names.iter().filter(|full| full.starts_with(name)) {
-                found.push((option, full));
-            }
-        }
-        match found.as_slice() {
-            [] => {}
-            [(option, _)] => return Role::Option(Some(option), value),
-            many => {
-                let names: Vec<&str> = many.iter().map(|(_, full)| *full).collect();
-                problems.push(
-                    Problem::error(
-                        id::UNKNOWN_OPTION,
-                        format!("`{name}` could be any of {}", in_words(&names, "or")),
-                    )
-                    .at(Some(word.span.clone()))
-                    .help("write the option in full"),
-                );
-                // It is one of them: what follows it is not judged by guessing which.
-                return Role::Option(None, value);
-            }
-        }
-    }
-    if values::is_negative_number(text) || text.contains(' ') {
-        return Role::Argument;
-    }
-    Role::Option(None, value)
-}
-
 struct Reader<'a> {
     syntax: &'a Syntax,
     words: &'a [Word],
@@ -228,12 +138,12 @@ struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn optparse(&mut self) {
-        let (mut at, mut ended) = (0, false);
+        let mut words = self.words.iter();
+        let mut ended = false;
         let mut arguments = Vec::new();
-        while let Some(word) = self.words.get(at) {
-            at += 1;
+        while let Some(word) = words.next() {
             if ended || word.text == "-" || !word.text.starts_with('-') {
                 arguments.push(word.clone());
                 continue;
@@ -243,45 +153,37 @@ impl Reader<'_> {
                 continue;
             }
             // `-5` and `-a b` are options here, which no command has.
-            let option = match role(self.syntax, word, &mut self.problems) {
-                Role::Option(Some(option), value) => (option, value),
-                _ => {
-                    self.made.leftovers.push(word.clone());
-                    continue;
-                }
+            let Role::Option(Some(option), mut value) = self.role(word) else {
+                self.made.leftovers.push(word.clone());
+                continue;
             };
-            let (option, mut value) = option;
             let mut span = word.span.clone();
             if option.deprecated {
                 // Whatever it is given: it is certain only that it is ignored.
-                self.problems.push(deprecated(self.syntax, option, word));
+                self.deprecated(option, word);
             } else if option.takes == Takes::Nothing {
                 if value.is_some() {
-                    self.problems.push(takes_no_value(option, span.clone()));
+                    self.takes_no_value(option, span);
                     continue;
                 }
             } else {
-                if value.is_none() {
-                    let Some(next) = self.words.get(at) else {
-                        self.problems.push(needs_value(option, span));
-                        continue;
-                    };
-                    at += 1;
+                if value.is_none()
+                    && let Some(next) = words.next()
+                {
                     span.end = next.span.end;
                     value = Some(next.text.clone());
                 }
-                let text = value.as_deref().unwrap_or_default();
-                if option.kind != ValueType::Integer && text.len() > 2 && text.starts_with("--") {
-                    self.problems.push(needs_value(option, span));
-                    continue;
+                let is_option = |text: &String| text.len() > 2 && text.starts_with("--");
+                let integer = option.kind == ValueType::Integer;
+                match value.as_ref().filter(|text| integer || !is_option(text)) {
+                    Some(text) => self.check(option, text, span.clone()),
+                    None => {
+                        self.needs_value(option, span);
+                        continue;
+                    }
                 }
-                self.check(option, text, span.clone());
             }
-            self.made.options.push(Given {
-                name: option.name(),
-                value,
-                span,
-            });
+            self.give(option, value, span);
         }
         let mut arguments = arguments.into_iter();
         for positional in &self.syntax.positionals {
@@ -293,27 +195,35 @@ impl Reader<'_> {
             if words.is_empty() && positional.takes == Takes::One {
                 break;
             }
-            for word in &words {
-                self.check(positional, &word.text, word.span.clone());
-            }
-            self.made.positionals.push(words);
+            self.take(positional, words);
         }
         self.made.leftovers.extend(arguments);
-        self.made
-            .leftovers
-            .sort_by_key(|word| (word.span.start, word.span.end));
+        let place = |word: &Word| (word.span.start, word.span.end);
+        self.made.leftovers.sort_by_key(place);
     }
 
     fn argparse(&mut self) {
+        let mut ended = false;
+        for word in self.words {
+            let role = match word.text.as_str() {
+                _ if ended => Role::Argument,
+                "--" => {
+                    ended = true;
+                    Role::End
+                }
+                _ => self.role(word),
+            };
+            if let Role::Option(Some(option), _) = role
+                && option.deprecated
+            {
+                self.deprecated(option, word);
+            }
+            self.roles.push(role);
+        }
         let mut at = 0;
-        let last = self
-            .roles
-            .iter()
-            .rposition(|role| matches!(role, Role::Option(..)));
-        while let Some(last) = last.filter(|last| at <= *last) {
-            let next = (at..=last)
-                .find(|&place| matches!(self.roles[place], Role::Option(..)))
-                .unwrap_or(last);
+        let is_option = |role: &Role<'_>| matches!(role, Role::Option(..));
+        while let Some(distance) = self.roles[at..].iter().position(is_option) {
+            let next = at + distance;
             if at != next {
                 let end = self.positionals(at);
                 if end > at {
@@ -328,7 +238,46 @@ impl Reader<'_> {
         self.made.leftovers.extend_from_slice(&self.words[end..]);
     }
 
-    /// Hands the words from `at` on to as many arguments as they suffice for.
+    /// What a word is that does not stand behind `--`.
+    fn role(&mut self, word: &Word) -> Role<'a> {
+        let text = word.text.as_str();
+        if !text.starts_with('-') || text == "-" {
+            return Role::Argument;
+        }
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_string())),
+            None => (text, None),
+        };
+        if let Some(option) = self.syntax.option(name) {
+            return Role::Option(Some(option), value);
+        }
+        if name.starts_with("--") {
+            let options = self.syntax.options.iter();
+            let names = options.flat_map(|option| option.names.iter().map(move |n| (option, *n)));
+            let found: Vec<_> = names.filter(|(_, full)| full.starts_with(name)).collect();
+            match found.as_slice() {
+                [] => {}
+                [(option, _)] => return Role::Option(Some(option), value),
+                many => {
+                    let names: Vec<&str> = many.iter().map(|(_, full)| *full).collect();
+                    let names = in_words(&names, "or");
+                    let message = format!("`{name}` could be any of {names}");
+                    let problem = Problem::error(id::UNKNOWN_OPTION, message);
+                    let problem = problem.at(Some(word.span.clone()));
+                    self.problems.push(problem.help("write the option in full"));
+                    // It is one of them: what follows it is not judged by guessing which.
+                    return Role::Option(None, value);
+                }
+            }
+        }
+        if values::is_negative_number(text) || text.contains(' ') {
+            return Role::Argument;
+        }
+        Role::Option(None, value)
+    }
+
+    /// Hands the words from `at` on to as many arguments as they suffice for, and returns the
+    /// place behind them.
     fn positionals(&mut self, at: usize) -> usize {
         let syntax = self.syntax;
         let rest = &syntax.positionals[self.made.positionals.len()..];
@@ -358,10 +307,7 @@ impl Reader<'_> {
             });
             if fits {
                 for (argument, words) in rest.iter().zip(taken) {
-                    for word in &words {
-                        self.check(argument, &word.text, word.span.clone());
-                    }
-                    self.made.positionals.push(words);
+                    self.take(argument, words);
                 }
                 return place;
             }
@@ -372,46 +318,46 @@ impl Reader<'_> {
     /// Takes the option at `at` with its value, and returns the place behind them.
     fn option(&mut self, at: usize) -> usize {
         let word = &self.words[at];
-        let Role::Option(found, value) = &self.roles[at] else {
-            return at + 1;
-        };
-        let Some(option) = *found else {
+        let Role::Option(Some(option), value) = &self.roles[at] else {
             self.made.leftovers.push(word.clone());
             return at + 1;
         };
-        let value = value.clone();
+        let (option, mut value) = (*option, value.clone());
         let mut span = word.span.clone();
         let mut end = at + 1;
-        let value = match (option.takes, value) {
-            (Takes::Nothing, None) => None,
-            (Takes::Nothing, Some(_)) => {
-                self.problems.push(takes_no_value(option, span));
+        if option.takes == Takes::Nothing {
+            if value.is_some() {
+                self.takes_no_value(option, span);
                 return end;
             }
-            (_, Some(value)) => Some(value),
-            (takes, None) => match self.roles.get(at + 1) {
-                Some(Role::Argument) => {
-                    let next = &self.words[at + 1];
-                    span.end = next.span.end;
-                    end += 1;
-                    Some(next.text.clone())
-                }
-                _ if takes == Takes::AtMostOne => None,
-                _ => {
-                    self.problems.push(needs_value(option, span));
-                    return end;
-                }
-            },
-        };
+        } else if value.is_none() {
+            if let Some(Role::Argument) = self.roles.get(end) {
+                let next = &self.words[end];
+                span.end = next.span.end;
+                value = Some(next.text.clone());
+                end += 1;
+            } else if option.takes != Takes::AtMostOne {
+                self.needs_value(option, span);
+                return end;
+            }
+        }
         if let Some(value) = &value {
             self.check(option, value, span.clone());
         }
-        self.made.options.push(Given {
-            name: option.name(),
-            value,
-            span,
-        });
+        self.give(option, value, span);
         end
+    }
+
+    fn give(&mut self, option: &Argument, value: Option<String>, span: Range<usize>) {
+        let name = option.name();
+        self.made.options.push(Given { name, value, span });
+    }
+
+    fn take(&mut self, argument: &Argument, words: Vec<Word>) {
+        for word in &words {
+            self.check(argument, &word.text, word.span.clone());
+        }
+        self.made.positionals.push(words);
     }
 
     fn check(&mut self, argument: &Argument, value: &str, span: Range<usize>) {
@@ -420,73 +366,66 @@ impl Reader<'_> {
         }
     }
 
+    fn deprecated(&mut self, option: &Argument, word: &Word) {
+        let (option, command) = (option.name(), self.syntax.name);
+        let message =
+            format!("the option `{option}` of `{command}` is deprecated and has no effect");
+        let problem = Problem::warning(id::DEPRECATED_OPTION, message);
+        let problem = problem.at(Some(word.span.clone()));
+        let help = "remove it: later releases refuse it";
+        self.problems.push(problem.help(help));
+    }
+
+    fn takes_no_value(&mut self, option: &Argument, span: Range<usize>) {
+        let name = option.name();
+        let message = format!("`{name}` takes no value, and has one");
+        let problem = Problem::error(id::BAD_VALUE, message).at(Some(span));
+        self.problems
+            .push(problem.help(format!("write only `{name}`")));
+    }
+
+    fn needs_value(&mut self, option: &Argument, span: Range<usize>) {
+        let name = option.name();
+        let problem = Problem::error(id::MISSING, format!("`{name}` needs a value"));
+        let help = format!("write `{name}=VALUE`; a value that begins with `-` needs the `=`");
+        self.problems.push(problem.at(Some(span)).help(help));
+    }
+
     fn missing(&mut self) {
+        // An option whose value is wrong is there all the same.
+        let is_written = |option: &Argument| {
+            let mut names = self.words.iter().map(|word| word.text.split('=').next());
+            self.made.has(option.name()) || names.any(|name| name == Some(option.name()))
+        };
         let given = self.made.positionals.len();
         let arguments = self.syntax.positionals.iter().skip(given);
-        let missing: Vec<&str> = arguments
-            .filter(|argument| argument.required)
-            .chain(
-                self.syntax
-                    .options
-                    .iter()
-                    .filter(|option| option.required && !self.made.has(option.name())),
-            )
-            .map(Argument::name)
+        let arguments = arguments.filter(|argument| argument.required);
+        let options = self.syntax.options.iter();
+        let options = options.filter(|option| option.required && !is_written(option));
+        let names: Vec<String> = arguments
+            .map(|argument| format!("<{}>", argument.name()))
+            .chain(options.map(|option| option.name().to_string()))
             .collect();
-        // An option whose value is wrong is there all the same.
-        let missing: Vec<&str> = missing
-            .into_iter()
-            .filter(|name| {
-                !self
-                    .words
-                    .iter()
-                    .any(|word| name.starts_with("--") && word.text.split('=').next() == Some(name))
-            })
-            .collect();
-        if missing.is_empty() {
-            return;
+        if !names.is_empty() {
+            let message = format!("`{}` needs {}", self.syntax.name, in_words(&names, "and"));
+            self.problems.push(Problem::error(id::MISSING, message));
         }
-        let names: Vec<String> = missing
-            .iter()
-            .map(|name| {
-                if name.starts_with('-') {
-                    (*name).to_string()
-                } else {
-                    format!("<{name}>")
-                }
-            })
-            .collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.problems.push(Problem::error(
-            id::MISSING,
-            format!("`{}` needs {}", self.syntax.name, in_words(&names, "and")),
-        ));
     }
 
     fn exclusive(&mut self) {
         for group in &self.syntax.exclusive {
-            let given: Vec<&str> = group
-                .options
-                .iter()
-                .copied()
-                .filter(|name| self.made.has(name))
-                .collect();
+            let mut given = group.options.clone();
+            given.retain(|name| self.made.has(name));
             if let [first, second, ..] = given[..] {
-                self.problems.push(
-                    Problem::error(
-                        id::CONTRADICTION,
-                        format!("`{first}` and `{second}` cannot be used together"),
-                    )
-                    .at(self.made.span(second))
-                    .help("keep one of them"),
-                );
+                let message = format!("`{first}` and `{second}` cannot be used together");
+                let problem = Problem::error(id::CONTRADICTION, message);
+                let problem = problem.at(self.made.span(second));
+                self.problems.push(problem.help("keep one of them"));
             }
             if group.required && given.is_empty() {
                 let names = in_words(&group.options, "or");
-                self.problems.push(Problem::error(
-                    id::MISSING,
-                    format!("`{}` needs one of {names}", self.syntax.name),
-                ));
+                let message = format!("`{}` needs one of {names}", self.syntax.name);
+                self.problems.push(Problem::error(id::MISSING, message));
             }
         }
     }
@@ -502,60 +441,34 @@ impl Reader<'_> {
     }
 }
 
-fn takes_no_value(option: &Argument, span: Range<usize>) -> Problem {
-    let name = option.name();
-    Problem::error(
-        id::BAD_VALUE,
-        format!("`{name}` takes no value, and has one"),
-    )
-    .at(Some(span))
-    .help(format!("write only `{name}`"))
-}
-
-fn needs_value(option: &Argument, span: Range<usize>) -> Problem {
-    let name = option.name();
-    Problem::error(id::MISSING, format!("`{name}` needs a value"))
-        .at(Some(span))
-        .help(format!(
-            "write `{name}=VALUE`; a value that begins with `-` needs the `=`"
-        ))
-}
-
 /// A word that the command has no use for.
 pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
+    let command = syntax.name;
     let name = word.text.split('=').next().unwrap_or_default();
-    if word.text.starts_with('-') && name != "-" {
-        let known: Vec<&str> = syntax
-            .options
-            .iter()
-            .flat_map(|option| option.names.iter().copied())
-            .collect();
+    let problem = if word.text.starts_with('-') && name != "-" {
+        let options = syntax.options.iter();
+        let known: Vec<&str> = options.flat_map(|option| option.names.clone()).collect();
         let help = match nearest::one(name, &known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => format!("`{}` has no options", syntax.name),
+            None if known.is_empty() => format!("`{command}` has no options"),
             None => "remove it, or look up the options of this release".to_string(),
         };
-        return Problem::error(
-            id::UNKNOWN_OPTION,
-            format!("`{}` has no option `{name}` in this release", syntax.name),
-        )
-        .at(Some(word.span.clone()))
-        .help(help);
-    }
-    let what = if has_secrets(syntax) {
-        "this word".to_string()
+        let message = format!("`{command}` has no option `{name}` in this release");
+        Problem::error(id::UNKNOWN_OPTION, message).help(help)
     } else {
-        format!("`{}`", word.text)
+        let what = match has_secrets(syntax) {
+            true => "this word".to_string(),
+            false => format!("`{}`", word.text),
+        };
+        let message = format!("`{command}` has no use for {what}");
+        let problem = match syntax.stray {
+            // Nothing comes of the word, which was meant to do something.
+            true => Problem::warning(id::UNEXPECTED, message),
+            false => Problem::error(id::UNEXPECTED, message),
+        };
+        problem.help("remove it, or quote a value that has spaces")
     };
-    let message = format!("`{}` has no use for {what}", syntax.name);
-    let problem = match syntax.stray {
-        // Nothing comes of the word, which was meant to do something.
-        true => Problem::warning(id::UNEXPECTED, message),
-        false => Problem::error(id::UNEXPECTED, message),
-    };
-    problem
-        .at(Some(word.span.clone()))
-        .help("remove it, or quote a value that has spaces")
+    problem.at(Some(word.span.clone()))
 }
 
 /// Whether the words of a line may be passwords, or parts of one, so that no message names them.
@@ -566,9 +479,9 @@ fn has_secrets(syntax: &Syntax) -> bool {
 }
 
 /// `a`, `b` and `c`
-pub fn in_words(names: &[&str], last: &str) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.as_slice() {
+pub fn in_words(names: &[impl AsRef<str>], last: &str) -> String {
+    let names = names.iter().map(|name| format!("`{}`", name.as_ref()));
+    match names.collect::<Vec<_>>().as_slice() {
         [] => String::new(),
         [one] => one.clone(),
         [first @ .., end] => format!("{} {last} {end}", first.join(", ")),

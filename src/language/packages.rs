@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::arguments;
 use super::problem::{Problem, id};
-use super::table::{Argument, Status, Syntax, Takes, ValueType};
+use super::table::{Argument, Syntax, Takes};
 use crate::kickstart::python;
 use crate::kickstart::words::Word;
 
@@ -40,23 +40,13 @@ static GROUP: LazyLock<Syntax> = LazyLock::new(|| {
     let flag = |name| Argument {
         names: vec![name],
         takes: Takes::Nothing,
-        kind: ValueType::Text,
-        choices: Vec::new(),
-        required: false,
-        deprecated: false,
+        ..Argument::default()
     };
     Syntax {
         name: "%packages",
-        status: Status::Active,
-        repeatable: true,
-        bare: false,
-        unchecked: false,
         leftovers: true,
-        stray: false,
-        conflicts: Vec::new(),
-        exclusive: Vec::new(),
-        positionals: Vec::new(),
         options: vec![flag("--nodefaults"), flag("--optional")],
+        ..Syntax::default()
     }
 });
 
@@ -114,24 +104,15 @@ fn group(rest: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
         .collect();
     let (arguments, mut problems) = arguments::read(&GROUP, &words, false);
     if arguments.has("--nodefaults") && arguments.has("--optional") {
-        problems.push(
-            Problem::error(
-                id::PACKAGES,
-                "a group cannot have both `--nodefaults` and `--optional`",
-            )
-            .help("keep one of them"),
-        );
+        let message = "a group cannot have both `--nodefaults` and `--optional`";
+        problems.push(Problem::error(id::PACKAGES, message).help("keep one of them"));
     }
     if !problems.is_empty() {
         return Err(problems);
     }
     // A name may have spaces in it.
-    let words: Vec<&str> = arguments
-        .leftovers
-        .iter()
-        .map(|word| word.text.as_str())
-        .collect();
-    let name = words.join(" ");
+    let words = arguments.leftovers.iter().map(|word| word.text.as_str());
+    let name = words.collect::<Vec<_>>().join(" ");
     Ok(if name.contains(':') {
         Wanted::Module(name)
     } else {

@@ -9,7 +9,6 @@
 //!   refuse it by name; every other version does not know it. Versions are written `all`, or as
 //!   runs such as `RHEL7-RHEL9 F29+`;
 //! * `same-as`: another name of a command; `like`: a command of the same syntax;
-//! * `repeatable`: several lines add up, instead of the last one being the one that counts;
 //! * `bare`: the command takes its line as it is, without options of the usual form;
 //! * `unchecked`: a section whose header the installer's parser does not look at;
 //! * `leftovers`: versions where the command itself judges what its options do not cover;
@@ -44,29 +43,21 @@ struct RawTable {
     commands: BTreeMap<String, RawCommand>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct RawCommand {
     same_as: Option<String>,
     like: Option<String>,
-    active: Option<String>,
-    deprecated: Option<String>,
-    removed: Option<String>,
-    #[serde(default)]
-    repeatable: bool,
-    #[serde(default)]
+    active: Versions,
+    deprecated: Versions,
+    removed: Versions,
     bare: bool,
-    #[serde(default)]
     unchecked: bool,
-    leftovers: Option<String>,
-    stray: Option<String>,
-    #[serde(default)]
+    leftovers: Versions,
+    stray: Versions,
     conflicts: Vec<RawConflict>,
-    #[serde(default)]
     exclusive: Vec<RawExclusive>,
-    #[serde(default)]
     positionals: Vec<RawArgument>,
-    #[serde(default)]
     options: BTreeMap<String, OneOrMany>,
 }
 
@@ -74,14 +65,14 @@ struct RawCommand {
 #[serde(deny_unknown_fields)]
 struct RawConflict {
     with: Vec<String>,
-    r#in: String,
+    r#in: Versions,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawExclusive {
     options: Vec<String>,
-    r#in: String,
+    r#in: Versions,
     #[serde(default)]
     required: bool,
 }
@@ -93,26 +84,83 @@ enum OneOrMany {
     Many(Vec<RawArgument>),
 }
 
+impl OneOrMany {
+    fn of(&self, version: Version) -> Option<&RawArgument> {
+        let variants = match self {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many,
+        };
+        variants.iter().find(|raw| raw.r#in.has(version))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawArgument {
     #[serde(default)]
     place: usize,
     name: Option<String>,
-    takes: Option<String>,
-    r#type: Option<String>,
+    #[serde(default)]
+    takes: Takes,
+    #[serde(default)]
+    r#type: ValueType,
     #[serde(default)]
     choices: Vec<String>,
     #[serde(default)]
     required: bool,
-    r#in: Option<String>,
-    deprecated: Option<String>,
+    #[serde(default = "Versions::all")]
+    r#in: Versions,
+    #[serde(default)]
+    deprecated: Versions,
+}
+
+/// Some of the versions: a bit for each, at its place in [`Version::ALL`].
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Versions(u32);
+
+impl Versions {
+    fn all() -> Versions {
+        Versions(u32::MAX)
+    }
+
+    pub(super) fn has(self, version: Version) -> bool {
+        self.0 >> version.index() & 1 == 1
+    }
+}
+
+impl TryFrom<String> for Versions {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Versions, String> {
+        if text == "all" {
+            return Ok(Versions::all());
+        }
+        let named =
+            |name: &str| Version::from_name(name).ok_or_else(|| format!("`{name}` is no version"));
+        let mut bits = 0;
+        for run in text.split(' ') {
+            let first = named(run.split(['-', '+']).next().unwrap_or_default())?;
+            let last = match run.split_once('-') {
+                _ if run.ends_with('+') => None,
+                Some((_, last)) => Some(named(last)?),
+                None => Some(first),
+            };
+            for version in Version::ALL {
+                let from = version.is_rhel() == first.is_rhel() && version.index() >= first.index();
+                let to = last.is_none_or(|last| version.index() <= last.index());
+                bits |= u32::from(from && to) << version.index();
+            }
+        }
+        Ok(Versions(bits))
+    }
 }
 
 /// Whether a version runs a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
     /// It does.
+    #[default]
     Active,
     /// It knows the name, does nothing, and warns.
     Deprecated,
@@ -121,24 +169,32 @@ pub enum Status {
 }
 
 /// How many values an option or argument takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Takes {
     /// A flag.
     Nothing,
     /// Exactly one.
+    #[default]
     One,
     /// One or none.
+    #[serde(rename = "at most one")]
     AtMostOne,
     /// Any number, none included.
+    #[serde(rename = "any number")]
     AnyNumber,
 }
 
 /// What a value must look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ValueType {
-    /// Anything: what it may be is the business of `choices`, or of a rule.
+    /// Anything, as far as the table knows: of most other types the rules know more.
+    #[default]
+    #[serde(other)]
     Text,
     /// A whole number.
+    #[serde(rename = "int")]
     Integer,
     /// Separated by commas.
     List,
@@ -147,7 +203,7 @@ pub enum ValueType {
 }
 
 /// An option, or an argument that is no option.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Argument {
     /// The names of an option, the first for all to know it by; of other arguments one word for
     /// messages.
@@ -181,14 +237,12 @@ pub struct Exclusive {
 }
 
 /// A command or section in one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Syntax {
     /// Its name; of a command with two names always the same one.
     pub name: &'static str,
     /// Whether the version runs it.
     pub status: Status,
-    /// Several lines add up.
-    pub repeatable: bool,
     /// It has no options of the usual form.
     pub bare: bool,
     /// Its header is not looked at.
@@ -279,170 +333,88 @@ fn language(version: Version) -> Language {
 }
 
 fn syntax(raw: &'static RawCommand, name: &'static str, version: Version) -> Option<Syntax> {
-    let status = if includes(raw.active.as_deref(), version) {
-        Status::Active
-    } else if includes(raw.deprecated.as_deref(), version) {
-        Status::Deprecated
-    } else if includes(raw.removed.as_deref(), version) {
-        Status::Removed
-    } else {
-        return None;
+    let (_, status) = [
+        (raw.active, Status::Active),
+        (raw.deprecated, Status::Deprecated),
+        (raw.removed, Status::Removed),
+    ]
+    .into_iter()
+    .find(|(versions, _)| versions.has(version))?;
+    let texts = |texts: &'static [String]| texts.iter().map(String::as_str).collect::<Vec<_>>();
+    let exclusive = raw.exclusive.iter().filter(|raw| raw.r#in.has(version));
+    let conflicts = raw.conflicts.iter().filter(|raw| raw.r#in.has(version));
+    let positionals = raw.positionals.iter().filter(|raw| raw.r#in.has(version));
+    let mut positionals: Vec<&RawArgument> = positionals.collect();
+    positionals.sort_by_key(|raw| raw.place);
+    let argument = |raw: &'static RawArgument, names: Vec<&'static str>| Argument {
+        takes: raw.takes,
+        kind: raw.r#type,
+        choices: texts(&raw.choices),
+        required: raw.required || (!names[0].starts_with('-') && raw.takes == Takes::One),
+        deprecated: raw.deprecated.has(version),
+        names,
     };
-    let mut positionals: Vec<(usize, Argument)> = raw
-        .positionals
-        .iter()
-        .filter(|raw| known(raw, version))
-        .map(|raw| {
-            let names = vec![raw.name.as_deref().unwrap_or("argument")];
-            (raw.place, argument(raw, names, version))
-        })
-        .collect();
-    positionals.sort_by_key(|(place, _)| *place);
-    let mut options = Vec::new();
-    for (names, variants) in &raw.options {
-        let variants = match variants {
-            OneOrMany::One(one) => std::slice::from_ref(one),
-            OneOrMany::Many(many) => many,
-        };
-        if let Some(raw) = variants.iter().find(|raw| known(raw, version)) {
-            options.push(argument(raw, names.split(", ").collect(), version));
-        }
-    }
     Some(Syntax {
         name,
         status,
-        repeatable: raw.repeatable,
         bare: raw.bare,
         unchecked: raw.unchecked,
-        leftovers: includes(raw.leftovers.as_deref(), version),
-        stray: includes(raw.stray.as_deref(), version),
-        conflicts: raw
-            .conflicts
-            .iter()
-            .filter(|conflict| includes(Some(&conflict.r#in), version))
-            .flat_map(|conflict| conflict.with.iter().map(String::as_str))
-            .collect(),
-        exclusive: raw
-            .exclusive
-            .iter()
-            .filter(|exclusive| includes(Some(&exclusive.r#in), version))
-            .map(|exclusive| Exclusive {
-                options: exclusive.options.iter().map(String::as_str).collect(),
-                required: exclusive.required,
+        leftovers: raw.leftovers.has(version),
+        stray: raw.stray.has(version),
+        conflicts: conflicts.flat_map(|raw| texts(&raw.with)).collect(),
+        exclusive: exclusive
+            .map(|raw| Exclusive {
+                options: texts(&raw.options),
+                required: raw.required,
             })
             .collect(),
-        positionals: positionals.into_iter().map(|(_, made)| made).collect(),
-        options,
+        positionals: positionals
+            .into_iter()
+            .map(|raw| argument(raw, vec![raw.name.as_deref().unwrap_or("argument")]))
+            .collect(),
+        options: raw
+            .options
+            .iter()
+            .filter_map(|(names, variants)| {
+                Some(argument(variants.of(version)?, names.split(", ").collect()))
+            })
+            .collect(),
     })
-}
-
-fn known(raw: &RawArgument, version: Version) -> bool {
-    raw.r#in.is_none() || includes(raw.r#in.as_deref(), version)
-}
-
-fn argument(raw: &'static RawArgument, names: Vec<&'static str>, version: Version) -> Argument {
-    let option = names[0].starts_with('-');
-    let takes = match raw.takes.as_deref() {
-        None => Takes::One,
-        Some("nothing") => Takes::Nothing,
-        Some("at most one") => Takes::AtMostOne,
-        Some(_) => Takes::AnyNumber,
-    };
-    Argument {
-        takes,
-        kind: value_type(raw.r#type.as_deref()),
-        choices: raw.choices.iter().map(String::as_str).collect(),
-        required: raw.required || (!option && takes == Takes::One),
-        deprecated: includes(raw.deprecated.as_deref(), version),
-        names,
-    }
-}
-
-fn value_type(name: Option<&str>) -> ValueType {
-    match name {
-        Some("int") => ValueType::Integer,
-        Some("list") => ValueType::List,
-        Some("boolean") => ValueType::Boolean,
-        _ => ValueType::Text,
-    }
-}
-
-/// Whether the versions written in `range` include this one.
-fn includes(range: Option<&str>, version: Version) -> bool {
-    range.is_some_and(|range| range.split(' ').any(|run| in_run(run, version)))
-}
-
-/// Whether one run of versions, such as `RHEL7-RHEL9` or `F29+`, includes this one.
-pub(super) fn in_run(run: &str, version: Version) -> bool {
-    if run == "all" {
-        return true;
-    }
-    let same_line = |other: Version| other.is_rhel() == version.is_rhel();
-    let place = version.index();
-    if let Some(first) = run.strip_suffix('+') {
-        return Version::from_name(first)
-            .is_some_and(|first| same_line(first) && place >= first.index());
-    }
-    let (first, last) = run.split_once('-').unwrap_or((run, run));
-    match (Version::from_name(first), Version::from_name(last)) {
-        (Some(first), Some(last)) => {
-            same_line(first) && (first.index()..=last.index()).contains(&place)
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every range in the table is made of versions that are known.
+    /// The table has the versions that are known, and names no command that it has not.
     #[test]
     fn the_table_is_sound() {
-        let sound = |range: &Option<String>| {
-            for run in range.iter().flat_map(|range| range.split(' ')) {
-                let ends = run.trim_end_matches('+').split('-');
-                for end in ends {
-                    assert!(end == "all" || Version::from_name(end).is_some(), "{run}");
-                }
-            }
-        };
         let table: &RawTable = &TABLE;
         let named: Vec<String> = Version::ALL.iter().map(ToString::to_string).collect();
         assert_eq!([table._rhel.clone(), table._fedora.clone()].concat(), named);
         for (name, raw) in &table.commands {
-            for other in raw.same_as.iter().chain(&raw.like) {
+            let others = raw.same_as.iter().chain(&raw.like);
+            for other in others.chain(raw.conflicts.iter().flat_map(|raw| &raw.with)) {
                 assert!(table.commands.contains_key(other), "{name}: {other}");
             }
-            for conflict in &raw.conflicts {
-                sound(&Some(conflict.r#in.clone()));
-                for other in &conflict.with {
-                    assert!(table.commands.contains_key(other), "{name}: {other}");
-                }
-            }
-            for range in [
-                &raw.active,
-                &raw.deprecated,
-                &raw.removed,
-                &raw.leftovers,
-                &raw.stray,
-            ] {
-                sound(range);
-            }
-            for (option, variants) in &raw.options {
-                let variants = match variants {
-                    OneOrMany::One(one) => std::slice::from_ref(one),
-                    OneOrMany::Many(many) => many,
-                };
-                for raw in variants.iter().chain(&raw.positionals) {
-                    sound(&raw.r#in);
-                    sound(&raw.deprecated);
-                    let takes = ["nothing", "at most one", "any number"];
-                    let said = raw.takes.as_deref();
-                    assert!(said.is_none_or(|said| takes.contains(&said)), "{option}");
-                }
-            }
         }
+    }
+
+    #[test]
+    fn runs_of_versions() {
+        let named = |text: &str| {
+            let versions = Versions::try_from(text.to_string()).unwrap();
+            let all = Version::ALL.into_iter();
+            let names: Vec<String> = all
+                .filter(|version| versions.has(*version))
+                .map(|version| version.to_string())
+                .collect();
+            names.join(" ")
+        };
+        assert_eq!(named("RHEL7-RHEL9 F45+"), "RHEL7 RHEL8 RHEL9 F45 F46");
+        assert_eq!(named("RHEL10+ F29"), "RHEL10 RHEL11 F29");
+        assert_eq!(named("all").split(' ').count(), Version::ALL.len());
+        assert!(Versions::try_from("RHEL5+".to_string()).is_err());
     }
 
     #[test]

@@ -218,13 +218,14 @@ impl<'a> Call<'a> {
 
     /// The line can have only one of the options.
     fn exclusive(&mut self, options: &[&str]) {
-        let set: Vec<&str> = options
-            .iter()
-            .copied()
-            .filter(|option| self.is_set(option))
-            .collect();
+        self.only_one(options, "keep one of them");
+    }
+
+    fn only_one(&mut self, options: &[&str], help: &str) {
+        let mut set = options.to_vec();
+        set.retain(|option| self.is_set(option));
         if let [first, second, ..] = set[..] {
-            self.contradiction(first, second, "keep one of them");
+            self.contradiction(first, second, help);
         }
     }
 
@@ -304,7 +305,7 @@ impl<'a> Call<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::table::in_run;
+    use super::super::table::Versions;
     use super::super::{NoIncludes, Reading, Version};
     use crate::diagnostic::Severity;
 
@@ -316,9 +317,10 @@ pub(crate) mod tests {
             for group in expected.split(", ") {
                 let (letter, runs) = group.split_once(' ').expect(group);
                 for run in runs.split(' ') {
+                    let of_run = Versions::try_from(run.to_string()).unwrap();
                     let mut versions = Version::ALL
                         .into_iter()
-                        .filter(|&v| in_run(run, v))
+                        .filter(|&v| of_run.has(v))
                         .peekable();
                     assert!(versions.peek().is_some(), "{run}");
                     for version in versions {

@@ -227,7 +227,7 @@ pub(super) fn sshpw(call: &mut Call<'_>) {
 pub(super) fn timesource(call: &mut Call<'_>) {
     let sources = ["--ntp-server", "--ntp-pool", "--ntp-disable"];
     call.needs_one(&sources, None);
-    call.exclusive(&sources);
+    call.only_one(&sources, "write a line for each");
 }
 
 /// Since RHEL 7 a zone or an option; before, the zone.
