@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use strum::IntoStaticStr;
 
 /// What the user asks for to run the guest's CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -21,8 +22,9 @@ pub enum AccelChoice {
 }
 
 /// How a guest starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Firmware {
     /// The machine's own: SeaBIOS on x86, SLOF on POWER, none on s390x
     Bios,
@@ -33,16 +35,14 @@ pub enum Firmware {
 impl Firmware {
     /// Its name, as options and manifests give it.
     pub fn name(self) -> &'static str {
-        match self {
-            Firmware::Bios => "bios",
-            Firmware::Uefi => "uefi",
-        }
+        self.into()
     }
 }
 
 /// What the guest's disk is plugged into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum DiskBus {
     #[default]
@@ -55,12 +55,7 @@ pub enum DiskBus {
 impl DiskBus {
     /// Its name, in libvirt and in options.
     pub fn name(self) -> &'static str {
-        match self {
-            DiskBus::Virtio => "virtio",
-            DiskBus::Scsi => "scsi",
-            DiskBus::Sata => "sata",
-            DiskBus::Ide => "ide",
-        }
+        self.into()
     }
 }
 

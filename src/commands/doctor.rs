@@ -9,7 +9,7 @@ use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail};
 use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
-use crate::image::space;
+use crate::image::disk;
 use crate::machine::Network;
 use crate::options::{InstallOptions, config};
 use crate::state::directories;
@@ -38,9 +38,9 @@ pub struct Args {
 }
 
 fn parse_arch(name: &str) -> Result<Arch, String> {
-    let known = Arch::ALL.map(Arch::name).join(", ");
+    let known = Arch::names();
     name.parse()
-        .map_err(|()| format!("the architectures are {known}"))
+        .map_err(|_| format!("the architectures are {known}"))
 }
 
 /// Room below which a usual image does not fit: a guest's disk takes what the guest writes, two
@@ -328,19 +328,19 @@ fn named(connection: &Connection) -> &str {
 
 fn look_at_room(probe: &Probe, question: &Question) -> Vec<Finding> {
     let shown = question.output_dir.display();
-    let mut findings = vec![match space::available(&question.output_dir) {
+    let mut findings = vec![match disk::available_space(&question.output_dir) {
         Ok(bytes) if bytes >= COMFORTABLE_SPACE => finding(
             State::Good,
             "disk",
-            format!("{} are free in {shown}", space::human(bytes)),
+            format!("{} are free in {shown}", disk::human(bytes)),
         ),
         Ok(bytes) => finding(
             State::Worse,
             "disk",
             format!(
                 "only {} are free in {shown}, and a usual image needs up to {}: free some, or use --output-dir",
-                space::human(bytes),
-                space::human(COMFORTABLE_SPACE)
+                disk::human(bytes),
+                disk::human(COMFORTABLE_SPACE)
             ),
         ),
         Err(error) => finding(State::Missing, "disk", format!("{error:#}")),

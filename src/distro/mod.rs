@@ -3,17 +3,13 @@
 //! [`Release`] is made from the `<os>` of a template; everything that depends on the release is a
 //! method of it, so that no other module asks which release it has in hand.
 
-mod arch;
 pub mod boot;
 mod names;
 pub mod nearest;
 mod needs;
 mod release;
-mod tree;
 
-pub use arch::Arch;
-pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace};
+pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace, TreeLayout};
 pub use names::{ReleaseError, ReleaseField};
 pub use needs::{SerialConsole, VirtioModel, serial_console};
-pub use release::{Generation, Product, Release};
-pub use tree::TreeLayout;
+pub use release::{Arch, Generation, Product, Release};

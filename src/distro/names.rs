@@ -8,8 +8,6 @@
 //! is some Rocky 9, because that is how people write it, and because nothing depends on the minor
 //! version then (`RHEL-7` with `7`, which was 7.7 for Oz, is some RHEL 7; write `7.7` to be exact).
 
-use std::fmt;
-
 use super::nearest;
 use super::release::{Product, Release};
 
@@ -82,7 +80,8 @@ const INSTALLS: &str = "ozr installs RHEL 6 and later with its rebuilds, and Fed
 const MAX_SHOWN: usize = 60;
 
 /// Why name and version are no release that ozr installs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}: {help}")]
 pub struct ReleaseError {
     /// What to point at.
     pub field: ReleaseField,
@@ -100,14 +99,6 @@ pub enum ReleaseField {
     /// `<version>`
     Version,
 }
-
-impl fmt::Display for ReleaseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.message, self.help)
-    }
-}
-
-impl std::error::Error for ReleaseError {}
 
 impl Release {
     /// Reads the name and version of a template's `<os>`.

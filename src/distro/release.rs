@@ -2,56 +2,74 @@
 
 use std::fmt;
 
-use super::Arch;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// Newest Fedora whose kickstart syntax is known (pykickstart 3.78).
 const NEWEST_KICKSTART_FEDORA: u32 = 46;
 
+/// A guest architecture (the seven that TDL knows), by the names of templates and of
+/// `[images-ARCH]` in `.treeinfo`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Arch {
+    I386,
+    #[strum(serialize = "x86_64")]
+    X86_64,
+    Ppc64,
+    Ppc64le,
+    Aarch64,
+    Armv7l,
+    S390x,
+}
+
+impl Arch {
+    /// The name in templates and in `[images-ARCH]` of `.treeinfo`.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The names of all.
+    pub fn names() -> String {
+        let names: Vec<&str> = Arch::VARIANTS.iter().map(|arch| arch.name()).collect();
+        names.join(", ")
+    }
+
+    /// The name in libvirt's domain XML and in the names of QEMU's programs.
+    pub fn libvirt_name(self) -> &'static str {
+        match self {
+            Arch::I386 => "i686",
+            other => other.name(),
+        }
+    }
+}
+
 /// Who makes the distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, VariantArray)]
 #[allow(missing_docs)]
 pub enum Product {
+    #[strum(serialize = "RHEL")]
     Rhel,
+    #[strum(serialize = "CentOS")]
     CentOs,
+    #[strum(serialize = "CentOS Stream")]
     CentOsStream,
+    #[strum(serialize = "Rocky Linux")]
     Rocky,
     AlmaLinux,
+    #[strum(serialize = "Oracle Linux")]
     OracleLinux,
+    #[strum(serialize = "Scientific Linux")]
     ScientificLinux,
-    /// Scientific Linux CERN (SLC).
+    /// SLC.
+    #[strum(serialize = "Scientific Linux CERN")]
     ScientificLinuxCern,
     Fedora,
 }
 
 impl Product {
-    /// Every product.
-    pub const ALL: [Product; 9] = [
-        Product::Rhel,
-        Product::CentOs,
-        Product::CentOsStream,
-        Product::Rocky,
-        Product::AlmaLinux,
-        Product::OracleLinux,
-        Product::ScientificLinux,
-        Product::ScientificLinuxCern,
-        Product::Fedora,
-    ];
-
-    /// The name as the product writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Product::Rhel => "RHEL",
-            Product::CentOs => "CentOS",
-            Product::CentOsStream => "CentOS Stream",
-            Product::Rocky => "Rocky Linux",
-            Product::AlmaLinux => "AlmaLinux",
-            Product::OracleLinux => "Oracle Linux",
-            Product::ScientificLinux => "Scientific Linux",
-            Product::ScientificLinuxCern => "Scientific Linux CERN",
-            Product::Fedora => "Fedora",
-        }
-    }
-
     /// The name in file names of ours.
     fn slug(self) -> &'static str {
         match self {
@@ -68,7 +86,7 @@ impl Product {
 
     /// The products with this major version of RHEL, RHEL first.
     pub fn of_rhel(major: u32) -> impl Iterator<Item = Product> {
-        Product::ALL.into_iter().filter(move |product| {
+        Product::VARIANTS.iter().copied().filter(move |product| {
             let (first, last) = product.majors();
             *product != Product::Fedora && (first..=last).contains(&major)
         })
@@ -88,12 +106,6 @@ impl Product {
             // nothing is known, but they are numbers.
             Product::Fedora => (29, 999),
         }
-    }
-}
-
-impl fmt::Display for Product {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -295,7 +307,7 @@ mod tests {
         assert!(has("Fedora", "30", Arch::I386));
         assert!(!has("Fedora", "31", Arch::I386));
         assert!(!has("Fedora", "37", Arch::Armv7l));
-        for product in Product::ALL {
+        for &product in Product::VARIANTS {
             let (first, last) = product.majors();
             for major in [first, last] {
                 let release = Release {

@@ -12,7 +12,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 
 use super::output::OutputPaths;
 use super::publish::{self, Finished};
-use super::{checksum, qemu_img, space};
+use super::{checksum, qemu_img};
+use crate::error::{Kind, failure};
 use crate::hex;
 use crate::options::{Compress, Format};
 use crate::state::OwnedDir;
@@ -38,7 +39,7 @@ const LEAST_SPACE: u64 = 1 << 30;
 ///
 /// If there is no room to speak of, or `qemu-img` fails.
 pub async fn create(work: &OwnedDir, size: u64) -> Result<File> {
-    space::ensure(work.path(), LEAST_SPACE.min(size), "an install")?;
+    ensure_space(work.path(), LEAST_SPACE.min(size), "an install")?;
     qemu_img::create(work, NAME, Format::Qcow2, size)
         .await
         .context("creating the guest's disk")?;
@@ -99,7 +100,7 @@ pub async fn finish<'a>(
     let (name, file) = if as_it_is {
         (NAME.to_owned(), disk.try_clone()?)
     } else {
-        space::ensure(work.path(), info.actual_size, "converting the image")?;
+        ensure_space(work.path(), info.actual_size, "converting the image")?;
         let name = format!("image.{}", format.name());
         qemu_img::convert(work, (NAME, Format::Qcow2), (&name, format), compress)
             .await
@@ -210,13 +211,83 @@ fn sum_line(sha256: &str, image: &Path) -> String {
     format!("{mark}{sha256}  {name}\n")
 }
 
+/// The room, in bytes, that an ordinary user has on the file system of `directory`.
+///
+/// # Errors
+///
+/// If the directory cannot be reached.
+pub fn available_space(directory: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(directory)
+        .with_context(|| format!("asking for free space in {}", directory.display()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Makes sure that there is room for `needed` bytes.
+///
+/// # Errors
+///
+/// Of kind [`Kind::Host`], if there is not.
+fn ensure_space(directory: &Path, needed: u64, purpose: &str) -> Result<()> {
+    let available = available_space(directory)?;
+    if available >= needed {
+        return Ok(());
+    }
+    Err(failure(
+        Kind::Host,
+        format!(
+            "only {} are free in {}, and {purpose} needs about {}; free some space or choose \
+             another place with `--output-dir`",
+            human(available),
+            directory.display(),
+            human(needed)
+        ),
+    ))
+}
+
+/// A size for people, in binary units.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::kind_of;
 
     #[test]
     fn names_in_checksums_are_escaped_as_sha256sum_does() {
         assert_eq!(sum_line("00", Path::new("/o/a b.qcow2")), "00  a b.qcow2\n");
         assert_eq!(sum_line("00", Path::new("/o/a\\b")), "\\00  a\\\\b\n");
+    }
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(human(0), "0 B");
+        assert_eq!(human(1536), "1.5 KiB");
+        assert_eq!(human(10 << 30), "10.0 GiB");
+        assert_eq!(human(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn too_little_room_is_the_hosts_fault() {
+        let here = std::env::temp_dir();
+        ensure_space(&here, 0, "nothing").unwrap();
+        let error = ensure_space(&here, u64::MAX, "everything").unwrap_err();
+        assert_eq!(kind_of(&error), Some(Kind::Host));
+        assert!(
+            error
+                .to_string()
+                .contains("everything needs about 16.0 EiB")
+        );
     }
 }

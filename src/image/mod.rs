@@ -7,4 +7,3 @@ pub mod manifest;
 pub mod output;
 pub mod publish;
 pub mod qemu_img;
-pub mod space;

@@ -12,7 +12,6 @@ pub mod line;
 pub mod packages;
 pub mod problem;
 pub mod reading;
-mod remedy;
 pub mod rules;
 pub mod table;
 pub mod values;

@@ -8,8 +8,7 @@ use super::arguments::Arguments;
 use super::declared::Declared;
 use super::line::{self, Judged};
 use super::packages;
-use super::problem::{Problem, id, refuse};
-use super::remedy;
+use super::problem::{self, Problem, id, refuse};
 use crate::diagnostic::{Diagnostic, Lines, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::python;
@@ -240,7 +239,7 @@ impl Reading {
             let Text {
                 text: raw, outline, ..
             } = &self.texts[text];
-            let remedy = remedy::of(self.version, &finding, raw, outline, &span);
+            let remedy = problem::remedy(self.version, &finding, raw, outline, &span);
             finding.fix.extend(remedy);
             if problem.help.is_some() {
                 finding.help = problem.help;

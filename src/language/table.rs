@@ -189,10 +189,6 @@ pub enum Takes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
-    /// Anything, as far as the table knows: of most other types the rules know more.
-    #[default]
-    #[serde(other)]
-    Text,
     /// A whole number.
     #[serde(rename = "int")]
     Integer,
@@ -200,6 +196,10 @@ pub enum ValueType {
     List,
     /// One of `on`, `yes`, `true`, `1` and their opposites.
     Boolean,
+    /// Anything, as far as the table knows: of most other types the rules know more.
+    #[default]
+    #[serde(other)]
+    Text,
 }
 
 /// An option, or an argument that is no option.

@@ -29,7 +29,7 @@ pub fn read(
     let arch = findings.required_text(os, "arch").and_then(|(text, span)| {
         let arch = text.parse::<Arch>().ok();
         if arch.is_none() {
-            let known = Arch::ALL.map(Arch::name).join(", ");
+            let known = Arch::names();
             findings.error(
                 &span,
                 "unknown architecture",

@@ -5,12 +5,8 @@
 /// QEMU limits the L1 table to 32 MiB (`QCOW_MAX_L1_SIZE`); with the largest clusters, 2 MiB, its
 /// 2^22 entries stand for 2^39 bytes each (docs/interop/qcow2 of QEMU, field `size`; `qemu-img`
 /// 10.0 creates this size with `cluster_size=2M` and refuses the next). With the default clusters
-/// of 64 KiB the limit is 2 PiB ([`QCOW2_MAX_DEFAULT_CLUSTERS`]).
+/// of 64 KiB the limit is 2 PiB.
 pub const QCOW2_MAX: u64 = 1 << 61;
-
-/// Largest virtual disk with qcow2's default clusters of 64 KiB, in bytes: 2 PiB. A larger one
-/// needs larger clusters.
-pub const QCOW2_MAX_DEFAULT_CLUSTERS: u64 = 1 << 51;
 
 /// What is allowed, for the help of findings.
 pub const HELP: &str = "write a whole number and a unit: `10` and `10G` are GiB, `2T` is TiB; \

@@ -367,45 +367,25 @@ fn is_stray_bracket(text: &str) -> bool {
 
 /// Whether the text between `<?` and `?>` is an XML header (XML 1.0, section 2.8).
 fn is_header(text: &str) -> bool {
-    let Some(mut rest) = text.strip_prefix("xml") else {
+    let parts = BytesStart::from_content(text, "xml".len());
+    let Ok(parts) = parts.attributes().collect::<Result<Vec<_>, _>>() else {
         return false;
     };
-    for (name, required) in [
-        ("version", true),
-        ("encoding", false),
-        ("standalone", false),
-    ] {
-        let unspaced = rest.trim_start();
-        let value = (unspaced.len() < rest.len())
-            .then(|| unspaced.strip_prefix(name))
-            .flatten()
-            .and_then(|rest| rest.trim_start().strip_prefix('='))
-            .map(str::trim_start);
-        let Some(value) = value else {
-            if required {
-                return false;
-            }
-            continue;
-        };
-        let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-            return false;
-        };
-        let Some((value, after)) = value[1..].split_once(quote) else {
-            return false;
-        };
-        let good = match name {
-            "version" => value.strip_prefix("1.").is_some_and(|minor| {
-                !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit())
-            }),
-            "standalone" => matches!(value, "yes" | "no"),
-            _ => value.starts_with(|c: char| c.is_ascii_alphabetic()),
-        };
-        if !good {
-            return false;
-        }
-        rest = after;
-    }
-    rest.trim_start().is_empty()
+    let names: Vec<&str> = parts.iter().map(|part| part.key.0).collect();
+    let is_good = |name: &str, value: &str| match name {
+        "version" => value
+            .strip_prefix("1.")
+            .is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit())),
+        "standalone" => matches!(value, "yes" | "no"),
+        _ => value.starts_with(|c: char| c.is_ascii_alphabetic()),
+    };
+    matches!(
+        names[..],
+        ["version"]
+            | ["version", "encoding"]
+            | ["version", "standalone"]
+            | ["version", "encoding", "standalone"]
+    ) && parts.iter().all(|part| is_good(part.key.0, &part.value))
 }
 
 fn position(offset: u64) -> usize {
