@@ -1,10 +1,13 @@
 //! What comes, goes and is deprecated between two versions, as the table has it.
 
+use strum::IntoStaticStr;
+
 use super::Version;
 use super::table::{Argument, Language, Status, Syntax};
 
 /// What happens to a command or option on the way from one version to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Change {
     /// The newer one has it, the older one does not.
     Added,
@@ -21,13 +24,7 @@ pub enum Change {
 impl Change {
     /// One word for it.
     pub fn word(&self) -> &'static str {
-        match self {
-            Change::Added => "added",
-            Change::Deprecated => "deprecated",
-            Change::Removed => "removed",
-            Change::Required => "required",
-            Change::Values(..) => "values",
-        }
+        self.into()
     }
 }
 

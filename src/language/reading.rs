@@ -393,34 +393,25 @@ impl Reader<'_> {
                 .structure(Severity::Error, text, include.span.clone(), message, help);
             return None;
         }
-        match self.includes.find(&include.target, &from) {
-            Included::Text { name, text: found } => {
-                let place = Some((text, include.span.clone()));
-                Some(Text::add(&name, &found, place, &mut self.made))
-            }
-            Included::NotFollowed if !include.ksappend => {
-                self.made.complete = false;
-                None
-            }
-            Included::NotFollowed | Included::Missing(_) if include.ksappend => {
-                self.made.complete = false;
-                let message = "`%ksappend` names a file that is not there";
-                let help = "name a file that can be read from here, or use `%include`";
-                self.made
-                    .structure(Severity::Error, text, include.span.clone(), message, help);
-                None
-            }
-            Included::NotFollowed => None,
-            Included::Missing(reason) => {
-                self.made.complete = false;
-                self.made.missing.push(MissingInclude {
-                    text,
-                    include: include.clone(),
-                    reason,
-                });
-                None
-            }
+        let found = self.includes.find(&include.target, &from);
+        if let Included::Text { name, text: found } = found {
+            let place = Some((text, include.span.clone()));
+            return Some(Text::add(&name, &found, place, &mut self.made));
         }
+        self.made.complete = false;
+        if include.ksappend {
+            let message = "`%ksappend` names a file that is not there";
+            let help = "name a file that can be read from here, or use `%include`";
+            self.made
+                .structure(Severity::Error, text, include.span.clone(), message, help);
+        } else if let Included::Missing(reason) = found {
+            self.made.missing.push(MissingInclude {
+                text,
+                include: include.clone(),
+                reason,
+            });
+        }
+        None
     }
 
     fn section(&mut self, text: usize, section: Section, depth: usize) {

@@ -23,12 +23,15 @@ const SHORTEST_PASSWORD: usize = 4;
 /// writes them.
 const LONGEST_PASSWORD: usize = 512;
 
-/// What `url` and most browsers leave as it is in the user's part of a URL.
-const USERINFO: &AsciiSet = &NON_ALPHANUMERIC
+/// What RFC 3986 calls unreserved stays as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~')
+    .remove(b'~');
+
+/// What `url` and most browsers leave as it is in the user's part of a URL.
+const USERINFO: &AsciiSet = &UNRESERVED
     .remove(b'!')
     .remove(b'$')
     .remove(b'&')
@@ -38,13 +41,6 @@ const USERINFO: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'*')
     .remove(b'+')
     .remove(b',');
-
-/// What RFC 3986 calls unreserved stays as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The secrets of one build. `Debug` shows none of them. Looking for all of them costs one pass
 /// over a text, however many there are.

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use quick_xml::XmlVersion;
 use quick_xml::errors::{Error, IllFormedError, SyntaxError};
+use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
@@ -24,6 +25,12 @@ const MAX_ATTRIBUTES: usize = 16;
 
 const NO_BRACKET: &str = "write &lt; where the character itself is meant (and &amp; for &), or put the \
                           text between <![CDATA[ and ]]>";
+
+const WELL_FORMED: &str = "a template is well-formed XML 1.0";
+
+const NO_DOCTYPE: &str = "a document type (DOCTYPE) is not allowed";
+
+const ONE_ELEMENT: &str = "a template is one <template> element";
 
 const NO_ENTITIES: &str =
     "only &lt; &gt; &amp; &apos; &quot; and character references such as &#233; are allowed";
@@ -68,17 +75,13 @@ pub struct XmlError {
 }
 
 impl XmlError {
-    fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+    fn new(span: Range<usize>, message: impl Into<String>, help: &'static str) -> Self {
+        let message = message.into();
         Self {
             span,
-            message: message.into(),
-            help: "a template is well-formed XML 1.0",
+            message,
+            help,
         }
-    }
-
-    fn help(mut self, help: &'static str) -> Self {
-        self.help = help;
-        self
     }
 }
 
@@ -118,11 +121,9 @@ impl Element {
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| attribute_error(&error, base, &tag))?;
             if attributes.len() == MAX_ATTRIBUTES {
-                return Err(XmlError::new(
-                    tag,
-                    format!("<{name}> has more than {MAX_ATTRIBUTES} attributes"),
-                )
-                .help("no element of a template has more than three"));
+                let message = format!("<{name}> has more than {MAX_ATTRIBUTES} attributes");
+                let help = "no element of a template has more than three";
+                return Err(XmlError::new(tag, message, help));
             }
             let raw_start = offset_in(text, attribute.key.0).unwrap_or(tag.start);
             // The closing quote stands behind the value.
@@ -130,27 +131,22 @@ impl Element {
                 .map_or(tag.end, |at| at + attribute.value.len() + 1);
             let span = raw_start..raw_end.clamp(raw_start, text.len());
             if !text[..raw_start].ends_with(|c: char| c.is_ascii_whitespace()) {
-                return Err(XmlError::new(
-                    span,
-                    "white space is missing in front of the attribute",
-                ));
+                let message = "white space is missing in front of the attribute";
+                return Err(XmlError::new(span, message, WELL_FORMED));
             }
             if attribute.value.contains('<') {
-                return Err(XmlError::new(span, "`<` stands in an attribute value")
-                    .help("write &lt; in its place"));
+                let message = "`<` stands in an attribute value";
+                return Err(XmlError::new(span, message, "write &lt; in its place"));
             }
             let value = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
                 .map_err(|_| {
-                    XmlError::new(span.clone(), "unknown entity in an attribute value")
-                        .help(NO_ENTITIES)
+                    let message = "unknown entity in an attribute value";
+                    XmlError::new(span.clone(), message, NO_ENTITIES)
                 })?
                 .into_owned();
             if let Some(bad) = value.chars().find(|&c| !is_xml_char(c)) {
-                return Err(XmlError::new(
-                    span,
-                    format!("character U+{:04X} is not allowed in XML", bad as u32),
-                ));
+                return Err(XmlError::new(span, not_allowed(bad), WELL_FORMED));
             }
             attributes.push(Attribute {
                 name: attribute.key.0.to_string(),
@@ -181,11 +177,12 @@ impl Element {
 /// Reads the whole text into the tree of its root element.
 pub fn read(text: &str) -> Result<Element, XmlError> {
     if let Some((at, bad)) = text.char_indices().find(|&(_, c)| !is_xml_char(c)) {
+        let help = "put binary contents into a file with type='base64'";
         return Err(XmlError::new(
             at..at + bad.len_utf8(),
-            format!("character U+{:04X} is not allowed in XML", bad as u32),
-        )
-        .help("put binary contents into a file with type='base64'"));
+            not_allowed(bad),
+            help,
+        ));
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_comments = true;
@@ -197,7 +194,7 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         let before = position(reader.buffer_position());
         if !open.is_empty() && is_stray_bracket(&text[before.min(text.len())..]) {
             let message = "`<` stands in the text, and begins no element";
-            return Err(XmlError::new(before..before + 1, message).help(NO_BRACKET));
+            return Err(XmlError::new(before..before + 1, message, NO_BRACKET));
         }
         let event = reader.read_event().map_err(|error| {
             syntax_error(&error, text, position(reader.error_position()), open.last())
@@ -205,26 +202,20 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
         let span = before..position(reader.buffer_position());
         match event {
             Event::Start(_) | Event::Empty(_) if open.is_empty() && root.is_some() => {
-                return Err(
-                    XmlError::new(span, "a second root element follows the first")
-                        .help("a template is one <template> element"),
-                );
+                let message = "a second root element follows the first";
+                return Err(XmlError::new(span, message, ONE_ELEMENT));
             }
             Event::Start(ref start) | Event::Empty(ref start) => {
                 elements += 1;
                 if elements > MAX_ELEMENTS {
-                    return Err(XmlError::new(
-                        span,
-                        format!("the template has more than {MAX_ELEMENTS} elements"),
-                    )
-                    .help("put files and packages into an RPM or an archive of their own"));
+                    let message = format!("the template has more than {MAX_ELEMENTS} elements");
+                    let help = "put files and packages into an RPM or an archive of their own";
+                    return Err(XmlError::new(span, message, help));
                 }
                 if open.len() == MAX_DEPTH {
-                    return Err(XmlError::new(
-                        span,
-                        format!("elements are nested more than {MAX_DEPTH} deep"),
-                    )
-                    .help("no element of a template is deeper than five"));
+                    let message = format!("elements are nested more than {MAX_DEPTH} deep");
+                    let help = "no element of a template is deeper than five";
+                    return Err(XmlError::new(span, message, help));
                 }
                 let element = Element::new(text, start, span)?;
                 if matches!(event, Event::Start(_)) {
@@ -241,8 +232,12 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
             Event::Text(content) => {
                 if let Some(at) = content.find("]]>") {
                     let at = span.start + at;
-                    return Err(XmlError::new(at..at + 3, "`]]>` stands in the text")
-                        .help("write ]]&gt; in its place"));
+                    let message = "`]]>` stands in the text";
+                    return Err(XmlError::new(
+                        at..at + 3,
+                        message,
+                        "write ]]&gt; in its place",
+                    ));
                 }
                 add_text(&mut open, &content.xml10_content(), span)?;
             }
@@ -253,39 +248,31 @@ pub fn read(text: &str) -> Result<Element, XmlError> {
                 add_cdata(&mut open, resolved.encode_utf8(&mut buffer), span)?;
             }
             Event::DocType(_) => {
-                return Err(
-                    XmlError::new(span, "a document type (DOCTYPE) is not allowed")
-                        .help("remove it: templates have no entities of their own"),
-                );
+                let help = "remove it: templates have no entities of their own";
+                return Err(XmlError::new(span, NO_DOCTYPE, help));
             }
             Event::Decl(_) if span.start > 0 => {
-                return Err(XmlError::new(
-                    span,
-                    "the XML header stands behind the beginning of the file",
-                )
-                .help("nothing, not even white space, may stand before <?xml ...?>"));
+                let message = "the XML header stands behind the beginning of the file";
+                let help = "nothing, not even white space, may stand before <?xml ...?>";
+                return Err(XmlError::new(span, message, help));
             }
             Event::Decl(header) if !is_header(&header) => {
-                return Err(XmlError::new(span, "the XML header is malformed")
-                    .help("write <?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
+                let help = "write <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+                return Err(XmlError::new(span, "the XML header is malformed", help));
             }
             Event::PI(instruction) if !is_name(instruction.target()) => {
-                return Err(XmlError::new(span, "`<?` is not followed by a name"));
+                let message = "`<?` is not followed by a name";
+                return Err(XmlError::new(span, message, WELL_FORMED));
             }
             Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => break,
         }
     }
     if let Some(element) = open.pop() {
-        return Err(XmlError::new(
-            element.tag,
-            format!("<{}> is never closed", element.name),
-        ));
+        let message = format!("<{}> is never closed", element.name);
+        return Err(XmlError::new(element.tag, message, WELL_FORMED));
     }
-    root.ok_or_else(|| {
-        XmlError::new(0..0, "the file holds no element")
-            .help("a template is one <template> element")
-    })
+    root.ok_or_else(|| XmlError::new(0..0, "the file holds no element", ONE_ELEMENT))
 }
 
 fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
@@ -295,50 +282,40 @@ fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
     }
 }
 
+/// Text of an element; white space of the usual kind may stand outside the root, too.
 fn add_text(open: &mut [Element], text: &str, span: Range<usize>) -> Result<(), XmlError> {
-    match open.last_mut() {
-        Some(element) => element.push_text(text, span),
-        None if text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n')) => {}
-        None => return Err(outside(span)),
+    let blank = || text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
+    match open.is_empty() && blank() {
+        true => Ok(()),
+        false => add_cdata(open, text, span),
     }
-    Ok(())
 }
 
 /// As [`add_text`]; white space too may not be written like that outside the root element.
 fn add_cdata(open: &mut [Element], text: &str, span: Range<usize>) -> Result<(), XmlError> {
-    match open.last_mut() {
-        Some(element) => element.push_text(text, span),
-        None => return Err(outside(span)),
-    }
+    let Some(element) = open.last_mut() else {
+        let message = "text stands outside the root element";
+        return Err(XmlError::new(span, message, ONE_ELEMENT));
+    };
+    element.push_text(text, span);
     Ok(())
 }
 
-fn outside(span: Range<usize>) -> XmlError {
-    XmlError::new(span, "text stands outside the root element")
-        .help("a template is one <template> element")
+fn resolve(reference: &BytesRef<'_>, span: &Range<usize>) -> Result<char, XmlError> {
+    let message = match (
+        resolve_predefined_entity(reference),
+        reference.resolve_char_ref(),
+    ) {
+        (Some(text), _) => return Ok(text.chars().next().unwrap_or_default()),
+        (None, Ok(Some(character))) if is_xml_char(character) => return Ok(character),
+        (None, Ok(None)) => "unknown entity",
+        _ => "the character reference names no character that XML allows",
+    };
+    Err(XmlError::new(span.clone(), message, NO_ENTITIES))
 }
 
-fn resolve(reference: &BytesRef<'_>, span: &Range<usize>) -> Result<char, XmlError> {
-    let predefined = match &**reference {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "apos" => Some('\''),
-        "quot" => Some('"'),
-        _ => None,
-    };
-    if let Some(character) = predefined {
-        return Ok(character);
-    }
-    match reference.resolve_char_ref() {
-        Ok(Some(character)) if is_xml_char(character) => Ok(character),
-        Ok(None) => Err(XmlError::new(span.clone(), "unknown entity").help(NO_ENTITIES)),
-        _ => Err(XmlError::new(
-            span.clone(),
-            "the character reference names no character that XML allows",
-        )
-        .help(NO_ENTITIES)),
-    }
+fn not_allowed(bad: char) -> String {
+    format!("character U+{:04X} is not allowed in XML", bad as u32)
 }
 
 /// `Char` of XML 1.0, section 2.2.
@@ -372,6 +349,10 @@ fn is_header(text: &str) -> bool {
         return false;
     };
     let names: Vec<&str> = parts.iter().map(|part| part.key.0).collect();
+    let is_apart = |name: &str| {
+        let before = offset_in(text, name).map_or("", |at| &text[..at]);
+        before.ends_with(|c: char| c.is_ascii_whitespace())
+    };
     let is_good = |name: &str, value: &str| match name {
         "version" => value
             .strip_prefix("1.")
@@ -385,7 +366,9 @@ fn is_header(text: &str) -> bool {
             | ["version", "encoding"]
             | ["version", "standalone"]
             | ["version", "encoding", "standalone"]
-    ) && parts.iter().all(|part| is_good(part.key.0, &part.value))
+    ) && parts
+        .iter()
+        .all(|part| is_apart(part.key.0) && is_good(part.key.0, &part.value))
 }
 
 fn position(offset: u64) -> usize {
@@ -402,58 +385,55 @@ fn syntax_error(error: &Error, text: &str, at: usize, open: Option<&Element>) ->
     // From the place of the error to the end of its line, at most.
     let rest = text.get(at..).unwrap_or_default();
     let span = at..at + rest.find(['\n', '>']).map_or(rest.len(), |end| end + 1);
-    match error {
-        Error::Syntax(syntax) => {
-            let message = match syntax {
-                SyntaxError::InvalidBangMarkup => "`<!` begins neither a comment nor CDATA",
-                SyntaxError::UnclosedPI | SyntaxError::UnclosedXmlDecl => {
-                    "a `<?` is never closed by `?>`"
-                }
-                SyntaxError::UnclosedComment => "a comment is never closed by `-->`",
-                SyntaxError::UnclosedDoctype => "a document type (DOCTYPE) is not allowed",
-                SyntaxError::UnclosedCData => "a CDATA section is never closed by `]]>`",
-                SyntaxError::UnclosedTag => "a tag is never closed by `>`",
-                SyntaxError::UnclosedSingleQuotedAttributeValue
-                | SyntaxError::UnclosedDoubleQuotedAttributeValue => {
-                    "an attribute value is never closed by its quote"
-                }
-            };
-            match syntax {
-                SyntaxError::UnclosedTag => XmlError::new(span, message).help(NO_BRACKET),
-                _ => XmlError::new(span, message),
-            }
-        }
-        Error::IllFormed(ill) => match ill {
-            IllFormedError::MismatchedEndTag { expected, found } => XmlError::new(
-                span,
-                format!("</{found}> stands where </{expected}> is expected"),
-            )
-            .help(NO_BRACKET),
-            IllFormedError::UnmatchedEndTag(name) => {
-                XmlError::new(span, format!("</{name}> closes nothing"))
-            }
-            IllFormedError::MissingEndTag(name) => XmlError::new(
-                open.map_or(span, |element| element.tag.clone()),
-                format!("<{name}> is never closed"),
+    let unclosed = |what: &str| format!("{what} is never closed by ");
+    let (message, help) = match error {
+        Error::Syntax(syntax) => match syntax {
+            SyntaxError::InvalidBangMarkup => (
+                "`<!` begins neither a comment nor CDATA".to_string(),
+                WELL_FORMED,
             ),
-            IllFormedError::DoubleHyphenInComment => {
-                XmlError::new(span, "`--` stands inside a comment")
-                    .help("XML allows it only at the comment's end")
+            SyntaxError::UnclosedPI | SyntaxError::UnclosedXmlDecl => {
+                (unclosed("a `<?`") + "`?>`", WELL_FORMED)
             }
-            IllFormedError::UnclosedReference => {
-                XmlError::new(span, "`&` begins a reference that no `;` closes")
-                    .help("write &amp; for the character itself")
-            }
-            IllFormedError::MissingDeclVersion(_) | IllFormedError::UnknownVersion => {
-                XmlError::new(span, "the XML header names no version that we know")
-                    .help("write <?xml version=\"1.0\"?>")
-            }
-            IllFormedError::MissingDoctypeName => {
-                XmlError::new(span, "a document type (DOCTYPE) is not allowed")
+            SyntaxError::UnclosedComment => (unclosed("a comment") + "`-->`", WELL_FORMED),
+            SyntaxError::UnclosedDoctype => (NO_DOCTYPE.to_string(), WELL_FORMED),
+            SyntaxError::UnclosedCData => (unclosed("a CDATA section") + "`]]>`", WELL_FORMED),
+            SyntaxError::UnclosedTag => (unclosed("a tag") + "`>`", NO_BRACKET),
+            SyntaxError::UnclosedSingleQuotedAttributeValue
+            | SyntaxError::UnclosedDoubleQuotedAttributeValue => {
+                (unclosed("an attribute value") + "its quote", WELL_FORMED)
             }
         },
-        other => XmlError::new(span, format!("this is not XML: {other}")),
-    }
+        Error::IllFormed(ill) => match ill {
+            IllFormedError::MismatchedEndTag { expected, found } => (
+                format!("</{found}> stands where </{expected}> is expected"),
+                NO_BRACKET,
+            ),
+            IllFormedError::UnmatchedEndTag(name) => {
+                (format!("</{name}> closes nothing"), WELL_FORMED)
+            }
+            IllFormedError::MissingEndTag(name) => {
+                let span = open.map_or(span, |element| element.tag.clone());
+                let message = format!("<{name}> is never closed");
+                return XmlError::new(span, message, WELL_FORMED);
+            }
+            IllFormedError::DoubleHyphenInComment => (
+                "`--` stands inside a comment".to_string(),
+                "XML allows it only at the comment's end",
+            ),
+            IllFormedError::UnclosedReference => (
+                "`&` begins a reference that no `;` closes".to_string(),
+                "write &amp; for the character itself",
+            ),
+            IllFormedError::MissingDeclVersion(_) | IllFormedError::UnknownVersion => (
+                "the XML header names no version that we know".to_string(),
+                "write <?xml version=\"1.0\"?>",
+            ),
+            IllFormedError::MissingDoctypeName => (NO_DOCTYPE.to_string(), WELL_FORMED),
+        },
+        other => (format!("this is not XML: {other}"), WELL_FORMED),
+    };
+    XmlError::new(span, message, help)
 }
 
 fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlError {
@@ -469,8 +449,9 @@ fn attribute_error(error: &AttrError, base: usize, tag: &Range<usize>) -> XmlErr
         AttrError::Duplicated(at, _) => (at, "the element has this attribute already"),
     };
     let at = base + at;
-    XmlError::new(at..tag.end.max(at), message)
-        .help("write name='value'; where a `<` before it is meant as text, write &lt; in its place")
+    let help =
+        "write name='value'; where a `<` before it is meant as text, write &lt; in its place";
+    XmlError::new(at..tag.end.max(at), message, help)
 }
 
 #[cfg(test)]
