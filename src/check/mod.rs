@@ -3,15 +3,12 @@
 //! * [`rules`]: every rule, with its explanation (`docs/rules.md`).
 //! * [`lints`]: what makes an install wait or end as a bad image, in a [`setting`].
 //! * [`shell`]: the commands of a script.
-//! * [`suppressions`]: findings that somebody allows; [`fix`]: fixes that are certain.
-//! * [`host`]: what this host lacks for a build.
+//! * [`suppressions`]: findings that somebody allows.
 //! * [`includes`]: the files that a kickstart includes.
 //! * [`online`]: addresses, packages and groups, asked of the network.
 //! * [`report`]: findings as text, in every format.
 //! * [`subject`]: what a file is, and which release it names.
 
-pub mod fix;
-pub mod host;
 pub mod includes;
 pub mod lints;
 pub mod online;

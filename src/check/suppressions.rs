@@ -28,7 +28,11 @@ struct Mark<'a> {
 }
 
 /// Leaves out what comments or `allow` allow, and adds a warning for each id that no rule has.
-pub fn apply(reading: &Reading, findings: Vec<Diagnostic>, allow: &[String]) -> Vec<Diagnostic> {
+pub fn apply(
+    reading: &Reading,
+    mut findings: Vec<Diagnostic>,
+    allow: &[String],
+) -> Vec<Diagnostic> {
     let mut strange = Vec::new();
     let mut allowed: HashMap<&str, Allowed> = HashMap::new();
     for (number, text) in reading.texts.iter().enumerate() {
@@ -50,7 +54,7 @@ pub fn apply(reading: &Reading, findings: Vec<Diagnostic>, allow: &[String]) -> 
         if id.starts_with("KS0") && finding.severity == Severity::Error {
             return false;
         }
-        let names = |ids: &[String]| ids.iter().any(|allowed| allowed.eq_ignore_ascii_case(id));
+        let names = |ids: &[String]| is_named(id, ids);
         let commented = allowed.get(finding.file.as_str()).is_some_and(|comments| {
             if finding.is_about_whole_file() {
                 return names(&comments.whole);
@@ -62,21 +66,19 @@ pub fn apply(reading: &Reading, findings: Vec<Diagnostic>, allow: &[String]) -> 
         });
         commented || names(allow)
     };
-    let mut left: Vec<Diagnostic> = findings;
-    left.extend(strange);
-    left.retain(|finding| !is_allowed(finding));
-    left
+    findings.extend(strange);
+    findings.retain(|finding| !is_allowed(finding));
+    findings
 }
 
 /// The findings without those of rules that `allow` names.
-pub fn without(findings: Vec<Diagnostic>, allow: &[String]) -> Vec<Diagnostic> {
-    let is_allowed = |finding: &Diagnostic| {
-        let id = finding.id.unwrap_or_default();
-        allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(id))
-    };
-    let mut left = findings;
-    left.retain(|finding| !is_allowed(finding));
-    left
+pub fn without(mut findings: Vec<Diagnostic>, allow: &[String]) -> Vec<Diagnostic> {
+    findings.retain(|finding| !finding.id.is_some_and(|id| is_named(id, allow)));
+    findings
+}
+
+fn is_named(id: &str, ids: &[String]) -> bool {
+    ids.iter().any(|allowed| allowed.eq_ignore_ascii_case(id))
 }
 
 fn comments(text: &Text, mut strange: impl FnMut(&Mark<'_>)) -> Allowed {

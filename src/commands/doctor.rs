@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::check::host as host_rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail};
@@ -151,9 +150,33 @@ pub(super) fn findings(options: &InstallOptions, arch: Arch) -> anyhow::Result<V
             State::Worse => Severity::Warning,
             State::Missing => Severity::Error,
         };
-        Some(host_rules::finding(severity, look.what, &look.text))
+        Some(diagnostic(severity, look.what, &look.text))
     });
     Ok(findings.collect())
+}
+
+/// What findings name in place of a file.
+const THIS_HOST: &str = "this host";
+
+/// A look as a finding with its id (KS301 to KS306); `what` is the name of the look.
+fn diagnostic(severity: Severity, what: &str, text: &str) -> Diagnostic {
+    let id = match what {
+        "kvm" => "KS302",
+        "uefi" => "KS303",
+        "network" => "KS304",
+        "disk" => "KS305",
+        "memory" => "KS306",
+        _ => "KS301",
+    };
+    let (message, help) = match text.split_once(": ") {
+        Some((message, help)) if id != "KS302" => (message, Some(help)),
+        _ => (text, None),
+    };
+    let finding = Diagnostic::of_file(severity, THIS_HOST, format!("{what}: {message}")).id(id);
+    match help {
+        Some(help) => finding.help(help),
+        None => finding,
+    }
 }
 
 /// Shows what this host has and lacks, a line each.
@@ -358,4 +381,23 @@ fn look_at_room(probe: &Probe, question: &Question) -> Vec<Finding> {
         finding(State::Worse, "memory", format!("{text}: {hint}"))
     });
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_doctors_words_get_ids() {
+        for (what, id) in [
+            ("qemu", "KS301"),
+            ("libvirt", "KS301"),
+            ("kvm", "KS302"),
+            ("memory", "KS306"),
+        ] {
+            let finding = diagnostic(Severity::Warning, what, "not here: install it");
+            assert_eq!(finding.id, Some(id));
+            assert!(finding.to_string().contains("not here"), "{finding}");
+        }
+    }
 }

@@ -6,9 +6,8 @@ use anyhow::Context;
 
 use super::checked::Reader;
 use super::output::replace_file;
-use crate::check::fix::apply;
 use crate::check::report::Checked;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, apply_fixes};
 use crate::error::{Classify, Kind};
 use crate::ui::printer;
 
@@ -65,7 +64,7 @@ pub fn fix(
             if again || elsewhere || (!own && target == Target::Stdout) {
                 continue;
             }
-            let (now, count) = apply(&part.text, &findings);
+            let (now, count) = apply_fixes(&part.text, &findings);
             if now == part.text {
                 continue;
             }

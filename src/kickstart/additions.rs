@@ -151,11 +151,8 @@ impl Additions {
             }
         }
         if embedded > MAX_EMBEDDED {
-            return Err(failure(
-                Kind::Input,
-                format!(
-                    "the template's files and commands hold {embedded} bytes, and at most {MAX_EMBEDDED} fit into a kickstart; use `--deliver http`"
-                ),
+            return refused(format!(
+                "the template's files and commands hold {embedded} bytes, and at most {MAX_EMBEDDED} fit into a kickstart; use `--deliver http`"
             ));
         }
         Ok(())
@@ -182,22 +179,16 @@ impl Additions {
 fn check_repository(repository: &Repository) -> anyhow::Result<()> {
     let name = &repository.name;
     if name.trim().is_empty() || name.chars().any(is_unprintable) {
-        return Err(failure(
-            Kind::Input,
-            format!(
-                "repository name {name:?} is empty or holds control characters; give it a name on one line"
-            ),
+        return refused(format!(
+            "repository name {name:?} is empty or holds control characters; give it a name on one line"
         ));
     }
     for url in [&repository.base_url, &repository.image_url] {
         let odd =
             |c: char| is_unprintable(c) || c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
         if !url.contains("://") || url.chars().any(odd) {
-            return Err(failure(
-                Kind::Input,
-                format!(
-                    "the URL of repository {name:?} is not one; write it as `https://host/path/`, with %20 for a space"
-                ),
+            return refused(format!(
+                "the URL of repository {name:?} is not one; write it as `https://host/path/`, with %20 for a space"
             ));
         }
     }
@@ -211,23 +202,15 @@ fn check_package(package: &str) -> anyhow::Result<()> {
     let starts_well =
         package.starts_with(|c: char| c.is_ascii_alphanumeric() || "@_*[/".contains(c));
     if !starts_well || package == "@" || !package.chars().all(legal) {
-        return Err(failure(
-            Kind::Input,
-            format!(
-                "package name {package:?} cannot be installed; a name holds letters, digits and . _ + - : ~ ^ * ? [ ] ( ) /, or is @GROUP"
-            ),
+        return refused(format!(
+            "package name {package:?} cannot be installed; a name holds letters, digits and . _ + - : ~ ^ * ? [ ] ( ) /, or is @GROUP"
         ));
     }
     Ok(())
 }
 
 fn check_path(path: &str) -> anyhow::Result<()> {
-    let refuse = |why: &str| {
-        Err(failure(
-            Kind::Input,
-            format!("file name {path:?} cannot be used: {why}"),
-        ))
-    };
+    let refuse = |why: &str| refused(format!("file name {path:?} cannot be used: {why}"));
     if !path.starts_with('/') {
         return refuse("it must be an absolute path, such as /etc/motd");
     }
@@ -246,12 +229,16 @@ fn check_path(path: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn refused(message: String) -> anyhow::Result<()> {
+    Err(failure(Kind::Input, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::kind_of;
 
-    fn refused(result: anyhow::Result<()>) -> bool {
+    fn is_refused(result: anyhow::Result<()>) -> bool {
         result.is_err_and(|error| kind_of(&error) == Some(Kind::Input))
     }
 
@@ -285,7 +272,7 @@ mod tests {
             "#x",
             "a\"b",
         ] {
-            assert!(refused(check_package(bad)), "{bad:?}");
+            assert!(is_refused(check_package(bad)), "{bad:?}");
         }
     }
 
@@ -307,7 +294,7 @@ mod tests {
             "/a\0",
             &long,
         ] {
-            assert!(refused(check_path(bad)), "{bad:?}");
+            assert!(is_refused(check_path(bad)), "{bad:?}");
         }
     }
 
@@ -330,7 +317,7 @@ mod tests {
             ("a", "http://m/\"x"),
         ] {
             assert!(
-                refused(check_repository(&repository(name, url))),
+                is_refused(check_repository(&repository(name, url))),
                 "{name:?} {url:?}"
             );
         }
@@ -348,6 +335,6 @@ mod tests {
         });
         additions.check().unwrap();
         additions.files.push(additions.files[0].clone());
-        assert!(refused(additions.check()));
+        assert!(is_refused(additions.check()));
     }
 }

@@ -198,8 +198,11 @@ impl Scanner<'_> {
         let tag = match words.first() {
             Some(first) if !first.text.is_empty() => first.text.clone(),
             _ => {
-                self.error(line.first_word(), "a line starts with an empty word")
-                    .help("start the line with the name of a command, or remove it");
+                self.error(
+                    line.first_word(),
+                    "a line starts with an empty word",
+                    "start the line with the name of a command, or remove it",
+                );
                 return Item::Broken(line.span.clone());
             }
         };
@@ -211,8 +214,11 @@ impl Scanner<'_> {
                 None => Item::Broken(line.span.clone()),
             },
             "%end" => {
-                self.error(line.first_word(), "`%end` closes nothing here")
-                    .help("remove it, or add the section header that it should close");
+                self.error(
+                    line.first_word(),
+                    "`%end` closes nothing here",
+                    "remove it, or add the section header that it should close",
+                );
                 Item::Broken(line.span.clone())
             }
             _ if tag.starts_with('%') => self.section(line, words),
@@ -305,8 +311,11 @@ impl Scanner<'_> {
     ) -> Option<Include> {
         let Some(target) = target.filter(|target| !target.is_empty()) else {
             let tag = if ksappend { "%ksappend" } else { "%include" };
-            self.error(line.first_word(), format!("`{tag}` names no file"))
-                .help("write the path or the URL after it, behind one space");
+            self.error(
+                line.first_word(),
+                format!("`{tag}` names no file"),
+                "write the path or the URL after it, behind one space",
+            );
             return None;
         };
         Some(Include {
@@ -320,34 +329,28 @@ impl Scanner<'_> {
         match split(line.text, line.span.start, comments) {
             Ok(words) => Some(words),
             Err(SplitError::UnclosedQuote(span)) => {
-                self.error(span, "a quote is opened here and not closed on this line")
-                    .help("close the quote, or write `\\` before it to mean the character");
+                self.error(
+                    span,
+                    "a quote is opened here and not closed on this line",
+                    "close the quote, or write `\\` before it to mean the character",
+                );
                 None
             }
             Err(SplitError::NothingEscaped(span)) => {
-                self.error(span, "the backslash at the end of the file escapes nothing")
-                    .help("remove it; lines of a kickstart cannot be continued");
+                self.error(
+                    span,
+                    "the backslash at the end of the file escapes nothing",
+                    "remove it; lines of a kickstart cannot be continued",
+                );
                 None
             }
         }
     }
 
-    /// Adds an error; the result takes the help.
-    fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> Finding<'_> {
+    fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: &str) {
         let (source, index) = (self.source, &self.index);
         let finding = Diagnostic::within(Severity::Error, source, index, span, message);
-        self.findings.push(finding);
-        Finding(self.findings.last_mut())
-    }
-}
-
-struct Finding<'a>(Option<&'a mut Diagnostic>);
-
-impl Finding<'_> {
-    fn help(self, help: &str) {
-        if let Some(finding) = self.0 {
-            finding.help = Some(help.to_string());
-        }
+        self.findings.push(finding.help(help));
     }
 }
 

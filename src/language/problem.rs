@@ -170,7 +170,7 @@ mod tests {
     /// The text with all that can be mended mended.
     fn mended(text: &str, version: Version) -> String {
         let reading = Reading::new(text, "t.ks", version, &NoIncludes);
-        crate::check::fix::apply(text, &reading.findings).0
+        crate::diagnostic::apply_fixes(text, &reading.findings).0
     }
 
     #[test]

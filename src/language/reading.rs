@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Lines, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
 use crate::kickstart::python;
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
-use crate::kickstart::{insert, mask};
+use crate::kickstart::{compose, mask};
 
 /// Most texts that a kickstart is made of. More are a circle of includes.
 const MAX_TEXTS: usize = 200;
@@ -486,7 +486,7 @@ impl Reader<'_> {
             return;
         } else {
             let message = format!("section `{}` is not closed", tag.text);
-            let fix = insert::line_at(whole, end, "%end");
+            let fix = compose::line_at(whole, end, "%end");
             let place = tag.span.clone();
             let finding = self.made.finding(severity, text, place, message);
             finding

@@ -3,7 +3,7 @@
 use super::{Lint, Linter};
 use crate::diagnostic::Edit;
 use crate::diagnostic::Severity::{Error, Note, Warning};
-use crate::kickstart::insert;
+use crate::kickstart::compose;
 use crate::kickstart::outline::Item;
 use crate::language::Reading;
 use crate::language::reading::Entry;
@@ -56,7 +56,7 @@ fn place_of_ending(reading: &Reading) -> Edit {
     let at = command.or(section).unwrap_or(text.len());
     Edit {
         span: at..at,
-        text: insert::line_at(text, at, "poweroff"),
+        text: compose::line_at(text, at, "poweroff"),
     }
 }
 
@@ -126,9 +126,8 @@ fn several(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, findings, found, severity};
-    use crate::check::fix;
     use crate::check::setting::Setting;
-    use crate::diagnostic::Severity;
+    use crate::diagnostic::{Severity, apply_fixes};
     use crate::language::Version::{Fedora, Rhel};
 
     fn served() -> Setting {
@@ -172,11 +171,11 @@ mod tests {
             ("%post\n%end\n", "poweroff\n%post\n%end\n"),
         ] {
             let findings = findings(text, &Setting::alone(Rhel(9)), "KS160");
-            assert_eq!(fix::apply(text, &findings), (expected.to_string(), 1));
+            assert_eq!(apply_fixes(text, &findings), (expected.to_string(), 1));
         }
         let text = "text\n%include /tmp/x\n";
         let findings = findings(text, &Setting::alone(Rhel(9)), "KS160");
-        assert_eq!(fix::apply(text, &findings), (text.to_string(), 0));
+        assert_eq!(apply_fixes(text, &findings), (text.to_string(), 0));
     }
 
     #[test]

@@ -157,9 +157,8 @@ pub fn of_template(template: &Template, name: &str, version: Version) -> Vec<Dia
 mod tests {
     use super::super::testing::{alone, findings, found};
     use super::*;
-    use crate::check::fix;
     use crate::check::setting::Setting;
-    use crate::diagnostic::Severity;
+    use crate::diagnostic::{Severity, apply_fixes};
     use crate::language::Version::Rhel;
     use crate::tdl;
 
@@ -275,7 +274,7 @@ mod tests {
         assert_eq!(found(text, &setting, "KS184"), expected);
         let findings = findings(text, &setting, "KS184");
         let fixed = text.replace("set -e\r\ncd /etc\r\n", "set -e\ncd /etc\n");
-        assert_eq!(fix::apply(text, &findings), (fixed, 1));
+        assert_eq!(apply_fixes(text, &findings), (fixed, 1));
     }
 
     #[test]
