@@ -54,7 +54,7 @@ const HOST_MEMORY_MIB: u64 = 1024;
 
 /// What came of one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+enum State {
     /// It is there.
     Good,
     /// Builds work, but not well.
@@ -74,77 +74,67 @@ impl fmt::Display for State {
 }
 
 /// One look and what it showed.
-pub(super) struct Finding {
+struct Finding {
     /// Good or bad.
-    pub(super) state: State,
+    state: State,
     /// What was looked at.
-    pub(super) what: &'static str,
+    what: &'static str,
     /// What there is, or what to do.
-    pub(super) text: String,
+    text: String,
 }
 
-/// What is looked at, and what is to suffice.
-#[derive(Debug)]
-pub(super) struct Question {
-    /// The guests' architecture.
-    pub(super) arch: Arch,
-    /// The libvirt connection.
-    pub(super) connection: Connection,
-    /// The guests' network.
-    pub(super) network: Network,
-    /// Where images are written.
-    pub(super) output_dir: PathBuf,
-    /// Where libvirt's knowledge of QEMU is kept.
-    pub(super) cache_dir: PathBuf,
-    /// The guest's memory in MiB.
-    pub(super) memory_mib: u64,
-}
-
-impl Question {
-    /// What an install with these options would need.
-    ///
-    /// # Errors
-    /// Input: no connection has that name. Host: there is no place for a cache.
-    pub(super) fn of(options: &InstallOptions, arch: Arch) -> anyhow::Result<Question> {
-        let cache = options.cache_dir.as_deref();
-        Ok(Question {
-            arch,
-            connection: Connection::choose(options.connect.as_deref()).kind(Kind::Input)?,
-            network: options.network.clone().unwrap_or_default(),
-            output_dir: options
-                .output_dir
-                .clone()
-                .unwrap_or_else(|| PathBuf::from(".")),
-            cache_dir: directories::cache_dir(cache).kind(Kind::Host)?,
-            memory_mib: options.memory.unwrap_or(COMFORTABLE_MEMORY_MIB),
-        })
+impl Finding {
+    fn new(state: State, what: &'static str, text: impl fmt::Display) -> Finding {
+        let text = text.to_string();
+        Finding { state, what, text }
     }
 }
 
-/// Looks at everything that a build needs.
-pub(super) fn look(question: &Question) -> Vec<Finding> {
-    let probe = Probe::take(question.arch);
-    let mut findings = look_at_programs(&probe, question.arch);
-    findings.extend(look_at_libvirt(&probe, question));
-    findings.extend(look_at_room(&probe, question));
-    findings
+/// Something is there.
+fn good(what: &'static str, text: impl fmt::Display) -> Finding {
+    Finding::new(State::Good, what, text)
 }
 
-fn finding(state: State, what: &'static str, text: impl Into<String>) -> Finding {
-    Finding {
-        state,
-        what,
-        text: text.into(),
-    }
+/// Something is there that makes builds worse.
+fn worse(what: &'static str, text: impl fmt::Display) -> Finding {
+    Finding::new(State::Worse, what, text)
+}
+
+/// Something is not there.
+fn missing(what: &'static str, text: impl fmt::Display) -> Finding {
+    Finding::new(State::Missing, what, text)
+}
+
+/// Looks at everything that an install of a guest of `arch` with these options needs.
+///
+/// # Errors
+/// Input: no connection has that name. Host: there is no place for a cache.
+fn look(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Finding>> {
+    let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
+    let cache_dir = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
+    let network = options.network.clone().unwrap_or_default();
+    let output_dir = options.output_dir.as_deref().unwrap_or(Path::new("."));
+    let probe = Probe::take(arch);
+    let mut findings = look_at_programs(&probe, arch);
+    findings.extend(look_at_libvirt(
+        &probe,
+        arch,
+        &connection,
+        &network,
+        &cache_dir,
+    ));
+    findings.push(look_at_disk(output_dir));
+    let wanted = options.memory.unwrap_or(COMFORTABLE_MEMORY_MIB);
+    findings.extend(look_at_memory(&probe, wanted));
+    Ok(findings)
 }
 
 /// What this host lacks for an install with these options, for `ozr check --host`.
 ///
 /// # Errors
-/// Those of [`Question::of`].
+/// Input: no connection has that name. Host: there is no place for a cache.
 pub(super) fn findings(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Diagnostic>> {
-    let looks = look(&Question::of(options, arch)?);
-    let findings = looks.into_iter().filter_map(|look| {
+    let findings = look(options, arch)?.into_iter().filter_map(|look| {
         let severity = match look.state {
             State::Good => return None,
             State::Worse => Severity::Warning,
@@ -184,68 +174,52 @@ fn diagnostic(severity: Severity, what: &str, text: &str) -> Diagnostic {
 /// # Errors
 /// Host: something that every build needs is missing. Input: the configuration is wrong.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
-    let configured = config::load(config)?;
-    let question = Question::of(
-        &InstallOptions {
-            connect: args.connect.clone().or(configured.connect),
-            network: args.network.clone().or(configured.network),
-            output_dir: args.output_dir.clone().or(configured.output_dir),
-            memory: configured.memory,
-            cache_dir: configured.cache_dir,
-            ..InstallOptions::default()
-        },
-        args.arch,
-    )?;
-    let findings = look(&question);
-    for found in &findings {
-        printer::print_result(&format!(
-            "{:<8}{:<13}{}",
-            found.state, found.what, found.text
-        ));
+    let mut options = config::load(config)?;
+    options.connect = args.connect.clone().or(options.connect);
+    options.network = args.network.clone().or(options.network);
+    options.output_dir = args.output_dir.clone().or(options.output_dir);
+    let findings = look(&options, args.arch)?;
+    for Finding { state, what, text } in &findings {
+        printer::print_result(&format!("{state:<8}{what:<13}{text}"));
     }
-    let missing: Vec<&str> = findings
+    let missing = findings
         .iter()
-        .filter(|found| found.state == State::Missing)
-        .map(|found| found.what)
-        .collect();
-    if missing.is_empty() {
-        reporter.note("this host can build images");
-        return Ok(());
+        .filter(|found| found.state == State::Missing);
+    let missing: Vec<&str> = missing.map(|found| found.what).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        fail!(
+            Kind::Host,
+            "this host cannot build images yet: see {missing} above"
+        );
     }
-    fail!(
-        Kind::Host,
-        "this host cannot build images yet: see {} above",
-        missing.join(", ")
-    )
+    reporter.note("this host can build images");
+    Ok(())
 }
 
 fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
-    let mut findings = vec![match &probe.qemu {
-        Some(path) => finding(State::Good, "qemu", path.display().to_string()),
-        None => finding(
-            State::Missing,
-            "qemu",
-            format!("no QEMU for {arch} guests: install qemu-system-{arch} or qemu-kvm"),
-        ),
-    }];
-    findings.push(match crate::process::find("qemu-img") {
-        Some(path) => finding(State::Good, "qemu-img", path.display().to_string()),
-        None => finding(
-            State::Missing,
+    let qemu = match &probe.qemu {
+        Some(path) => good("qemu", path.display()),
+        None => {
+            let text = format!("no QEMU for {arch} guests: install qemu-system-{arch} or qemu-kvm");
+            missing("qemu", text)
+        }
+    };
+    let qemu_img = match crate::process::find("qemu-img") {
+        Some(path) => good("qemu-img", path.display()),
+        None => missing(
             "qemu-img",
             "not in PATH: install qemu-utils (Debian) or qemu-img (Fedora, RHEL)",
         ),
-    });
-    findings.push(if probe.uefi.is_empty() {
-        finding(
-            State::Worse,
+    };
+    let uefi = match probe.uefi.first() {
+        Some(path) => good("uefi", path.display()),
+        None => worse(
             "uefi",
             "no firmware without Secure Boot was found, so --firmware uefi fails: install ovmf (Debian) or edk2-ovmf (Fedora, RHEL)",
-        )
-    } else {
-        finding(State::Good, "uefi", probe.uefi[0].display().to_string())
-    });
-    findings
+        ),
+    };
+    vec![qemu, qemu_img, uefi]
 }
 
 /// A directory as a build has one.
@@ -254,18 +228,18 @@ fn private_dir() -> anyhow::Result<RuntimeDir> {
 }
 
 /// Opens libvirt as a build would.
-fn look_at_libvirt(probe: &Probe, question: &Question) -> Vec<Finding> {
-    let Question {
-        connection,
-        network,
-        ..
-    } = question;
-    let arch = question.arch;
+fn look_at_libvirt(
+    probe: &Probe,
+    arch: Arch,
+    connection: &Connection,
+    network: &Network,
+    cache_dir: &Path,
+) -> Vec<Finding> {
     let opened = private_dir().and_then(|runtime| {
         let host = Host::open(&HostOptions {
             connection: connection.clone(),
             runtime_dir: runtime.path().to_path_buf(),
-            capability_cache: question.cache_dir.join("qemu-capabilities"),
+            capability_cache: cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(network, Network::Libvirt(_)),
         })?;
         let versions = host.versions()?;
@@ -273,40 +247,25 @@ fn look_at_libvirt(probe: &Probe, question: &Question) -> Vec<Finding> {
     });
     let (_runtime, host, versions) = match opened {
         Ok(opened) => opened,
-        Err(error) => return vec![finding(State::Missing, "libvirt", format!("{error:#}"))],
+        Err(error) => return vec![missing("libvirt", format!("{error:#}"))],
     };
-    let mut findings = vec![finding(
-        State::Good,
-        "libvirt",
-        format!(
-            "{} with QEMU {} on {}",
-            versions.libvirt,
-            versions.qemu,
-            named(connection)
-        ),
-    )];
-    findings.push(match host.users().pop() {
-        Some(0) => finding(
-            State::Worse,
+    let (libvirt, qemu, named) = (&versions.libvirt, &versions.qemu, named(connection));
+    let libvirt = good("libvirt", format!("{libvirt} with QEMU {qemu} on {named}"));
+    let user = match host.users().pop().unwrap_or_default() {
+        0 => worse(
             "user",
             "QEMU runs as root: make an unprivileged user `qemu`, or run ozr as another user",
         ),
-        user => finding(
-            State::Good,
-            "user",
-            format!("QEMU runs as user {}", user.unwrap_or_default()),
-        ),
-    });
-    findings.push(match host.kvm_facts(arch).obstacle(arch) {
-        None => finding(State::Good, "kvm", "runs guests"),
-        Some(obstacle) => finding(
-            State::Worse,
+        user => good("user", format!("QEMU runs as user {user}")),
+    };
+    let kvm = match host.kvm_facts(arch).obstacle(arch) {
+        None => good("kvm", "runs guests"),
+        Some(obstacle) => worse(
             "kvm",
             format!("cannot be used: {obstacle}; builds take many times longer without it"),
         ),
-    });
-    findings.push(look_at_network(probe, &host, network));
-    findings
+    };
+    vec![libvirt, user, kvm, look_at_network(probe, &host, network)]
 }
 
 fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
@@ -322,7 +281,7 @@ fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
             "this QEMU has no user networking (SLIRP), and {passt}: use --network NAME or \
              --network bridge:NAME"
         );
-        return finding(State::Missing, "network", text);
+        return missing("network", text);
     }
     match host.network_address(network) {
         Ok(place) => {
@@ -336,9 +295,9 @@ fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
                 "guests on `{network}` reach this host at {}{loopback}",
                 place.guest_uses
             );
-            finding(State::Good, "network", text)
+            good("network", text)
         }
-        Err(error) => finding(State::Missing, "network", format!("{error:#}")),
+        Err(error) => missing("network", format!("{error:#}")),
     }
 }
 
@@ -349,16 +308,15 @@ fn named(connection: &Connection) -> &str {
     }
 }
 
-fn look_at_room(probe: &Probe, question: &Question) -> Vec<Finding> {
-    let shown = question.output_dir.display();
-    let mut findings = vec![match disk::available_space(&question.output_dir) {
-        Ok(bytes) if bytes >= COMFORTABLE_SPACE => finding(
-            State::Good,
+fn look_at_disk(output_dir: &Path) -> Finding {
+    let shown = output_dir.display();
+    match disk::available_space(output_dir) {
+        Err(error) => missing("disk", format!("{error:#}")),
+        Ok(bytes) if bytes >= COMFORTABLE_SPACE => good(
             "disk",
             format!("{} are free in {shown}", disk::human(bytes)),
         ),
-        Ok(bytes) => finding(
-            State::Worse,
+        Ok(bytes) => worse(
             "disk",
             format!(
                 "only {} are free in {shown}, and a usual image needs up to {}: free some, or use --output-dir",
@@ -366,21 +324,21 @@ fn look_at_room(probe: &Probe, question: &Question) -> Vec<Finding> {
                 disk::human(COMFORTABLE_SPACE)
             ),
         ),
-        Err(error) => finding(State::Missing, "disk", format!("{error:#}")),
-    }];
-    let Some((_, available)) = probe.memory_mib else {
-        return findings;
-    };
+    }
+}
+
+fn look_at_memory(probe: &Probe, wanted: u64) -> Option<Finding> {
+    let (_, available) = probe.memory_mib?;
     let text = format!("{available} MiB are available, {} CPUs", probe.cpus);
-    let wanted = question.memory_mib;
-    findings.push(if available >= wanted + HOST_MEMORY_MIB {
-        finding(State::Good, "memory", text)
-    } else {
-        let hint =
-            format!("less than a guest's {wanted} MiB and the host's own need, use --memory");
-        finding(State::Worse, "memory", format!("{text}: {hint}"))
-    });
-    findings
+    Some(match available >= wanted + HOST_MEMORY_MIB {
+        true => good("memory", text),
+        false => worse(
+            "memory",
+            format!(
+                "{text}: less than a guest's {wanted} MiB and the host's own need, use --memory"
+            ),
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -112,33 +112,23 @@ fn usable_device(path: &Path) -> Result<(), String> {
     }
 }
 
-/// An accelerator, and what to tell the user about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chosen {
-    /// What the guest gets.
-    pub accel: Accel,
-    /// One line for the user: software emulation where KVM was hoped for.
-    pub warning: Option<String>,
-}
-
-/// Chooses the accelerator for a guest of `arch`.
+/// Chooses the accelerator for a guest of `arch`, with one line for the user where it is software
+/// emulation and KVM was hoped for.
 ///
 /// # Errors
 /// [`Kind::Host`] when KVM was demanded and cannot run the guest.
-pub fn choose(choice: AccelChoice, facts: &KvmFacts, arch: Arch) -> anyhow::Result<Chosen> {
-    let accel = |accel| Chosen {
-        accel,
-        warning: None,
-    };
+pub fn choose(
+    choice: AccelChoice,
+    facts: &KvmFacts,
+    arch: Arch,
+) -> anyhow::Result<(Accel, Option<String>)> {
     match (choice, facts.obstacle(arch)) {
-        (AccelChoice::Tcg, _) => Ok(accel(Accel::Tcg)),
-        (_, None) => Ok(accel(Accel::Kvm)),
-        (AccelChoice::Auto, Some(why)) => Ok(Chosen {
-            accel: Accel::Tcg,
-            warning: Some(format!(
-                "using software emulation, which is many times slower than KVM: {why}"
-            )),
-        }),
+        (AccelChoice::Tcg, _) => Ok((Accel::Tcg, None)),
+        (_, None) => Ok((Accel::Kvm, None)),
+        (AccelChoice::Auto, Some(why)) => {
+            let slow = "using software emulation, which is many times slower than KVM";
+            Ok((Accel::Tcg, Some(format!("{slow}: {why}"))))
+        }
         (AccelChoice::Kvm, Some(why)) => fail!(
             Kind::Host,
             "KVM cannot run this guest: {why}; use --accel auto or --accel tcg"
@@ -201,11 +191,11 @@ mod tests {
         for (choice, cpu, device, arch, want, warning) in cases {
             let case = format!("{choice:?} cpu={cpu} device={device} {arch}");
             match choose(choice, &facts(cpu, device), arch) {
-                Ok(chosen) => {
-                    assert_eq!(Some(chosen.accel), want, "{case}");
+                Ok((accel, told)) => {
+                    assert_eq!(Some(accel), want, "{case}");
                     match warning {
-                        Some(part) => assert!(chosen.warning.unwrap().contains(part), "{case}"),
-                        None => assert_eq!(chosen.warning, None, "{case}"),
+                        Some(part) => assert!(told.unwrap().contains(part), "{case}"),
+                        None => assert_eq!(told, None, "{case}"),
                     }
                 }
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! Creating a guest, with its console and log port connected.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
 use super::file_grants::FileGrants;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
-use super::libvirt_guest::{Guest, GuestSockets};
+use super::libvirt_guest::{Gauge, Guest, GuestSockets};
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
@@ -20,6 +20,7 @@ use super::network::user_network;
 use super::port::Port;
 use super::private_root::QEMU_SOCKETS;
 use super::qemu_process;
+use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, failure};
 
 /// A guest that was created and waits, paused, with both ports connected.
@@ -31,6 +32,8 @@ pub struct Started {
     pub console: Port,
     /// What anaconda writes to its log port.
     pub log_port: Port,
+    /// Why its QEMU runs as root, if it does: one sentence.
+    pub warning: Option<String>,
 }
 
 impl Host {
@@ -48,8 +51,9 @@ impl Host {
             network,
             ..spec.clone()
         };
-        let wiring = self.wiring(&spec);
-        let lent = match self.user_of(&spec) {
+        let (user, warning) = self.qemu_user_for(&spec);
+        let wiring = self.wiring(&spec, user);
+        let lent = match user {
             Some(user) => FileGrants::lend(&spec.files(), user).kind(Kind::Host)?,
             None => FileGrants::default(),
         };
@@ -66,25 +70,31 @@ impl Host {
                 return Err(error).kind(Kind::Host);
             }
         };
-        let guest = Guest::new(
-            self.connect.clone(),
-            domain,
+        let guest = Guest {
             life,
-            subscription,
-            &spec,
-            lent,
-            GuestSockets {
+            _subscription: subscription,
+            uri: self.uri(),
+            connect: self.connect.clone(),
+            name: spec.name,
+            build_id: spec.build_id,
+            gauge: Gauge {
+                domain,
+                disk: first_device(spec.disk.bus),
+                mac: spec.mac.to_string(),
+            },
+            sockets: GuestSockets {
                 console: wiring.console_socket,
                 screen: wiring.vnc_socket,
             },
-        );
-        if keep {
-            guest.leave();
-        }
+            left: AtomicBool::new(keep),
+            survived: Arc::default(),
+            lent,
+        };
         Ok(Started {
             guest,
             console,
             log_port,
+            warning,
         })
     }
 
@@ -170,7 +180,7 @@ impl Host {
         Ok((subscription, console, log_port))
     }
 
-    fn wiring(&self, spec: &DomainSpec) -> Wiring {
+    fn wiring(&self, spec: &DomainSpec, user: Option<QemuUser>) -> Wiring {
         // Where libvirt would put it, it would outlive a transient guest.
         let nvram = self
             .is_local()
@@ -180,7 +190,7 @@ impl Host {
         if !self.connection.runs_as_us() {
             // Sockets of ours mean nothing to another user's or host's QEMU.
             return Wiring {
-                run_as: self.qemu_user,
+                run_as: user,
                 nvram,
                 user_network,
                 ..Wiring::default()
@@ -197,7 +207,7 @@ impl Host {
             console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
             log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
             vnc_socket: Some(sockets.join(format!("vnc{number}"))),
-            run_as: self.user_of(spec),
+            run_as: user,
             nvram,
             user_network,
         }

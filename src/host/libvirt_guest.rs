@@ -11,7 +11,6 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
 
-use super::domain::DomainSpec;
 use super::file_grants::FileGrants;
 use super::libvirt::{host_error, open_daemon};
 use super::libvirt_events::Subscription;
@@ -35,23 +34,22 @@ const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(250);
 ///
 /// Functions that are not `async` block while libvirt answers.
 pub struct Guest {
-    domain: Domain,
-    life: Arc<Life>,
+    pub(super) life: Arc<Life>,
     // Before the connection, on which it depends.
-    _subscription: Subscription,
-    connect: Connect,
+    pub(super) _subscription: Subscription,
+    pub(super) connect: Connect,
     /// Where the guest is found again when the connection is lost.
-    uri: String,
-    name: String,
-    build_id: String,
-    disk_target: &'static str,
-    mac: String,
-    sockets: GuestSockets,
-    left: AtomicBool,
+    pub(super) uri: String,
+    pub(super) name: String,
+    pub(super) build_id: String,
+    /// The domain, and what is counted of it.
+    pub(super) gauge: Gauge,
+    pub(super) sockets: GuestSockets,
+    pub(super) left: AtomicBool,
     /// Whether it may have outlived us.
-    survived: Arc<AtomicBool>,
+    pub(super) survived: Arc<AtomicBool>,
     /// Taken back when QEMU is gone, or is being ended.
-    lent: FileGrants,
+    pub(super) lent: FileGrants,
 }
 
 impl std::fmt::Debug for Guest {
@@ -70,38 +68,13 @@ pub struct GuestSockets {
 }
 
 impl Guest {
-    pub(super) fn new(
-        connect: Connect,
-        domain: Domain,
-        life: Arc<Life>,
-        subscription: Subscription,
-        spec: &DomainSpec,
-        lent: FileGrants,
-        sockets: GuestSockets,
-    ) -> Self {
-        Guest {
-            domain,
-            life,
-            _subscription: subscription,
-            uri: connect.uri().unwrap_or_default(),
-            name: spec.name.clone(),
-            build_id: spec.build_id.clone(),
-            connect,
-            disk_target: super::domain::first_device(spec.disk.bus),
-            mac: spec.mac.to_string(),
-            sockets,
-            left: AtomicBool::new(false),
-            survived: Arc::default(),
-            lent,
-        }
-    }
-
     /// Lets the guest's CPUs run.
     ///
     /// # Errors
     /// [`Kind::Host`] when libvirt refuses.
     pub fn resume(&self) -> anyhow::Result<()> {
-        self.domain
+        self.gauge
+            .domain
             .resume()
             .map_err(host_error)
             .context("starting the guest's CPUs")
@@ -136,7 +109,7 @@ impl Guest {
                 return Ok(());
             }
             self.life.destroying();
-            match destroy(&self.domain) {
+            match destroy(&self.gauge.domain) {
                 // The daemon went away meanwhile.
                 Err(_) if self.life.is_lost() => {}
                 ended => return ended.context("ending the guest"),
@@ -186,7 +159,7 @@ impl Guest {
     /// [`Kind::Host`] when the guest has no screen or does not run.
     pub fn screenshot(&self) -> anyhow::Result<Vec<u8>> {
         read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
-            self.domain.screenshot(stream, 0, 0)
+            self.gauge.domain.screenshot(stream, 0, 0)
         })
         .and_then(|(_, picture)| to_png(picture))
         .context("taking a picture of the guest's screen")
@@ -198,12 +171,12 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        self.gauge().read()
+        self.gauge.read()
     }
 
     /// What reads the counters elsewhere.
     pub fn gauge(&self) -> Gauge {
-        Gauge::new(&self.domain, self.disk_target, &self.mac)
+        self.gauge.clone()
     }
 
     /// The domain as libvirt runs it.
@@ -211,7 +184,7 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn live_xml(&self) -> anyhow::Result<String> {
-        self.domain.xml_desc(0).map_err(host_error)
+        self.gauge.domain.xml_desc(0).map_err(host_error)
     }
 
     /// Its name.
@@ -267,10 +240,13 @@ pub struct Counters {
 }
 
 /// Reads a guest's counters. Does not keep the guest alive, and may outlive it.
+#[derive(Clone)]
 pub struct Gauge {
-    domain: Domain,
-    disk_target: &'static str,
-    mac: String,
+    pub(super) domain: Domain,
+    /// The disk, by what the domain's XML calls it.
+    pub(super) disk: &'static str,
+    /// The network card, by its address.
+    pub(super) mac: String,
 }
 
 impl std::fmt::Debug for Gauge {
@@ -280,23 +256,12 @@ impl std::fmt::Debug for Gauge {
 }
 
 impl Gauge {
-    pub(super) fn new(domain: &Domain, disk_target: &'static str, mac: &str) -> Self {
-        Gauge {
-            domain: domain.clone(),
-            disk_target,
-            mac: mac.to_owned(),
-        }
-    }
-
     /// How much the guest has read and written. Blocks while libvirt answers.
     ///
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn read(&self) -> anyhow::Result<Counters> {
-        let disk = self
-            .domain
-            .block_stats(self.disk_target)
-            .map_err(host_error)?;
+        let disk = self.domain.block_stats(self.disk).map_err(host_error)?;
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
         let network = self
             .domain

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -61,12 +61,9 @@ impl Host {
     pub(super) fn cannot_create(&self, spec: &DomainSpec, message: &str) -> String {
         let mut text = format!("libvirt cannot create the guest: {message}");
         let denied = message.contains("Permission denied");
-        let obstacle = self
-            .qemu_user
-            .filter(|_| denied)
-            .and_then(|user| obstacle(spec, user));
-        if let Some(obstacle) = obstacle {
-            return obstacle;
+        let closed = self.qemu_user.filter(|_| denied);
+        if let Some(closed) = closed.and_then(|user| closed_to(spec, user)) {
+            return format!("libvirt cannot create the guest: {closed}, or do without --connect");
         }
         if denied && !self.connection.runs_as_us() {
             text.push_str(
@@ -86,58 +83,50 @@ impl Host {
 }
 
 impl Host {
-    /// Whom a guest's QEMU runs as, where it is not us whom libvirt would take.
-    pub(super) fn user_of(&self, spec: &DomainSpec) -> Option<QemuUser> {
-        match self.runs_as_root(spec) {
-            Some(_) => Some(QemuUser::ourselves()),
-            None => self.qemu_user,
+    /// Whom a guest's QEMU runs as, where it is not us whom libvirt would take. Root's own driver runs
+    /// it as root where the unprivileged user cannot come to what the guest needs, for to open that is
+    /// the admin's decision; then also why, in one sentence.
+    pub(super) fn qemu_user_for(&self, spec: &DomainSpec) -> (Option<QemuUser>, Option<String>) {
+        let Some(user) = self.qemu_user.filter(|_| self.root.is_some()) else {
+            return (self.qemu_user, None);
+        };
+        let kvm = Path::new("/dev/kvm");
+        let closed = if spec.accel == Accel::Kvm && !user.may_write(kvm) {
+            let uid = user.uid;
+            Some(format!(
+                "/dev/kvm is closed to the user {uid} whom QEMU is to run as: open it to that user (group kvm)"
+            ))
+        } else {
+            closed_to(spec, user)
+        };
+        match closed {
+            None => (Some(user), None),
+            Some(closed) => {
+                let warning = format!("QEMU runs as root, because {closed}");
+                (Some(QemuUser::ourselves()), Some(warning))
+            }
         }
     }
-
-    /// Why root's own driver runs a guest's QEMU as root, if it must: the unprivileged user cannot
-    /// come to what the guest needs, and to open that is the admin's decision. One sentence.
-    pub fn runs_as_root(&self, spec: &DomainSpec) -> Option<String> {
-        let user = self.qemu_user.filter(|_| self.root.is_some())?;
-        let kvm = Path::new("/dev/kvm");
-        let (closed, remedy) = if spec.accel == Accel::Kvm && !user.may_write(kvm) {
-            (kvm.to_owned(), "open it to that user (group kvm)")
-        } else {
-            let remedy = "use an --output-dir and --cache-dir that others may search";
-            (closed_to(spec, user)?, remedy)
-        };
-        Some(format!(
-            "QEMU runs as root, because {} is closed to the unprivileged user {}: {remedy}",
-            closed.display(),
-            user.uid,
-        ))
-    }
 }
 
-/// The first directory or shared file that a guest needs and QEMU's user may not pass or read.
-fn closed_to(spec: &DomainSpec, user: QemuUser) -> Option<PathBuf> {
+/// What keeps QEMU's user from a guest's files, and what to do about it: the first directory or shared
+/// file that it may not pass or read. What is beside the disk is lent.
+fn closed_to(spec: &DomainSpec, user: QemuUser) -> Option<String> {
     let files = spec.files();
     let directory = files.iter().find_map(|file| user.closed_directory(file));
-    // What is beside the disk is lent.
     let own = spec.disk.path.parent();
     let mut shared = files.iter().filter(|file| file.parent() != own);
-    directory.or_else(|| {
-        shared
-            .find(|file| !user.may_read(file))
-            .map(|file| file.to_path_buf())
-    })
-}
-
-/// What keeps QEMU's user from a guest's files, and what to do about it.
-fn obstacle(spec: &DomainSpec, user: QemuUser) -> Option<String> {
-    let closed = closed_to(spec, user)?;
-    let (may_not, remedy) = match closed.is_dir() {
-        true => ("pass through", "searchable (chmod o+x"),
-        false => ("read", "readable (chmod o+r"),
+    let (closed, mode) = match directory {
+        Some(directory) => (directory, "o+x"),
+        None => {
+            let file = shared.find(|file| !user.may_read(file))?;
+            (file.to_path_buf(), "o+r")
+        }
     };
     Some(format!(
-        "libvirt's QEMU runs as another user, who may not {may_not} {0}: make it {remedy} {0}), use \
-         another --output-dir or --cache-dir, or do without --connect",
-        closed.display()
+        "{0} is closed to the user {1} whom QEMU is to run as: open it (chmod {mode} {0}), or use another --output-dir or --cache-dir",
+        closed.display(),
+        user.uid
     ))
 }
 

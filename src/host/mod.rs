@@ -22,7 +22,7 @@ mod probe;
 mod qemu_process;
 mod qemu_user;
 
-pub use accel::{Accel, Chosen, KvmFacts, choose};
+pub use accel::{Accel, KvmFacts, choose};
 pub use connection::Connection;
 pub use domain::{Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 pub use domain_xml::bootable_xml;

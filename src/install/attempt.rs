@@ -152,12 +152,12 @@ impl<'a> Attempt<'a> {
             spec.firmware.name()
         ));
         let (host, keep) = (&self.prepared.host, self.plan.options.keep);
-        if let Some(why) = host.runs_as_root(spec) {
-            self.reporter.warn(why);
-        }
         let started = tokio::task::block_in_place(|| host.start(spec, keep));
         self.timings.done("starting-guest");
         let started = started.map_err(|error| self.cancellation.explain(error))?;
+        if let Some(why) = started.warning {
+            self.reporter.warn(why);
+        }
         let guest = Arc::new(started.guest);
         self.place.depends_on(guest.survival());
         self.place.live.started(&guest, spec.accel);

@@ -67,15 +67,16 @@ impl Prepared {
             async { Ok(Reaches::of(plan, &mirror).await) },
         )?;
         clear_leftovers(plan, &host, reporter)?;
-        let chosen = host::choose(plan.guest.accel, &host.kvm_facts(plan.arch), plan.arch)?;
-        if let Some(warning) = &chosen.warning {
+        let facts = host.kvm_facts(plan.arch);
+        let (accel, warning) = host::choose(plan.guest.accel, &facts, plan.arch)?;
+        if let Some(warning) = warning {
             reporter.warn(warning);
         }
         let disk = disk::create(place.work.dir(), plan.guest.disk_bytes).await?;
         Ok(Prepared {
             tree,
             contents,
-            accel: chosen.accel,
+            accel,
             disk,
             host,
             mirror,

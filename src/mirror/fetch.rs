@@ -279,7 +279,10 @@ impl Fetcher {
         self.check_size(job, part)?;
         let (limit, total) = (job.expect.limit(), part.total());
         let (encoding, is_html) = (encoding(&response), is_html(&response));
-        let check_head = |head: &[u8]| check_head(job, head, encoding.as_deref(), is_html);
+        let check_head = |head: &[u8]| {
+            let (url, expect, checksum) = (job.url, job.expect, job.checksum);
+            check_head(url, expect, checksum, head, encoding.as_deref(), is_html)
+        };
         let mut head_checked = false;
         coming.have.store(part.have, Ordering::Relaxed);
         let take = |bytes: &[u8]| {
@@ -580,26 +583,28 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// The first bytes must be those of such a file. A matching checksum outweighs unknown magic.
-fn check_head(
-    job: &Job<'_>,
+pub(super) fn check_head(
+    url: &Url,
+    expect: Expect,
+    checksum: Option<&Checksum>,
     head: &[u8],
     encoding: Option<&str>,
     is_html: bool,
 ) -> Result<(), Fault> {
-    if job.expect == Expect::Any {
+    if expect == Expect::Any {
         return Ok(());
     }
-    let fits = job.expect.fits(head);
-    let (url, what) = (shown(job.url), job.expect.name());
+    let fits = expect.fits(head);
+    let (url, what) = (shown(url), expect.name());
     if is_web_page(head) || (is_html && !fits) {
         return Err(Fault::WebPage { url, what });
     }
-    if job.checksum.is_some() {
+    if checksum.is_some() {
         return Ok(());
     }
     if let Some(encoding) = encoding
         && (head.starts_with(GZIP) || !encoding.contains("gzip"))
-        && matches!(job.expect, Expect::Kernel | Expect::RepoMd)
+        && matches!(expect, Expect::Kernel | Expect::RepoMd)
     {
         let encoding = encoding.to_string();
         return Err(Fault::Packed { url, encoding });
@@ -674,7 +679,7 @@ fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
     }
 }
 
-fn too_large(url: &Url, expect: Expect, limit: u64) -> Fault {
+pub(super) fn too_large(url: &Url, expect: Expect, limit: u64) -> Fault {
     Fault::TooLarge {
         url: shown(url),
         limit,

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::cache::{Cache, Held, Key, Lease, hash_file};
+use super::client::broken;
 use super::fault::Fault;
-use super::fetch::{Copy, Fetcher, Job, Outcome};
+use super::fetch::{Copy, Fetcher, Job, Outcome, check_head, too_large};
 use super::location::{Location, shown};
 use super::treeinfo::Checksum;
-use super::verify::{Expect, HEAD_BYTES, is_web_page};
+use super::verify::{Expect, HEAD_BYTES};
 use crate::input::{NotOpened, Roots};
 
 /// How a file was obtained.
@@ -105,11 +106,10 @@ impl Store {
                 self.cache.touch(&key, &mut held)?;
                 Ok(cached(held, Origin::Revalidated))
             }
-            (Outcome::NotModified, None) => Err(Fault::Broken {
-                url: shown(url),
-                reason: "the mirror says that a file is unchanged that was never fetched".into(),
-                tries: 1,
-            }),
+            (Outcome::NotModified, None) => {
+                let reason = "the mirror says that a file is unchanged that was never fetched";
+                Err(broken(url, reason))
+            }
             (Outcome::Complete(complete), _) => {
                 let held = self.cache.publish(&key, *complete).await?;
                 reporter.detail(format!(
@@ -136,21 +136,16 @@ impl Store {
             Location::Web(url) => return self.fetcher.bytes(&url, expect, limit).await,
             Location::Local(path) => path,
         };
-        let too_large = || Fault::TooLarge {
-            url: shown(url),
-            limit,
-            what: expect.name(),
-        };
         let LocalFile { file, bytes, .. } = self.open_local(url, &path)?;
         if bytes > limit {
-            return Err(too_large());
+            return Err(too_large(url, expect, limit));
         }
         let mut content = Vec::new();
         file.take(limit.saturating_add(1))
             .read_to_end(&mut content)
             .map_err(|error| Fault::local("reading", &path, error))?;
         match content.len() as u64 > limit {
-            true => Err(too_large()),
+            true => Err(too_large(url, expect, limit)),
             false => Ok(content),
         }
     }
@@ -190,32 +185,15 @@ impl Store {
             bytes,
         } = self.open_local(url, path)?;
         let path = &real;
-        let what = expect.name();
-        let url_text = shown(url);
         if bytes > expect.limit() {
-            return Err(Fault::TooLarge {
-                url: url_text,
-                limit: expect.limit(),
-                what,
-            });
+            return Err(too_large(url, expect, expect.limit()));
         }
         let mut head = Vec::new();
         file.by_ref()
             .take(HEAD_BYTES as u64)
             .read_to_end(&mut head)
             .map_err(|error| Fault::local("reading", path, error))?;
-        if expect != Expect::Any && is_web_page(&head) {
-            return Err(Fault::WebPage {
-                url: url_text,
-                what,
-            });
-        }
-        if checksum.is_none() && !expect.fits(&head) {
-            return Err(Fault::WrongContent {
-                url: url_text,
-                what,
-            });
-        }
+        check_head(url, expect, checksum, &head, None, false)?;
         let (digests, stamp) = hash_file(path, checksum).await?;
         digests.check(url, checksum)?;
         Ok(CachedFile {

@@ -84,16 +84,13 @@ impl Cache {
     /// # Errors
     /// A file that cannot be removed.
     pub fn clear(&self) -> anyhow::Result<Removal> {
-        self.remove_everything()
-            .context("clearing the cache")
-            .kind(Kind::Host)
-    }
-
-    fn remove_everything(&self) -> anyhow::Result<Removal> {
-        let mut removal = self.remove(self.records()?)?;
-        removal.bytes += self.remove_parts(Duration::ZERO)?;
-        self.remove_free_locks()?;
-        Ok(removal)
+        let clear = || -> anyhow::Result<Removal> {
+            let mut removal = self.remove(self.records()?)?;
+            removal.bytes += self.remove_parts(Duration::ZERO)?;
+            self.remove_free_locks()?;
+            Ok(removal)
+        };
+        clear().context("clearing the cache").kind(Kind::Host)
     }
 
     /// Entries with the paths of their records, the last used first.

@@ -34,7 +34,7 @@ impl Expect {
     /// sends without end must not fill the disk.
     pub(super) fn limit(self) -> u64 {
         match self {
-            Expect::TreeInfo => super::treeinfo::MAX_BYTES as u64,
+            Expect::TreeInfo => super::treeinfo::MAX_BYTES,
             Expect::Kernel => 256 << 20,
             Expect::Initrd => 2 << 30,
             // A few KB; a list of more than 1 MiB is none.

@@ -19,14 +19,11 @@ pub const RUNTIME_VARIABLE: &str = "XDG_RUNTIME_DIR";
 /// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is; the current
 /// directory cannot be found.
 pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = chosen {
-        return std::path::absolute(dir)
-            .with_context(|| format!("finding the cache directory {}", dir.display()));
-    }
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/cache/ozr"));
-    }
-    users_dir("XDG_CACHE_HOME", ".cache")
+    let usual = || match rustix::process::geteuid().is_root() {
+        true => Some(PathBuf::from("/var/cache/ozr")),
+        false => users_dir("XDG_CACHE_HOME", ".cache"),
+    };
+    absolute(chosen, usual)?
         .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
 }
 
@@ -38,15 +35,26 @@ pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// Neither `XDG_STATE_HOME` nor `HOME` says where an ordinary user's state is; the current
 /// directory cannot be found.
 pub fn state_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = chosen {
-        return std::path::absolute(dir)
-            .with_context(|| format!("finding the state directory {}", dir.display()));
-    }
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/ozr"));
-    }
-    users_dir("XDG_STATE_HOME", ".local/state")
+    let usual = || match rustix::process::geteuid().is_root() {
+        true => Some(PathBuf::from("/var/lib/ozr")),
+        false => users_dir("XDG_STATE_HOME", ".local/state"),
+    };
+    absolute(chosen, usual)?
         .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-dir")
+}
+
+/// The directory that the user chose, from the current one on, or the usual one.
+fn absolute(
+    chosen: Option<&Path>,
+    usual: impl FnOnce() -> Option<PathBuf>,
+) -> anyhow::Result<Option<PathBuf>> {
+    let Some(dir) = chosen else {
+        return Ok(usual());
+    };
+    let found = std::path::absolute(dir);
+    found
+        .map(Some)
+        .with_context(|| format!("finding the directory {}", dir.display()))
 }
 
 /// ozr's part of one of the user's base directories (XDG Base Directory Specification).

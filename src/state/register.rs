@@ -79,27 +79,6 @@ impl BuildEntry {
     }
 }
 
-#[cfg(test)]
-impl BuildEntry {
-    /// An entry for tests.
-    pub fn example() -> BuildEntry {
-        BuildEntry {
-            id: "abcdef".to_owned(),
-            pid: 42,
-            name: "rocky".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            connection: None,
-            domain: "ozr-rocky".to_owned(),
-            runtime_dir: "/run/ozr/42-x".into(),
-            work_dir: "/srv/.rocky.ozr".into(),
-            image: "/srv/rocky.qcow2".into(),
-            mount: "/".into(),
-            machine: machine(),
-            kept: false,
-        }
-    }
-}
-
 /// The register.
 #[derive(Debug, Clone)]
 pub struct Register {
@@ -343,6 +322,26 @@ fn is_mount_root(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl BuildEntry {
+        /// An entry for tests.
+        pub fn example() -> BuildEntry {
+            BuildEntry {
+                id: "abcdef".to_owned(),
+                pid: 42,
+                name: "rocky".to_owned(),
+                started: SystemTime::UNIX_EPOCH,
+                connection: None,
+                domain: "ozr-rocky".to_owned(),
+                runtime_dir: "/run/ozr/42-x".into(),
+                work_dir: "/srv/.rocky.ozr".into(),
+                image: "/srv/rocky.qcow2".into(),
+                mount: "/".into(),
+                machine: machine(),
+                kept: false,
+            }
+        }
+    }
 
     fn entry(id: &str) -> BuildEntry {
         BuildEntry {
