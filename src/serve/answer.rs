@@ -91,7 +91,7 @@ pub(super) fn answer(shared: &Shared, request: tiny_http::Request) {
         return;
     };
     let reply = reply(shared, &exchange, request.url());
-    exchange.set_status(reply.status);
+    exchange.note(|outcome| outcome.status = reply.status);
     let body = Body::new(reply.body, reply.length, &exchange);
     let length = reply.length.and_then(|length| usize::try_from(length).ok());
     let response = Response::new(StatusCode(reply.status), reply.fields, body, length, None)
@@ -110,7 +110,7 @@ fn reply(shared: &Shared, exchange: &Arc<Exchange>, url: &str) -> Reply {
     let Some((target, resource)) = found else {
         return Reply::error(404);
     };
-    exchange.set_resource(resource.clone());
+    exchange.note(|outcome| outcome.resource = resource.clone());
     let range = exchange.request.range.as_deref();
     match target {
         Target::Item(item) => item_reply(&item, range).unwrap_or_else(|error| {

@@ -49,24 +49,8 @@ impl Exchange {
         lock(&self.outcome).clone()
     }
 
-    pub(super) fn set_resource(&self, resource: Resource) {
-        lock(&self.outcome).resource = resource;
-    }
-
-    pub(super) fn set_status(&self, status: u16) {
-        lock(&self.outcome).status = status;
-    }
-
-    fn produced(&self, bytes: usize) {
-        lock(&self.outcome).produced += bytes as u64;
-    }
-
-    fn set_finished(&self) {
-        lock(&self.outcome).finished = true;
-    }
-
-    fn set_broken(&self) {
-        lock(&self.outcome).broken = true;
+    pub(super) fn note(&self, change: impl FnOnce(&mut Outcome)) {
+        change(&mut lock(&self.outcome));
     }
 }
 
@@ -112,7 +96,7 @@ impl Body {
     ) -> Self {
         if length == Some(0) {
             // `tiny_http` does not ask for nothing.
-            exchange.set_finished();
+            exchange.note(|outcome| outcome.finished = true);
         }
         Body {
             source,
@@ -131,7 +115,7 @@ impl Read for Body {
             None => buffer.len(),
         };
         if room == 0 {
-            self.exchange.set_finished();
+            self.exchange.note(|outcome| outcome.finished = true);
             return Ok(0);
         }
         let buffer = &mut buffer[..room];
@@ -147,22 +131,23 @@ impl Read for Body {
         .unwrap_or_else(|_| Err(io::Error::other("the source panicked")));
         match result {
             Ok(0) if self.left.is_some() => {
-                self.exchange.set_broken();
+                self.exchange.note(|outcome| outcome.broken = true);
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
             Ok(0) => {
-                self.exchange.set_finished();
+                self.exchange.note(|outcome| outcome.finished = true);
                 Ok(0)
             }
             Ok(bytes) => {
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(bytes as u64);
                 }
-                self.exchange.produced(bytes);
+                self.exchange
+                    .note(|outcome| outcome.produced += bytes as u64);
                 Ok(bytes)
             }
             Err(error) => {
-                self.exchange.set_broken();
+                self.exchange.note(|outcome| outcome.broken = true);
                 Err(error)
             }
         }

@@ -82,21 +82,15 @@ fn number(digits: &str) -> Option<Option<u64>> {
 pub(super) fn content_range(value: &str) -> Option<(u64, u64)> {
     let (ends, total) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = ends.split_once('-')?;
-    let digits = |text: &str| {
-        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| text.parse::<u64>().ok()).flatten()
-    };
-    let (first, last) = (digits(first)?, digits(last)?);
-    let inside = total == "*" || digits(total)? > last;
+    let (first, last) = (number(first)??, number(last)??);
+    let inside = total == "*" || number(total)?? > last;
     // `last` of u64::MAX would make the length overflow.
     (first <= last && last < u64::MAX && inside).then_some((first, last))
 }
 
 /// The checked total of a `Content-Range: bytes */TOTAL`.
 pub(super) fn unsatisfied_range(value: &str) -> Option<u64> {
-    let total = value.strip_prefix("bytes */")?;
-    let plain = total.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| total.parse().ok()).flatten()
+    number(value.strip_prefix("bytes */")?)?
 }
 
 #[cfg(test)]

@@ -113,15 +113,7 @@ pub(super) fn media_type(value: &str) -> Option<&str> {
 
 /// `value` if it is a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) fn date(value: &str) -> Option<&str> {
-    let shape = "Aaa, 00 Aaa 0000 00:00:00 GMT";
-    let fits = |(byte, shape): (u8, u8)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        b'a' => byte.is_ascii_lowercase(),
-        b'A' => byte.is_ascii_uppercase(),
-        literal => byte == literal,
-    };
-    let same_length = value.len() == shape.len();
-    (same_length && value.bytes().zip(shape.bytes()).all(fits)).then_some(value)
+    httpdate::parse_http_date(value).ok().map(|_| value)
 }
 
 /// `value` if it is an entity tag: `"…"` or `W/"…"`.
