@@ -198,7 +198,7 @@ mod tests {
         secrets.add("s3cret");
         secrets.add("");
         assert_eq!(secrets.hide("a s3cret, s3cret."), "a …, ….");
-        assert!(!format!("{secrets:?}").contains("s3cret"));
+        assert_eq!(format!("{secrets:?}"), "Secrets(1)");
     }
 
     #[test]
@@ -260,5 +260,45 @@ mod tests {
             assert_eq!(secrets.hide(text), "…", "{text}");
         }
         assert_eq!(secrets.hide("abcd"), "abcd");
+    }
+
+    #[test]
+    fn only_escapes_are_written_small() {
+        for (encoded, small) in [
+            ("%2F%C3%A9", "%2f%c3%a9"),
+            ("%2FAB%2FAB", "%2fAB%2fAB"),
+            ("AB%2F", "AB%2f"),
+        ] {
+            assert_eq!(lower_escapes(encoded), small);
+        }
+    }
+
+    #[test]
+    fn a_mark_is_hidden_whole_and_in_halves() {
+        let mut secrets = Secrets::default();
+        secrets.add_mark("0123abcd");
+        assert_eq!(
+            secrets.hide("0123abcd '0123''abcd' 01 cd"),
+            "… '…''…' 01 cd"
+        );
+    }
+
+    #[test]
+    fn lines_are_hidden_whole_and_short_ones_are_none() {
+        let mut secrets = Secrets::default();
+        for line in ["  abcd\n", "efg"] {
+            secrets.add_line(line);
+        }
+        assert_eq!(secrets.hide("abcd efg"), "… efg");
+    }
+
+    #[test]
+    fn the_longest_password_is_hidden_in_every_form_and_a_line_as_it_stands() {
+        for (length, hidden) in [(LONGEST_PASSWORD, true), (LONGEST_PASSWORD + 1, false)] {
+            let mut secrets = Secrets::default();
+            secrets.add_password(&"&".repeat(length));
+            assert_eq!(secrets.hide(&"&".repeat(length)), "…");
+            assert_eq!(secrets.hide(&"%26".repeat(length)) == "…", hidden);
+        }
     }
 }
