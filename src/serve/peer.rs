@@ -43,15 +43,19 @@ impl Peers {
     }
 }
 
-/// The user of the socket between `near` and `far`: none if there is no such socket any more.
+/// The user of the socket between `near` and `far`: none if there is no such socket any more. One that
+/// its process has closed belongs to nobody: the kernel shows it as root's (net/core/sock.c,
+/// `sock_i_uid`), and without an inode.
 fn owner(table: impl BufRead, near: SocketAddrV4, far: SocketAddrV4) -> io::Result<Option<u32>> {
     let (near, far) = (field(near), field(far));
     for line in table.lines() {
         let line = line?;
         let mut fields = line.split_ascii_whitespace().skip(1);
         if fields.next() == Some(&near) && fields.next() == Some(&far) {
-            // State, queues, timer and retransmits stand between.
-            return Ok(fields.nth(4).and_then(|user| user.parse().ok()));
+            // State, queues, timer and retransmits stand between; behind it a count of timeouts.
+            let (user, inode) = (fields.nth(4), fields.nth(1));
+            let open = inode.is_some_and(|inode| inode != "0");
+            return Ok(user.filter(|_| open).and_then(|user| user.parse().ok()));
         }
     }
     Ok(None)
@@ -80,7 +84,9 @@ mod tests {
         assert!(are(&[7, us], peer, local).unwrap());
         assert!(!are(&[us + 1], peer, local).unwrap());
         assert!(!are(&[us], local, "127.0.0.1:1".parse().unwrap()).unwrap());
+        // Who asks and hangs up at once would pass for root.
         drop(client);
+        assert!(!are(&[0, us], peer, local).unwrap());
     }
 
     #[test]
@@ -88,11 +94,13 @@ mod tests {
     fn the_table_is_read() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
              0: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n   \
-             1: 0100007F:D431 0100007F:1F90 01 00000000:00000000 02:000A0000 00000000 65534        0 2 2 0\n";
+             1: 0100007F:D431 0100007F:1F90 01 00000000:00000000 02:000A0000 00000000 65534        0 2 2 0\n   \
+             2: 0100007F:D432 0100007F:1F90 05 00000000:00000000 02:000A0000 00000000     0        0 0 2 0\n";
         let at = |port| SocketAddrV4::new([127, 0, 0, 1].into(), port);
         let of = |near, far| owner(table.as_bytes(), at(near), at(far)).unwrap();
         assert_eq!(of(0xD431, 0x1F90), Some(65534));
         assert_eq!(of(0x1F90, 0xD431), Some(0));
         assert_eq!(of(0x1F90, 0x1F90), None);
+        assert_eq!(of(0xD432, 0x1F90), None, "closed by its process");
     }
 }
