@@ -6,9 +6,7 @@ use ozr::kickstart::outline::Item;
 use ozr::kickstart::scan;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = scan::decode(bytes.to_vec(), "fuzz") else {
-        return;
-    };
+    let text = scan::decode(bytes.to_vec());
     let (outline, findings) = scan::scan_all(&text, "fuzz");
     assert_eq!(outline.write(&text), text);
     for item in &outline.items {
