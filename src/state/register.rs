@@ -419,5 +419,23 @@ mod tests {
             Path::new("/proc")
         );
         assert_eq!(mount_of(Path::new("/no/such/thing")), Path::new("/"));
+        // A build whose file system is not mounted is not one that left nothing.
+        for (mount, work_dir, missing) in [
+            ("/mnt/image", "/mnt/image/.a.ozr", Some("/mnt/image")),
+            ("/mnt/image", "/proc/self", None),
+            ("/", "/no/such/.a.ozr", None),
+            ("", "/no/such/.a.ozr", None),
+        ] {
+            let entry = BuildEntry {
+                mount: mount.into(),
+                work_dir: work_dir.into(),
+                ..BuildEntry::example()
+            };
+            assert_eq!(
+                entry.missing_mount(),
+                missing.map(Path::new),
+                "{mount} {work_dir}"
+            );
+        }
     }
 }

@@ -247,7 +247,7 @@ impl Drop for WorkDir {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
     use crate::error::kind_of;
@@ -347,6 +347,37 @@ mod tests {
             std::fs::read_to_string(path.join("disk.qcow2")).unwrap(),
             "text"
         );
+    }
+
+    /// What an archive of a build's directory unpacks to.
+    #[test]
+    fn a_mark_counts_in_its_own_directory_only() {
+        let out = tempfile::tempdir().unwrap();
+        let left = killed(out.path());
+        let copy = place(out.path(), "b");
+        std::fs::create_dir(&copy).unwrap();
+        for name in [LOCK, "disk.qcow2"] {
+            std::fs::copy(left.join(name), copy.join(name)).unwrap();
+        }
+        assert!(is_left(&left, "1") && !is_left(&copy, "1"));
+        WorkDir::take(out.path(), "b", "2").unwrap_err();
+        remove_dead(&copy, "1").unwrap();
+        assert!(copy.join("disk.qcow2").exists());
+    }
+
+    #[test]
+    fn it_is_emptied_and_opened_and_never_for_writing() {
+        let mode = |dir: &WorkDir| dir.path().metadata().unwrap().permissions().mode() & 0o777;
+        let out = tempfile::tempdir().unwrap();
+        let dir = WorkDir::take(out.path(), "a", "1").unwrap();
+        std::fs::write(dir.join("disk.qcow2"), "half").unwrap();
+        dir.empty().unwrap();
+        assert_eq!(dir.dir().names().unwrap(), [LOCK]);
+        assert_eq!(mode(&dir), 0o700);
+        dir.let_others_pass().unwrap();
+        assert_eq!(mode(&dir), 0o711);
+        dir.dir().set_mode(0o777).unwrap();
+        assert_eq!(mode(&dir), 0o755);
     }
 
     #[test]
