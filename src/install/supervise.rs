@@ -81,8 +81,30 @@ struct Supervisor<'a> {
     log_port: LogPort,
     recorder: &'a Recorder,
     reporting: Reporting<'a>,
-    /// Bytes that the guest took from our server.
+    received: Received,
+}
+
+/// What the guest has received: QEMU's user networking counts nothing, so what it takes from our
+/// server is counted here.
+#[derive(Debug, Default)]
+struct Received {
+    /// Bytes that our server sent.
     relayed: u64,
+}
+
+impl Received {
+    fn add(&mut self, access: &Access) {
+        self.relayed = self.relayed.saturating_add(access.bytes);
+    }
+
+    fn with(&self, counters: &Counters) -> Witness<'static> {
+        // What comes through our server comes over the network, too: the larger one is all.
+        let received = counters.network.map_or(0, |(received, _)| received);
+        Witness::Counters {
+            written: counters.disk_written,
+            received: received.max(self.relayed),
+        }
+    }
 }
 
 impl Attempt<'_> {
@@ -109,7 +131,7 @@ impl Attempt<'_> {
             log_port: LogPort::default(),
             recorder,
             reporting: Reporting::new(self.reporter, self.history().forecast(), secrets),
-            relayed: 0,
+            received: Received::default(),
         };
         let decision = supervisor.run(guest, channels).await?;
         let now = supervisor.now();
@@ -285,7 +307,7 @@ impl Supervisor<'_> {
     }
 
     fn access(&mut self, access: &Access) -> Option<Decision> {
-        self.relayed = self.relayed.saturating_add(access.bytes);
+        self.received.add(access);
         let answered = access.method == Some(Method::Get) && (200..300).contains(&access.status);
         match &access.resource {
             Resource::Kickstart if answered && access.complete => {
@@ -324,12 +346,7 @@ impl Supervisor<'_> {
     }
 
     fn counters(&mut self, counters: &Counters) -> Option<Decision> {
-        // What comes through our server comes over the network, too: the larger one is all.
-        let received = counters.network.map_or(0, |(received, _)| received);
-        self.witness(Witness::Counters {
-            written: counters.disk_written,
-            received: received.max(self.relayed),
-        })
+        self.witness(self.received.with(counters))
     }
 }
 
@@ -359,5 +376,58 @@ async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option
     match accesses {
         Some(accesses) => accesses.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::watch::witness::{Delivery, Expectations};
+
+    /// QEMU's user networking counts nothing, and a guest in its initramfs writes nothing: only our
+    /// server sees that a second stage of a gigabyte comes in.
+    #[test]
+    fn what_the_guest_takes_from_our_server_is_progress() {
+        const MANY: u64 = 1 << 20;
+        for (taken, network, progress) in [
+            (&[][..], None, false),
+            (&[MANY][..], None, true),
+            (&[MANY / 5, MANY / 5], None, true),
+            (&[], Some((MANY, 0)), true),
+            (&[], Some((0, MANY)), false),
+            // What our server sent is in what the network brought: it is not counted twice.
+            (&[MANY / 5], Some((MANY / 5, 0)), false),
+        ] {
+            let mut received = Received::default();
+            for &bytes in taken {
+                received.add(&Access {
+                    when: SystemTime::now(),
+                    peer: ([127, 0, 0, 1], 1).into(),
+                    method: Some(Method::Get),
+                    resource: Resource::Unknown,
+                    status: 200,
+                    bytes,
+                    complete: true,
+                    anaconda: None,
+                    user_agent: None,
+                });
+            }
+            let counters = Counters {
+                network,
+                ..Counters::default()
+            };
+            let expectations = Expectations::new(true, Delivery::Http);
+            let mut judge = Judge::new(expectations, Limits::default());
+            let deadline = judge.deadline();
+            let decision = judge.witness(Duration::from_secs(1), received.with(&counters));
+            assert!(decision.is_none());
+            assert_eq!(
+                judge.deadline() > deadline,
+                progress,
+                "{taken:?} {network:?}"
+            );
+        }
     }
 }
