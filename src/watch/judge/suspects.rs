@@ -207,6 +207,27 @@ mod tests {
         }
     }
 
+    /// dracut repeats its complaints for ever: they leave room for others.
+    #[test]
+    fn a_text_that_is_known_is_no_news() {
+        let mut suspects = Suspects::default();
+        let mut say = |text: &str| {
+            let seen = Seen {
+                source: Source::Console,
+                at: Duration::ZERO,
+                text: text.to_owned(),
+            };
+            let found = Found::new(Cause::StorageFailed, Certainty::Suspect(0));
+            suspects.add(found, seen);
+        };
+        for _ in 0..2 * MAX {
+            say("the same");
+        }
+        say("another");
+        let texts = suspects.supporting(Cause::StorageFailed);
+        assert!(texts.map(Suspect::text).eq(["the same", "another"]));
+    }
+
     /// Each cause is forgotten in the phase that shows that it was mended, and not before.
     #[test]
     fn what_was_mended_is_forgotten_in_time() {
