@@ -113,7 +113,9 @@ pub(super) fn media_type(value: &str) -> Option<&str> {
 
 /// `value` if it is a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) fn date(value: &str) -> Option<&str> {
-    httpdate::parse_http_date(value).ok().map(|_| value)
+    // The crate allows other forms and blanks around them; a header takes this one as it stands.
+    let time = httpdate::parse_http_date(value).ok()?;
+    (httpdate::fmt_http_date(time) == value).then_some(value)
 }
 
 /// `value` if it is an entity tag: `"…"` or `W/"…"`.
