@@ -198,6 +198,54 @@ fn serve_tree(mirror: &Mirror, packages: &[&str]) {
         .serve(mirror, "/tree/");
 }
 
+/// The most memory of its own that a check may take, in bytes, whatever a mirror sends.
+const MEMORY: usize = 300 << 20;
+
+#[test]
+fn memory_is_bounded_whatever_the_lists_of_packages_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let mirror = Mirror::start();
+    serve_tree(&mirror, &["bash"]);
+    // A list that is longer than the bound in one attribute, and lists that are so together.
+    let endless = "x".repeat(MEMORY);
+    Repository::new()
+        .package("endless", "x86_64", "1.0", &[&endless])
+        .packed(Packing::Zstd, "sha256")
+        .serve(&mirror, "/endless/");
+    let names: Vec<String> = (0..40_000).map(|at| format!("package-{at:0>32}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let long = Repository::of(&names)
+        .packed(Packing::Zstd, "sha256")
+        .files();
+    let base = mirror.url("");
+    let base = base.as_str().trim_end_matches('/');
+    let mut kickstart =
+        format!("url --url={base}/tree\nrepo --name=endless --baseurl={base}/endless\n");
+    for at in 0..3 {
+        for (path, body) in &long {
+            mirror.put(&format!("/long-{at}/{path}"), body.clone());
+        }
+        kickstart += &format!("repo --name=long-{at} --baseurl={base}/long-{at}\n");
+    }
+    kickstart += "%packages\nbash\npackage-*\n%end\n";
+    std::fs::write(directory.path().join("t.ks"), kickstart).unwrap();
+    let mut check = Command::new("prlimit");
+    check
+        .arg(format!("--data={MEMORY}"))
+        .arg(env!("CARGO_BIN_EXE_ozr"))
+        .args(["check", "--online", "--release", "RHEL9", "t.ks"])
+        .env("XDG_CACHE_HOME", directory.path())
+        .current_dir(directory.path());
+    let output = check.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // An allocation that fails aborts the process: no status.
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("a tag or text is longer than 256 KiB"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_found_where_all_is_well() {
     let setting = Setting::new(

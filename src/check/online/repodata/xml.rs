@@ -80,7 +80,11 @@ pub(in crate::check::online) fn read(
         buffer.clear();
         reader.get_mut().taken = 0;
         let event = reader.read_event_into(&mut buffer);
-        match event.map_err(|error| format!("it is not well-formed XML: {error}"))? {
+        let event = event.map_err(|error| match error {
+            quick_xml::Error::Io(error) => error.to_string(),
+            error => format!("it is not well-formed XML: {error}"),
+        })?;
+        match event {
             Event::Start(_) if starts.len() == MAX_DEPTH => {
                 return Err(format!("it is nested more than {MAX_DEPTH} deep"));
             }
