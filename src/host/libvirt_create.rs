@@ -12,7 +12,7 @@ use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
 use super::file_grants::FileGrants;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
-use super::libvirt_guest::{Gauge, Guest, GuestSockets};
+use super::libvirt_guest::{Guest, GuestSockets, Observer};
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
@@ -74,10 +74,10 @@ impl Host {
             life,
             _subscription: subscription,
             uri: self.uri(),
-            connect: self.connect.clone(),
             name: spec.name,
             build_id: spec.build_id,
-            gauge: Gauge {
+            observer: Observer {
+                connect: self.connect.clone(),
                 domain,
                 disk: first_device(spec.disk.bus),
                 mac: spec.mac.to_string(),

@@ -37,13 +37,12 @@ pub struct Guest {
     pub(super) life: Arc<Life>,
     // Before the connection, on which it depends.
     pub(super) _subscription: Subscription,
-    pub(super) connect: Connect,
     /// Where the guest is found again when the connection is lost.
     pub(super) uri: String,
     pub(super) name: String,
     pub(super) build_id: String,
-    /// The domain, and what is counted of it.
-    pub(super) gauge: Gauge,
+    /// The domain, and what is to be seen of it.
+    pub(super) observer: Observer,
     pub(super) sockets: GuestSockets,
     pub(super) left: AtomicBool,
     /// Whether it may have outlived us.
@@ -73,7 +72,7 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when libvirt refuses.
     pub fn resume(&self) -> anyhow::Result<()> {
-        self.gauge
+        self.observer
             .domain
             .resume()
             .map_err(host_error)
@@ -109,7 +108,7 @@ impl Guest {
                 return Ok(());
             }
             self.life.destroying();
-            match destroy(&self.gauge.domain) {
+            match destroy(&self.observer.domain) {
                 // The daemon went away meanwhile.
                 Err(_) if self.life.is_lost() => {}
                 ended => return ended.context("ending the guest"),
@@ -153,30 +152,9 @@ impl Guest {
         self.left.store(true, Ordering::SeqCst);
     }
 
-    /// A picture of the guest's screen, as a PNG file.
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when the guest has no screen or does not run.
-    pub fn screenshot(&self) -> anyhow::Result<Vec<u8>> {
-        read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
-            self.gauge.domain.screenshot(stream, 0, 0)
-        })
-        .and_then(|(_, picture)| to_png(picture))
-        .context("taking a picture of the guest's screen")
-        .kind(Kind::Host)
-    }
-
-    /// How much the guest has read and written.
-    ///
-    /// # Errors
-    /// [`Kind::Host`] when it does not run.
-    pub fn counters(&self) -> anyhow::Result<Counters> {
-        self.gauge.read()
-    }
-
-    /// What reads the counters elsewhere.
-    pub fn gauge(&self) -> Gauge {
-        self.gauge.clone()
+    /// What observes it elsewhere.
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
     }
 
     /// The domain as libvirt runs it.
@@ -184,7 +162,7 @@ impl Guest {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn live_xml(&self) -> anyhow::Result<String> {
-        self.gauge.domain.xml_desc(0).map_err(host_error)
+        self.observer.domain.xml_desc(0).map_err(host_error)
     }
 
     /// Its name.
@@ -239,9 +217,11 @@ pub struct Counters {
     pub network: Option<(u64, u64)>,
 }
 
-/// Reads a guest's counters. Does not keep the guest alive, and may outlive it.
+/// Reads a guest's counters and screen. Does not keep the guest alive, and may outlive it: what
+/// hangs in libvirt must not be what the guest ends with.
 #[derive(Clone)]
-pub struct Gauge {
+pub struct Observer {
+    pub(super) connect: Connect,
     pub(super) domain: Domain,
     /// The disk, by what the domain's XML calls it.
     pub(super) disk: &'static str,
@@ -249,18 +229,31 @@ pub struct Gauge {
     pub(super) mac: String,
 }
 
-impl std::fmt::Debug for Gauge {
+impl std::fmt::Debug for Observer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gauge").finish_non_exhaustive()
+        f.debug_struct("Observer").finish_non_exhaustive()
     }
 }
 
-impl Gauge {
+impl Observer {
+    /// A picture of the guest's screen, as a PNG file.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when the guest has no screen or does not run.
+    pub fn screenshot(&self) -> anyhow::Result<Vec<u8>> {
+        read_whole(&self.connect, MAX_SCREENSHOT, |stream| {
+            self.domain.screenshot(stream, 0, 0)
+        })
+        .and_then(|(_, picture)| to_png(picture))
+        .context("taking a picture of the guest's screen")
+        .kind(Kind::Host)
+    }
+
     /// How much the guest has read and written. Blocks while libvirt answers.
     ///
     /// # Errors
     /// [`Kind::Host`] when it does not run.
-    pub fn read(&self) -> anyhow::Result<Counters> {
+    pub fn counters(&self) -> anyhow::Result<Counters> {
         let disk = self.domain.block_stats(self.disk).map_err(host_error)?;
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
         let network = self

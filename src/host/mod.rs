@@ -29,7 +29,7 @@ pub use domain_xml::bootable_xml;
 pub use libvirt::{Host, HostOptions, Versions};
 pub use libvirt_create::Started;
 pub use libvirt_events::prepare_environment;
-pub use libvirt_guest::{Counters, Gauge, Guest, GuestSockets};
+pub use libvirt_guest::{Counters, Guest, GuestSockets, Observer};
 pub use life::{EndCause, GuestEnd};
 pub use marker::Marker;
 pub use network::{ServePlace, user_network};

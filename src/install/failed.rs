@@ -121,7 +121,7 @@ impl Attempt<'_> {
 
     /// The guest's screen, if it still has one.
     async fn screenshot(&self) -> Option<Vec<u8>> {
-        let guest = Arc::clone(self.guest.as_ref().filter(|_| self.still_runs)?);
+        let guest = self.guest.as_ref().filter(|_| self.still_runs)?.observer();
         blocking::within_async(SCREENSHOT_PATIENCE, move || guest.screenshot().ok()).await?
     }
 

@@ -14,7 +14,7 @@ use super::attempt::Attempt;
 use super::record::{Recorder, Track};
 use super::reporting::Reporting;
 use crate::blocking;
-use crate::host::{Accel, Counters, EndCause, Gauge, Guest, GuestEnd, Port};
+use crate::host::{Accel, Counters, EndCause, Guest, GuestEnd, Observer, Port};
 use crate::serve::head::Method;
 use crate::serve::{Access, Resource};
 use crate::ui::event::Event;
@@ -161,8 +161,8 @@ impl Supervisor<'_> {
         let deadline = self.started + timeout;
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let gauge = Arc::new(guest.gauge());
-        let mut counters = pin!(next_counters(&gauge));
+        let observer = Arc::new(guest.observer());
+        let mut counters = pin!(next_counters(&observer));
         let (mut console_open, mut log_open) = (true, true);
         let mut unsettled: Option<Instant> = None;
         let mut end: Option<(GuestEnd, Instant)> = None;
@@ -198,7 +198,7 @@ impl Supervisor<'_> {
                 }
                 _ = pulse.tick() => None,
                 counted = &mut counters => {
-                    counters.set(next_counters(&gauge));
+                    counters.set(next_counters(&observer));
                     counted.and_then(|counted| self.counters(&counted))
                 }
                 piece = heard(self.recorder, &mut channels.console), if console_open => match piece {
@@ -260,7 +260,7 @@ impl Supervisor<'_> {
                 break Ok(decision);
             }
         };
-        if Arc::strong_count(&gauge) > 1 {
+        if Arc::strong_count(&observer) > 1 {
             // An answer is under way, and the connection is in use until it is there.
             let _ = tokio::time::timeout(LAST_COUNT, counters).await;
         }
@@ -358,10 +358,10 @@ fn is_full(file: &Path) -> bool {
 
 /// The guest's counters, when it is time to ask for them again; none if it gave none. One that hangs
 /// is waited for, so that no more than one does.
-async fn next_counters(gauge: &Arc<Gauge>) -> Option<Counters> {
+async fn next_counters(observer: &Arc<Observer>) -> Option<Counters> {
     sleep(COUNT).await;
-    let gauge = Arc::clone(gauge);
-    blocking::within_async(Duration::MAX, move || gauge.read().ok())
+    let observer = Arc::clone(observer);
+    blocking::within_async(Duration::MAX, move || observer.counters().ok())
         .await
         .flatten()
 }

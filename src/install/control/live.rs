@@ -1,11 +1,11 @@
 //! What a running build knows of itself at this moment, for whoever asks it from outside.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Status;
-use crate::host::{Accel, Guest};
+use crate::host::{Accel, Guest, Observer};
 use crate::state::register::BuildEntry;
 use crate::watch::phases::Phase;
 use crate::watch::progress::Progress;
@@ -29,8 +29,7 @@ pub struct Live(Arc<Mutex<Now>>);
 struct Now {
     status: Status,
     began: Instant,
-    /// The guest is the attempt's: nobody else keeps it.
-    guest: Weak<Guest>,
+    guest: Option<Observer>,
 }
 
 impl Live {
@@ -55,7 +54,7 @@ impl Live {
         Live(Arc::new(Mutex::new(Now {
             status,
             began: Instant::now(),
-            guest: Weak::new(),
+            guest: None,
         })))
     }
 
@@ -73,14 +72,14 @@ impl Live {
     }
 
     /// Its guest, while there is one.
-    pub fn guest(&self) -> Option<Arc<Guest>> {
-        self.now().guest.upgrade()
+    pub fn guest(&self) -> Option<Observer> {
+        self.now().guest.clone()
     }
 
     /// Another attempt begins, from the start.
     pub fn attempt(&self, number: u32) {
         let mut now = self.now();
-        now.guest = Weak::new();
+        now.guest = None;
         now.status = Status {
             attempt: number,
             phase: GETTING_READY.to_owned(),
@@ -97,9 +96,9 @@ impl Live {
     }
 
     /// A guest was started.
-    pub fn started(&self, guest: &Arc<Guest>, accel: Accel) {
+    pub fn started(&self, guest: &Guest, accel: Accel) {
         let mut now = self.now();
-        now.guest = Arc::downgrade(guest);
+        now.guest = Some(guest.observer());
         now.status.accel = Some(accel.to_string());
         Phase::PoweredOn.name().clone_into(&mut now.status.phase);
     }
@@ -114,10 +113,11 @@ impl Live {
 
     /// The guest is done, and its disk becomes the image.
     pub fn finishing(&self) {
-        let status = &mut self.now().status;
-        FINISHING.clone_into(&mut status.phase);
+        let mut now = self.now();
+        now.guest = None;
+        FINISHING.clone_into(&mut now.status.phase);
         // 100 is a build that has ended, which says nothing any more.
-        status.percent = 99;
+        now.status.percent = 99;
     }
 }
 
