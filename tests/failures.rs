@@ -802,7 +802,7 @@ fn a_finished_install_that_left_an_empty_disk() {
     assert_build_failed(&site, &outcome, "storage-failed", &["no file system"]);
 }
 
-/// On a daemon a kept guest is in the way of every build of its name, wherever that writes to.
+/// On a daemon a kept guest is in nobody's way, and `-p` removes it.
 #[test]
 fn a_leftover_guest_on_the_system_daemon() {
     const SYSTEM: [&str; 2] = ["--connect", "qemu:///system"];
@@ -812,7 +812,11 @@ fn a_leftover_guest_on_the_system_daemon() {
     let Some(_daemon) = support::daemon::start() else {
         return;
     };
-    let guests = || support::daemon::virsh(&["list", "--all", "--name"]);
+    let guests = || {
+        let all = support::daemon::virsh(&["list", "--all", "--name"]);
+        let ours = all.lines().filter(|name| name.contains(&site.name));
+        ours.map(str::to_owned).collect::<Vec<_>>()
+    };
     let mut command = site.install_unchecked(&format!("install\n{}", kickstart("")));
     command.args(SYSTEM).arg("--keep");
     let kept = run(command);
@@ -820,27 +824,30 @@ fn a_leftover_guest_on_the_system_daemon() {
         1,
         &["was left running", "virsh -c 'qemu:///system' console"],
     );
-    assert!(guests().contains(&site.name));
+    let of_first = guests();
+    assert_eq!(of_first.len(), 1, "{of_first:?}");
 
     let elsewhere = site.path("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
-    let install = || {
+    // While it boots; the guests when it has ended, and what it said.
+    let interrupted = |more: &[&str]| {
         let mut command = install_into(&site, &elsewhere);
-        command.args(SYSTEM);
-        command
+        command.args(SYSTEM).args(more);
+        let mut running = start(command);
+        running.wait_for("] booting the installer's kernel\n");
+        let meanwhile = guests();
+        running.signal("INT");
+        (meanwhile, running.wait())
     };
-    let refused = run(install());
-    refused.assert_failed(3, &[]);
-    assert_says(&refused, &[&site.name, "runs already", "use -p"]);
-    let mut command = install();
-    command.arg("-p");
-    let mut running = start(command);
-    running.wait_for("] booting the installer's kernel\n");
-    assert!(guests().contains(&site.name));
-    running.signal("INT");
-    let outcome = running.wait();
+    let (meanwhile, outcome) = interrupted(&[]);
+    outcome.assert_failed(130, &[]);
+    assert_eq!(meanwhile.len(), 2, "{meanwhile:?}");
+    assert_eq!(guests(), of_first);
+    let (meanwhile, outcome) = interrupted(&["-p"]);
     outcome.assert_failed(130, &["removing the leftover guest"]);
-    assert!(!guests().contains(&site.name), "{}", guests());
+    assert_eq!(meanwhile.len(), 1, "{meanwhile:?}");
+    assert!(!meanwhile.contains(&of_first[0]), "{meanwhile:?}");
+    assert!(guests().is_empty(), "{:?}", guests());
     // The verdict of the interrupted build is all that it leaves.
     let left: Vec<_> = std::fs::read_dir(&elsewhere)
         .unwrap()
