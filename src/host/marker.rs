@@ -14,7 +14,7 @@ pub(super) const NAMESPACE: &str = "https://ozr.invalid/domain/1";
 pub(super) const ELEMENT: &str = "build";
 
 /// What the mark on a domain says: the attributes of the element that libvirt returns for
-/// [`NAMESPACE`].
+/// `NAMESPACE`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Marker {
     /// Which build started the guest.
@@ -26,7 +26,7 @@ pub struct Marker {
     /// Its process, for people. Says nothing once that process is gone: numbers are used again.
     #[serde(rename = "@pid", default)]
     pub pid: u32,
-    /// Its process, for programs: an [`Origin`]; none if it could not tell.
+    /// Its process, for programs: an `Origin`; none if it could not tell.
     #[serde(rename = "@process")]
     pub origin: Option<String>,
     /// Whether the guest was to stay after a failure.

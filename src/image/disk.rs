@@ -82,7 +82,7 @@ pub struct Sidecars<'a> {
 ///
 /// # Errors
 ///
-/// If the disk stands on another image, if there is no room (kind [`Kind::Host`](crate::error::Kind::Host)), or if
+/// If the disk stands on another image, if there is no room (kind [`Kind::Host`]), or if
 /// `qemu-img` fails.
 pub async fn finish<'a>(
     work: &'a OwnedDir,
@@ -127,7 +127,7 @@ impl Image<'_> {
     ///
     /// # Errors
     ///
-    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`](crate::error::Kind::Input), if a file
+    /// If a file cannot be written; nothing has changed then. Of kind [`Kind::Input`], if a file
     /// is there and is not to be replaced.
     pub fn publish(
         self,
