@@ -1,7 +1,7 @@
 //! Which addresses the guest gets: their own, or ones of our server that lead there.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -73,7 +73,9 @@ impl Reaches {
         let written = kickstart
             .iter()
             .map(|(url, target, _)| (url.clone(), target.access));
-        for (url, access) in template.iter().cloned().chain(written) {
+        // A kickstart often names what the template does.
+        let questions: HashSet<(Url, Access)> = template.iter().cloned().chain(written).collect();
+        for (url, access) in questions {
             let mirror = mirror.clone();
             asked.spawn(async move {
                 let obstacle = mirror.obstacle(&url, access, network);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -108,6 +108,8 @@ struct Inner {
     /// Names of the proxies, which may be resolved to whatever address.
     proxy_hosts: Vec<String>,
     made: Mutex<HashMap<(bool, Option<Scope>), Client>>,
+    /// The one that trusts the public authorities only; none if TLS cannot do that.
+    public: OnceLock<Option<Client>>,
 }
 
 impl fmt::Debug for Clients {
@@ -146,6 +148,7 @@ impl Clients {
             proxies: Matcher::from_env(),
             proxy_hosts: check_proxies().kind(Kind::Input)?,
             made: Mutex::default(),
+            public: OnceLock::new(),
         }));
         // What is wrong with TLS is to be said now. It reads all authorities of the system.
         clients
@@ -172,11 +175,13 @@ impl Clients {
     /// Whether a server's certificate may be signed by a public authority, as every installer
     /// knows them; also where the server does not answer.
     pub(super) async fn has_public_authority(&self, url: &Url) -> bool {
-        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter_map(|der| Certificate::from_der(der).ok());
-        let builder = self.builder().tls_certs_only(public);
-        let Ok(client) = builder.build() else {
+        // Some hundred and fifty certificates, read once for all addresses.
+        let client = self.0.public.get_or_init(|| {
+            let authorities = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+            let public = authorities.filter_map(|der| Certificate::from_der(der).ok());
+            self.builder().tls_certs_only(public).build().ok()
+        });
+        let Some(client) = client else {
             return true;
         };
         match client.head(url.clone()).send().await {
