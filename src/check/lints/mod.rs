@@ -191,6 +191,18 @@ impl<'a> Linter<'a> {
         }
     }
 
+    /// Something is wrong with a line of `%packages`.
+    fn at_package(
+        &mut self,
+        line: &PackageLine,
+        severity: Severity,
+        id: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.at((line.text, &line.line.span), severity, id, message, help)
+    }
+
     /// Something is wrong with a section: a finding at its header.
     fn at_section(
         &mut self,

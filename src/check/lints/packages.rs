@@ -1,7 +1,6 @@
 //! `%packages`, as far as it can be judged without the repositories.
 
 use super::{IMAGE_SOURCES, Lint, Linter, is_placeholder};
-
 use crate::diagnostic::Severity::Warning;
 use crate::kickstart::outline::SectionKind;
 use crate::language::packages::Wanted;
@@ -17,13 +16,7 @@ fn several(linter: &mut Linter<'_>) {
         if name.contains([' ', '\t', ',']) && !is_placeholder(name) {
             let message = format!("`{name}` is taken for the name of one package");
             let help = "write each package on a line of its own, without commas";
-            linter.at(
-                (line.text, &line.line.span),
-                Warning,
-                "KS188",
-                message,
-                help,
-            );
+            linter.at_package(line, Warning, "KS188", message, help);
         }
     }
 }

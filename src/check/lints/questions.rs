@@ -123,13 +123,7 @@ fn desktop(linter: &mut Linter<'_>) {
     if let Some(line) = initial_setup(linter) {
         let message = "this installs a setup program that waits at the first start";
         let help = "add `firstboot --disable`";
-        linter.at(
-            (line.text, &line.line.span),
-            Warning,
-            "KS173",
-            message,
-            help,
-        );
+        linter.at_package(line, Warning, "KS173", message, help);
     }
 }
 
