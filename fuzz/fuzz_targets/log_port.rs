@@ -8,7 +8,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use ozr::watch::judge::Judge;
 use ozr::watch::logport::{LogPort, Record};
-use ozr::watch::read;
+use ozr::watch::signal;
 use ozr::watch::report;
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::Outcome;
@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
     for record in &all {
         let forbidden = |c: char| c.is_control() && c != '\t';
         assert!(!record.to_string().contains(forbidden), "{record:?}");
-        let _ = read::log(record);
+        let _ = signal::of_record(record);
         let percent = judge.progress().percent();
         now += Duration::from_millis(u64::from(*first));
         decision = decision.or(judge.witness(now, Witness::Log(record)));

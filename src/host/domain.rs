@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::accel::Accel;
+use super::probe::Accel;
 use crate::distro::Arch;
 use crate::hex;
 use crate::machine::{DiskBus, Firmware, Network};

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::accel::Accel;
 use super::domain::{Console, DomainSpec, first_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
+use super::probe::Accel;
 use super::qemu_user::QemuUser;
 use crate::machine::{DiskBus, Firmware, Network, UserNetwork};
 

@@ -9,17 +9,17 @@ use virt::sys;
 
 use super::domain::{DomainSpec, first_device};
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use super::file_grants::FileGrants;
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
 use super::libvirt_guest::{Guest, GuestSockets, Observer};
+use super::libvirt_stream::Port;
 use super::libvirt_stream::StreamPort;
 use super::life::Life;
 use super::marker::Marker;
 use super::network::user_network;
-use super::port::Port;
 use super::private_root::QEMU_SOCKETS;
 use super::qemu_process;
+use super::qemu_user::FileGrants;
 use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, failure};
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::accel::Accel;
-use super::connection::Connection;
 use super::domain::DomainSpec;
+use super::libvirt::Connection;
 use super::libvirt::Host;
+use super::probe::Accel;
 use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, fail};
 use crate::machine::{Firmware, Network};

@@ -22,7 +22,7 @@
 //! matter here (loopback, a bridge) a connection costs less than a millisecond, and a second
 //! request on a connection is what smuggling needs.
 //!
-//! On the loopback only the users that [`ServeOptions::users`] names are answered (`peer`).
+//! On the loopback only the users that [`ServeOptions::users`] names are answered (`connections`).
 //!
 //! Idle connections cannot keep a good client out: a new connection displaces the oldest one
 //! that has not sent its head. Only holders of the unguessable path can get an answer long
@@ -36,12 +36,10 @@ mod engine;
 mod exchange;
 mod gate;
 pub mod head;
-mod peer;
 pub mod range;
 mod relay;
 pub mod routes;
 mod server;
-mod sync;
 
 pub use access::{Access, AnacondaHeaders, Resource, Totals};
 pub use catalogue::{Content, KICKSTART_NAME, TREE_NAME};

@@ -16,12 +16,12 @@ use super::access::{Access, AccessLog, Totals};
 use super::answer;
 use super::catalogue::{Catalogue, Content, Item};
 use super::connections::Connections;
+use super::connections::Peers;
+use super::connections::{Threads, lock};
 use super::engine::Engine;
 use super::exchange::Exchanges;
 use super::gate;
-use super::peer::Peers;
 use super::relay::Upstream;
-use super::sync::{Threads, lock};
 use crate::hex;
 use crate::ui::event::Reporter;
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! console bytes → console ─┐
-//! log port bytes → logport ┴→ read (texts, signal) → signals → judge → Decision (Verdict) → report
+//! log port bytes → logport ┴→ signal (texts) → signals → judge → Decision (Verdict) → report
 //!                          └→ hub (what its screen shows), programs (what it runs) ─┘
 //! server, QEMU, counters, clock → witness ────────────────────┘ └→ progress, stall
 //! ```
@@ -19,7 +19,6 @@ pub mod message;
 pub mod phases;
 pub mod programs;
 pub mod progress;
-pub mod read;
 pub mod report;
 pub mod signal;
 pub mod stall;

@@ -202,7 +202,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::read;
+    use crate::watch::signal;
 
     #[test]
     fn an_install_goes_forward_only() {
@@ -228,7 +228,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            for signal in read::console(line) {
+            for signal in signal::of_line(line) {
                 progress.signal(Duration::from_secs(second as u64), &signal);
             }
             assert!(progress.percent() >= last, "{line:?}");

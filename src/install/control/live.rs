@@ -126,14 +126,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::watch::read;
+    use crate::watch::signal;
 
     #[test]
     fn another_attempt_begins_from_the_start() {
         let live = Live::new(&BuildEntry::example(), String::new(), PathBuf::new());
         let began = live.now().began;
         let mut progress = Progress::default();
-        for signal in read::console("Installing a.noarch (3/10)") {
+        for signal in signal::of_line("Installing a.noarch (3/10)") {
             progress.signal(Duration::from_secs(1), &signal);
         }
         live.progress(&progress, 43);

@@ -272,7 +272,7 @@ impl Judge {
         let printed = self.tail.iter().skip(start + 1);
         printed
             .take_while(|line| {
-                !crate::watch::read::console(line)
+                !crate::watch::signal::of_line(line)
                     .iter()
                     .any(Signal::is_failure)
             })

@@ -33,7 +33,7 @@ use super::stall::{Limits, StallWatch};
 use super::texts::{Certainty, Found, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
-use super::{line, message, read};
+use super::{line, message, signal};
 
 /// How long to wait after a failure text for the rest of its message. It is printed at one go,
 /// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
@@ -242,12 +242,12 @@ impl Judge {
         if self.follow_traceback(line, &mut seen) {
             return;
         }
-        let mut signals = read::console(line);
+        let mut signals = signal::of_line(line);
         let before = self.unfinished.take();
         if !signals.iter().any(Signal::is_failure) {
             if let Some(before) = before {
                 // A text that was wrapped: only what neither line says alone is new.
-                let joined = read::console(&format!("{before} {}", line.trim_start()));
+                let joined = signal::of_line(&format!("{before} {}", line.trim_start()));
                 signals.extend(joined.into_iter().filter(Signal::is_failure));
             }
             self.unfinished = (line.len() >= WRAPPED).then(|| line.to_owned());
@@ -284,7 +284,7 @@ impl Judge {
             add(traceback);
             *seen = traceback.clone();
         }
-        let head = read::console(&traceback.text);
+        let head = signal::of_line(&traceback.text);
         if let Some(traceback) = self.traceback.take() {
             for signal in head.iter().filter(|signal| !signal.decides()) {
                 self.signal(signal, &traceback.text, &traceback);
@@ -309,7 +309,7 @@ impl Judge {
         self.programs.take(record);
         let text = record.said().text;
         let seen = self.seen(Source::LogPort, text);
-        for signal in read::log(record) {
+        for signal in signal::of_record(record) {
             self.signal(&signal, text, &seen);
         }
     }
