@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → install → check → {mirror, serve, host, image} → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, printable, input, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.

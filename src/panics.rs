@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What is to be done at a panic.
@@ -39,7 +39,13 @@ pub fn install(show: fn(&str)) {
 
 /// At the next panic, in whichever thread, `action` is to be done. It must not panic.
 pub fn then(action: impl Fn() + Send + 'static) {
-    *THEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(action));
+    *lock(&THEN) = Some(Box::new(action));
+}
+
+/// Locks, also after a panic of a thread that held the lock: what it holds here is whole after every
+/// statement.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether something panicked.

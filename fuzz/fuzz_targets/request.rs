@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ozr::serve::{head, range, routes};
+use ozr::serve::{catalogue, head, relay};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -22,18 +22,18 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(again.range, request.range);
 
     for length in [0, 1, 1000, u64::MAX] {
-        if let range::Part::Bytes { first, last } = range::part(request.range.as_deref(), length) {
+        if let relay::Part::Bytes { first, last } = relay::part(request.range.as_deref(), length) {
             assert!(first <= last && last < length);
         }
     }
     let below = format!("/{TOKEN}{}", request.target);
-    if let Some(routes::Route::Tree(path) | routes::Route::Repository { path, .. }) =
-        routes::route(&below, TOKEN)
+    if let Some(catalogue::Route::Tree(path) | catalogue::Route::Repository { path, .. }) =
+        catalogue::route(&below, TOKEN)
     {
         assert!(!path.starts_with('/') && !path.contains("//"));
         assert!(path.split('/').all(|segment| segment != "." && segment != ".."));
         // What is clean stays as it is.
-        let again = routes::route(&format!("/{TOKEN}/tree/{path}"), TOKEN);
-        assert_eq!(again, Some(routes::Route::Tree(path)));
+        let again = catalogue::route(&format!("/{TOKEN}/tree/{path}"), TOKEN);
+        assert_eq!(again, Some(catalogue::Route::Tree(path)));
     }
 });

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ozr::install::mask_raw;
+use ozr::install::evidence;
 use ozr::kickstart::mask;
 use ozr::secrets::Secrets;
 
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     let planted = format!("{}{SECRET}{}", &text[..half], &text[half..]);
     assert!(!secrets.hide(&planted).contains(SECRET));
     let mut copied = Vec::new();
-    mask_raw::copy(&mut planted.as_bytes(), &mut copied, &secrets).unwrap();
+    evidence::copy_masked(&mut planted.as_bytes(), &mut copied, &secrets).unwrap();
     assert_eq!(copied.len(), planted.len());
     assert!(!String::from_utf8_lossy(&copied).contains(SECRET));
 });

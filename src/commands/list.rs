@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::{self, ListFormat};
 use super::running::{Where, remedy, runs_here};
-use crate::install::control::{Status, client, socket};
+use crate::install::control::{self, Status, socket};
 use crate::state::register::BuildEntry;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -110,7 +110,7 @@ fn rows(builds: &[(BuildEntry, bool)]) -> Vec<Row> {
 }
 
 fn row(entry: &BuildEntry, alive: bool) -> Row {
-    let status = alive.then(|| client::status(&socket(&entry.runtime_dir), PATIENCE));
+    let status = alive.then(|| control::status(&socket(&entry.runtime_dir), PATIENCE));
     let status = status.and_then(|status| {
         status
             .inspect_err(|error| tracing::debug!(name = %entry.name, %error, "asking a build"))

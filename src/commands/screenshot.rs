@@ -10,7 +10,7 @@ use super::input;
 use super::output::replace_file;
 use super::running::Where;
 use crate::error::{Classify, Kind, fail};
-use crate::install::control::{client, socket};
+use crate::install::control::{self, socket};
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         );
     }
     let entry = args.place.find(&args.name, config)?.entry;
-    let picture = client::screenshot(&socket(&entry.runtime_dir), PATIENCE)
+    let picture = control::screenshot(&socket(&entry.runtime_dir), PATIENCE)
         .with_context(|| format!("there is no picture of the screen of `{}`", entry.name))
         .kind(Kind::Host)?;
     if to_stdout {

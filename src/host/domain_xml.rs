@@ -270,7 +270,7 @@ fn screen(model: &str, install: Option<&Wiring>) -> String {
 }
 
 /// Runs QEMU as the user whom the daemon would run it as anyway, and leaves every file's owner as
-/// it is; see [`super::file_grants`].
+/// it is; see [`FileGrants`](super::qemu_user::FileGrants).
 fn seclabel(user: QemuUser) -> String {
     format!(
         r#"  <seclabel type="static" model="dac" relabel="no">

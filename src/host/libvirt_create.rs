@@ -1,7 +1,7 @@
 //! Creating a guest, with its console and log port connected.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use virt::domain::Domain;
@@ -22,6 +22,7 @@ use super::qemu_process;
 use super::qemu_user::FileGrants;
 use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, failure};
+use crate::panics::lock;
 
 /// A guest that was created and waits, paused, with both ports connected.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Host {
         keep: bool,
         life: &Arc<Life>,
     ) -> anyhow::Result<Domain> {
-        let _one = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.creating);
         let lock = self.lock_capabilities()?;
         // Teaches libvirt about QEMU now, before it is adopted.
         self.connect

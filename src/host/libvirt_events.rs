@@ -2,7 +2,7 @@
 
 use std::os::raw::c_int;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use virt::sys;
 
 use super::libvirt_raw::{DomainEvents, set_variable_while_alone, unwatch_close, watch_close};
 use super::life::{EndCause, Life};
+use crate::panics::lock;
 use crate::state::directories;
 
 /// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
@@ -151,13 +152,13 @@ pub(super) struct Guests(Mutex<Vec<Weak<Life>>>);
 
 impl Guests {
     pub(super) fn add(&self, life: &Arc<Life>) {
-        let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lives = lock(&self.0);
         lives.retain(|life| life.strong_count() > 0);
         lives.push(Arc::downgrade(life));
     }
 
     fn lost(&self, why: &str) {
-        let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = lock(&self.0);
         for life in lives.iter().filter_map(Weak::upgrade) {
             life.lose(why);
         }

@@ -9,7 +9,7 @@ use std::os::raw::{c_int, c_uint};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
 use tokio::net::UnixStream;
@@ -18,6 +18,7 @@ use virt::connect::Connect;
 use virt::sys;
 
 use super::libvirt_raw::RawStream;
+use crate::panics::lock;
 
 /// Bytes read from a stream or a socket at once: more than a pseudo terminal or a socket buffer
 /// holds at most times, and little to keep for each waiting piece.
@@ -76,7 +77,7 @@ struct Shared {
 impl Shared {
     /// Reads what there is. `ended` says that the other side is gone.
     fn pump(&self, ended: bool) {
-        let mut slot = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.pieces);
         let Some(pieces) = slot.as_ref() else {
             return;
         };

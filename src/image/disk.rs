@@ -1,18 +1,21 @@
-//! The guest's disk: its creation, and what becomes of it, the finished image with its sidecars. All of
-//! it by descriptors: what is published is the file that QEMU wrote.
+//! The guest's disk: its creation, and what becomes of it, the finished image with its sidecars and
+//! its checksum. All of it by descriptors: what is published is the file that QEMU wrote.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, seek, unlinkat};
+use sha2::{Digest, Sha256};
 
 use super::output::OutputPaths;
 use super::publish::{self, Finished};
-use super::{checksum, qemu_img};
+use super::qemu_img;
 use crate::error::{Kind, failure};
 use crate::hex;
 use crate::options::{Compress, Format};
@@ -110,7 +113,7 @@ pub async fn finish<'a>(
     };
     file.set_permissions(Permissions::from_mode(PRIVATE))
         .context("setting the mode of the image")?;
-    let (sha256, size) = checksum::sha256(&file).await?;
+    let (sha256, size) = sha256(&file).await?;
     Ok(Image {
         work,
         name,
@@ -259,6 +262,83 @@ pub fn human(bytes: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
+/// Large enough for the disk's read-ahead, small enough for the processor's cache.
+const BUFFER: usize = 1 << 20;
+
+/// The checksum of a file, in hexadecimal, and its length in bytes. Works in a thread of its
+/// own, which stops when the future is dropped.
+///
+/// # Errors
+///
+/// If the file cannot be read.
+pub async fn sha256(file: &File) -> Result<(String, u64)> {
+    struct StopOnDrop(Arc<AtomicBool>);
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let guard = StopOnDrop(Arc::new(AtomicBool::new(false)));
+    let (stop, file) = (Arc::clone(&guard.0), file.try_clone()?);
+    tokio::task::spawn_blocking(move || hash(&file, &stop))
+        .await
+        .context("computing a checksum")?
+}
+
+fn hash(file: &File, stop: &AtomicBool) -> Result<(String, u64)> {
+    let reading = || "reading the image for its checksum";
+    let length = file.metadata().with_context(reading)?.len();
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    let zeroes = vec![0; BUFFER];
+    let mut at = 0;
+    while at < length {
+        // Holes are not read; they still count as the zeroes that they are.
+        let data = next_data(file, at, length);
+        while at < data {
+            stopped(stop)?;
+            let size = (data - at).min(BUFFER as u64);
+            digest.update(&zeroes[..size as usize]);
+            at += size;
+        }
+        let hole = next_hole(file, at, length);
+        while at < hole {
+            stopped(stop)?;
+            let size = (hole - at).min(BUFFER as u64) as usize;
+            file.read_exact_at(&mut buffer[..size], at)
+                .with_context(reading)?;
+            digest.update(&buffer[..size]);
+            at += size as u64;
+        }
+    }
+    Ok((hex::encode(digest.finalize()), length))
+}
+
+fn stopped(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+/// Where the next data is, from `at` on; at once where the file system knows no holes.
+fn next_data(file: &File, at: u64, length: u64) -> u64 {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.min(length),
+        // ENXIO: only a hole is left.
+        Err(rustix::io::Errno::NXIO) => length,
+        Err(_) => at,
+    }
+}
+
+/// Where the data at `at` ends.
+fn next_hole(file: &File, at: u64, length: u64) -> u64 {
+    match seek(file, SeekFrom::Hole(at)) {
+        Ok(hole) if hole > at => hole.min(length),
+        _ => length,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,5 +369,22 @@ mod tests {
                 .to_string()
                 .contains("everything needs about 16.0 EiB")
         );
+    }
+
+    #[tokio::test]
+    async fn holes_count_as_zeroes() {
+        let directory = tempfile::tempdir().unwrap();
+        let [sparse, full] = ["sparse", "full"].map(|name| directory.path().join(name));
+        let mut bytes = vec![0_u8; 5 << 20];
+        bytes[3 << 20..][..4].copy_from_slice(b"data");
+        std::fs::write(&full, &bytes).unwrap();
+        let file = File::create(&sparse).unwrap();
+        file.set_len(5 << 20).unwrap();
+        file.write_all_at(b"data", 3 << 20).unwrap();
+        let expected = hex::sha256(&bytes);
+        for path in [&sparse, &full] {
+            let file = File::open(path).unwrap();
+            assert_eq!(sha256(&file).await.unwrap(), (expected.clone(), 5 << 20));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Disks, and what lies beside a finished one.
 
-pub mod checksum;
 pub mod disk;
 pub mod installed;
 pub mod manifest;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use crate::blocking;
 use crate::error::{Classify, Kind, failure};
 use crate::host::{self, Connection, Host, HostOptions, Marker};
+use crate::panics::lock;
 use crate::state::register::{BuildEntry, Register, Registered};
 use crate::state::runtime_dir::DeadRuntimeDir;
 use crate::state::{directories, runtime_dir, work_dir};
@@ -380,7 +381,7 @@ impl Daemons {
     /// # Errors
     /// Host: it does not answer, or did not.
     pub fn open(&self, uri: &str) -> anyhow::Result<Arc<Host>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let opened = known.entry(uri.to_owned()).or_insert_with(|| {
             let host = Host::open(&HostOptions {
                 connection: Connection::Uri(uri.to_owned()),

@@ -11,25 +11,22 @@
 //! All the while [`control`] answers whoever asks how far it is.
 
 mod attempt;
-pub mod cancel;
 pub mod contents;
 pub mod control;
 mod documents;
-mod estimate;
 pub mod evidence;
 pub mod failed;
 pub mod guest;
 pub mod handover;
 mod history;
 pub mod leftovers;
-pub mod mask_raw;
 pub mod place;
 pub mod plan;
 pub mod prepare;
 pub mod record;
 pub mod relay;
 mod reporting;
-mod run;
+pub mod run;
 pub mod supervise;
 
 pub use run::{Finished, run, wait_to_retry};

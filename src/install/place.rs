@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::control::{Control, Live};
@@ -13,6 +13,7 @@ use super::plan::Plan;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{self, Connection};
+use crate::panics::lock;
 use crate::state::register::{BuildEntry, Register, Registration, machine, mount_of};
 use crate::state::runtime_dir::RuntimeDir;
 use crate::state::work_dir::WorkDir;
@@ -138,8 +139,4 @@ impl Drop for Place {
             lock(&self.registration).leave();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::estimate::Forecast;
+use super::history::Forecast;
 use crate::secrets::Secrets;
 use crate::ui::event::{self, Decisive, Event, Judged, Reporter};
 use crate::watch::cause::Cause;

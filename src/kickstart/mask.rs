@@ -11,7 +11,7 @@ use super::scan::scan_all;
 use super::script::{EMBEDDED_END, SECTION_MARK};
 use super::words::{Comments, Word, split};
 use crate::diagnostic::{Diagnostic, Lines};
-use crate::secrets::{Secrets, recognise, replaced};
+use crate::secrets::{self, Secrets, replaced};
 
 const MASK: &str = "***";
 
@@ -109,7 +109,7 @@ pub fn add_secrets(text: &str, secrets: &mut Secrets) {
         let line = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
         text[line..].trim_start().starts_with('#')
     };
-    for place in recognise::places(text) {
+    for place in secrets::places(text) {
         if !is_comment(place.start) {
             secrets.add_place(text, place);
         }
@@ -185,13 +185,13 @@ enum Kind {
 /// The secrets of a kickstart, as far as they can be recognised: bytes in order, no two places
 /// overlapping.
 pub fn secret_places(text: &str, outline: &Outline) -> Vec<Range<usize>> {
-    let mut places = recognise::places(text);
+    let mut places = secrets::places(text);
     places.extend(
         exact_places(text, outline)
             .into_iter()
             .map(|(place, _)| place),
     );
-    recognise::merge(&mut places);
+    secrets::merge(&mut places);
     places
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -23,6 +23,7 @@ use super::fault::Fault;
 use super::location::{Scope, shown};
 use crate::error::{Classify, Kind, failure};
 use crate::input;
+use crate::panics::lock;
 
 /// Redirects that are followed: curl's default is 50, browsers' 20; mirror networks need 2 or 3.
 const MAX_REDIRECTS: usize = 10;
@@ -286,7 +287,7 @@ impl Clients {
     /// The client for requests with or without the certificate, and after a redirect of a server
     /// in that scope.
     fn client(&self, certificate: bool, from: Option<Scope>) -> reqwest::Result<Client> {
-        let mut made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = lock(&self.0.made);
         if let Some(client) = made.get(&(certificate, from)) {
             return Ok(client.clone());
         }

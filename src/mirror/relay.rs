@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::fetch::{Fetcher, content_length, header};
 use super::location::Location;
 use super::obtain::{LocalFile, Store};
-use crate::serve::range::{self, Part};
+use crate::serve::relay::{self, Part};
 use crate::serve::{Upstream, UpstreamResponse};
 
 /// An answer without a body.
@@ -162,7 +162,7 @@ impl Upstream for Directory {
             .modified()
             .ok()
             .map(httpdate::fmt_http_date);
-        let (start, count) = match range::part(range, bytes) {
+        let (start, count) = match relay::part(range, bytes) {
             Part::Whole => (0, bytes),
             Part::Bytes { first, last } => {
                 response.status = 206;

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use anyhow::Context;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::connections::lock;
 use super::head::Method;
+use crate::panics::lock;
 
 /// The longest text of a client's that is noted.
 const MAX_TEXT: usize = 200;

@@ -2,19 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tiny_http::{Header, Response, StatusCode};
 
 use super::access::Resource;
-use super::catalogue::{Content, Item, Target};
+use super::catalogue::{self, Content, Item, Target};
 use super::exchange::{Body, Exchange};
 use super::head::{EXCHANGE_FIELD, Method};
-use super::range::{self, Part};
-use super::relay::{self, Upstream, UpstreamResponse, Verdict};
-use super::routes;
+use super::relay::{self, Part, Upstream, UpstreamResponse, Verdict};
 use super::server::Shared;
+use crate::panics::lock;
 
 /// The most that is kept in memory of a body of unknown length for an HTTP/1.0 client, which
 /// understands no chunks. Metadata fits; packages come with a length.
@@ -103,10 +102,8 @@ pub(super) fn answer(shared: &Shared, request: tiny_http::Request) {
 }
 
 fn reply(shared: &Shared, exchange: &Arc<Exchange>, url: &str) -> Reply {
-    let catalogue = shared.catalogue.read();
-    let catalogue = catalogue.unwrap_or_else(PoisonError::into_inner);
-    let found = routes::route(url, &shared.token).and_then(|route| catalogue.find(route));
-    drop(catalogue);
+    let route = catalogue::route(url, &shared.token);
+    let found = route.and_then(|route| lock(&shared.catalogue).find(route));
     let Some((target, resource)) = found else {
         return Reply::error(404);
     };
@@ -148,7 +145,7 @@ fn item_reply(item: &Item, range: Option<&str>) -> anyhow::Result<Reply> {
             (Box::new(file), metadata.len())
         }
     };
-    let reply = match range::part(range, length) {
+    let reply = match relay::part(range, length) {
         Part::Unsatisfiable => return Ok(Reply::unsatisfiable(Some(length))),
         Part::Whole => Reply::new(200, into_read(source), Some(length)),
         Part::Bytes { first, last } => {
@@ -176,7 +173,7 @@ fn relay_reply(
     let request = &exchange.request;
     let head_only = request.method == Method::Head;
     let range = request.range.as_deref();
-    let range = range.filter(|range| range::is_single(range));
+    let range = range.filter(|range| relay::is_single(range));
     let response = upstream.open(path, head_only, range)?;
     let (status, length, content_range) = match relay::judge(&response, range.is_some()) {
         Verdict::Error(status) => return Ok(Reply::error(status)),

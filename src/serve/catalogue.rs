@@ -1,4 +1,4 @@
-//! What is served.
+//! What is served, and what a request's target names of it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::access::Resource;
 use super::relay::Upstream;
-use super::routes::{self, Route};
 
 /// The name under which [`Server::add`](super::Server::add) takes the kickstart.
 pub const KICKSTART_NAME: &str = "ks.cfg";
@@ -64,7 +63,7 @@ impl Catalogue {
             self.tree = Some(upstream);
             return "tree/".to_owned();
         }
-        let base = routes::relay_name(name).unwrap_or_else(|| "repository".to_owned());
+        let base = relay_name(name).unwrap_or_else(|| "repository".to_owned());
         let mut free = base.clone();
         let mut number = 2;
         while self.repositories.contains_key(&free) {
@@ -97,4 +96,216 @@ impl Catalogue {
 fn relay(upstream: &Arc<dyn Upstream>, name: String, path: String) -> Option<(Target, Resource)> {
     let target = Target::Relay(Arc::clone(upstream), path.clone());
     Some((target, Resource::Relay { name, path }))
+}
+
+/// What a target names. Whether it exists, the catalogue knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `/TOKEN/ks.cfg`
+    Kickstart,
+    /// `/TOKEN/files/ID`
+    File(u64),
+    /// `/TOKEN/tree/PATH`
+    Tree(String),
+    /// `/TOKEN/repo/NAME/PATH`
+    Repository {
+        /// The relay's name.
+        name: String,
+        /// The path below it: percent-encoded, no `/` in front, no `.`, `..` or empty segment
+        /// (but maybe a `/` at its end).
+        path: String,
+    },
+}
+
+/// The route of `target`, if it lies below the unguessable path and plays no tricks.
+pub fn route(target: &str, token: &str) -> Option<Route> {
+    let (given, rest) = target.strip_prefix('/')?.split_once('/')?;
+    if !same(given.as_bytes(), token.as_bytes()) {
+        return None;
+    }
+    let (first, rest) = match rest.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (rest, None),
+    };
+    match (first, rest) {
+        ("ks.cfg", None) => Some(Route::Kickstart),
+        ("files", Some(id)) => file_id(id).map(Route::File),
+        ("tree", rest) => clean(rest.unwrap_or_default()).map(Route::Tree),
+        ("repo", Some(rest)) => {
+            let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let name = relay_name(name).filter(|clean| clean == name)?;
+            let path = clean(path)?;
+            Some(Route::Repository { name, path })
+        }
+        _ => None,
+    }
+}
+
+/// Compares without telling by its duration how much is right.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    given.len() == expected.len()
+        && given
+            .iter()
+            .zip(expected)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
+}
+
+fn file_id(text: &str) -> Option<u64> {
+    // One spelling for each number.
+    let id = text.parse().ok()?;
+    (format!("{id}") == text).then_some(id)
+}
+
+/// `name` as it stands in a relay's URL: other characters than letters, digits, `.`, `_` and
+/// `-` become `-`. `None` if nothing is left that can stand in a path.
+pub(super) fn relay_name(name: &str) -> Option<String> {
+    let name: String = name
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
+            _ => '-',
+        })
+        .take(64)
+        .collect();
+    (!name.is_empty() && !name.starts_with('.')).then_some(name)
+}
+
+/// Checks a path below a relay and writes it in one way.
+///
+/// Empty segments are left out: anaconda appends `/.treeinfo` to the URL as it was given
+/// (dracut/anaconda-lib.sh), so a URL with a slash at its end makes two. A query, a segment
+/// that is or decodes to `.` or `..`, an encoded slash, backslash, percent sign or control
+/// character, and a broken encoding are refused.
+fn clean(path: &str) -> Option<String> {
+    let mut cleaned = String::with_capacity(path.len());
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        let decoded = decode(segment)?;
+        let harmful = |byte: &u8| byte.is_ascii_control() || b"/\\%".contains(byte);
+        if decoded == b"." || decoded == b".." || decoded.iter().any(harmful) {
+            return None;
+        }
+        if !cleaned.is_empty() {
+            cleaned.push('/');
+        }
+        push_segment(&mut cleaned, segment)?;
+    }
+    if !cleaned.is_empty() && path.ends_with('/') {
+        cleaned.push('/');
+    }
+    Some(cleaned)
+}
+
+fn decode(segment: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let high = char::from(bytes.next()?).to_digit(16)?;
+            let low = char::from(bytes.next()?).to_digit(16)?;
+            decoded.push((high * 16 + low) as u8);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    Some(decoded)
+}
+
+/// Keeps what RFC 3986 allows in a segment, encodings included (some mirrors know `+` only as
+/// `%2B`), and encodes the rest, such as the `^` of RPM versions.
+fn push_segment(cleaned: &mut String, segment: &str) -> Option<()> {
+    for c in segment.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' => cleaned.push(c),
+            '-' | '.' | '_' | '~' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';'
+            | '=' | ':' | '@' | '%' => cleaned.push(c),
+            '?' | '#' => return None,
+            c if c.is_ascii_graphic() => cleaned.push_str(&format!("%{:02X}", u32::from(c))),
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn at(rest: &str) -> Option<Route> {
+        route(&format!("/{TOKEN}{rest}"), TOKEN)
+    }
+
+    #[test]
+    fn what_is_there() {
+        let repository = |name: &str, path: &str| {
+            let (name, path) = (name.to_owned(), path.to_owned());
+            Some(Route::Repository { name, path })
+        };
+        assert_eq!(at("/ks.cfg"), Some(Route::Kickstart));
+        assert_eq!(at("/files/12"), Some(Route::File(12)));
+        assert_eq!(at("/tree"), Some(Route::Tree(String::new())));
+        assert_eq!(at("/tree/"), Some(Route::Tree(String::new())));
+        assert_eq!(
+            at("/tree//.treeinfo"),
+            Some(Route::Tree(".treeinfo".into()))
+        );
+        assert_eq!(at("/repo/a"), repository("a", ""));
+        assert_eq!(at("/repo/a/repodata/"), repository("a", "repodata/"));
+        assert_eq!(
+            at("/repo/a-1/P//libstdc%2b+-1~b^2.rpm"),
+            repository("a-1", "P/libstdc%2b+-1~b%5E2.rpm")
+        );
+        assert_eq!(at("/tree/...x"), Some(Route::Tree("...x".into())));
+    }
+
+    #[test]
+    fn tricks_lead_nowhere() {
+        let tricks = [
+            "",
+            "/",
+            "//ks.cfg",
+            "/ks.cfg/",
+            "/ks.cfg?x",
+            "/ks%2ecfg",
+            "/./ks.cfg",
+            "/x/../ks.cfg",
+            "/files/",
+            "/files/01",
+            "/files/+1",
+            "/files/1/2",
+            "/files/99999999999999999999999",
+            "/repo/",
+            "/repo",
+            "/repo/../x",
+            "/repo/%2e%2e/x",
+            "/tree/..",
+            "/tree/../x",
+            "/tree/a/../../x",
+            "/tree/%2e%2e/x",
+            "/tree/.%2E/x",
+            "/tree/%2E",
+            "/tree/a%2fb",
+            "/tree/a%2Fb",
+            "/tree/a%5cb",
+            "/tree/a%00b",
+            "/tree/a%0d%0aX:y",
+            "/tree/%252e%252e/x",
+            "/tree/%",
+            "/tree/%4",
+            "/tree/%zz",
+            "/tree/a?b",
+            "/TREE/x",
+        ];
+        for trick in tricks {
+            assert_eq!(at(trick), None, "{trick}");
+        }
+        for target in ["/ks.cfg", "//ks.cfg", "/", "", "/0123/ks.cfg"] {
+            assert_eq!(route(target, TOKEN), None, "{target}");
+        }
+        let upper = format!("/{}/ks.cfg", TOKEN.to_uppercase());
+        assert_eq!(route(&upper, TOKEN), None);
+        assert_eq!(route(&format!("//{TOKEN}/ks.cfg"), TOKEN), None);
+    }
 }

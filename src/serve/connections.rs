@@ -10,8 +10,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::panics::lock;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -113,11 +115,6 @@ impl Connections {
         table.closed = true;
         table.open.values_mut().for_each(Connection::end);
     }
-}
-
-/// Locks. A thread that panicked while holding the lock left plain data behind, which is usable.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts the threads that serve, so that stopping can wait for them.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::connections::lock;
+use crate::panics::lock;
 
 /// The longest path of a unix socket: `sun_path` of sockaddr_un holds 108 bytes with its NUL
 /// (unix(7)).

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::access::Resource;
-use super::connections::lock;
 use super::head::CheckedRequest;
+use crate::panics::lock;
 
 /// What became of a request so far.
 #[derive(Debug, Clone)]

@@ -30,15 +30,13 @@
 
 mod access;
 mod answer;
-mod catalogue;
+pub mod catalogue;
 mod connections;
 mod engine;
 mod exchange;
 mod gate;
 pub mod head;
-pub mod range;
-mod relay;
-pub mod routes;
+pub mod relay;
 mod server;
 
 pub use access::{Access, AnacondaHeaders, Resource, Totals};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use super::answer;
 use super::catalogue::{Catalogue, Content, Item};
 use super::connections::Connections;
 use super::connections::Peers;
-use super::connections::{Threads, lock};
+use super::connections::Threads;
 use super::engine::Engine;
 use super::exchange::Exchanges;
 use super::gate;
 use super::relay::Upstream;
 use crate::hex;
+use crate::panics::lock;
 use crate::ui::event::Reporter;
 
 /// How long stopping waits for the threads. All but those that wait for a mirror end at once.
@@ -97,7 +98,7 @@ pub(super) struct Shared {
     pub(super) peers: Option<Peers>,
     pub(super) limits: Limits,
     pub(super) reporter: Reporter,
-    pub(super) catalogue: RwLock<Catalogue>,
+    pub(super) catalogue: Mutex<Catalogue>,
     pub(super) connections: Connections,
     pub(super) exchanges: Exchanges,
     pub(super) access: AccessLog,
@@ -172,7 +173,7 @@ impl Server {
             peers,
             limits,
             reporter,
-            catalogue: RwLock::default(),
+            catalogue: Mutex::default(),
             connections: Connections::default(),
             exchanges: Exchanges::default(),
             access,
@@ -219,8 +220,7 @@ impl Server {
     }
 
     fn catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
-        let catalogue = self.shared.catalogue.write();
-        change(&mut catalogue.unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.shared.catalogue))
     }
 
     fn url(&self, path: &str) -> Url {

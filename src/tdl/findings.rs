@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::xml::Element;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
-use crate::secrets::recognise;
+use crate::secrets;
 
 /// Most errors that are reported at once: the rest follows from them, or is more of the same.
 const MAX_ERRORS: usize = 50;
@@ -287,14 +287,14 @@ const SECRET_ELEMENTS: [&str; 2] = ["rootpw", "key"];
 /// `text` with its secrets replaced by other characters *of the same length*, so that every place
 /// stays where it was: a finding shows its line, which may hold a root password or an address with
 /// one, also in a file that is not even XML. Secret are the contents of `<rootpw>` and `<key>`, and what is
-/// [recognised](recognise) anywhere, in addresses and commands. Line breaks stay.
+/// [recognised](secrets::places) anywhere, in addresses and commands. Line breaks stay.
 pub fn mask(text: &str) -> String {
     let mut secret: Vec<Range<usize>> = Vec::new();
     for element in SECRET_ELEMENTS {
         element_texts(text, element, &mut secret);
     }
-    secret.extend(recognise::places(text));
-    recognise::merge(&mut secret);
+    secret.extend(secrets::places(text));
+    secrets::merge(&mut secret);
     let mut masked = String::with_capacity(text.len());
     let mut done = 0;
     for place in secret {

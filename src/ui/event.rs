@@ -1,5 +1,7 @@
 //! Things worth telling a person or a program, independent of how they are shown. As JSON they are
 //! what `docs/progress.md` describes for programs.
+//!
+//! How far an install is comes from here in words, too.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -272,5 +274,119 @@ impl Reporter {
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reporter")
+    }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const MIB: f64 = (1 << 20) as f64;
+
+impl Progress {
+    /// Percent, packages, what is left: `43%, 212/412 packages, about 3 min left`.
+    pub fn words(&self) -> String {
+        let unit = if self.phase == Phase::Packages {
+            " packages"
+        } else {
+            ""
+        };
+        let parts = [
+            Some(format!("{}%", self.percent)),
+            self.count().map(|count| count + unit),
+            self.remaining.map(remaining),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many are done of what is counted in this phase: packages, or bytes of them.
+    pub fn count(&self) -> Option<String> {
+        match self.phase {
+            Phase::Downloading => self.download.map(bytes),
+            Phase::Packages => {
+                let Counted { done, total } = self.packages?;
+                Some(format!("{done}/{total}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of how many: `12.0/340 MiB`.
+fn bytes(counted: Counted) -> String {
+    let mib = |bytes: u64| {
+        let mib = bytes as f64 / MIB;
+        match mib < 99.95 {
+            true => format!("{mib:.1}"),
+            false => format!("{mib:.0}"),
+        }
+    };
+    format!("{}/{} MiB", mib(counted.done), mib(counted.total))
+}
+
+/// What is left, no more exactly than it is known: `about 3 min left`.
+pub fn remaining(span: Duration) -> String {
+    let seconds = span.as_secs();
+    // Half minutes count as whole ones.
+    let minutes = (seconds + MINUTE / 2) / MINUTE;
+    match minutes {
+        0 => "less than 1 min left".to_owned(),
+        1..60 => format!("about {minutes} min left"),
+        _ => format!("about {} h {} min left", minutes / 60, minutes % 60),
+    }
+}
+
+/// A time that has passed, as a watch shows it: `4:05`, `1:02:33`.
+pub fn elapsed(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (hours, minutes) = (seconds / HOUR, seconds % HOUR / MINUTE);
+    let seconds = seconds % MINUTE;
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes() {
+        let of = Duration::from_secs;
+        assert_eq!(elapsed(of(0)), "0:00");
+        assert_eq!(elapsed(of(245)), "4:05");
+        assert_eq!(elapsed(of(3753)), "1:02:33");
+        assert_eq!(remaining(of(29)), "less than 1 min left");
+        assert_eq!(remaining(of(30)), "about 1 min left");
+        assert_eq!(remaining(of(170)), "about 3 min left");
+        assert_eq!(remaining(of(3 * 3600 + 65)), "about 3 h 1 min left");
+        let counted = |done, total| Counted { done, total };
+        assert_eq!(bytes(counted(1 << 19, 340 << 20)), "0.5/340 MiB");
+    }
+
+    #[test]
+    fn only_what_is_known_is_said() {
+        let mut of = Progress {
+            phase: Phase::Packages,
+            percent: 43,
+            packages: None,
+            download: None,
+            elapsed: Duration::from_secs(60),
+            remaining: None,
+        };
+        assert_eq!(of.words(), "43%");
+        of.packages = Some(Counted {
+            done: 212,
+            total: 412,
+        });
+        of.remaining = Some(Duration::from_secs(180));
+        assert_eq!(of.words(), "43%, 212/412 packages, about 3 min left");
+        of.phase = Phase::Downloading;
+        of.download = Some(Counted {
+            done: 3 << 20,
+            total: 100 << 20,
+        });
+        assert_eq!(of.words(), "43%, 3.0/100 MiB, about 3 min left");
+        of.phase = Phase::BootLoader;
+        assert_eq!(of.words(), "43%, about 3 min left");
     }
 }

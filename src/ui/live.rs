@@ -2,15 +2,15 @@
 //! bottom of what is printed. Notes, warnings and findings are printed above it; at the end a plain
 //! line takes its place.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::event::{Ended, Event, Progress};
+use super::event::{self, Ended, Event, Progress};
 use super::printer::Printer;
 use super::queue::{Clock, Moment, Show};
-use super::words;
+use crate::panics::lock;
 use crate::printable;
 
 /// How often the line is drawn: often enough for the seconds to pass evenly and for a new phase to
@@ -76,13 +76,13 @@ impl Live {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.line)
     }
 
     fn draw_from_now_on(&mut self) {
         let (line, clock) = (Arc::clone(&self.line), self.clock);
         let text = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let line = line.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = lock(&line);
             // Writing into a string does not fail.
             let _ = out.write_str(&line.in_columns(columns(), clock.now().since_start));
         };
@@ -153,10 +153,10 @@ impl Line {
         // A character in the last column makes some terminals begin a new line.
         let room = columns.saturating_sub(1);
         let percent = format!("{:2}%", self.percent);
-        let elapsed = words::elapsed(now.saturating_sub(self.began));
+        let elapsed = event::elapsed(now.saturating_sub(self.began));
         let left = self.progress.as_ref().and_then(|progress| {
             let passed = now.saturating_sub(self.estimated);
-            Some(words::remaining(progress.remaining?.saturating_sub(passed)))
+            Some(event::remaining(progress.remaining?.saturating_sub(passed)))
         });
         let (name, title) = (Some(&self.name), Some(&self.title));
         let counted = self.counted();
@@ -194,7 +194,7 @@ impl Line {
         let progress = self.progress.as_ref();
         // Of an earlier phase it says nothing any more.
         let progress = progress.filter(|progress| progress.phase.title() == title.as_str());
-        let count = progress.and_then(words::count);
+        let count = progress.and_then(Progress::count);
         match count {
             Some(count) => format!("{title} {count}"),
             None => title.clone(),
@@ -203,7 +203,7 @@ impl Line {
 
     /// What stands in its place when the build is over.
     fn at_the_end(&self, now: Duration, ended: &Ended) -> String {
-        let (name, took) = (&self.name, words::elapsed(now.saturating_sub(self.began)));
+        let (name, took) = (&self.name, event::elapsed(now.saturating_sub(self.began)));
         if ended.exit_status != 0 {
             let doing = match &self.progress {
                 Some(progress) => format!(" at {}%, {}", self.percent, progress.phase.title()),

@@ -5,7 +5,6 @@ pub mod json_lines;
 pub mod live;
 pub mod printer;
 pub mod queue;
-mod words;
 
 use tracing_subscriber::EnvFilter;
 

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -13,10 +13,10 @@ use strum::FromRepr;
 
 use super::event::{Event, Progress, Sink};
 use super::queue::{Clock, Moment, Show};
-use super::words;
 use crate::diagnostic::layout::{self, Colours};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{finding_of, is_reported};
+use crate::panics::lock;
 use crate::printable;
 
 /// How much is shown.
@@ -131,7 +131,7 @@ impl Printer {
     }
 
     fn whole(&self, text: &str) {
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = lock(&self.out);
         // A closed stderr is no reason to stop a build.
         let _ = out.write_all(format!("{text}\n").as_bytes());
     }
@@ -143,17 +143,17 @@ impl Printer {
 
     fn step(&self, moment: Moment, text: &str) {
         if self.steps {
-            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = moment.since_start;
+            *lock(&self.heard) = moment.since_start;
             let seconds = moment.since_start.as_secs_f64();
             self.line(Verbosity::Normal, &format!("[{seconds:7.1}s] {text}"));
         }
     }
 
     fn progress(&self, moment: Moment, progress: &Progress) {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *lock(&self.heard);
         // The console is a sign of life, too.
         if self.verbosity < Verbosity::Console && moment.since_start >= heard + SIGN_OF_LIFE {
-            let more = words::progress(progress);
+            let more = progress.words();
             self.step(moment, &format!("{}: {more}", progress.phase.title()));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::event::{Event, Sink};
+use crate::panics::lock;
 
 /// How many events wait at most. A verbose install prints some ten thousand lines in all; this
 /// many lie in some megabytes of memory.
@@ -86,7 +87,7 @@ struct State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a running build knows of itself at this moment, for whoever asks it from outside.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::Status;
 use crate::host::{Accel, Guest, Observer};
+use crate::panics::lock;
 use crate::state::register::BuildEntry;
 use crate::watch::phases::Phase;
 use crate::watch::progress::Progress;
@@ -59,7 +60,7 @@ impl Live {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// How far it is.

@@ -2,20 +2,25 @@
 //!
 //! What goes over it: one request for each connection, a line of JSON; one line of JSON as the
 //! answer; and after that of `screenshot` the picture's bytes. Then the build closes the connection.
-//! [`Control`] is the build's end, which answers what [`Live`] holds; [`client`] is the other one.
-//! Only the build's own user and root get an answer.
+//! [`Control`] is the build's end, which answers what [`Live`] holds; [`status`] and
+//! [`screenshot`] ask it, and block for no longer than they are told. Only the build's own user and
+//! root get an answer.
 
-pub mod client;
 mod live;
 mod server;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::{Context, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use live::Live;
 pub use server::Control;
 
+use crate::blocking;
 use crate::watch::progress::Counted;
 
 /// The socket of the build with this runtime directory.
@@ -84,4 +89,67 @@ pub struct Status {
     pub accel: Option<String>,
     /// What the guest's console showed, as lines; there once a guest was started.
     pub console: PathBuf,
+}
+
+/// Asks how far a build is.
+///
+/// # Errors
+/// It does not answer within `patience`, or not with that.
+pub fn status(socket: &Path, patience: Duration) -> anyhow::Result<Status> {
+    match ask(socket, Request::Status, patience)? {
+        (Answer::Status(status), _) => Ok(*status),
+        (Answer::Error(why), _) => Err(anyhow!(why)),
+        (Answer::Screenshot(_), _) => bail!("it answers something else"),
+    }
+}
+
+/// Asks for a picture of the guest's screen: a PNG file.
+///
+/// # Errors
+/// It does not answer within `patience`, or says why there is none.
+pub fn screenshot(socket: &Path, patience: Duration) -> anyhow::Result<Vec<u8>> {
+    match ask(socket, Request::Screenshot, patience)? {
+        (Answer::Screenshot(_), picture) => Ok(picture),
+        (Answer::Error(why), _) => Err(anyhow!(why)),
+        (Answer::Status(_), _) => bail!("it answers something else"),
+    }
+}
+
+/// Asks a build, which may have been stopped, or be none: what it answers, and the picture's bytes.
+fn ask(socket: &Path, request: Request, patience: Duration) -> anyhow::Result<(Answer, Vec<u8>)> {
+    let socket = socket.to_path_buf();
+    blocking::within(patience, move || exchange(&socket, request))
+        .context("the build did not answer: timed out")?
+}
+
+fn exchange(socket: &Path, request: Request) -> anyhow::Result<(Answer, Vec<u8>)> {
+    let mut stream = UnixStream::connect(socket).context("reaching the build")?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line).context("asking the build")?;
+    let mut reader = BufReader::new(stream);
+    let mut answer = Vec::new();
+    (&mut reader)
+        .take(MAX_ANSWER)
+        .read_until(b'\n', &mut answer)
+        .context("waiting for the build's answer")?;
+    ensure!(answer.ends_with(b"\n"), "the build's answer was cut off");
+    let answer = serde_json::from_slice(&answer).context("reading the build's answer")?;
+    let mut picture = Vec::new();
+    if let Answer::Screenshot(length) = answer {
+        ensure!(
+            length <= MAX_PICTURE,
+            "its picture has {length} bytes, too many"
+        );
+        reader
+            .take(length)
+            .read_to_end(&mut picture)
+            .context("reading the picture")?;
+        let count = picture.len();
+        ensure!(
+            count as u64 == length,
+            "the picture ended after {count} of {length} bytes"
+        );
+    }
+    Ok((answer, picture))
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream as Stream;
 use std::path::Path;
 use std::time::Instant;
 
-use super::super::client;
+use super::super::{self as control, screenshot};
 use super::*;
 use crate::state::register::BuildEntry;
 
@@ -72,7 +72,7 @@ fn hear(stream: &mut Stream) -> String {
 #[test]
 fn a_build_says_how_far_it_is() {
     let served = Served::new();
-    let status = client::status(&served.path(), PATIENCE).unwrap();
+    let status = control::status(&served.path(), PATIENCE).unwrap();
     assert_eq!(
         (status.name.as_str(), status.phase.as_str(), status.percent),
         ("rocky", "getting-ready", 0)
@@ -81,9 +81,9 @@ fn a_build_says_how_far_it_is() {
     assert_eq!((status.accel, status.packages), (None, None));
     served.live.attempt(3);
     served.live.finishing();
-    let status = client::status(&served.path(), PATIENCE).unwrap();
+    let status = control::status(&served.path(), PATIENCE).unwrap();
     assert_eq!((status.attempt, status.percent), (3, 99));
-    let error = client::screenshot(&served.path(), PATIENCE).unwrap_err();
+    let error = screenshot(&served.path(), PATIENCE).unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no guest now: the build is `finishing-image`"
@@ -102,7 +102,7 @@ fn nobody_else_gets_at_the_socket_and_nothing_is_left_of_it() {
     let mut heard = Vec::new();
     let _ = waiting.read_to_end(&mut heard);
     assert_eq!(heard, b"");
-    let error = client::status(&served.path(), PATIENCE).unwrap_err();
+    let error = control::status(&served.path(), PATIENCE).unwrap_err();
     assert!(error.to_string().contains("reaching the build"), "{error}");
 }
 
@@ -132,7 +132,7 @@ fn what_is_no_request_is_refused() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.len() < 200, "{answer:?}");
-    client::status(&served.path(), PATIENCE).unwrap();
+    control::status(&served.path(), PATIENCE).unwrap();
 }
 
 #[test]
@@ -142,10 +142,10 @@ fn clients_that_say_nothing_or_do_not_listen_disturb_nobody() {
     let mut gone = served.connect();
     gone.write_all(b"{\"request\":\"status\"}\n").unwrap();
     drop(gone);
-    client::status(&served.path(), PATIENCE).unwrap();
+    control::status(&served.path(), PATIENCE).unwrap();
     // All places are taken: the next one waits for one of them to be given up.
     let _more = served.connect();
-    client::status(&served.path(), PATIENCE).unwrap();
+    control::status(&served.path(), PATIENCE).unwrap();
     for mut stream in silent {
         let answer = hear(&mut stream);
         assert!(answer.contains("no request came in time"), "{answer}");
@@ -158,7 +158,7 @@ fn a_build_that_hangs_is_not_waited_for() {
     let path = socket(dir.path());
     let _nobody = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let began = Instant::now();
-    let error = client::status(&path, Duration::from_millis(100)).unwrap_err();
+    let error = control::status(&path, Duration::from_millis(100)).unwrap_err();
     assert!(format!("{error:#}").contains("timed out"), "{error:#}");
     assert!(began.elapsed() < PATIENCE);
 }
@@ -174,7 +174,7 @@ fn answered(dir: &Path, bytes: &'static [u8]) -> String {
         let _ = stream.read(&mut [0; 256]);
         let _ = stream.write_all(bytes);
     });
-    let error = client::screenshot(&path, PATIENCE).unwrap_err();
+    let error = screenshot(&path, PATIENCE).unwrap_err();
     server.join().unwrap();
     format!("{error:#}")
 }
@@ -202,7 +202,7 @@ fn the_build_goes_on_while_clients_come_and_go() {
     let served = Served::new();
     std::thread::scope(|scope| {
         for _ in 0..4 * MAX_CLIENTS {
-            scope.spawn(|| client::status(&served.path(), PATIENCE).unwrap());
+            scope.spawn(|| control::status(&served.path(), PATIENCE).unwrap());
         }
     });
     assert!(served.runtime.block_on(async { true }));
