@@ -16,8 +16,7 @@ pub(super) fn exists(call: &Call<'_>) -> bool {
 pub(super) fn resize_to_size(call: &mut Call<'_>) {
     if call.has("--resize") && !call.is_set("--size") {
         let message = format!("`--resize` of `{}` needs the new size", call.name);
-        let place = call.span("--resize");
-        call.error(id::MISSING, place, message, "add `--size=MIB`");
+        call.incomplete("--resize", message, "add `--size=MIB`");
     }
 }
 
@@ -38,7 +37,7 @@ pub(super) fn no_btrfs(call: &mut Call<'_>) {
     if call.value("--fstype") == Some("btrfs") {
         let message = format!("{} cannot make btrfs file systems", call.version);
         let help = "write `--fstype=xfs` or another file system";
-        call.error(id::BAD_VALUE, call.span("--fstype"), message, help);
+        call.bad_value("--fstype", message, help);
     }
 }
 
@@ -52,12 +51,7 @@ fn drive_passphrase(call: &mut Call<'_>) {
             call.name
         );
         let help = "add `--encrypted` and `--luks-version=luks2-hw-opal` or `luks2-hw-opal-only`, or remove it";
-        call.error(
-            id::CONTRADICTION,
-            call.span("--hw-passphrase"),
-            message,
-            help,
-        );
+        call.contradicts("--hw-passphrase", message, help);
     }
 }
 
@@ -103,7 +97,7 @@ pub(super) fn autopart(call: &mut Call<'_>) {
         let message = "`autopart` does not take `--fstype=btrfs`, which is a type of its own";
         let help =
             "write `--type=btrfs` where the release supports it, or name another file system";
-        call.error(id::BAD_VALUE, call.span("--fstype"), message, help);
+        call.bad_value("--fstype", message, help);
     }
     let kind = chosen_type(call).or_else(|| call.declared.kept("autopart", "--type"));
     let btrfs = kind == Some("btrfs");
@@ -115,7 +109,7 @@ pub(super) fn autopart(call: &mut Call<'_>) {
     if btrfs && matches!(version, Version::Rhel(8..=10)) {
         let message = format!("{version} cannot install on btrfs");
         let help = "write `--type=lvm`, `plain` or `thinp`";
-        call.error(id::BAD_VALUE, call.span("--type"), message, help);
+        call.bad_value("--type", message, help);
     }
     // Hibernation needs the swap that `--noswap` leaves out.
     call.exclusive(&["--noswap", "--hibernation"]);
@@ -149,7 +143,7 @@ pub(super) fn part(call: &mut Call<'_>) {
     if call.has("--resize") && existing.is_empty() {
         let message = "`--resize` of `part` needs the partition that exists";
         let help = "add `--onpart=PARTITION`, or remove it";
-        call.error(id::MISSING, call.span("--resize"), message, help);
+        call.incomplete("--resize", message, help);
     }
     resize_to_size(call);
     // What lies in memory does not grow to fill a disk. Since RHEL 7.
@@ -208,12 +202,11 @@ pub(super) fn ignoredisk(call: &mut Call<'_>) {
         [] => {
             let message = "`ignoredisk` needs `--drives` or `--only-use` with the names of disks";
             let help = "write `ignoredisk --only-use=vda`, for example";
-            call.error(id::MISSING, None, message, help);
+            call.missing(message, help);
         }
         [.., last] => {
             let message = format!("`ignoredisk` takes only one of {}", in_words(&given, "and"));
-            let place = call.span(last);
-            call.error(id::CONTRADICTION, place, message, "keep one of them");
+            call.contradicts(last, message, "keep one of them");
         }
     }
 }
@@ -225,12 +218,7 @@ pub(super) fn zfcp(call: &mut Call<'_>) {
     if call.version.since(8, 37) && !(adapter && port == lun) {
         let message =
             "`zfcp` needs `--devnum` alone, or together with both `--wwpn` and `--fcplun`";
-        call.error(
-            id::MISSING,
-            None,
-            message,
-            "add what is missing, or remove the other",
-        );
+        call.missing(message, "add what is missing, or remove the other");
     }
 }
 
@@ -241,24 +229,19 @@ pub(super) fn nvdimm(call: &mut Call<'_>) {
     let named = call.is_set("--namespace");
     if action == "reconfigure" && !named {
         let message = "`nvdimm reconfigure` needs `--namespace`";
-        call.error(
-            id::MISSING,
-            None,
-            message,
-            "add `--namespace=namespace0.0`, for example",
-        );
+        call.missing(message, "add `--namespace=namespace0.0`, for example");
     }
     // The sector mode is meant if none is named.
     let sectors = call.value("--mode").is_none_or(|mode| mode == "sector");
     if action == "reconfigure" && sectors && !call.is_set("--sectorsize") {
         let message = "`nvdimm reconfigure` needs `--sectorsize` in the mode `sector`";
         let help = "add `--sectorsize=512`, for example";
-        call.error(id::MISSING, call.span("--mode"), message, help);
+        call.incomplete("--mode", message, help);
     }
     if action == "use" && !named && !call.is_set("--blockdevs") {
         let message = "`nvdimm use` needs `--namespace` or `--blockdevs`";
         let help = "add `--namespace=namespace0.0` or `--blockdevs=pmem0`, for example";
-        call.error(id::MISSING, None, message, help);
+        call.missing(message, help);
     }
 }
 

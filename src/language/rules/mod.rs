@@ -195,6 +195,26 @@ impl<'a> Call<'a> {
         self.problems.push(problem);
     }
 
+    /// The line lacks something.
+    fn missing(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.error(id::MISSING, None, message, help);
+    }
+
+    /// An option lacks something beside it.
+    fn incomplete(&mut self, option: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.error(id::MISSING, self.span(option), message, help);
+    }
+
+    /// An option has a value that the installer refuses.
+    fn bad_value(&mut self, option: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.error(id::BAD_VALUE, self.span(option), message, help);
+    }
+
+    /// An option contradicts the rest of its line.
+    fn contradicts(&mut self, option: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.error(id::CONTRADICTION, self.span(option), message, help);
+    }
+
     /// The installer says something and goes on.
     fn warning(
         &mut self,
@@ -213,7 +233,7 @@ impl<'a> Call<'a> {
             "`{first}` and `{second}` of `{}` cannot be used together",
             self.name
         );
-        self.error(id::CONTRADICTION, self.span(second), message, help);
+        self.contradicts(second, message, help);
     }
 
     /// The line can have only one of the options.
@@ -238,14 +258,14 @@ impl<'a> Call<'a> {
         known.retain(|option| self.syntax.option(option).is_some());
         let message = format!("`{}` needs {}", self.name, in_words(&known, "or"));
         let help = help.unwrap_or("add one of them, with a value that is not empty");
-        self.error(id::MISSING, None, message, help);
+        self.missing(message, help);
     }
 
     /// The first option has no use without the second.
     fn needs(&mut self, option: &str, other: &str, help: &str) {
         if self.is_set(option) && !self.is_set(other) {
             let message = format!("`{option}` of `{}` needs `{other}`", self.name);
-            self.error(id::MISSING, self.span(option), message, help);
+            self.incomplete(option, message, help);
         }
     }
 

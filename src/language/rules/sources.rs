@@ -32,17 +32,11 @@ pub(super) fn harddrive(call: &mut Call<'_>) {
     let [biospart, partition] = ["--biospart", "--partition"]
         .map(|name| call.has(name) || call.declared.kept("harddrive", name).is_some());
     if biospart && partition {
-        let message = "`--partition` and `--biospart` of `harddrive` cannot be used together";
-        call.error(
-            id::CONTRADICTION,
-            call.span("--biospart"),
-            message,
-            "keep `--partition`",
-        );
+        call.contradiction("--partition", "--biospart", "keep `--partition`");
     } else if !biospart && !partition {
         let message = "`harddrive` needs `--partition` or `--biospart`";
         let help = "name the partition that has the install tree with `--partition`";
-        call.error(id::MISSING, None, message, help);
+        call.missing(message, help);
     }
 }
 
@@ -74,7 +68,7 @@ pub(super) fn ostreesetup(call: &mut Call<'_>) {
     if call.value("--url").is_some_and(|url| !known(url)) {
         let message = "an ostree repository is reached by `file:`, `http:` or `https:` only";
         let help = "begin the URL with one of them";
-        call.error(id::BAD_VALUE, call.span("--url"), message, help);
+        call.bad_value("--url", message, help);
     }
 }
 
@@ -89,12 +83,7 @@ pub(super) fn driverdisk(call: &mut Call<'_>) {
         call.exclusive(&places);
     } else if let Some(option) = call.first_set(&places) {
         let message = format!("`driverdisk` takes either a partition or `{option}`");
-        call.error(
-            id::CONTRADICTION,
-            call.span(option),
-            message,
-            "keep one of them",
-        );
+        call.contradicts(option, message, "keep one of them");
     }
 }
 

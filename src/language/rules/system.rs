@@ -25,7 +25,7 @@ pub(super) fn bootloader(call: &mut Call<'_>) {
     if drive.contains(',') {
         let message = format!("`--boot-drive` names one drive, and `{drive}` is several");
         let help = "name the drive that the firmware boots from";
-        call.error(id::BAD_VALUE, call.span("--boot-drive"), message, help);
+        call.bad_value("--boot-drive", message, help);
     }
     // systemd-boot or extlinux.
     call.exclusive(&["--sdboot", "--extlinux"]);
@@ -35,25 +35,14 @@ pub(super) fn bootloader(call: &mut Call<'_>) {
 pub(super) fn cmdline(call: &mut Call<'_>) {
     if call.has("--non-interactive") {
         let message = "`cmdline` asks nothing by itself, and refuses `--non-interactive`";
-        let place = call.span("--non-interactive");
-        call.error(
-            id::CONTRADICTION,
-            place,
-            message,
-            "remove `--non-interactive`",
-        );
+        call.contradicts("--non-interactive", message, "remove `--non-interactive`");
     }
 }
 
 pub(super) fn eula(call: &mut Call<'_>) {
     call.unexpected();
     if !call.has("--agreed") {
-        call.error(
-            id::MISSING,
-            None,
-            "`eula` needs `--agreed`",
-            "write `eula --agreed`",
-        );
+        call.missing("`eula` needs `--agreed`", "write `eula --agreed`");
     }
 }
 
@@ -61,8 +50,7 @@ pub(super) fn eula(call: &mut Call<'_>) {
 pub(super) fn root_device(call: &mut Call<'_>) {
     if call.value("--root-device") == Some("") {
         let help = "name the device, or remove the option";
-        let place = call.span("--root-device");
-        call.error(id::BAD_VALUE, place, "`--root-device` is empty", help);
+        call.bad_value("--root-device", "`--root-device` is empty", help);
     }
 }
 
@@ -81,7 +69,7 @@ pub(super) fn key(call: &mut Call<'_>) {
     match words.get(1) {
         None => {
             let message = "`key` needs an installation key or `--skip`";
-            call.error(id::MISSING, None, message, help);
+            call.missing(message, help);
         }
         Some(second) => {
             let message = "`key` takes one installation key only";
@@ -102,7 +90,7 @@ pub(super) fn keyboard(call: &mut Call<'_>) {
     let named = call.positional(0).is_some() || call.is_set("--vckeymap");
     if !named && !call.keeps("--xlayouts") {
         let help = "write one, for example `keyboard us`";
-        call.error(id::MISSING, None, "`keyboard` names no layout", help);
+        call.missing("`keyboard` names no layout", help);
     }
 }
 
@@ -111,7 +99,7 @@ pub(super) fn logging(call: &mut Call<'_>) {
     if call.keeps("--port") && !call.keeps("--host") {
         let message = "`--port` of `logging` needs `--host`";
         let help = "name the host that the log goes to with `--host`";
-        call.error(id::MISSING, call.span("--port"), message, help);
+        call.incomplete("--port", message, help);
     }
 }
 
@@ -131,17 +119,12 @@ pub(super) fn network(call: &mut Call<'_>) {
     if let Some(bad) = options.and_then(|all| all.split(',').find(|option| !is_pair(option))) {
         let message = format!("`{bad}` in `--bridgeopts` is not of the form key=value");
         let help = "write `--bridgeopts=key=value,key=value`";
-        call.error(id::BAD_VALUE, call.span("--bridgeopts"), message, help);
+        call.bad_value("--bridgeopts", message, help);
     }
     let to_mac = call.value("--bindto") == Some("mac");
     if to_mac && call.is_set("--vlanid") && !call.is_set("--bondopts") {
         let message = "a VLAN cannot be bound to a MAC address: `--bindto=mac` and `--vlanid` contradict each other";
-        call.error(
-            id::CONTRADICTION,
-            call.span("--bindto"),
-            message,
-            "remove `--bindto=mac`",
-        );
+        call.contradicts("--bindto", message, "remove `--bindto=mac`");
     }
     let of_device = [
         "--ipv4-dns-search",
@@ -179,14 +162,13 @@ fn interface_name(call: &mut Call<'_>) {
         _ => return,
     };
     let help = "write a name such as `vlan10` or `eth0.10`";
-    call.error(id::BAD_VALUE, call.span("--interfacename"), message, help);
+    call.bad_value("--interfacename", message, help);
 }
 
 pub(super) fn rhsm(call: &mut Call<'_>) {
     if call.arguments.values("--activation-key").any(str::is_empty) {
         let help = "write the key, or remove the option";
-        let place = call.span("--activation-key");
-        call.error(id::BAD_VALUE, place, "an `--activation-key` is empty", help);
+        call.bad_value("--activation-key", "an `--activation-key` is empty", help);
     }
 }
 
@@ -200,7 +182,7 @@ pub(super) fn rootpw(call: &mut Call<'_>) {
         _ => "write the password or its hash, or `--lock` for an account without one",
     };
     if !given && !help.is_empty() {
-        call.error(id::MISSING, None, "`rootpw` needs a password", help);
+        call.missing("`rootpw` needs a password", help);
     }
     if !(call.version == Version::Rhel(7) && locked) {
         call.unexpected();
@@ -211,7 +193,7 @@ pub(super) fn rootpw(call: &mut Call<'_>) {
 pub(super) fn services(call: &mut Call<'_>) {
     if !call.keeps("--disabled") && !call.keeps("--enabled") {
         let help = "name some with `--enabled` or `--disabled`, separated by commas";
-        call.error(id::MISSING, None, "`services` names no service", help);
+        call.missing("`services` names no service", help);
     }
 }
 
@@ -219,7 +201,7 @@ pub(super) fn services(call: &mut Call<'_>) {
 pub(super) fn sshpw(call: &mut Call<'_>) {
     if call.positional(0).is_none() {
         let help = "write the password or its hash behind the options";
-        call.error(id::MISSING, None, "`sshpw` needs a password", help);
+        call.missing("`sshpw` needs a password", help);
     }
     call.unexpected();
 }
@@ -235,7 +217,7 @@ pub(super) fn timezone(call: &mut Call<'_>) {
     call.unexpected();
     if call.words.len() == 1 {
         let help = "write one, for example `timezone Etc/UTC --utc`";
-        call.error(id::MISSING, None, "`timezone` names no time zone", help);
+        call.missing("`timezone` names no time zone", help);
     }
     let help = "write a name without spaces, such as `America/New_York`";
     call.only_one_argument("`timezone` takes one time zone", help);
@@ -298,7 +280,7 @@ pub(super) fn certificate(call: &mut Call<'_>) {
             false => "name the certificate's folder with `--dir`",
         };
         let message = "`%certificate` needs `--dir` or `--type`";
-        call.error(id::MISSING, None, message, help);
+        call.missing(message, help);
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn raid(call: &mut Call<'_>) {
         None if !exists => {
             let message = "`raid` needs the partitions that the array is made of";
             let help = "write them behind the mount point: `raid / --device=root --level=RAID1 raid.01 raid.02`";
-            call.error(id::MISSING, None, message, help);
+            call.missing(message, help);
         }
         Some(first) if exists => {
             let message = "`raid` takes no members for an array that exists";
@@ -41,30 +41,15 @@ pub(super) fn raid(call: &mut Call<'_>) {
     // Before RHEL 7 a device is `md` and a number, or only the number.
     if call.has("--device") && !call.version.since(7, 0) && values::integer(device).is_none() {
         let message = format!("`{name}` is no RAID device of {}", call.version);
-        call.error(
-            id::BAD_VALUE,
-            call.span("--device"),
-            message,
-            "write `md0`, for example",
-        );
+        call.bad_value("--device", message, "write `md0`, for example");
     }
     if !exists && !call.has("--level") {
         let message = "`raid` needs the level of a new array";
-        call.error(
-            id::MISSING,
-            None,
-            message,
-            "add `--level=RAID1`, for example",
-        );
+        call.missing(message, "add `--level=RAID1`, for example");
     }
     if exists && call.has("--device") && device.is_empty() {
         let message = "`raid` needs the name of the array that exists";
-        call.error(
-            id::MISSING,
-            call.span("--device"),
-            message,
-            "write `--device=NAME`",
-        );
+        call.incomplete("--device", message, "write `--device=NAME`");
     }
     format_options(call);
     key_cost(call);
@@ -90,7 +75,7 @@ fn name_and_members(call: &mut Call<'_>) {
     let name = call.name;
     if call.arguments.first().is_none() {
         let help = format!("write it right behind `{name}`");
-        call.error(id::MISSING, None, format!("`{name}` needs a name"), help);
+        call.missing(format!("`{name}` needs a name"), help);
     }
     match (
         call.first_set(&["--useexisting", "--noformat"]),
@@ -98,7 +83,7 @@ fn name_and_members(call: &mut Call<'_>) {
     ) {
         (None, None) => {
             let message = format!("`{name}` needs the devices that it is made of");
-            call.error(id::MISSING, None, message, "write them behind the name");
+            call.missing(message, "write them behind the name");
         }
         (Some(option), Some(first)) => {
             let message = format!("`{name}` takes no members together with `{option}`");
@@ -111,17 +96,14 @@ fn name_and_members(call: &mut Call<'_>) {
 
 pub(super) fn volgroup(call: &mut Call<'_>) {
     name_and_members(call);
-    let place = call.span("--reserved-space");
     if let Some(space @ ..0) = call.arguments.integer("--reserved-space") {
         let message = format!("`--reserved-space` cannot be negative, and has {space}");
-        call.error(id::BAD_VALUE, place, message, "write the MiB to leave free");
+        call.bad_value("--reserved-space", message, "write the MiB to leave free");
     }
-    let place = call.span("--reserved-percent");
     if let Some(percent @ (..1 | 100..)) = call.arguments.integer("--reserved-percent") {
         let message = format!("`--reserved-percent` is from 1 to 99, and has {percent}");
-        call.error(
-            id::BAD_VALUE,
-            place,
+        call.bad_value(
+            "--reserved-percent",
             message,
             "write the share to leave free, or remove it",
         );
@@ -149,38 +131,32 @@ pub(super) fn logvol(call: &mut Call<'_>) {
     if call.has("--resize") && !exists {
         let message = "`--resize` of `logvol` is only for a volume that exists";
         let help = "add `--useexisting`, or remove it";
-        call.error(id::CONTRADICTION, call.span("--resize"), message, help);
+        call.contradicts("--resize", message, help);
     }
     resize_to_size(call);
     call.exclusive(&["--thinpool", "--thin"]);
     if call.has("--thin") && !call.is_set("--poolname") {
         let message = "`--thin` of `logvol` needs the pool that the volume lies in";
-        call.error(
-            id::MISSING,
-            call.span("--thin"),
-            message,
-            "add `--poolname=NAME`",
-        );
+        call.incomplete("--thin", message, "add `--poolname=NAME`");
     }
     if let Some(size) = call.first_set(&["--chunksize", "--metadatasize"])
         && !call.has("--thinpool")
     {
         let message = format!("`{size}` of `logvol` is only for pools of thin volumes");
         let help = "add `--thinpool`, or remove it";
-        call.error(id::CONTRADICTION, call.span(size), message, help);
+        call.contradicts(size, message, help);
     }
     if call.version.since(7, 0) {
         let sizes = ["--percent", "--size", "--recommended", "--hibernation"];
         if !exists && call.first_set(&sizes).is_none() {
             let message = "`logvol` needs a size for a new volume";
             let help = "add `--size=MIB`, `--percent=N`, `--recommended` or `--hibernation`, or `--useexisting` for one that exists";
-            call.error(id::MISSING, None, message, help);
+            call.missing(message, help);
         }
-        let place = call.span("--percent");
         if let Some(percent @ (..0 | 101..)) = call.arguments.integer("--percent") {
             let message = format!("`--percent` of `logvol` is from 0 to 100, and has {percent}");
             let help = "write a share of the volume group, such as `--percent=50`";
-            call.error(id::BAD_VALUE, place, message, help);
+            call.bad_value("--percent", message, help);
         }
         call.exclusive(&["--size", "--percent"]);
     }
@@ -196,33 +172,27 @@ pub(super) fn logvol(call: &mut Call<'_>) {
 
 /// A volume's cache, which `option` asks for.
 fn cache(call: &mut Call<'_>, option: &str) {
-    let place = call.span(option);
     if exists(call) {
         let message = format!("`{option}` of `logvol` cannot add a cache to a volume that exists");
         let help = "make the volume new, or remove the cache";
-        call.error(id::CONTRADICTION, place.clone(), message, help);
+        call.contradicts(option, message, help);
     }
     if call.has("--thin") {
         call.contradiction("--thin", option, "keep one of them");
     }
     if !call.is_set("--cachepvs") {
         let message = "the cache of a `logvol` needs the fast devices that it lies on";
-        call.error(
-            id::MISSING,
-            place.clone(),
-            message,
-            "add `--cachepvs=pv.02`, for example",
-        );
+        call.incomplete(option, message, "add `--cachepvs=pv.02`, for example");
     }
     if !call.is_set("--cachesize") {
         let message = "the cache of a `logvol` needs a size";
-        call.error(id::MISSING, place, message, "add `--cachesize=MIB`");
+        call.incomplete(option, message, "add `--cachesize=MIB`");
     }
     let mode = call.value("--cachemode").unwrap_or_default();
     if !["", "writeback", "writethrough"].contains(&mode) {
         let message = format!("`{mode}` is no mode of a cache");
         let help = "write `writeback` or `writethrough`";
-        call.error(id::BAD_VALUE, call.span("--cachemode"), message, help);
+        call.bad_value("--cachemode", message, help);
     }
 }
 
@@ -268,37 +238,22 @@ pub(super) fn btrfs(call: &mut Call<'_>) {
     match call.arguments.leftovers.len() {
         0 => {
             let message = "`btrfs` needs a mount point, or `none`";
-            call.error(
-                id::MISSING,
-                None,
-                message,
-                "write `btrfs /data btrfs.01`, for example",
-            );
+            call.missing(message, "write `btrfs /data btrfs.01`, for example");
         }
         1 if subvolume => {
             let message = "a subvolume of `btrfs` needs the volume that it lies in";
             let help = "write the volume's label as `LABEL=...` behind the mount point";
-            call.error(id::MISSING, None, message, help);
+            call.missing(message, help);
         }
         1 => {
             let message = "`btrfs` needs the partitions that the volume is made of";
-            call.error(
-                id::MISSING,
-                None,
-                message,
-                "write them behind the mount point",
-            );
+            call.missing(message, "write them behind the mount point");
         }
         _ => {}
     }
     if subvolume && !call.is_set("--name") {
         let message = "a subvolume of `btrfs` needs a name";
-        call.error(
-            id::MISSING,
-            call.span("--subvol"),
-            message,
-            "add `--name=NAME`",
-        );
+        call.incomplete("--subvol", message, "add `--name=NAME`");
     }
     if call.is_set("--mkfsoptions")
         && let Some(flag) = call.first_set(&["--noformat", "--useexisting"])
