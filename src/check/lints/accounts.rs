@@ -44,7 +44,7 @@ fn nobody(linter: &mut Linter<'_>) {
     let mut users = linter.running("user");
     match users.find(|entry| is_in(entry, &["sudo", "admin", "root"])) {
         Some(entry) if linter.reading.complete => {
-            linter.at_option(entry, "--groups", severity, "KS130", message, help)
+            linter.at((entry, "--groups"), severity, "KS130", message, help)
         }
         _ => linter.missing(severity, "KS130", message, help),
     };
@@ -80,7 +80,7 @@ fn root_is_locked(linter: &mut Linter<'_>) {
     };
     let message = "root cannot log in, and there is no other administrator";
     let help = "add `user --name=… --groups=wheel`, or `sshkey`, unless an agent makes accounts";
-    linter.at_option(entry, "--lock", severity, "KS131", message, help);
+    linter.at((entry, "--lock"), severity, "KS131", message, help);
 }
 
 fn no_password(linter: &mut Linter<'_>) {
@@ -99,7 +99,7 @@ fn no_password(linter: &mut Linter<'_>) {
         }
         let message = format!("the user `{name}` gets no password, so the account is locked");
         let help = "add `--iscrypted --password=HASH`, or `--lock` if that is meant";
-        linter.at_command(entry, Warning, "KS132", message, help);
+        linter.at(entry, Warning, "KS132", message, help);
     }
 }
 

@@ -64,7 +64,7 @@ fn root<'a>(linter: &Linter<'a>) -> Option<&'a Entry> {
 /// A layout without what the firmware starts from.
 fn unbootable(linter: &mut Linter<'_>, id: &'static str, message: &str, help: &str) {
     match root(linter) {
-        Some(entry) => linter.at_command(entry, Error, id, message, help),
+        Some(entry) => linter.at(entry, Error, id, message, help),
         None => linter.missing(Error, id, message, help),
     };
 }
@@ -107,13 +107,8 @@ fn unreadable_boot(linter: &mut Linter<'_>) {
         None => Warning,
     };
     let message = format!("/boot is on {kind}, which the boot loader cannot read");
-    linter.at_command(
-        entry,
-        severity,
-        "KS121",
-        message,
-        "add `part /boot --size=1024`",
-    );
+    let help = "add `part /boot --size=1024`";
+    linter.at(entry, severity, "KS121", message, help);
 }
 
 fn no_biosboot(linter: &mut Linter<'_>) {
@@ -132,14 +127,14 @@ fn no_biosboot(linter: &mut Linter<'_>) {
         (Some("gpt"), Some(entry), _) => {
             let message =
                 "the disk is to be GPT, and there is no partition that a BIOS can start from";
-            linter.at_option(entry, "--disklabel", Error, "KS122", message, help);
+            linter.at((entry, "--disklabel"), Error, "KS122", message, help);
         }
         (None, _, Some(entry)) if setting.version.since(10, 37) => {
             let message = format!(
                 "{} makes GPT disks, and there is no partition that a BIOS can start from",
                 setting.version
             );
-            linter.at_command(entry, Warning, "KS122", message, help);
+            linter.at(entry, Warning, "KS122", message, help);
         }
         _ => {}
     }
@@ -162,7 +157,7 @@ fn loader(linter: &mut Linter<'_>) {
     if let Some((entry, option)) = left_out(linter) {
         let message = "no boot loader is installed, so the image does not boot by itself";
         let help = "delete the option, unless the image is for a container";
-        linter.at_option(entry, option, Warning, "KS123", message, help);
+        linter.at((entry, option), Warning, "KS123", message, help);
     }
     if !linter.has_any(&["bootloader", "zipl"]) && linter.reading.complete {
         let message = "there is no `bootloader`, so the installer decides all about it";
@@ -187,7 +182,7 @@ fn no_console(linter: &mut Linter<'_>) {
     {
         let message = "the kernel command line of the image names no serial console";
         let help = "add `console=tty0 console=ttyS0,115200n8` to `--append`";
-        linter.at_command(entry, Note, "KS125", message, help);
+        linter.at(entry, Note, "KS125", message, help);
     }
 }
 

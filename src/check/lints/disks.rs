@@ -1,6 +1,6 @@
 //! Which disks are named, and what becomes of what is on them.
 
-use super::{Lint, Linter, has_option};
+use super::{Lint, Linter, first_option, has_option};
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::{Version, values};
 use crate::machine::DiskBus;
@@ -105,7 +105,7 @@ fn named(linter: &mut Linter<'_>) {
                 }),
             });
             if let Some((severity, message)) = found {
-                linter.at_option(entry, option, severity, "KS110", message, &help);
+                linter.at((entry, *option), severity, "KS110", message, &help);
             }
         }
     }
@@ -127,17 +127,17 @@ fn kept(linter: &mut Linter<'_>) {
                 if entry.arguments().first().is_some_and(is_device) {
                     let message = "`mount` takes a partition that a new guest's disk does not have";
                     let help = "write `part` lines instead";
-                    linter.at_command(entry, Error, "KS115", message, help);
+                    linter.at(entry, Error, "KS115", message, help);
                 }
                 continue;
             }
             _ => continue,
         };
-        if let Some(option) = options.iter().find(|option| entry.arguments().has(option)) {
+        if let Some(option) = first_option(entry, options) {
             let message =
                 format!("`{option}` names what a new guest's disk, which is blank, does not have");
             let help = "leave the option out, so that the installer makes it";
-            linter.at_option(entry, option, Error, "KS115", message, help);
+            linter.at((entry, option), Error, "KS115", message, help);
         }
     }
 }
@@ -164,7 +164,7 @@ fn no_clearpart(linter: &mut Linter<'_>) {
         Some(entry) => {
             let message =
                 "`clearpart` removes no partition here, so a disk that was used before has no room";
-            linter.at_command(entry, Warning, "KS112", message, help);
+            linter.at(entry, Warning, "KS112", message, help);
         }
         None if !linter.reading.complete => {}
         None if keeps => {
@@ -212,7 +212,7 @@ fn interactive(linter: &mut Linter<'_>) {
         if entry.arguments().has("--interactive") {
             let message = "`ignoredisk --interactive` makes the installer ask which disks to use";
             let help = "name the disk with `--only-use`, or delete the line";
-            linter.at_option(entry, "--interactive", Error, "KS114", message, help);
+            linter.at((entry, "--interactive"), Error, "KS114", message, help);
         }
     }
 }

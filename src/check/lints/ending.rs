@@ -78,30 +78,19 @@ fn last_ending(linter: &mut Linter<'_>) {
                 "`halt` leaves the installer waiting and the machine switched on",
             ),
         };
-        linter.at_command(
-            entry,
-            severity,
-            "KS161",
-            message,
-            "write `poweroff` instead",
-        );
+        let help = "write `poweroff` instead";
+        linter.at(entry, severity, "KS161", message, help);
     }
     if entry.name == "reboot" && !overridden && !kexec {
         let message = "the machine reboots at the end, and may start the installer again";
         let help = "write `poweroff`, unless something waits for the installed system";
-        linter.at_command(entry, Note, "KS162", message, help);
+        linter.at(entry, Note, "KS162", message, help);
     }
     if kexec {
         let severity = if overridden { Note } else { Warning };
         let message = "`--kexec` starts the installed system in the machine that installs it";
-        linter.at_option(
-            entry,
-            "--kexec",
-            severity,
-            "KS163",
-            message,
-            "write `poweroff`",
-        );
+        let help = "write `poweroff`";
+        linter.at((entry, "--kexec"), severity, "KS163", message, help);
     }
 }
 
@@ -114,12 +103,12 @@ fn several(linter: &mut Linter<'_>) {
         "shutdown" => "poweroff",
         other => other,
     };
-    for entry in before.iter().filter(|entry| action(entry) != action(last)) {
+    for &entry in before.iter().filter(|entry| action(entry) != action(last)) {
         let message = format!(
             "`{}` does not count: `{}` in line {} comes later",
             entry.name, last.name, last.command.line
         );
-        linter.at_command(entry, Warning, "KS164", message, "keep one of them");
+        linter.at(entry, Warning, "KS164", message, "keep one of them");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a golden image should not have, or should not do.
 
-use super::{Lint, Linter};
+use super::{Lint, Linter, first_option};
 use crate::diagnostic::Severity::Note;
 use crate::kickstart::outline::SectionKind;
 use crate::language::Version;
@@ -43,10 +43,9 @@ fn switched_off(linter: &mut Linter<'_>) {
         let Some(entry) = linter.running(command).next_back() else {
             continue;
         };
-        let mut options = ["--disabled", "--disable"].into_iter();
-        if let Some(option) = options.find(|option| entry.arguments().has(option)) {
+        if let Some(option) = first_option(entry, &["--disabled", "--disable"]) {
             let message = format!("{what} is switched off in the image");
-            linter.at_option(entry, option, Note, id, message, help);
+            linter.at((entry, option), Note, id, message, help);
         }
     }
 }

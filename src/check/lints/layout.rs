@@ -48,14 +48,14 @@ fn no_root(linter: &mut Linter<'_>) {
             || entry.arguments.is_none()
             || entry.arguments().positionals().any(is_root)
     };
-    if let Some(first) = lines.first()
+    if let Some(&first) = lines.first()
         && linter.reading.complete
         && !linter.has_any(&["rescue", "upgrade"])
         && !lines.iter().any(may_be_there)
     {
         let message = "nothing is mounted at `/`, and the installer refuses a layout without it";
         let help = "add `part / --size=2048 --grow`";
-        linter.at_command(first, Error, "KS105", message, help);
+        linter.at(first, Error, "KS105", message, help);
     }
 }
 
@@ -113,17 +113,17 @@ fn undeclared(linter: &mut Linter<'_>) {
             let message =
                 format!("no line before this one makes the thin pool `{pool}` in `{group}`");
             let help = "make it with `logvol none --thinpool --name=…` before it is used";
-            linter.at_option(entry, "--poolname", Error, "KS102", message, help);
+            linter.at((entry, "--poolname"), Error, "KS102", message, help);
         }
         let mut caches = arguments.list("--cachepvs").into_iter();
         if let Some(cache) = caches.find(|cache| !members.contains(cache)) {
             let message = format!("`logvol` uses `{cache}`, which no line creates");
-            linter.at_option(entry, "--cachepvs", Error, "KS102", message, help);
+            linter.at((entry, "--cachepvs"), Error, "KS102", message, help);
         }
         if !has_option(entry, &EXISTING) && !groups.contains(group) && !is_placeholder(group) {
             let message = format!("the volume group `{group}` is created by no `volgroup` line");
             let help = "declare it with `volgroup`, or correct the name";
-            linter.at_option(entry, "--vgname", Error, "KS102", message, help);
+            linter.at((entry, "--vgname"), Error, "KS102", message, help);
         }
     }
 }
@@ -178,12 +178,12 @@ fn size(linter: &mut Linter<'_>) {
             format!("the partitions take at least {least} MiB, and the disk has {disk} MiB");
         let needed = least.div_ceil(1024) + 1;
         let help = format!("enlarge the disk to {needed} GiB or more, or lower the sizes");
-        linter.at_command(last, Error, "KS103", message, help);
+        linter.at(last, Error, "KS103", message, help);
     } else if disk - least > UNUSED && !grows && linter.reading.complete {
         let unused = disk - least;
         let message = format!("no partition grows, so {unused} MiB of the disk stay unused");
         let help = "add `--grow` to the last partition";
-        linter.at_command(last, Note, "KS104", message, help);
+        linter.at(last, Note, "KS104", message, help);
     }
 }
 

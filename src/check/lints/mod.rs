@@ -148,79 +148,68 @@ impl<'a> Linter<'a> {
         self.add(finding, id, help)
     }
 
-    /// Something is wrong with the bytes `span` of a text.
+    /// Something is wrong at a place.
     fn at(
         &mut self,
-        (text, span): (usize, &Range<usize>),
+        place: impl Into<Spot>,
         severity: Severity,
         id: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> &mut Diagnostic {
-        let finding = self.reading.finding(severity, text, span.clone(), message);
+        let Spot(text, span) = place.into();
+        let finding = self.reading.finding(severity, text, span, message);
         self.add(finding, id, help)
     }
+}
 
-    /// Something is wrong with a command: a finding at its name.
-    fn at_command(
-        &mut self,
-        entry: &Entry,
-        severity: Severity,
-        id: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> &mut Diagnostic {
-        let place = (entry.text, &entry.command.words[0].span);
-        self.at(place, severity, id, message, help)
-    }
+/// Where something is wrong: bytes of a text.
+struct Spot(usize, Range<usize>);
 
-    /// Something is wrong with an option of a command: a finding there, or at the command's name
-    /// if the option is not there.
-    fn at_option(
-        &mut self,
-        entry: &Entry,
-        option: &str,
-        severity: Severity,
-        id: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> &mut Diagnostic {
-        match entry.arguments().span(option) {
-            Some(span) => self.at((entry.text, &span), severity, id, message, help),
-            None => self.at_command(entry, severity, id, message, help),
-        }
+impl From<(usize, &Range<usize>)> for Spot {
+    fn from((text, span): (usize, &Range<usize>)) -> Spot {
+        Spot(text, span.clone())
     }
+}
 
-    /// Something is wrong with a line of `%packages`.
-    fn at_package(
-        &mut self,
-        line: &PackageLine,
-        severity: Severity,
-        id: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> &mut Diagnostic {
-        self.at((line.text, &line.line.span), severity, id, message, help)
+/// A command: its name.
+impl From<&Entry> for Spot {
+    fn from(entry: &Entry) -> Spot {
+        Spot(entry.text, entry.command.words[0].span.clone())
     }
+}
 
-    /// Something is wrong with a section: a finding at its header.
-    fn at_section(
-        &mut self,
-        entry: &SectionEntry,
-        severity: Severity,
-        id: &'static str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> &mut Diagnostic {
-        let place = (entry.text, &entry.section.header[0].span);
-        self.at(place, severity, id, message, help)
+/// An option of a command, or the command's name if the option is not there.
+impl From<(&Entry, &str)> for Spot {
+    fn from((entry, option): (&Entry, &str)) -> Spot {
+        let span = entry.arguments().span(option);
+        span.map_or_else(|| Spot::from(entry), |span| Spot(entry.text, span))
     }
+}
+
+/// A line of `%packages`.
+impl From<&PackageLine> for Spot {
+    fn from(line: &PackageLine) -> Spot {
+        Spot(line.text, line.line.span.clone())
+    }
+}
+
+/// A section: its header.
+impl From<&SectionEntry> for Spot {
+    fn from(entry: &SectionEntry) -> Spot {
+        Spot(entry.text, entry.section.header[0].span.clone())
+    }
+}
+
+/// The first of these options that a command has.
+fn first_option<'o>(entry: &Entry, options: &[&'o str]) -> Option<&'o str> {
+    let mut options = options.iter().copied();
+    options.find(|option| entry.arguments().has(option))
 }
 
 /// Whether a command has any of these options.
 fn has_option(entry: &Entry, options: &[&str]) -> bool {
-    let arguments = entry.arguments();
-    options.iter().any(|option| arguments.has(option))
+    first_option(entry, options).is_some()
 }
 
 /// Whether a section is a script for a shell.

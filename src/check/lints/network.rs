@@ -55,7 +55,7 @@ fn no_network(linter: &mut Linter<'_>) {
             "add `network --bootproto=dhcp --device=link --activate`",
         ),
     };
-    linter.at_command(source, severity, "KS155", message, help);
+    linter.at(source, severity, "KS155", message, help);
 }
 
 fn asks(linter: &mut Linter<'_>) {
@@ -63,7 +63,7 @@ fn asks(linter: &mut Linter<'_>) {
         if entry.arguments().value("--bootproto") == Some("query") {
             let message = "`--bootproto=query` makes the installer ask for the network's settings";
             let help = "write `--bootproto=dhcp`, or `static` with the addresses";
-            linter.at_option(entry, "--bootproto", Error, "KS156", message, help);
+            linter.at((entry, "--bootproto"), Error, "KS156", message, help);
         }
     }
 }
@@ -104,14 +104,8 @@ fn no_address(linter: &mut Linter<'_>) {
     }
     for (entry, option, address) in wrong {
         let message = format!("there is no address `{address}`");
-        linter.at_option(
-            entry,
-            option,
-            Warning,
-            "KS157",
-            message,
-            "correct the address",
-        );
+        let help = "correct the address";
+        linter.at((entry, option), Warning, "KS157", message, help);
     }
 }
 

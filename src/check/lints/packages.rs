@@ -16,7 +16,7 @@ fn several(linter: &mut Linter<'_>) {
         if name.contains([' ', '\t', ',']) && !is_placeholder(name) {
             let message = format!("`{name}` is taken for the name of one package");
             let help = "write each package on a line of its own, without commas";
-            linter.at_package(line, Warning, "KS188", message, help);
+            linter.at(line, Warning, "KS188", message, help);
         }
     }
 }
@@ -29,12 +29,8 @@ fn none(linter: &mut Linter<'_>) {
         return;
     }
     let message = "there is no `%packages`, so the release's large default set is installed";
-    linter.missing(
-        Warning,
-        "KS190",
-        message,
-        "add `%packages`, `@core` and `%end`",
-    );
+    let help = "add `%packages`, `@core` and `%end`";
+    linter.missing(Warning, "KS190", message, help);
 }
 
 fn useless(linter: &mut Linter<'_>) {
@@ -48,7 +44,7 @@ fn useless(linter: &mut Linter<'_>) {
                 "`{}` installs a ready image, so these packages are not installed",
                 image.name
             );
-            linter.at_section(entry, Warning, "KS191", message, "delete the section");
+            linter.at(entry, Warning, "KS191", message, "delete the section");
         }
     }
 }

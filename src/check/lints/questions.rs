@@ -1,7 +1,7 @@
 //! What waits for a person, during the installation or at the first start: the user interface,
 //! and commands that ask.
 
-use super::{Lint, Linter};
+use super::{Lint, Linter, first_option};
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::Version;
 use crate::language::packages::Wanted;
@@ -46,13 +46,8 @@ fn overrulable(linter: &mut Linter<'_>, entry: &Entry, id: &'static str, message
         true => Note,
         false => Warning,
     };
-    linter.at_command(
-        entry,
-        severity,
-        id,
-        message,
-        "write `cmdline` or `text` instead",
-    );
+    let help = "write `cmdline` or `text` instead";
+    linter.at(entry, severity, id, message, help);
 }
 
 fn asks(linter: &mut Linter<'_>) {
@@ -70,7 +65,7 @@ fn asks(linter: &mut Linter<'_>) {
     ] {
         for entry in linter.running(name) {
             let message = format!("`{name}` {does}");
-            linter.at_command(entry, Error, "KS170", message, "delete the line");
+            linter.at(entry, Error, "KS170", message, "delete the line");
         }
     }
 }
@@ -82,7 +77,7 @@ fn media(linter: &mut Linter<'_>) {
     };
     for entry in linter.running("mediacheck") {
         let message = "`mediacheck` stops the installation if it asks or fails";
-        linter.at_command(entry, severity, "KS171", message, "delete the line");
+        linter.at(entry, severity, "KS171", message, "delete the line");
     }
 }
 
@@ -90,11 +85,10 @@ fn firstboot(linter: &mut Linter<'_>) {
     let Some(entry) = linter.running("firstboot").next_back() else {
         return;
     };
-    let mut options = ["--enable", "--reconfig"].into_iter();
-    if let Some(option) = options.find(|option| entry.arguments().has(option)) {
+    if let Some(option) = first_option(entry, &["--enable", "--reconfig"]) {
         let message = "the first start of the image waits for somebody to set it up";
         let help = "write `firstboot --disable`";
-        linter.at_option(entry, option, Warning, "KS172", message, help);
+        linter.at((entry, option), Warning, "KS172", message, help);
     }
 }
 
@@ -123,7 +117,7 @@ fn desktop(linter: &mut Linter<'_>) {
     if let Some(line) = initial_setup(linter) {
         let message = "this installs a setup program that waits at the first start";
         let help = "add `firstboot --disable`";
-        linter.at_package(line, Warning, "KS173", message, help);
+        linter.at(line, Warning, "KS173", message, help);
     }
 }
 

@@ -28,7 +28,7 @@ fn post_unseen(linter: &mut Linter<'_>) {
         }
         if linter.body(entry).trim().is_empty() {
             let message = "this script is empty, so the installer leaves it out";
-            linter.at_section(entry, Note, "KS180", message, "delete the section");
+            linter.at(entry, Note, "KS180", message, "delete the section");
             continue;
         }
         let message = "if this script fails, nobody is told and the image counts as good";
@@ -36,7 +36,7 @@ fn post_unseen(linter: &mut Linter<'_>) {
             true => "write `%post --erroronfail`, and `set -e` as the first line of the script",
             false => "write `%post --erroronfail`",
         };
-        linter.at_section(entry, Warning, "KS180", message, help);
+        linter.at(entry, Warning, "KS180", message, help);
     }
 }
 
@@ -92,14 +92,14 @@ fn commands(linter: &mut Linter<'_>) {
             let message =
                 "nothing ends this script at its first failure: only its last command counts";
             let help = "write `set -e` as the first line of the script";
-            linter.at_section(entry, Note, "KS177", message, help);
+            linter.at(entry, Note, "KS177", message, help);
         }
         for (count, (command, lint)) in script.judge(place, linter.setting.version).enumerate() {
             if count == MAX_FINDINGS {
                 let message =
                     format!("after {MAX_FINDINGS} findings no more of this script are shown");
                 let help = "correct those, and check again";
-                linter.at_section(entry, Warning, lint.id, message, help);
+                linter.at(entry, Warning, lint.id, message, help);
                 break;
             }
             let span = &command.span;

@@ -53,12 +53,12 @@ fn not_in_the_guest(linter: &mut Linter<'_>) {
     if let Some(entry) = source.filter(|entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name))
     {
         let message = format!("`{}` names a medium, and the guest has none", entry.name);
-        linter.at_command(entry, severity, "KS154", message, help);
+        linter.at(entry, severity, "KS154", message, help);
     }
     for (entry, option, url) in urls(linter) {
         if option != "--proxy" && url.starts_with("file:") {
             let message = "this is a file of the installer's, and the guest has no medium with it";
-            linter.at_option(entry, option, severity, "KS154", message, help);
+            linter.at((entry, option), severity, "KS154", message, help);
         }
     }
 }
@@ -83,7 +83,7 @@ fn addresses(linter: &mut Linter<'_>) {
         if SWITCHED_OFF.iter().any(|host| url.contains(host)) {
             let message = "this mirror was switched off when CentOS 7 ended";
             let help = "use https://vault.centos.org/ for CentOS 6 to 8";
-            linter.at_option(entry, option, Warning, "KS151", message, help);
+            linter.at((entry, option), Warning, "KS151", message, help);
         }
         let named = releases(url, fedora);
         if let Some(first) = named.first()
@@ -93,7 +93,7 @@ fn addresses(linter: &mut Linter<'_>) {
             let version = linter.setting.version;
             let message = format!("the URL names release {first}, and {version} is installed");
             let help = "correct the URL, or check the kickstart for the release that it is for";
-            linter.at_option(entry, option, Warning, "KS152", message, help);
+            linter.at((entry, option), Warning, "KS152", message, help);
         }
         let authority = url.split_once("://").map_or("", |(_, rest)| rest);
         let authority = authority.split('/').next().unwrap_or_default();
@@ -101,7 +101,7 @@ fn addresses(linter: &mut Linter<'_>) {
         if user.contains(':') {
             let message = "the URL holds a password";
             let help = "use a mirror without a password, or client certificates";
-            linter.at_option(entry, option, Note, "KS153", message, help);
+            linter.at((entry, option), Note, "KS153", message, help);
         }
     }
 }

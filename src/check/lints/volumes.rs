@@ -53,7 +53,7 @@ fn unknown_file_system(linter: &mut Linter<'_>) {
             if !known && !is_decided(entry) && !is_placeholder(name) {
                 let message = format!("the installer knows no file system `{name}`");
                 let help = "write ext4, xfs, vfat or swap, or leave the option out";
-                linter.at_option(entry, option, Error, "KS106", message, help);
+                linter.at((entry, option), Error, "KS106", message, help);
             }
         }
     }
@@ -137,7 +137,7 @@ fn few_members(linter: &mut Linter<'_>) {
                 let message =
                     format!("level {level} needs {least} members, and there are {members}");
                 let help = "add members, or use another level";
-                linter.at_option(entry, option, Error, "KS108", message, help);
+                linter.at((entry, *option), Error, "KS108", message, help);
             }
         }
     }
@@ -158,7 +158,7 @@ fn no_passphrase(linter: &mut Linter<'_>) {
         let message =
             "nothing gives the passphrase of the encryption, so the installer asks for it";
         let help = "add `--passphrase=TEXT`";
-        linter.at_option(entry, "--encrypted", Error, "KS109", message, help);
+        linter.at((entry, "--encrypted"), Error, "KS109", message, help);
     }
 }
 
@@ -168,7 +168,7 @@ fn noformat(linter: &mut Linter<'_>) {
         if arguments.has("--noformat") && !arguments.has("--onpart") {
             let message = "`--noformat` keeps a partition, and no `--onpart` says which";
             let help = "leave `--noformat` out, or add `--onpart=PARTITION`";
-            linter.at_option(entry, "--noformat", Error, "KS116", message, help);
+            linter.at((entry, "--noformat"), Error, "KS116", message, help);
         }
     }
 }

@@ -265,12 +265,8 @@ pub(super) fn multipath(call: &mut Call<'_>) {
     let path = call.value("--device").unwrap_or_default();
     if call.declared.has(MULTIPATH, path) {
         let message = format!("`{path}` is a path of a multipath device already");
-        call.error(
-            id::DUPLICATE,
-            call.span("--device"),
-            message,
-            "remove one of the lines",
-        );
+        let help = "remove one of the lines";
+        call.error(id::DUPLICATE, call.span("--device"), message, help);
     }
 }
 

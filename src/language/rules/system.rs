@@ -225,12 +225,8 @@ pub(super) fn timezone(call: &mut Call<'_>) {
     let place = call.span("--nontp");
     if none && servers {
         let message = "`--nontp` and `--ntpservers` of `timezone` cannot be used together";
-        call.error(
-            id::CONTRADICTION,
-            place.clone(),
-            message,
-            "keep one of them",
-        );
+        let help = "keep one of them";
+        call.error(id::CONTRADICTION, place.clone(), message, help);
     }
     call.old_name("--isUtc", "--utc");
     // RHEL 9 and Fedora 33 to 39; later ones say so by themselves.
@@ -263,12 +259,8 @@ pub(super) fn timezone(call: &mut Call<'_>) {
 pub(super) fn traceback(call: &mut Call<'_>) {
     if call.version.since(9, 34) {
         let message = format!("`%traceback` is deprecated in {}", call.version);
-        call.warning(
-            id::DEPRECATED_COMMAND,
-            None,
-            message,
-            "write `%onerror` instead",
-        );
+        let help = "write `%onerror` instead";
+        call.warning(id::DEPRECATED_COMMAND, None, message, help);
     }
 }
 

@@ -102,22 +102,16 @@ pub(super) fn volgroup(call: &mut Call<'_>) {
     }
     if let Some(percent @ (..1 | 100..)) = call.arguments.integer("--reserved-percent") {
         let message = format!("`--reserved-percent` is from 1 to 99, and has {percent}");
-        call.bad_value(
-            "--reserved-percent",
-            message,
-            "write the share to leave free, or remove it",
-        );
+        let help = "write the share to leave free, or remove it";
+        call.bad_value("--reserved-percent", message, help);
     }
 }
 
 /// A pool's words are read as those of a volume group.
 pub(super) fn stratispool(call: &mut Call<'_>) {
     name_and_members(call);
-    call.needs(
-        "--passphrase",
-        "--encrypted",
-        "add it, or remove the passphrase",
-    );
+    let help = "add it, or remove the passphrase";
+    call.needs("--passphrase", "--encrypted", help);
 }
 
 pub(super) fn stratisfs(call: &mut Call<'_>) {
@@ -206,12 +200,8 @@ pub(super) fn snapshot(call: &mut Call<'_>) {
     let name = call.value("--name").unwrap_or_default();
     if call.declared.has(SNAPSHOT, name) {
         let message = format!("the snapshot `{name}` is declared twice");
-        call.error(
-            id::DUPLICATE,
-            call.span("--name"),
-            message,
-            "name it differently",
-        );
+        let help = "name it differently";
+        call.error(id::DUPLICATE, call.span("--name"), message, help);
     }
     if let Some(origin) = call.positional(0) {
         let parts: Vec<&str> = origin.text.split('/').collect();
