@@ -14,7 +14,6 @@ pub mod builtin;
 pub mod compose;
 pub mod mask;
 pub mod outline;
-pub mod python;
 pub mod scan;
 pub mod script;
 pub mod words;

@@ -7,8 +7,7 @@ use std::ops::Range;
 
 use super::mask;
 use super::outline::{Command, Include, Item, Outline, Section, SectionKind};
-use super::python;
-use super::words::{Comments, SplitError, Word, split};
+use super::words::{self, Comments, SplitError, Word, split};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 
 /// The UTF-8 byte order mark.
@@ -133,19 +132,19 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn is_blank_or_comment(&self) -> bool {
-        let start = python::trim_start(self.text);
+        let start = words::trim_start(self.text);
         start.is_empty() || start.starts_with('#')
     }
 
     /// The span of the first word of the line, as white space delimits it.
     fn first_word(&self) -> Range<usize> {
-        let start = self.span.start + self.text.len() - python::trim_start(self.text).len();
-        start..start + python::first_word(self.text).len()
+        let start = self.span.start + self.text.len() - words::trim_start(self.text).len();
+        start..start + words::first_word(self.text).len()
     }
 
     /// Whether the text of a file stands in place of this line before anything else is looked at.
     fn is_ksappend(&self) -> bool {
-        python::trim_start(self.text).starts_with("%ksappend")
+        words::trim_start(self.text).starts_with("%ksappend")
     }
 }
 
@@ -160,7 +159,7 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<Line<'a>> {
         let rest = &self.text[self.offset..];
-        let length = python::first_line(rest)?;
+        let length = words::first_line(rest)?;
         let span = self.offset..self.offset + length;
         self.offset = span.end;
         self.number += 1;
@@ -253,7 +252,7 @@ impl Scanner<'_> {
             }
             // Comments count as lines of a script; elsewhere a tag in a comment means nothing
             // either, because it does not stand at the start of the line.
-            let first = python::first_word(line.text);
+            let first = words::first_word(line.text);
             let is_tag = |word: &str| SectionKind::from_tag(word) != SectionKind::Unknown;
             if matches!(first, "%end" | "%include") || is_tag(first) {
                 // The line is split without comments: an apostrophe behind `%end` stops the
@@ -299,7 +298,7 @@ impl Scanner<'_> {
     /// `%ksappend` is looked for with other means than the words of a line: the file's name is
     /// what stands between the first two spaces.
     fn ksappend(&mut self, line: &Line<'_>) -> Option<Include> {
-        let target = python::trim(line.text).split(' ').nth(1);
+        let target = words::trim(line.text).split(' ').nth(1);
         self.including(line, target.map(str::to_string), true)
     }
 

@@ -6,8 +6,7 @@ use std::sync::LazyLock;
 use super::arguments;
 use super::problem::{Problem, id};
 use super::table::{Argument, Syntax, Takes};
-use crate::kickstart::python;
-use crate::kickstart::words::Word;
+use crate::kickstart::words::{self, Word};
 
 /// What a line of the body asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,18 +54,18 @@ pub fn read(body: &str, offset: usize) -> (Vec<Line>, Vec<Problem>) {
     let mut lines = Vec::new();
     let mut problems = Vec::new();
     let mut start = offset;
-    for whole in python::lines(body) {
+    for whole in words::lines(body) {
         let line_start = start;
         start += whole.len();
         let text = whole.split('#').next().unwrap_or_default();
-        let trimmed = python::trim(text);
+        let trimmed = words::trim(text);
         if trimmed.is_empty()
-            || python::first_word(trimmed) == "%include"
+            || words::first_word(trimmed) == "%include"
             || trimmed.starts_with("%ksappend")
         {
             continue;
         }
-        let begin = line_start + (text.len() - python::trim_start(text).len());
+        let begin = line_start + (text.len() - words::trim_start(text).len());
         let span = begin..begin + trimmed.len();
         match line(trimmed, &span) {
             Ok(wanted) => lines.push(Line { wanted, span }),
@@ -96,7 +95,7 @@ fn line(text: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
 }
 
 fn group(rest: &str, span: &Range<usize>) -> Result<Wanted, Vec<Problem>> {
-    let words: Vec<Word> = python::words(rest)
+    let words: Vec<Word> = words::split_blanks(rest)
         .map(|text| Word {
             text: text.to_string(),
             span: span.clone(),

@@ -11,8 +11,8 @@ use super::packages;
 use super::problem::{self, Problem, id, refuse};
 use crate::diagnostic::{Diagnostic, Lines, Severity, Source};
 use crate::kickstart::outline::{Command, Include, Item, Outline, Section, SectionKind};
-use crate::kickstart::python;
 use crate::kickstart::scan::{self, BYTE_ORDER_MARK};
+use crate::kickstart::words;
 use crate::kickstart::{compose, mask};
 
 /// Most texts that a kickstart is made of. More are a circle of includes.
@@ -469,7 +469,7 @@ impl Reader<'_> {
         let tag = &section.header[0];
         let (whole, end) = (&self.made.texts[text].text, section.span.end);
         let rest = &whole[end..];
-        let breaker = python::first_word(rest);
+        let breaker = words::first_word(rest);
         let finding = if !breaker.is_empty() {
             let message = format!(
                 "section `{}` (line {}) is not closed: the line behind this one begins `{breaker}`",
@@ -506,5 +506,5 @@ impl Reader<'_> {
 
 /// Whether there is nothing in a body but includes.
 fn is_blank(body: &str) -> bool {
-    python::lines(body).all(|line| matches!(python::first_word(line), "" | "%include"))
+    words::lines(body).all(|line| matches!(words::first_word(line), "" | "%include"))
 }

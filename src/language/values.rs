@@ -3,12 +3,12 @@
 use super::arguments::in_words;
 use super::problem::{Problem, id};
 use super::table::{Argument, ValueType};
-use crate::kickstart::python;
+use crate::kickstart::words;
 
 /// A whole number as Python's `int()` reads it, if it is one: white space around it, a sign, and
 /// single `_` between digits are allowed. Numbers past 64 bits are taken for the nearest that fits.
 pub fn integer(text: &str) -> Option<i64> {
-    let text = python::trim(text);
+    let text = words::trim(text);
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -57,7 +57,7 @@ pub fn is_negative_number(text: &str) -> bool {
 
 /// The items between commas, trimmed, without empty ones.
 pub fn list(text: &str) -> Vec<&str> {
-    let items = text.split(',').map(python::trim);
+    let items = text.split(',').map(words::trim);
     items.filter(|item| !item.is_empty()).collect()
 }
 

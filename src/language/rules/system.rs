@@ -5,8 +5,7 @@
 //! No message names a word of a line that could be a password.
 
 use super::Call;
-use crate::kickstart::python;
-use crate::kickstart::words::{Comments, split};
+use crate::kickstart::words::{self, Comments, split};
 use crate::language::Version;
 use crate::language::problem::id;
 use crate::language::values;
@@ -303,7 +302,7 @@ pub(super) fn realm(call: &mut Call<'_>) {
 fn join(call: &Call<'_>) -> Result<(), (&'static str, String)> {
     let refuse = |id, message: &str| Err((id, message.to_string()));
     let behind = call.raw.char_indices().nth(call.name.len());
-    let rest = python::trim(behind.map_or("", |(at, _)| &call.raw[at..]));
+    let rest = words::trim(behind.map_or("", |(at, _)| &call.raw[at..]));
     let Ok(words) = split(rest, 0, Comments::Literal) else {
         let message = "a quote in the comment of this line counts, and is not closed";
         return refuse(id::STRUCTURE, message);
