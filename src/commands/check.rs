@@ -9,7 +9,7 @@ use super::checked::{self, Input, Reader};
 use super::online::Online;
 use super::template::ReadTemplate;
 use super::{doctor, explain, fix, input, walk};
-use crate::check::report::{Checked, Tally, human, json, ksvalidator, sarif};
+use crate::check::report::{self, Checked, Tally, sarif};
 use crate::check::rules;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::distro::Arch;
@@ -273,25 +273,25 @@ fn show(files: &[Checked], fixed: usize, format: Format, verbosity: Verbosity, c
     match format {
         Format::Human => {
             let least = verbosity.least_severity();
-            let mut text = human::findings(files, least, &color.for_stderr());
+            let mut text = report::human(files, least, &color.for_stderr());
             if verbosity >= Verbosity::Normal {
                 if fixed > 0 {
-                    text.push_str(&format!("{} fixed; ", human::counted(fixed, "finding")));
+                    text.push_str(&format!("{} fixed; ", report::counted(fixed, "finding")));
                 }
-                text.push_str(&human::summary(&Tally::of(files)));
+                text.push_str(&report::summary(&Tally::of(files)));
             }
             printer::print_report(&text);
         }
-        Format::Json => printer::print_text(&json::render(files)),
+        Format::Json => printer::print_text(&report::json(files)),
         Format::Sarif => {
             let root = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
             printer::print_text(&sarif::render(files, &root));
         }
         Format::Ksvalidator => {
-            for piece in ksvalidator::render(files) {
+            for piece in report::ksvalidator(files) {
                 match piece {
-                    ksvalidator::Piece::Out(text) => printer::print_text(&text),
-                    ksvalidator::Piece::Err(text) => printer::print_report(&text),
+                    report::Piece::Out(text) => printer::print_text(&text),
+                    report::Piece::Err(text) => printer::print_report(&text),
                 }
             }
         }

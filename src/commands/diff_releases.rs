@@ -8,7 +8,7 @@ use super::input;
 use super::output::{self, ListFormat};
 use crate::check;
 use crate::check::includes::Files;
-use crate::check::report::{Checked, Tally, human, json};
+use crate::check::report::{self, Checked, Tally};
 use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::scan;
@@ -130,17 +130,17 @@ fn for_kickstart(
         ..new
     };
     match format {
-        ListFormat::Json => printer::print_text(&json::render(&[come])),
+        ListFormat::Json => printer::print_text(&report::json(&[come])),
         ListFormat::Human => {
             let files = [come];
-            let report = human::findings(&files, Severity::Note, &color.for_stdout());
+            let report = report::human(&files, Severity::Note, &color.for_stdout());
             printer::print_text(&report);
             let tally = Tally::of(&files);
             printer::print_text(&format!(
                 "{to} has {} and {} for this kickstart that {from} does not have; {} of {from} {} gone\n",
-                human::counted(tally.errors, "error"),
-                human::counted(tally.warnings, "warning"),
-                human::counted(gone.len(), "finding"),
+                report::counted(tally.errors, "error"),
+                report::counted(tally.warnings, "warning"),
+                report::counted(gone.len(), "finding"),
                 if gone.len() == 1 { "is" } else { "are" },
             ));
         }

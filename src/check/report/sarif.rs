@@ -136,8 +136,11 @@ fn region(start: (usize, usize), end: (usize, usize)) -> Value {
 
 fn replacement(placed: &PlacedEdit<'_>) -> Value {
     json!({
-        "deletedRegion": region(placed.start, placed.end),
-        "insertedContent": { "text": placed.edit.text },
+        "deletedRegion": region(
+            (placed.line, placed.column),
+            (placed.end_line, placed.end_column),
+        ),
+        "insertedContent": { "text": placed.text },
     })
 }
 
