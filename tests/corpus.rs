@@ -15,7 +15,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ozr::check::setting::Setting;
+use ozr::check::Setting;
 use ozr::diagnostic::{Diagnostic, Severity};
 use ozr::kickstart::scan;
 use ozr::language::{NoIncludes, Reading, Version};

@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::ValueEnum;
 
 use super::checked::{self, Input, Reader};
 use super::online::Online;
+use super::replace_file;
 use super::template::ReadTemplate;
-use super::{doctor, explain, fix, input, walk};
+use super::{doctor, explain, input, walk};
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::check::rules;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, apply_fixes};
 use crate::distro::Arch;
-use crate::error::{Kind, failure, reported};
+use crate::error::{Classify, Kind, failure, reported};
 use crate::options::{CheckOptions, InstallOptions, Layer, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
@@ -161,14 +163,7 @@ pub fn run(
     if args.fix {
         for (place, input) in inputs.iter().enumerate() {
             if let (Input::Kickstart { path, text }, false) = (input, parts[place]) {
-                let target = if args.in_place {
-                    fix::Target::InPlace
-                } else {
-                    fix::Target::Stdout
-                };
-                let done = fix::fix(path, text, &files[place], &reader, target)?;
-                fixed += done.fixed;
-                files[place] = done.left;
+                fixed += fix(path, text, &mut files[place], &reader, args.in_place)?;
             }
         }
     }
@@ -296,4 +291,71 @@ fn show(files: &[Checked], fixed: usize, format: Format, verbosity: Verbosity, c
             }
         }
     }
+}
+
+/// Most times that a text is fixed: a fix may bring another one to light, but not for ever.
+const MAX_ROUNDS: usize = 10;
+
+/// Fixes the kickstart at `path`, which holds `text` and in which `left` was found, in place or onto
+/// standard output; in `left` stands what is found then. How many findings were fixed.
+///
+/// # Errors
+/// Input: a file cannot be replaced; it is as it was then. And those of [`Reader::kickstart`].
+fn fix(
+    path: &Path,
+    text: &str,
+    left: &mut Checked,
+    reader: &Reader<'_>,
+    in_place: bool,
+) -> anyhow::Result<usize> {
+    let mut text = text.to_string();
+    let mut fixed = 0;
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = 0;
+        for (place, part) in left.texts.iter().enumerate() {
+            let findings: Vec<Diagnostic> = left
+                .findings
+                .iter()
+                .filter(|finding| finding.file == part.name)
+                .cloned()
+                .collect();
+            let own = place == 0;
+            // What is included twice is fixed once.
+            let again = left.texts[..place]
+                .iter()
+                .any(|other| other.name == part.name);
+            // What came from a URL is not ours to write.
+            let elsewhere = !own && part.name.contains("://");
+            if again || elsewhere || (!own && !in_place) {
+                continue;
+            }
+            let (now, count) = apply_fixes(&part.text, &findings);
+            if now == part.text {
+                continue;
+            }
+            if in_place {
+                let file = if own { path } else { Path::new(&part.name) };
+                // A link stays one.
+                file.canonicalize()
+                    .and_then(|file| Ok((file.metadata()?, file)))
+                    .map_err(anyhow::Error::from)
+                    .and_then(|(old, file)| replace_file(&file, now.as_bytes(), Some(&old)))
+                    .with_context(|| format!("writing {}", file.display()))
+                    .kind(Kind::Input)?;
+            }
+            if own {
+                text = now;
+            }
+            changed += count;
+        }
+        if changed == 0 {
+            break;
+        }
+        fixed += changed;
+        *left = reader.kickstart(path, &text)?;
+    }
+    if !in_place {
+        printer::print_text(&text);
+    }
+    Ok(fixed)
 }

@@ -7,13 +7,13 @@ use super::online::Online;
 use super::template::{self, ReadTemplate};
 use super::walk::Found;
 use crate::check;
+use crate::check::Setting;
 use crate::check::includes::Files;
 use crate::check::lints::scripts;
 use crate::check::online::Subject;
 use crate::check::report::Checked;
-use crate::check::setting::Setting;
+use crate::check::rules;
 use crate::check::subject::{self, VersionLine};
-use crate::check::suppressions;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::Release;
 use crate::error::{Classify, Kind};
@@ -141,7 +141,7 @@ impl Reader<'_> {
             Ok(release) => {
                 if let Some(version) = Version::of(*release) {
                     let found = scripts::of_template(template, &read.name, version);
-                    findings.extend(suppressions::without(found, self.allow));
+                    findings.extend(rules::without(found, self.allow));
                 }
                 // A kickstart beside it may name more repositories: both are asked about then.
                 let beside = self.first_kickstart.is_some()

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::ListFormat;
 use super::input;
-use super::output::{self, ListFormat};
 use crate::check;
+use crate::check::Setting;
 use crate::check::includes::Files;
 use crate::check::report::{self, Checked, Tally};
-use crate::check::setting::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::scan;
 use crate::language::difference::{self, Change, Difference};
@@ -51,7 +51,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<()> {
                 ListFormat::Human => table(&differences),
                 ListFormat::Json => {
                     let lines: Vec<Line> = differences.iter().map(line).collect();
-                    output::json_lines(&lines)
+                    super::json_lines(&lines)
                 }
             });
             Ok(())
@@ -104,7 +104,7 @@ fn table(differences: &[Difference]) -> String {
             [difference.change.word().to_string(), name, detail]
         })
         .collect();
-    output::columns(&rows)
+    super::columns(&rows)
 }
 
 /// What the newer release says of a kickstart and the older one does not.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::output::{self, ListFormat};
+use super::ListFormat;
 use super::running::{Where, remedy, runs_here};
 use crate::install::control::{self, Status, socket};
 use crate::state::register::BuildEntry;
@@ -77,7 +77,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         .collect();
     let rows = rows(&builds);
     printer::print_text(&match args.format {
-        ListFormat::Json => output::json_lines(&rows),
+        ListFormat::Json => super::json_lines(&rows),
         ListFormat::Human => table(&rows),
     });
     if rows.is_empty() {
@@ -162,7 +162,7 @@ fn table(rows: &[Row]) -> String {
             row.image.display().to_string(),
         ]
     });
-    output::columns(&std::iter::once(head).chain(body).collect::<Vec<_>>())
+    super::columns(&std::iter::once(head).chain(body).collect::<Vec<_>>())
 }
 
 /// How long ago, in one word: the two largest units.
@@ -220,7 +220,7 @@ mod tests {
              dead    7    (dead)  -        1m30s  /srv/dead.qcow2\n\
              kept    7    (kept)  -        0s     /srv/kept.qcow2\n"
         );
-        let json = output::json_lines(&rows);
+        let json = super::super::json_lines(&rows);
         let states: Vec<String> = json
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())

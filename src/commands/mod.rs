@@ -8,14 +8,11 @@ pub mod diff_releases;
 mod display;
 pub mod doctor;
 pub mod explain;
-mod fix;
-mod follow;
 pub mod gc;
 pub mod install;
 pub mod list;
 pub mod man;
 mod online;
-mod output;
 mod preflight;
 pub mod releases;
 mod reports;
@@ -24,4 +21,75 @@ pub mod screenshot;
 mod template;
 mod walk;
 
-use crate::input;
+use std::fs::{File, Metadata, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{input, printable};
+
+/// `--format` of the commands that list something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// A table for people
+    Human,
+    /// One JSON object on a line for each entry
+    Json,
+}
+
+/// Rows with each column as wide as its widest cell.
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| printable::line(cell)))
+        .collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    });
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One JSON object on a line for each entry.
+pub fn json_lines(entries: &[impl Serialize]) -> String {
+    let lines = entries
+        .iter()
+        .filter_map(|entry| serde_json::to_string(entry).ok());
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Gives a file this content, whole or not at all: with the mode and, as far as the system allows, the
+/// owner of the file that it was `before`, or else for the user alone.
+///
+/// # Errors
+/// It cannot be written; an earlier file is as it was then.
+pub fn replace_file(path: &Path, content: &[u8], before: Option<&Metadata>) -> anyhow::Result<()> {
+    let path = std::path::absolute(path)?;
+    let parent = path.parent().context("it is no file")?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".ozr-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(parent)?;
+    aside.write_all(content)?;
+    if let Some(before) = before {
+        // Only root may give files away; whoever else may write here owns what is written.
+        let _ = fchown(aside.as_file(), Some(before.uid()), Some(before.gid()));
+        aside.as_file().set_permissions(before.permissions())?;
+    }
+    aside.as_file().sync_all()?;
+    aside.persist(&path)?;
+    Ok(File::open(parent)?.sync_all()?)
+}

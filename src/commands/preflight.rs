@@ -7,7 +7,7 @@ use crate::check;
 use crate::check::lints::scripts;
 use crate::check::online::{Subject, TemplateText};
 use crate::check::rules;
-use crate::check::{subject, suppressions};
+use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failure};
 use crate::install::plan::Plan;
@@ -75,9 +75,7 @@ pub fn run(
     let allow = &plan.options.check.allow;
     let mut checked = check::kickstart(reading, &setting, found, allow);
     let of_template = scripts::of_template(&plan.template, &plan.file.name, setting.version);
-    checked
-        .findings
-        .extend(suppressions::without(of_template, allow));
+    checked.findings.extend(rules::without(of_template, allow));
     if !last && let Some(first) = passing(&checked.findings) {
         return Ok(Some(first.in_one_line()));
     }

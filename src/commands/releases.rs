@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::output::{self, ListFormat};
+use super::ListFormat;
 use crate::distro::{Generation, Product};
 use crate::language::Version;
 use crate::language::table::{Language, Status, Syntax};
@@ -35,7 +35,7 @@ struct Row {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows = Version::ALL.map(row);
     let text = match args.format {
-        ListFormat::Json => output::json_lines(&rows),
+        ListFormat::Json => super::json_lines(&rows),
         ListFormat::Human => table(&rows),
     };
     printer::print_text(&text);
@@ -120,7 +120,7 @@ fn table(rows: &[Row]) -> String {
     let rows: Vec<[String; 7]> = std::iter::once(head.map(str::to_string))
         .chain(body)
         .collect();
-    output::columns(&rows)
+    super::columns(&rows)
 }
 
 #[cfg(test)]

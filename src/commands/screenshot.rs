@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::input;
-use super::output::replace_file;
+use super::replace_file;
 use super::running::Where;
 use crate::error::{Classify, Kind, fail};
 use crate::install::control::{self, socket};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{InstallOptions, Layer, check};
+use super::{CHECK_KEYS, InstallOptions, Layer};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::nearest;
 use crate::error::{Classify, Kind};
@@ -107,7 +107,7 @@ fn unknown_key(message: &str) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
-    if known == check::KEYS {
+    if known == CHECK_KEYS {
         return Some(format!(
             "there is no option `{key}` in [check]; the keys there are {}",
             known.join(", ")

@@ -17,7 +17,6 @@ pub mod name;
 mod os;
 mod payload;
 pub mod size;
-mod url;
 mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};

@@ -5,8 +5,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::findings::Findings;
-use super::model::{Payload, SourceUrl};
-use super::url::local_path;
+use super::model::{Payload, SourceUrl, local_path};
 use super::xml::Element;
 
 /// Largest contents of one file, in bytes: they travel through the installer's kickstart.

@@ -190,7 +190,7 @@ fn no_console(linter: &mut Linter<'_>) {
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 

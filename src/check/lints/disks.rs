@@ -221,7 +221,7 @@ fn interactive(linter: &mut Linter<'_>) {
 mod tests {
     use super::super::testing::{alone, found, severity};
     use super::*;
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 

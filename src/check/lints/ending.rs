@@ -115,7 +115,7 @@ fn several(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, findings, found, severity};
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::{Severity, apply_fixes};
     use crate::language::Version::{Fedora, Rhel};
 

@@ -101,7 +101,7 @@ fn is_mentioned(linter: &Linter<'_>, target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::Rhel;
 

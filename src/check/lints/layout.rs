@@ -190,7 +190,7 @@ fn size(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 

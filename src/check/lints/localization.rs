@@ -89,7 +89,7 @@ fn odd_language(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 

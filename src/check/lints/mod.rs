@@ -9,12 +9,10 @@ mod boot;
 mod commands;
 mod disks;
 mod ending;
-mod hygiene;
+mod image;
 mod includes;
 mod layout;
 mod localization;
-mod network;
-mod packages;
 mod passwords;
 mod questions;
 pub mod scripts;
@@ -23,7 +21,7 @@ mod volumes;
 
 use std::ops::Range;
 
-use super::setting::Setting;
+use super::Setting;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
@@ -33,7 +31,7 @@ use crate::language::reading::{Entry, PackageLine, SectionEntry};
 type Lint = fn(&mut Linter<'_>);
 
 /// All of them, by topic.
-const TOPICS: [&[Lint]; 15] = [
+const TOPICS: [&[Lint]; 13] = [
     layout::LINTS,
     volumes::LINTS,
     disks::LINTS,
@@ -41,13 +39,11 @@ const TOPICS: [&[Lint]; 15] = [
     accounts::LINTS,
     passwords::LINTS,
     source::LINTS,
-    network::LINTS,
     includes::LINTS,
     ending::LINTS,
     questions::LINTS,
     scripts::LINTS,
-    packages::LINTS,
-    hygiene::LINTS,
+    image::LINTS,
     localization::LINTS,
 ];
 

@@ -206,7 +206,7 @@ fn cut_short(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
 

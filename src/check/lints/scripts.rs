@@ -157,7 +157,7 @@ pub fn of_template(template: &Template, name: &str, version: Version) -> Vec<Dia
 mod tests {
     use super::super::testing::{alone, findings, found};
     use super::*;
-    use crate::check::setting::Setting;
+    use crate::check::Setting;
     use crate::diagnostic::{Severity, apply_fixes};
     use crate::language::Version::Rhel;
     use crate::tdl;
