@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use ozr::check::online::repodata::{Query, comps, primary, repomd, unpack};
+use ozr::check::online::repodata::{Query, parse_comps, primary, repomd, stream};
 
 /// Most bytes that an input is unpacked to here.
 const LIMIT: u64 = 1 << 20;
@@ -14,11 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
     let query = Query::new(["bash", "b*", "bash.x86_64"]);
     let _ = repomd::parse(bytes);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let open = || unpack::stream(Cursor::new(bytes.to_vec()), LIMIT, deadline);
+    let open = || stream(Cursor::new(bytes.to_vec()), LIMIT, deadline);
     if let Ok(input) = open() {
         let _ = primary::parse(input, &query);
     }
     if let Ok(input) = open() {
-        let _ = comps::parse(input, &query);
+        let _ = parse_comps(input, &query);
     }
 });

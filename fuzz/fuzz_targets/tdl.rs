@@ -11,8 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
     match tdl::parse(&text, "fuzz.tdl") {
         Ok(template) => {
             // What later layers rely on.
-            tdl::name::check(&template.name).expect("the name was checked");
-            assert!(template.disk_size.is_none_or(|size| size <= tdl::size::QCOW2_MAX));
+            tdl::check_name(&template.name).expect("the name was checked");
+            assert!(template.disk_size.is_none_or(|size| size <= tdl::QCOW2_MAX));
             for file in &template.files {
                 assert!(file.path.starts_with('/') && !file.path.contains('\n'));
             }

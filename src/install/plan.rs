@@ -150,7 +150,7 @@ impl Plan {
             .name
             .clone()
             .unwrap_or_else(|| template.name.clone());
-        tdl::name::check(&name).map_err(|reason| anyhow!("--name {name:?}: {reason}"))?;
+        tdl::check_name(&name).map_err(|reason| anyhow!("--name {name:?}: {reason}"))?;
         let format = options.format.unwrap_or_default();
         let compress = options.compress.unwrap_or_default();
         if format == Format::Raw && compress != Compress::None {
@@ -270,10 +270,10 @@ fn plan_guest(
 /// Input: the option is no size.
 pub fn disk_bytes(options: &InstallOptions, template: &Template) -> anyhow::Result<u64> {
     let size = match &options.disk_size {
-        Some(text) => tdl::size::parse(text).map_err(|reason| {
+        Some(text) => tdl::parse_size(text).map_err(|reason| {
             failure(
                 Kind::Input,
-                format!("--disk-size: {reason}; {}", tdl::size::HELP),
+                format!("--disk-size: {reason}; {}", tdl::SIZE_HELP),
             )
         })?,
         None => template.disk_size,

@@ -13,10 +13,8 @@ mod customize;
 mod decode;
 mod findings;
 mod model;
-pub mod name;
 mod os;
 mod payload;
-pub mod size;
 mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
@@ -94,8 +92,8 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
     }
     let guest = findings.required_child(root, "name").and_then(|_| {
         let (text, span) = findings.text(root, "name")?;
-        name::check(text)
-            .map_err(|message| findings.error(&span, message, name::HELP))
+        check_name(text)
+            .map_err(|message| findings.error(&span, message, NAME_HELP))
             .ok()?;
         Some(text.to_string())
     });
@@ -128,16 +126,133 @@ fn read_disk(root: &Element, findings: &mut Findings<'_>) -> Option<u64> {
     let disk = child(root, "disk")?;
     findings.check(disk, Form::once(&["size"]));
     let (text, span) = findings.text(disk, "size")?;
-    match size::parse(text) {
+    match parse_size(text) {
         Ok(None) if !text.is_empty() => {
-            findings.warn(&span, "a disk size of 0 means the default size", size::HELP);
+            findings.warn(&span, "a disk size of 0 means the default size", SIZE_HELP);
             None
         }
         Ok(size) => size,
         Err(message) => {
-            findings.error(&span, message, size::HELP);
+            findings.error(&span, message, SIZE_HELP);
             None
         }
+    }
+}
+
+/// Longest name, in bytes. File systems take 255; `.manifest.json`, and the suffixes of temporary
+/// files beside it, take the rest.
+pub const MAX_NAME_BYTES: usize = 200;
+
+/// What is allowed, for the help of findings.
+pub const NAME_HELP: &str = "a name is 1 to 200 bytes without `/` and control characters; it names the \
+                        guest and the files in the output directory";
+
+/// Whether `name` can be the name of a guest and of the files of its image, for templates and for
+/// `--name` alike.
+///
+/// # Errors
+/// One sentence that names the cause; [`NAME_HELP`] says what is allowed.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("the name is empty".to_string());
+    }
+    if name == "." || name == ".." {
+        return Err(format!("the name `{name}` is a directory, not a file"));
+    }
+    if name.contains('/') {
+        return Err("the name holds a `/` and would leave the output directory".to_string());
+    }
+    if let Some(bad) = name.chars().find(|&c| c.is_control()) {
+        return Err(format!(
+            "the name holds a control character (U+{:04X})",
+            bad as u32
+        ));
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!(
+            "the name is {} bytes long, more than {MAX_NAME_BYTES}",
+            name.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Largest virtual disk that a qcow2 image can have, in bytes: 2 EiB.
+///
+/// QEMU limits the L1 table to 32 MiB (`QCOW_MAX_L1_SIZE`); with the largest clusters, 2 MiB, its
+/// 2^22 entries stand for 2^39 bytes each (docs/interop/qcow2 of QEMU, field `size`; `qemu-img`
+/// 10.0 creates this size with `cluster_size=2M` and refuses the next). With the default clusters
+/// of 64 KiB the limit is 2 PiB.
+pub const QCOW2_MAX: u64 = 1 << 61;
+
+/// What is allowed, for the help of findings.
+pub const SIZE_HELP: &str = "write a whole number and a unit: `10` and `10G` are GiB, `2T` is TiB; \
+                        B, KB to EB count by 1000, KiB to EiB by 1024";
+
+/// Reads a disk size into bytes. Nothing or zero means that the template does not set one.
+///
+/// The units are Oz's (0.19): none and a bare `G` mean GiB, a bare `T` means TiB, `B`, and
+/// `KB`...`YB` (powers of 1000) and `KiB`...`YiB` (powers of 1024), in any case.
+///
+/// # Errors
+/// One sentence that names the cause; [`SIZE_HELP`] says what is allowed.
+pub fn parse_size(text: &str) -> Result<Option<u64>, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(format!(
+            "disk size `{}` does not begin with a digit",
+            short(text)
+        ));
+    }
+    let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
+    let factor =
+        factor(&unit).ok_or_else(|| format!("disk size `{}` has no known unit", short(text)))?;
+    let too_large = || {
+        format!(
+            "disk size `{}` is more than a qcow2 image can hold, which is 2 EiB",
+            short(text)
+        )
+    };
+    let number = number.trim_start_matches('0');
+    if number.is_empty() {
+        return Ok(None);
+    }
+    let bytes = number
+        .parse::<u128>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .filter(|&bytes| bytes <= QCOW2_MAX)
+        .ok_or_else(too_large)?;
+    Ok(Some(bytes))
+}
+
+/// Bytes in one of the lower-case unit.
+fn factor(unit: &str) -> Option<u128> {
+    let powers = |letter: &str| Some(1 + "kmgtpezy".find(letter)? as u32);
+    Some(match unit {
+        "" | "g" => 1 << 30,
+        "t" => 1 << 40,
+        "b" => 1,
+        _ => match (unit.get(..1)?, unit.get(1..)?) {
+            (letter, "b") => 1000u128.pow(powers(letter)?),
+            (letter, "ib") => 1024u128.pow(powers(letter)?),
+            _ => return None,
+        },
+    })
+}
+
+/// The beginning of a text that may be megabytes long.
+fn short(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
     }
 }
 

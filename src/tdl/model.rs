@@ -35,7 +35,7 @@ impl fmt::Debug for Secret {
 /// A whole template.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// Name of the guest and of the image ([`super::name::check`] holds).
+    /// Name of the guest and of the image ([`super::check_name`] holds).
     pub name: String,
     /// What to install, and from where.
     pub os: Os,
@@ -49,7 +49,7 @@ pub struct Template {
     pub precommands: Vec<Command>,
     /// Commands to run last, in the order in which they run.
     pub commands: Vec<Command>,
-    /// Size of the disk in bytes, at most [`super::size::QCOW2_MAX`]; `None` means the default.
+    /// Size of the disk in bytes, at most [`super::QCOW2_MAX`]; `None` means the default.
     pub disk_size: Option<u64>,
     /// What was accepted, but is probably not what its author expects.
     pub warnings: Vec<Diagnostic>,

@@ -792,3 +792,93 @@ fn large_hostile_templates_are_read_at_once() {
         assert!(parse(&text.repeat(300_000), "t").is_err());
     }
 }
+
+#[test]
+fn names_stay_in_the_output_directory() {
+    for name in [
+        "a",
+        "rocky-9",
+        "My image",
+        "..a",
+        ".a",
+        "ä",
+        &"x".repeat(200),
+        "a\\b",
+    ] {
+        assert_eq!(check_name(name), Ok(()), "{name}");
+    }
+    for (name, part) in [
+        ("", "empty"),
+        (".", "directory"),
+        ("..", "directory"),
+        ("../../x", "/"),
+        ("/x", "/"),
+        ("a/b", "/"),
+        ("a\nb", "U+000A"),
+        ("a\u{9b}b", "U+009B"),
+        (&"x".repeat(201), "201 bytes"),
+        (&"ä".repeat(101), "202 bytes"),
+    ] {
+        let message = check_name(name).unwrap_err();
+        assert!(message.contains(part), "{name:?}: {message}");
+    }
+}
+
+#[test]
+fn every_unit_in_bytes() {
+    for (text, bytes) in [
+        ("10", 10 << 30),
+        ("10G", 10 << 30),
+        ("10 g", 10 << 30),
+        (" 007  T\n", 7 << 40),
+        ("1t", 1 << 40),
+        ("512b", 512),
+        ("3B", 3),
+        ("2kb", 2000),
+        ("2KiB", 2048),
+        ("2MB", 2_000_000),
+        ("2mIb", 2 << 20),
+        ("20 GB", 20_000_000_000),
+        ("20GiB", 20 << 30),
+        ("2TB", 2_000_000_000_000),
+        ("2TiB", 2 << 40),
+        ("1PB", 1_000_000_000_000_000),
+        ("1PiB", 1 << 50),
+        ("2EB", 2_000_000_000_000_000_000),
+        ("2EiB", 1 << 61),
+        ("10240", 10240 << 30),
+        ("2305843009213693952b", QCOW2_MAX),
+    ] {
+        assert_eq!(parse_size(text), Ok(Some(bytes)), "{text}");
+    }
+    for unset in ["", " \n", "0", "0b", "000 G", "0YB"] {
+        assert_eq!(parse_size(unset), Ok(None), "{unset}");
+    }
+}
+
+#[test]
+fn everything_else_is_refused() {
+    for text in [
+        "10E", "T10", "G", "b", "10k", "10M", "10p", "10z", "10y", "10i", "10ib", "10Gi", "10XB",
+        "1.5G", "1,5", "-1", "+1", "1e3", "10 G B", "10\tG", "10GBB", "0x10", "١٠", "10é",
+    ] {
+        let message = parse_size(text).unwrap_err();
+        assert!(message.contains(text), "{text}: {message}");
+    }
+    for text in [
+        "3EB",
+        "3EiB",
+        "2305843009213693953b",
+        "18446744073709551616b",
+        "1ZB",
+        "10ZB",
+        "1YiB",
+        &"9".repeat(1000),
+    ] {
+        let message = parse_size(text).unwrap_err();
+        assert!(
+            message.contains("2 EiB") && message.len() < 200,
+            "{message}"
+        );
+    }
+}
