@@ -1,4 +1,5 @@
-//! Reading what users, templates and kickstarts name: bounded in size and time, never a device.
+//! Reading what users, templates and kickstarts name: bounded in size and time, never a device. And
+//! "did you mean ...": known words that are close to one that is not known.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -253,6 +254,31 @@ impl Roots {
     }
 }
 
+/// How similar two words must be (Jaro-Winkler, 0 to 1) to be worth a suggestion: clap suggests
+/// from 0.7; names of releases differ in little, so they ask for a little more.
+const MIN_SIMILARITY: f64 = 0.75;
+
+/// The known word closest to `word`, if one is close.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    near(word, known, 1).first().copied()
+}
+
+/// Up to `limit` known words that are close to `word`, the closest first.
+pub fn near<'a>(word: &str, known: &[&'a str], limit: usize) -> Vec<&'a str> {
+    let word: String = word.chars().take(64).collect::<String>().to_lowercase();
+    let mut found: Vec<(f64, &str)> = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(&word, &known.to_lowercase()), *known))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found
+        .into_iter()
+        .take(limit)
+        .map(|(_, known)| known)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -371,5 +397,15 @@ mod tests {
         let everything = Roots::new([PathBuf::from("/")]);
         let result = everything.read(Path::new("/proc/self/environ"), 100);
         assert!(said(result).contains("made by the kernel"));
+    }
+
+    #[test]
+    fn close_words_are_found_and_others_are_not() {
+        let known = ["name", "description", "os", "packages", "repositories"];
+        assert_eq!(nearest("package", &known), Some("packages"));
+        assert_eq!(nearest("Nmae", &known), Some("name"));
+        assert_eq!(nearest("zzz", &known), None);
+        assert_eq!(nearest("", &known), None);
+        assert_eq!(nearest(&"x".repeat(1 << 20), &known), None);
     }
 }

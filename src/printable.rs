@@ -27,6 +27,14 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_active(c) && c != '\n')
 }
 
+/// At most so many characters of the text, and dots where there are more.
+pub fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 fn escaped(text: &str, active: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&active) {
         return Cow::Borrowed(text);

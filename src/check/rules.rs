@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::distro::nearest;
+use crate::input;
 use crate::language::Reading;
 use crate::language::reading::Text;
 
@@ -61,7 +61,7 @@ pub fn similar(id: &str) -> Vec<&'static str> {
         return vec![rule.id];
     }
     let known: Vec<&str> = all().map(|rule| rule.id).collect();
-    nearest::some(id.trim(), &known, MAX_SIMILAR)
+    input::near(id.trim(), &known, MAX_SIMILAR)
 }
 
 /// Whether a rule's findings say that the mirror cannot be used, though the input may be right.

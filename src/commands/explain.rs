@@ -1,8 +1,8 @@
 //! `ozr explain`
 
 use crate::check::rules;
-use crate::distro::nearest;
 use crate::error::{Kind, failure};
+use crate::input;
 use crate::ui::printer;
 use crate::watch::cause::Cause;
 
@@ -83,7 +83,7 @@ pub fn unknown(id: &str) -> anyhow::Error {
 
 fn neither(id: &str) -> anyhow::Error {
     let mut similar = rules::similar(id);
-    similar.extend(nearest::one(
+    similar.extend(input::nearest(
         id.trim(),
         &Cause::ALL
             .iter()

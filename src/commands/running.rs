@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::distro::nearest;
 use crate::error::{Classify, Kind, failure};
+use crate::input;
 use crate::options::{InstallOptions, config};
 use crate::state::directories;
 use crate::state::register::{BuildEntry, Liveness, Register, Registered};
@@ -134,7 +134,7 @@ fn choose(name: &str, builds: &[(&BuildEntry, bool)]) -> Result<usize, String> {
         .filter(|(_, alive)| *alive)
         .map(|(entry, _)| entry.name.as_str())
         .collect();
-    let near = nearest::some(name, &names, MAX_NEAR);
+    let near = input::near(name, &names, MAX_NEAR);
     let near = match near.as_slice() {
         [] => String::new(),
         near => format!("; did you mean `{}`?", near.join("`, `")),

@@ -5,7 +5,6 @@
 
 pub mod boot;
 mod names;
-pub mod nearest;
 mod needs;
 mod release;
 

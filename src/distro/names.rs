@@ -8,11 +8,11 @@
 //! is some Rocky 9, because that is how people write it, and because nothing depends on the minor
 //! version then (`RHEL-7` with `7`, which was 7.7 for Oz, is some RHEL 7; write `7.7` to be exact).
 
-use super::nearest;
 use super::release::{Product, Release};
+use crate::{input, printable};
 
 /// Names of products in templates: those of Oz first, then those of today.
-const NAMES: [(&str, Product); 17] = [
+const NAMES: [(&str, Product); 18] = [
     ("RHEL", Product::Rhel),
     ("RedHatEnterpriseLinux", Product::Rhel),
     ("CentOS", Product::CentOs),
@@ -30,6 +30,7 @@ const NAMES: [(&str, Product); 17] = [
     ("SL", Product::ScientificLinux),
     ("ScientificLinuxCern", Product::ScientificLinuxCern),
     ("SLC", Product::ScientificLinuxCern),
+    (FEDORA, Product::Fedora),
 ];
 
 const FEDORA: &str = "Fedora";
@@ -108,18 +109,20 @@ impl Release {
     pub fn from_names(name: &str, version: &str) -> Result<Self, ReleaseError> {
         let version = version.trim();
         let (product, named_major) = read_name(name, version)?;
-        if product == Product::Fedora {
-            return fedora(named_major, version);
-        }
         let (first, second) = read_version(product, version)?;
         let (major, minor) = match (named_major, second) {
             // A bare name: the version begins with the major.
             (None, minor) => (first, minor),
-            // `9.4` beside `Rocky-9`.
-            (Some(major), Some(minor)) if first == major => (major, Some(minor)),
-            (Some(major), Some(_)) => return Err(contradiction(name, major, version)),
-            (Some(major), None) if first == major => (major, None),
-            (Some(major), None) => (major, Some(first)),
+            // `9.4` beside `Rocky-9`, or `9`.
+            (Some(major), minor) if first == major => (major, minor),
+            (Some(major), None) if product != Product::Fedora => (major, Some(first)),
+            (Some(major), _) => {
+                let (name, version) = (name.trim(), shown(version));
+                return Err(version_error(
+                    format!("version `{version}` contradicts the name `{name}`"),
+                    format!("write a version of {major}, or the name without its number"),
+                ));
+            }
         };
         let field = if named_major.is_some() {
             ReleaseField::Name
@@ -158,7 +161,7 @@ impl Release {
             let fedora = major.is_some_and(|major| major >= first_fedora);
             return Release::from_names(if fedora { FEDORA } else { NAMES[0].0 }, version);
         }
-        let mut known = NAMES.iter().map(|(known, _)| *known).chain([FEDORA]);
+        let mut known = NAMES.iter().map(|(known, _)| *known);
         let asked = folded(name);
         // `F40`, as pykickstart and package names have it.
         let known = match asked.as_str() {
@@ -215,24 +218,20 @@ fn read_name(name: &str, version: &str) -> Result<(Product, Option<u32>), Releas
         Some((product, major)) => (product, Some(major)),
         None => (name, None),
     };
-    if product_name == FEDORA {
-        return Ok((Product::Fedora, major));
-    }
     if let Some((_, product)) = NAMES.iter().find(|(known, _)| *known == product_name) {
         return Ok((*product, major));
     }
-    let shown = shown(name);
-    if OZ_ONLY.contains(&product_name) || OZ_ONLY.contains(&name) {
-        return Err(ReleaseError {
-            field: ReleaseField::Name,
-            message: format!("ozr does not install `{shown}`"),
-            help: INSTALLS.to_string(),
-        });
-    }
+    let (what, help) = match OZ_ONLY.contains(&product_name) || OZ_ONLY.contains(&name) {
+        true => ("ozr does not install", INSTALLS.to_string()),
+        false => (
+            "unknown operating system",
+            meant(product_name, major, version),
+        ),
+    };
     Err(ReleaseError {
         field: ReleaseField::Name,
-        message: format!("unknown operating system `{shown}`"),
-        help: meant(product_name, major, version),
+        message: format!("{what} `{}`", shown(name)),
+        help,
     })
 }
 
@@ -245,8 +244,7 @@ fn meant(name: &str, major: Option<u32>, version: &str) -> String {
         Some(major) => format!("`{name}-{major}`"),
         None => format!("`{name}`"),
     };
-    let mut known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
-    known.push(FEDORA);
+    let known = NAMES.map(|(known, _)| known);
     let bare = bare.trim_end_matches(SEPARATORS);
     if let Some(same) = known.iter().find(|known| folded(known) == folded(bare)) {
         return format!("write {}", numbered(same));
@@ -260,7 +258,7 @@ fn meant(name: &str, major: Option<u32>, version: &str) -> String {
         let another = "for another rebuild of RHEL write `RHEL-` and its number".to_string();
         return rebuild.unwrap_or(another);
     }
-    let near = nearest::some(bare, &known, 3);
+    let near = input::near(bare, &known, 3);
     let near: Vec<String> = near.into_iter().map(numbered).collect();
     match (near.as_slice(), rebuild) {
         ([], None) => {
@@ -274,6 +272,14 @@ fn meant(name: &str, major: Option<u32>, version: &str) -> String {
 
 /// The one or two numbers of a version.
 fn read_version(product: Product, version: &str) -> Result<(u32, Option<u32>), ReleaseError> {
+    if product == Product::Fedora {
+        return number(version).map(|number| (number, None)).ok_or_else(|| {
+            version_error(
+                format!("Fedora `{}` is not a number", shown(version)),
+                "write the number of the release, such as 43; rawhide has the number of the next release",
+            )
+        });
+    }
     let mut parts = version.split('.');
     let first = parts.next().and_then(number);
     let second = parts.next().map(number);
@@ -288,38 +294,11 @@ fn read_version(product: Product, version: &str) -> Result<(u32, Option<u32>), R
             format!("version `{}` is not a number", shown(version)),
             if version == "GOLD" || version.starts_with('U') {
                 "GOLD and U1, U2, ... are for RHEL 5 and before; write the minor release as a number"
-                    .to_string()
             } else {
-                "write the minor release, `4`, or the whole version, `9.4`".to_string()
+                "write the minor release, `4`, or the whole version, `9.4`"
             },
         )),
     }
-}
-
-fn fedora(named: Option<u32>, version: &str) -> Result<Release, ReleaseError> {
-    let Some(number) = number(version) else {
-        return Err(version_error(
-            format!("Fedora `{}` is not a number", shown(version)),
-            "write the number of the release, such as 43; rawhide has the number of the next release"
-                .to_string(),
-        ));
-    };
-    if let Some(named) = named
-        && named != number
-    {
-        return Err(contradiction(&format!("{FEDORA}-{named}"), named, version));
-    }
-    let field = if named.is_some() {
-        ReleaseField::Name
-    } else {
-        ReleaseField::Version
-    };
-    check_major(Product::Fedora, number, field)?;
-    Ok(Release {
-        product: Product::Fedora,
-        major: number,
-        minor: None,
-    })
 }
 
 fn check_major(product: Product, major: u32, field: ReleaseField) -> Result<(), ReleaseError> {
@@ -352,18 +331,11 @@ fn check_minor(product: Product, major: u32, minor: u32) -> Result<(), ReleaseEr
     ))
 }
 
-fn contradiction(name: &str, major: u32, version: &str) -> ReleaseError {
-    version_error(
-        format!("version `{}` contradicts the name `{name}`", shown(version)),
-        format!("write a version of {major}, or the name without its number"),
-    )
-}
-
-fn version_error(message: String, help: String) -> ReleaseError {
+fn version_error(message: String, help: impl Into<String>) -> ReleaseError {
     ReleaseError {
         field: ReleaseField::Version,
         message,
-        help,
+        help: help.into(),
     }
 }
 
@@ -374,10 +346,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
+    printable::short(text, MAX_SHOWN)
 }
 
 #[cfg(test)]

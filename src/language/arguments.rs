@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::problem::{Problem, id};
 use super::table::{Argument, Syntax, Takes, ValueType};
 use super::values;
-use crate::distro::nearest;
+use crate::input;
 use crate::kickstart::words::Word;
 
 /// One option of a line.
@@ -448,7 +448,7 @@ pub fn leftover(syntax: &Syntax, word: &Word) -> Problem {
     let problem = if word.text.starts_with('-') && name != "-" {
         let options = syntax.options.iter();
         let known: Vec<&str> = options.flat_map(|option| option.names.clone()).collect();
-        let help = match nearest::one(name, &known) {
+        let help = match input::nearest(name, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => format!("`{command}` has no options"),
             None => "remove it, or look up the options of this release".to_string(),

@@ -6,7 +6,7 @@ use super::declared::Declared;
 use super::problem::{Problem, id, refuse};
 use super::rules::{self, Call};
 use super::table::{Language, Status, Syntax, versions_with};
-use crate::distro::nearest;
+use crate::input;
 use crate::kickstart::words::Word;
 
 /// What became of a line.
@@ -178,7 +178,7 @@ fn unknown(version: Version, name: &str) -> Problem {
         return problem.help(format!("it is known to {versions}"));
     }
     let problem = Problem::error(id::UNKNOWN_COMMAND, format!("unknown command `{name}`"));
-    match nearest::one(name, &Language::of(version).commands()) {
+    match input::nearest(name, &Language::of(version).commands()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help(
             "a line outside of a section begins with a command; comments begin with `#`, and lines cannot be continued",

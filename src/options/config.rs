@@ -11,7 +11,6 @@ use anyhow::Context;
 
 use super::{CHECK_KEYS, InstallOptions, Layer};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::distro::nearest;
 use crate::error::{Classify, Kind};
 use crate::input;
 
@@ -113,7 +112,7 @@ fn unknown_key(message: &str) -> Option<String> {
             known.join(", ")
         ));
     }
-    Some(match nearest::one(key, &known) {
+    Some(match input::nearest(key, &known) {
         Some(near) => format!("there is no option `{key}`; did you mean `{near}`?"),
         None => format!("there is no option `{key}`; `ozr install --help` lists them"),
     })

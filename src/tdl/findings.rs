@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::xml::Element;
 use crate::diagnostic::{Diagnostic, Source};
-use crate::distro::nearest;
 use crate::secrets;
+use crate::{input, printable};
 
 /// Most errors that are reported at once: the rest follows from them, or is more of the same.
 const MAX_ERRORS: usize = 50;
@@ -121,7 +121,6 @@ impl<'a> Findings<'a> {
     /// Adds a warning.
     pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: &str) {
         if self.warnings.len() < MAX_ERRORS {
-            let message = printable(&message.into());
             let warning = Diagnostic::warning(self.source(), span.clone(), message);
             self.warnings.push(warning.help(help));
         }
@@ -142,6 +141,7 @@ impl<'a> Findings<'a> {
         message: impl Into<String>,
         help: &str,
     ) -> Diagnostic {
+        let message = printable::short(&message.into(), MAX_MESSAGE);
         Diagnostic::error(self.source(), span.clone(), message).help(help)
     }
 
@@ -259,23 +259,13 @@ pub fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
     element.children.iter().find(|child| child.name == name)
 }
 
-/// One line that does nothing to a terminal.
-fn printable(message: &str) -> String {
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut shown: String = message.chars().take(MAX_MESSAGE).map(printable).collect();
-    if message.chars().nth(MAX_MESSAGE).is_some() {
-        shown.push_str("...");
-    }
-    shown
-}
-
 fn allowed(found: &str, kind: &str, once: &[&str], many: &[&str]) -> String {
     let all: Vec<&str> = once.iter().chain(many).copied().collect();
     if all.is_empty() {
         return format!("no {kind} are allowed here");
     }
     let list = all.join(", ");
-    match nearest::one(found, &all) {
+    match input::nearest(found, &all) {
         Some(near) => format!("did you mean `{near}`? Allowed {kind}: {list}"),
         None => format!("allowed {kind}: {list}"),
     }

@@ -25,6 +25,7 @@ pub use model::{
 pub use payload::MAX_PAYLOAD_BYTES;
 
 use crate::diagnostic::Diagnostic;
+use crate::printable;
 use findings::{Findings, Form, child};
 use xml::Element;
 
@@ -189,6 +190,9 @@ pub const QCOW2_MAX: u64 = 1 << 61;
 pub const SIZE_HELP: &str = "write a whole number and a unit: `10` and `10G` are GiB, `2T` is TiB; \
                         B, KB to EB count by 1000, KiB to EiB by 1024";
 
+/// Most characters of a disk size that messages show: it may be megabytes long.
+const MAX_SHOWN: usize = 40;
+
 /// Reads a disk size into bytes. Nothing or zero means that the template does not set one.
 ///
 /// The units are Oz's (0.19): none and a bare `G` mean GiB, a bare `T` means TiB, `B`, and
@@ -201,23 +205,14 @@ pub fn parse_size(text: &str) -> Result<Option<u64>, String> {
     if text.is_empty() {
         return Ok(None);
     }
+    let refuse = |why: &str| format!("disk size `{}` {why}", printable::short(text, MAX_SHOWN));
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err(format!(
-            "disk size `{}` does not begin with a digit",
-            short(text)
-        ));
+        return Err(refuse("does not begin with a digit"));
     }
     let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
-    let factor =
-        factor(&unit).ok_or_else(|| format!("disk size `{}` has no known unit", short(text)))?;
-    let too_large = || {
-        format!(
-            "disk size `{}` is more than a qcow2 image can hold, which is 2 EiB",
-            short(text)
-        )
-    };
+    let factor = factor(&unit).ok_or_else(|| refuse("has no known unit"))?;
     let number = number.trim_start_matches('0');
     if number.is_empty() {
         return Ok(None);
@@ -228,7 +223,7 @@ pub fn parse_size(text: &str) -> Result<Option<u64>, String> {
         .and_then(|number| number.checked_mul(factor))
         .and_then(|bytes| u64::try_from(bytes).ok())
         .filter(|&bytes| bytes <= QCOW2_MAX)
-        .ok_or_else(too_large)?;
+        .ok_or_else(|| refuse("is more than a qcow2 image can hold, which is 2 EiB"))?;
     Ok(Some(bytes))
 }
 
@@ -245,15 +240,6 @@ fn factor(unit: &str) -> Option<u128> {
             _ => return None,
         },
     })
-}
-
-/// The beginning of a text that may be megabytes long.
-fn short(text: &str) -> String {
-    const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Lint, Linter, is_placeholder};
 
 use crate::diagnostic::Severity::{Error, Note, Warning};
-use crate::distro::nearest;
+use crate::input;
 use crate::language::Version;
 
 /// KS195 to KS198.
@@ -45,7 +45,7 @@ fn odd_timezone(linter: &mut Linter<'_>) {
         if known.binary_search(&name).is_ok() || is_placeholder(name) {
             continue;
         }
-        let help = match (name, nearest::one(name, &known)) {
+        let help = match (name, input::nearest(name, &known)) {
             ("Asia/Beijing" | "Asia/Peking", _) => "did you mean `Asia/Shanghai`?".to_string(),
             (_, Some(near)) => {
                 format!("did you mean `{near}`? Names are those in /usr/share/zoneinfo")

@@ -7,7 +7,8 @@ use super::repodata::{Contents, Named};
 use super::variables::marker;
 use super::verdict::Verdict;
 use crate::diagnostic::Severity;
-use crate::distro::{Arch, nearest};
+use crate::distro::Arch;
+use crate::input;
 use crate::language::{Reading, packages};
 use crate::tdl::Template;
 
@@ -229,7 +230,7 @@ impl<'a> Pool<'a> {
             Kind::Group => "@",
             Kind::Environment => "@^",
         };
-        let near: Vec<String> = nearest::some(&wanted.name, &names, SUGGESTIONS)
+        let near: Vec<String> = input::near(&wanted.name, &names, SUGGESTIONS)
             .into_iter()
             .map(|name| format!("`{sign}{name}`"))
             .collect();
