@@ -45,6 +45,7 @@ impl Firmware {
 #[strum(serialize_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum DiskBus {
+    /// The fastest; every installer knows it (Linux 2.6.32 and later).
     #[default]
     Virtio,
     Scsi,

@@ -13,7 +13,7 @@ use super::template::ReadTemplate;
 use super::{doctor, explain, input, walk};
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::check::rules;
-use crate::diagnostic::{Diagnostic, Severity, apply_fixes};
+use crate::diagnostic::{Diagnostic, apply_fixes};
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure, reported};
 use crate::options::{CheckOptions, InstallOptions, Layer, config};
@@ -37,13 +37,9 @@ pub const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 fn examples() -> String {
-    let lines = EXAMPLES
-        .iter()
-        .map(|(command, _)| format!("  {command}\n"))
-        .collect::<String>();
-    format!(
-        "Examples:\n{lines}\n--release, --allow and --strict may also stand in [check] of the configuration file."
-    )
+    let more =
+        "--release, --allow and --strict may also stand in [check] of the configuration file.";
+    super::help_of(EXAMPLES, more)
 }
 
 /// `ozr check PATH…`
@@ -124,11 +120,7 @@ pub fn run(
         .into_iter()
         .map(|found| match found {
             Ok(found) => checked::open(&found),
-            Err(unreadable) => Input::Unreadable(Diagnostic::of_file(
-                Severity::Error,
-                &unreadable.path.display().to_string(),
-                format!("it cannot be read: {}", unreadable.message),
-            )),
+            Err(finding) => Input::Unreadable(finding),
         })
         .collect();
     if args.fix {

@@ -173,14 +173,7 @@ impl Reader<'_> {
             let what = format!("the repository `{}`", repository.name);
             named.extend(path_of(&repository.url).map(|path| (what, path)));
         }
-        let files = template.files.iter();
-        let files = files.map(|file| ("file", &file.path, &file.content));
-        let before = template.precommands.iter();
-        let before = before.map(|c| ("precommand", &c.name, &c.script));
-        let after = template.commands.iter();
-        let after = after.map(|c| ("command", &c.name, &c.script));
-        let contents = files.chain(before).chain(after);
-        for (kind, name, payload) in contents {
+        for (kind, name, payload) in template.payloads() {
             let what = format!("the content of {kind} `{name}`");
             match payload {
                 Payload::Remote(url) => named.extend(path_of(url).map(|path| (what, path))),
@@ -335,7 +328,7 @@ pub fn setting(
     Ok(Some(Setting {
         arch: Some(arch),
         firmware: Some(plan::firmware(options, *release, arch)),
-        disk_bus: Some(plan::disk_bus(options, *release)),
+        disk_bus: Some(options.disk_bus.unwrap_or_default()),
         disk_bytes: Some(plan::disk_bytes(options, template)?),
         new_guest: true,
         deliver: Some(options.deliver.unwrap_or_default()),

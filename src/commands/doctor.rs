@@ -52,31 +52,11 @@ const COMFORTABLE_MEMORY_MIB: u64 = 4096;
 /// Memory in MiB that the host needs besides.
 const HOST_MEMORY_MIB: u64 = 1024;
 
-/// What came of one look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It is there.
-    Good,
-    /// Builds work, but not well.
-    Worse,
-    /// No build works.
-    Missing,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            State::Good => "ok",
-            State::Worse => "note",
-            State::Missing => "missing",
-        })
-    }
-}
-
 /// One look and what it showed.
 struct Finding {
     /// Good or bad.
-    state: State,
+    /// How bad it is; nothing where all is well.
+    severity: Option<Severity>,
     /// What was looked at.
     what: &'static str,
     /// What there is, or what to do.
@@ -84,25 +64,29 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(state: State, what: &'static str, text: impl fmt::Display) -> Finding {
+    fn new(severity: Option<Severity>, what: &'static str, text: impl fmt::Display) -> Finding {
         let text = text.to_string();
-        Finding { state, what, text }
+        Finding {
+            severity,
+            what,
+            text,
+        }
     }
 }
 
 /// Something is there.
 fn good(what: &'static str, text: impl fmt::Display) -> Finding {
-    Finding::new(State::Good, what, text)
+    Finding::new(None, what, text)
 }
 
 /// Something is there that makes builds worse.
 fn worse(what: &'static str, text: impl fmt::Display) -> Finding {
-    Finding::new(State::Worse, what, text)
+    Finding::new(Some(Severity::Warning), what, text)
 }
 
 /// Something is not there.
 fn missing(what: &'static str, text: impl fmt::Display) -> Finding {
-    Finding::new(State::Missing, what, text)
+    Finding::new(Some(Severity::Error), what, text)
 }
 
 /// Looks at everything that an install of a guest of `arch` with these options needs.
@@ -134,14 +118,9 @@ fn look(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Finding>> {
 /// # Errors
 /// Input: no connection has that name. Host: there is no place for a cache.
 pub(super) fn findings(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Diagnostic>> {
-    let findings = look(options, arch)?.into_iter().filter_map(|look| {
-        let severity = match look.state {
-            State::Good => return None,
-            State::Worse => Severity::Warning,
-            State::Missing => Severity::Error,
-        };
-        Some(diagnostic(severity, look.what, &look.text))
-    });
+    let findings = look(options, arch)?.into_iter();
+    let findings =
+        findings.filter_map(|look| Some(diagnostic(look.severity?, look.what, &look.text)));
     Ok(findings.collect())
 }
 
@@ -179,12 +158,23 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     options.network = args.network.clone().or(options.network);
     options.output_dir = args.output_dir.clone().or(options.output_dir);
     let findings = look(&options, args.arch)?;
-    for Finding { state, what, text } in &findings {
+    for Finding {
+        severity,
+        what,
+        text,
+    } in &findings
+    {
+        let state = match severity {
+            None => "ok",
+            Some(Severity::Error) => "missing",
+            // Builds work, but not well.
+            Some(_) => "note",
+        };
         printer::print_result(&format!("{state:<8}{what:<13}{text}"));
     }
     let missing = findings
         .iter()
-        .filter(|found| found.state == State::Missing);
+        .filter(|found| found.severity == Some(Severity::Error));
     let missing: Vec<&str> = missing.map(|found| found.what).collect();
     if !missing.is_empty() {
         let missing = missing.join(", ");

@@ -47,12 +47,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 fn examples() -> String {
-    let mut text = String::from("Examples:\n");
-    for (command, _) in EXAMPLES {
-        text.push_str(&format!("  {command}\n"));
-    }
-    text.push_str("\nEvery option may also stand in the configuration file, under its long name.");
-    text
+    let more = "Every option may also stand in the configuration file, under its long name.";
+    super::help_of(EXAMPLES, more)
 }
 
 /// How long threads of ours may finish what they do when the command ends. One may be opening

@@ -41,6 +41,12 @@ pub enum ListFormat {
     Json,
 }
 
+/// The end of a command's help: its examples, and `more`.
+fn help_of(examples: &[(&str, &str)], more: &str) -> String {
+    let lines = examples.iter().map(|(command, _)| format!("  {command}\n"));
+    format!("Examples:\n{}\n{more}", lines.collect::<String>())
+}
+
 /// Rows with each column as wide as its widest cell.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<_> = rows

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ListFormat;
-use crate::distro::{Generation, Product};
+use crate::distro::{Product, Release};
 use crate::language::Version;
 use crate::language::table::{Language, Status, Syntax};
 use crate::ui::printer;
@@ -57,25 +57,14 @@ fn row(version: Version) -> Row {
         .map(|command| command.options.len());
     Row {
         release: version.to_string(),
-        anaconda: generation(version).map(Generation::anaconda),
+        anaconda: Release::from_label(&version.to_string())
+            .ok()
+            .map(|release| release.generation().anaconda()),
         products: products(version),
         commands: count(Status::Active),
         deprecated: count(Status::Deprecated),
         removed: count(Status::Removed),
         options: options.sum(),
-    }
-}
-
-/// The generation of the installer; none of a release that is still to come.
-fn generation(version: Version) -> Option<Generation> {
-    match version {
-        Version::Rhel(6) => Some(Generation::El6),
-        Version::Rhel(7) => Some(Generation::El7),
-        Version::Rhel(8) => Some(Generation::El8),
-        Version::Rhel(9) => Some(Generation::El9),
-        Version::Rhel(10) => Some(Generation::El10),
-        Version::Rhel(_) => None,
-        Version::Fedora(number) => Some(Generation::Fedora(number.into())),
     }
 }
 

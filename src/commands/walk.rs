@@ -6,6 +6,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::input;
 use crate::check::subject;
+use crate::diagnostic::{Diagnostic, Severity};
 
 /// A file to be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,20 +17,11 @@ pub struct Found {
     pub walked: bool,
 }
 
-/// What cannot be looked at, and why.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// One sentence.
-    pub message: String,
-}
-
 /// The files of `paths` in their order, those of a folder by name: `*.ks`, `*.tdl`, and `*.cfg`
 /// that look like kickstarts. Hidden files and folders are left out, and links to folders are not
 /// followed; links to files are where they stay in the folder that was named. Whoever can make a
 /// pull request can make a link, and findings show lines of what it leads to.
-pub fn files(paths: &[PathBuf]) -> Vec<Result<Found, Unreadable>> {
+pub fn files(paths: &[PathBuf]) -> Vec<Result<Found, Diagnostic>> {
     let mut found = Vec::new();
     for path in paths {
         if input::is_stdin(path) || !path.is_dir() {
@@ -44,13 +36,9 @@ pub fn files(paths: &[PathBuf]) -> Vec<Result<Found, Unreadable>> {
     found
 }
 
-fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
+fn folder(folder: &Path, found: &mut Vec<Result<Found, Diagnostic>>) {
     let Ok(root) = folder.canonicalize() else {
-        found.push(Err(Unreadable {
-            path: folder.to_path_buf(),
-            message: "it is gone".to_string(),
-        }));
-        return;
+        return found.push(Err(unreadable(folder, "it is gone")));
     };
     let visible = |entry: &DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
@@ -64,11 +52,8 @@ fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
             Ok(entry) if entry.path_is_symlink() && leads_out(&entry, &root) => {
                 let named = ["ks", "tdl", "cfg"].map(Some);
                 if named.contains(&entry.path().extension().and_then(|ending| ending.to_str())) {
-                    found.push(Err(Unreadable {
-                        path: entry.into_path(),
-                        message: "it is a link that leads out of the folder: name the file itself"
-                            .to_string(),
-                    }));
+                    let why = "it is a link that leads out of the folder: name the file itself";
+                    found.push(Err(unreadable(entry.path(), why)));
                 }
             }
             Ok(entry) if is_meant(&entry) => {
@@ -78,14 +63,18 @@ fn folder(folder: &Path, found: &mut Vec<Result<Found, Unreadable>>) {
                 found.push(Ok(Found { path, walked: true }));
             }
             Ok(_) => {}
-            Err(error) => found.push(Err(Unreadable {
-                path: error.path().unwrap_or(folder).to_path_buf(),
-                message: error
-                    .io_error()
-                    .map_or_else(|| error.to_string(), ToString::to_string),
-            })),
+            Err(error) => {
+                let why = error.io_error();
+                let why = why.map_or_else(|| error.to_string(), ToString::to_string);
+                found.push(Err(unreadable(error.path().unwrap_or(folder), &why)));
+            }
         }
     }
+}
+
+fn unreadable(path: &Path, why: &str) -> Diagnostic {
+    let name = path.display().to_string();
+    Diagnostic::of_file(Severity::Error, &name, format!("it cannot be read: {why}"))
 }
 
 /// Whether a link leads to a file outside of the folder `root`, or nowhere; one to a folder is left

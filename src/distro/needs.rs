@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Arch, Generation, Release};
-use crate::machine::{DiskBus, Firmware};
+use crate::machine::Firmware;
 
 /// Which virtio the installer's kernel speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,16 +76,6 @@ impl Release {
         }
     }
 
-    /// The fastest disk that the installer knows. All know virtio (Linux 2.6.32 and later).
-    pub fn disk_bus(self) -> DiskBus {
-        DiskBus::Virtio
-    }
-
-    /// The fastest network card that the installer knows, in libvirt's words.
-    pub fn nic_model(self) -> &'static str {
-        "virtio"
-    }
-
     /// Which virtio devices the kernel finds. RHEL 6 never learned virtio 1.0, RHEL 7 learned it
     /// in an update, 7.3 at the latest.
     pub fn virtio_model(self) -> VirtioModel {
@@ -123,8 +113,6 @@ mod tests {
             assert_eq!(release.minimum_memory_mib(), memory, "{release}");
             assert_eq!(release.virtio_model(), virtio, "{release}");
             assert_eq!(release.has_log_port(), log_port, "{release}");
-            assert_eq!(release.disk_bus(), DiskBus::Virtio);
-            assert_eq!(release.nic_model(), "virtio");
         }
     }
 

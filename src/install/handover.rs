@@ -173,9 +173,7 @@ fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
     for repository in &template.repositories {
         secrets.add_url(repository.url.url());
     }
-    let files = template.files.iter().map(|file| &file.content);
-    let commands = template.precommands.iter().chain(&template.commands);
-    for content in files.chain(commands.map(|command| &command.script)) {
+    for (_, _, content) in template.payloads() {
         match content {
             Payload::Remote(url) => secrets.add_url(url.url()),
             // It is packed in the kickstart that is served.

@@ -18,6 +18,9 @@ use crate::tdl::{self, Install, Template};
 /// with, and enough for a stage 2 of 1 GiB that is kept in memory.
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
+/// The fastest network card that every installer knows, in libvirt's words.
+const NIC_MODEL: &str = "virtio";
+
 /// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
 const DEFAULT_DISK: u64 = 10 << 30;
 
@@ -254,11 +257,11 @@ fn plan_guest(
         disk_bytes,
         firmware,
         accel: options.accel.unwrap_or_default(),
-        disk_bus: disk_bus(options, release),
+        disk_bus: options.disk_bus.unwrap_or_default(),
         nic_model: options
             .network_device
             .clone()
-            .unwrap_or_else(|| release.nic_model().to_string()),
+            .unwrap_or_else(|| NIC_MODEL.to_string()),
         mac: options.mac_address.clone(),
         network: options.network.clone().unwrap_or_default(),
     })
@@ -286,11 +289,6 @@ pub fn firmware(options: &InstallOptions, release: Release, arch: Arch) -> Firmw
     options
         .firmware
         .unwrap_or_else(|| release.default_firmware(arch))
-}
-
-/// What the guest's disk is plugged into: what the user chose, else what the installer knows.
-pub fn disk_bus(options: &InstallOptions, release: Release) -> DiskBus {
-    options.disk_bus.unwrap_or_else(|| release.disk_bus())
 }
 
 /// The directory that relative paths of a template count from.

@@ -93,6 +93,7 @@ pub struct InstallOptions {
     /// Write a report of the build for CI systems, whatever becomes of it: junit=FILE or
     /// markdown=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
+    #[serde(deserialize_with = "one_or_several")]
     pub report: Vec<ReportTarget>,
 
     /// On failure leave a guest that still runs as it is, with its work directory

@@ -13,8 +13,7 @@ use crate::distro::Release;
 use crate::language::Version;
 
 /// `--report`: `FORMAT=FILE`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportTarget {
     /// How it is written.
     pub format: ReportFormat,
@@ -47,14 +46,6 @@ impl FromStr for ReportTarget {
             format,
             file: PathBuf::from(file),
         })
-    }
-}
-
-impl TryFrom<String> for ReportTarget {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
     }
 }
 
@@ -127,8 +118,7 @@ impl Compress {
 }
 
 /// `--progress`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// Live on a terminal that can, else plain.
     Auto,
@@ -184,19 +174,11 @@ impl FromStr for Progress {
     }
 }
 
-impl TryFrom<String> for Progress {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
 /// One value, or a list of them, in the configuration file.
 pub(super) fn one_or_several<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: TryFrom<String, Error: Display>,
+    T: FromStr<Err: Display>,
 {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -213,7 +195,7 @@ where
             ));
         }
     };
-    let values = texts.into_iter().map(T::try_from);
+    let values = texts.iter().map(|text| text.parse());
     values
         .collect::<Result<_, _>>()
         .map_err(serde::de::Error::custom)

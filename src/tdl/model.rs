@@ -66,6 +66,16 @@ impl Template {
     pub fn release(&self) -> Result<&Release, &[Diagnostic]> {
         self.release.as_ref().map_err(Vec::as_slice)
     }
+
+    /// The contents of files and commands, each with what it belongs to and its name.
+    pub fn payloads(&self) -> impl Iterator<Item = (&'static str, &str, &Payload)> {
+        let files = self.files.iter().map(|f| ("file", &*f.path, &f.content));
+        let before = self.precommands.iter();
+        let before = before.map(|c| ("precommand", &*c.name, &c.script));
+        let after = self.commands.iter();
+        let after = after.map(|c| ("command", &*c.name, &c.script));
+        files.chain(before).chain(after)
+    }
 }
 
 /// `<os>`.

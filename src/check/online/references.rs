@@ -288,9 +288,7 @@ impl Collector<'_> {
             };
             self.written(&repository.url, Role::Repository, access);
         }
-        let files = template.files.iter().map(|file| &file.content);
-        let commands = template.precommands.iter().chain(&template.commands);
-        for payload in files.chain(commands.map(|command| &command.script)) {
+        for (_, _, payload) in template.payloads() {
             if let Payload::Remote(url) = payload {
                 self.written(url, Role::File("a file for the image"), ours);
             }
