@@ -28,11 +28,7 @@ pub fn mirror_list(text: &str) -> Result<Vec<String>, String> {
     if !mirrors.is_empty() {
         return Ok(mirrors);
     }
-    Err(match text.trim() {
-        "" => "it is empty",
-        _ => "it lists no address",
-    }
-    .to_string())
+    Err(empty_or(text, "it lists no address"))
 }
 
 /// The repositories that a metalink names, in its order: it lists addresses of `repomd.xml`.
@@ -41,10 +37,7 @@ pub fn mirror_list(text: &str) -> Result<Vec<String>, String> {
 /// Why it names none.
 pub fn metalink(text: &str) -> Result<Vec<String>, String> {
     if !text.trim_start().starts_with('<') {
-        return Err(match text.trim() {
-            "" => "it is empty".to_string(),
-            _ => "it is no metalink".to_string(),
-        });
+        return Err(empty_or(text, "it is no metalink"));
     }
     let mut mirrors = Vec::new();
     xml::read(text.as_bytes(), "metalink", |path, step| {
@@ -62,6 +55,13 @@ pub fn metalink(text: &str) -> Result<Vec<String>, String> {
         return Err("it lists no mirror of a repository".to_string());
     }
     Ok(mirrors)
+}
+
+fn empty_or(text: &str, why: &str) -> String {
+    match text.trim() {
+        "" => "it is empty".to_string(),
+        _ => why.to_string(),
+    }
 }
 
 fn is_address(text: &str) -> bool {

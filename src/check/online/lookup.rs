@@ -8,7 +8,7 @@ use url::Url;
 
 use super::packages::{Wanted, fits};
 use super::probe::Probing;
-use super::references::Role;
+use super::references::{Place, Role};
 use super::repodata::{self, Contents, Query, Unreadable};
 use super::verdict::{Verdict, no_answer, of_fault};
 use crate::mirror::{Access, shown};
@@ -20,6 +20,8 @@ pub struct Repository {
     pub base: Url,
     /// Under which conditions it is used.
     pub access: Access,
+    /// Where it is named.
+    pub places: Vec<Place>,
 }
 
 /// What came of reading one.
@@ -52,27 +54,18 @@ pub async fn read_all(
                 query,
                 deadline.into_std(),
             );
-            let read = match timeout_at(deadline, reading).await {
+            let (contents, verdicts) = match timeout_at(deadline, reading).await {
                 Ok(Ok(contents)) => {
                     let verdicts = judge(&probing, &repository.base, &contents);
-                    Read {
-                        contents: Some(contents),
-                        verdicts,
-                    }
+                    (Some(contents), verdicts)
                 }
-                Ok(Err(why)) => Read {
-                    contents: None,
-                    verdicts: unreadable(&why, repository.access).into_iter().collect(),
-                },
-                Err(_) => Read {
-                    contents: None,
-                    verdicts: vec![no_answer(
-                        &format!("the metadata of {}", shown(&repository.base)),
-                        seconds,
-                    )],
-                },
+                Ok(Err(why)) => (None, Vec::from_iter(unreadable(&why, repository.access))),
+                Err(_) => {
+                    let what = format!("the metadata of {}", shown(&repository.base));
+                    (None, vec![no_answer(&what, seconds)])
+                }
             };
-            (index, read)
+            (index, Read { contents, verdicts })
         });
     }
     let mut all = readers.join_all().await;

@@ -144,12 +144,14 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
     };
     let mut findings = Findings::new(subject);
     findings.untried(&references);
-    if references.targets.is_empty() {
-        look_up(None, means, &references, &[], &wanted, &mut findings).await;
-        return Ok(findings.finish());
-    }
-    let probing = probing(means, known)?;
-    let seen = try_all(&probing, &references, means).await;
+    let probing = match references.targets.is_empty() {
+        true => None,
+        false => Some(probing(means, known)?),
+    };
+    let seen = match &probing {
+        Some(probing) => try_all(probing, &references, means).await,
+        None => Vec::new(),
+    };
     for ((target, places), seen) in references.targets.iter().zip(&seen) {
         for place in places {
             match findings.blocked(target, place, seen, means.guest) {
@@ -158,7 +160,7 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
             }
         }
     }
-    let probing = Some(&probing);
+    let probing = probing.as_ref();
     look_up(probing, means, &references, &seen, &wanted, &mut findings).await;
     Ok(findings.finish())
 }
@@ -226,27 +228,23 @@ async fn look_up(
         return;
     }
     let mut repositories: Vec<Repository> = Vec::new();
-    let mut places: Vec<Vec<Place>> = Vec::new();
     let mut hidden: Option<(Place, String)> = references.hidden.first().cloned();
     for ((target, at), seen) in references.targets.iter().zip(seen) {
         let has_packages = matches!(target.role, Role::Source | Role::Repository);
         let is_source = has_packages || target.role == Role::InstallTree;
         // A tree that is only booted has no repository, and hides none.
         let is_missing = seen.repositories.is_empty() && (has_packages || seen.is_unread());
-        if is_source && is_missing && hidden.is_none() {
-            let why = format!("{} could not be read", name(target));
-            hidden = at.first().map(|place| (place.clone(), why));
+        if is_source && is_missing {
+            hidden = hidden.or_else(|| unread(at, name(target)));
         }
         for base in &seen.repositories {
-            match repositories.iter().position(|known| known.base == *base) {
-                Some(index) => places[index].extend(at.iter().cloned()),
-                None => {
-                    repositories.push(Repository {
-                        base: base.clone(),
-                        access: target.access,
-                    });
-                    places.push(at.clone());
-                }
+            match repositories.iter_mut().find(|known| known.base == *base) {
+                Some(known) => known.places.extend(at.iter().cloned()),
+                None => repositories.push(Repository {
+                    base: base.clone(),
+                    access: target.access,
+                    places: at.clone(),
+                }),
             }
         }
     }
@@ -266,26 +264,22 @@ async fn look_up(
         None => Vec::new(),
     };
     let mut contents = Vec::new();
-    for ((read, places), repository) in reads.into_iter().zip(&places).zip(&repositories) {
+    for (read, Repository { base, places, .. }) in reads.into_iter().zip(&repositories) {
         for place in places {
             findings.extend(place, &read.verdicts);
         }
         match read.contents {
             Some(read) => contents.push(read),
-            None if hidden.is_none() => {
-                let why = format!("{} could not be read", shown(&repository.base));
-                hidden = places.first().map(|place| (place.clone(), why));
-            }
-            None => {}
+            None => hidden = hidden.or_else(|| unread(places, shown(base))),
         }
     }
-    let first = &wanted[0].place;
-    if !findings.complete() && hidden.is_none() {
+    let at_first = |why: &str| (wanted[0].place.clone(), why.to_string());
+    if !findings.complete() {
         let why = "an included text that was not read may name more repositories";
-        hidden = Some((first.clone(), why.to_string()));
+        hidden.get_or_insert_with(|| at_first(why));
     }
-    if contents.is_empty() && hidden.is_none() {
-        hidden = Some((first.clone(), "no repository is named".to_string()));
+    if contents.is_empty() {
+        hidden.get_or_insert_with(|| at_first("no repository is named"));
     }
     match hidden {
         Some((place, why)) => {
@@ -299,6 +293,10 @@ async fn look_up(
             }
         }
     }
+}
+
+fn unread(places: &[Place], what: String) -> Option<(Place, String)> {
+    Some((places.first()?.clone(), format!("{what} could not be read")))
 }
 
 /// Verdicts with their places.

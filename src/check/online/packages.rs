@@ -9,6 +9,7 @@ use super::verdict::Verdict;
 use crate::diagnostic::Severity;
 use crate::distro::Arch;
 use crate::input;
+use crate::language::arguments::in_words;
 use crate::language::{Reading, packages};
 use crate::tdl::Template;
 
@@ -28,6 +29,17 @@ pub enum Kind {
     Group,
     /// `@^environment`.
     Environment,
+}
+
+impl Kind {
+    /// What it is called, and what stands before its name in `%packages`.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Package => ("package", ""),
+            Kind::Group => ("group", "@"),
+            Kind::Environment => ("environment", "@^"),
+        }
+    }
 }
 
 /// One thing that is wanted.
@@ -136,30 +148,22 @@ impl<'a> Pool<'a> {
                 .repositories
                 .iter()
                 .any(|one| one.packages.found.contains(&wanted.name)),
-            Kind::Group => self.groups().any(|group| group.is_meant_by(&wanted.name)),
-            Kind::Environment => self
-                .environments()
-                .any(|group| group.is_meant_by(&wanted.name)),
+            kind => self.named(kind).any(|one| one.is_meant_by(&wanted.name)),
         }
     }
 
-    fn groups(&self) -> impl Iterator<Item = &'a Named> {
-        self.repositories.iter().flat_map(|one| &one.comps.groups)
-    }
-
-    fn environments(&self) -> impl Iterator<Item = &'a Named> {
-        self.repositories
-            .iter()
-            .flat_map(|one| &one.comps.environments)
+    /// The groups or the environments.
+    fn named(&self, kind: Kind) -> impl Iterator<Item = &'a Named> {
+        let all = self.repositories.iter().map(|one| &one.comps);
+        all.flat_map(move |comps| match kind {
+            Kind::Environment => &comps.environments,
+            _ => &comps.groups,
+        })
     }
 
     fn describe(&self, wanted: &Wanted, compare: bool) -> Verdict {
         let name = &wanted.name;
-        let (id, what) = match wanted.kind {
-            Kind::Package => ("KS210", "package"),
-            Kind::Group => ("KS211", "group"),
-            Kind::Environment => ("KS211", "environment"),
-        };
+        let (what, _) = wanted.kind.words();
         // EL 8's installer takes `@name` for a module first, and those are not looked up.
         let may_be_module = wanted.kind == Kind::Group && self.has_modules;
         let severity = if wanted.optional || may_be_module {
@@ -172,13 +176,12 @@ impl<'a> Pool<'a> {
             1 => "the only repository".to_string(),
             _ => format!("any of the {count} repositories"),
         };
-        let message = match wanted.kind {
-            Kind::Package => format!(
-                "no package is called `{name}` in {place} ({} packages)",
-                self.packages
-            ),
-            _ => format!("no {what} is called `{name}` in {place}"),
-        };
+        let mut message = format!("no {what} is called `{name}` in {place}");
+        let mut id = "KS211";
+        if wanted.kind == Kind::Package {
+            message += &format!(" ({} packages)", self.packages);
+            id = "KS210";
+        }
         let mut help = self.other_kind(wanted);
         if help.is_empty() && wanted.kind == Kind::Package && name.contains(char::is_whitespace) {
             help = "write one name on each line".to_string();
@@ -195,17 +198,15 @@ impl<'a> Pool<'a> {
     /// The same name means something of another kind.
     fn other_kind(&self, wanted: &Wanted) -> String {
         let name = &wanted.name;
-        let is_group = self.groups().any(|group| group.is_meant_by(name));
-        let is_environment = self.environments().any(|one| one.is_meant_by(name));
-        let is_package = self
-            .repositories
-            .iter()
-            .any(|one| one.packages.names.contains(name));
-        if is_group {
+        let mut repositories = self.repositories.iter();
+        if self.named(Kind::Group).any(|one| one.is_meant_by(name)) {
             format!("it is a group: write `@{name}`")
-        } else if is_environment {
+        } else if self
+            .named(Kind::Environment)
+            .any(|one| one.is_meant_by(name))
+        {
             format!("it is an environment: write `@^{name}`")
-        } else if is_package {
+        } else if repositories.any(|one| one.packages.names.contains(name)) {
             format!("it is a package: write `{name}`")
         } else {
             String::new()
@@ -220,24 +221,16 @@ impl<'a> Pool<'a> {
                 .flat_map(|one| &one.packages.names)
                 .map(String::as_str)
                 .collect(),
-            Kind::Group => self.groups().map(|group| group.id.as_str()).collect(),
-            Kind::Environment => self.environments().map(|one| one.id.as_str()).collect(),
+            kind => self.named(kind).map(|one| one.id.as_str()).collect(),
         };
         names.sort_unstable();
         names.dedup();
-        let sign = match wanted.kind {
-            Kind::Package => "",
-            Kind::Group => "@",
-            Kind::Environment => "@^",
-        };
-        let near: Vec<String> = input::near(&wanted.name, &names, SUGGESTIONS)
-            .into_iter()
-            .map(|name| format!("`{sign}{name}`"))
-            .collect();
-        match near.split_last() {
-            None => String::new(),
-            Some((one, [])) => format!("did you mean {one}?"),
-            Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
+        let (_, sign) = wanted.kind.words();
+        let near = input::near(&wanted.name, &names, SUGGESTIONS).into_iter();
+        let near: Vec<String> = near.map(|name| format!("{sign}{name}")).collect();
+        match near.is_empty() {
+            true => String::new(),
+            false => format!("did you mean {}?", in_words(&near, "or")),
         }
     }
 }

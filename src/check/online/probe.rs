@@ -87,40 +87,24 @@ impl Probing {
 
     /// Tries a target.
     pub async fn examine(&self, target: &Target) -> Seen {
-        match target.via {
-            Via::Direct => {
-                self.first_good(target.role, target.access, &target.urls)
-                    .await
-            }
-            Via::MirrorList | Via::MetaLink => self.list(target).await,
-        }
-    }
-
-    /// The first address that is right, or what is wrong with the first of all.
-    async fn first_good(&self, role: Role, access: Access, urls: &[Url]) -> Seen {
-        let mut first = None;
-        for url in urls {
-            let seen = self.at(role, access, url).await;
+        let mut kept: Option<Seen> = None;
+        for url in &target.urls {
+            let seen = match target.via {
+                Via::Direct => self.at(target.role, target.access, url).await,
+                Via::MirrorList | Via::MetaLink => match self.listed(target, url).await {
+                    Ok(seen) => seen,
+                    Err(fault) => self.of_fault(&fault, url, target.role, target.access),
+                },
+            };
             if !seen.has_error() {
                 return seen;
             }
-            first.get_or_insert(seen);
-        }
-        first.unwrap_or_default()
-    }
-
-    async fn list(&self, target: &Target) -> Seen {
-        let mut last = Seen::default();
-        for url in &target.urls {
-            last = match self.listed(target, url).await {
-                Ok(seen) => seen,
-                Err(fault) => self.of_fault(&fault, url, target.role, target.access),
-            };
-            if !last.has_error() {
-                break;
+            // Of addresses the first is most likely meant; of lists the last is told.
+            if kept.is_none() || target.via != Via::Direct {
+                kept = Some(seen);
             }
         }
-        last
+        kept.unwrap_or_default()
     }
 
     /// Tries mirrors of one list.
@@ -210,40 +194,33 @@ impl Probing {
     }
 
     async fn ostree(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
-        match self.first_of(base, &["config", "summary"]).await? {
-            Found::Yes(name, answer) => Ok(Seen::with(moved(base, name, &answer, access))),
-            Found::No(hidden) => {
-                self.nothing(base, hidden, || {
-                    Verdict::error(
-                        "KS204",
-                        format!(
-                            "{} is no OSTree repository: it has no `config`",
-                            shown(base)
-                        ),
-                        "the address must be the directory in which `config` lies",
-                    )
-                })
-                .await
+        match self.first_of(base, &["config", "summary"], access).await? {
+            Ok(seen) => Ok(seen),
+            Err(hidden) => {
+                let message = format!(
+                    "{} is no OSTree repository: it has no `config`",
+                    shown(base)
+                );
+                let help = "the address must be the directory in which `config` lies";
+                let verdict = Verdict::error("KS204", message, help);
+                self.nothing(base, hidden, verdict).await
             }
         }
     }
 
     async fn repository(&self, base: &Url, access: Access) -> Result<Seen, Fault> {
-        match self.first_of(base, &[REPOMD]).await? {
-            Found::Yes(name, answer) => {
-                let mut seen = Seen::with(moved(base, name, &answer, access));
+        match self.first_of(base, &[REPOMD], access).await? {
+            Ok(mut seen) => {
                 self.mirror.repomd(base).await?;
                 seen.repositories.push(base.clone());
                 Ok(seen)
             }
-            Found::No(hidden) => self.nothing(base, hidden, || {
-                Verdict::error(
-                    "KS204",
-                    format!("{} is no repository: it has no `{REPOMD}`", shown(base)),
-                    "the address must be the directory in which `repodata` lies, such as `…/AppStream/x86_64/os/`",
-                )
-            })
-            .await,
+            Err(hidden) => {
+                let message = format!("{} is no repository: it has no `{REPOMD}`", shown(base));
+                let help = "the address must be the directory in which `repodata` lies, such as `…/AppStream/x86_64/os/`";
+                let verdict = Verdict::error("KS204", message, help);
+                self.nothing(base, hidden, verdict).await
+            }
         }
     }
 
@@ -252,11 +229,11 @@ impl Probing {
         if access.ours {
             check_tree(base)?;
         }
-        let (name, answer) = match self.first_of(base, &[".treeinfo", "treeinfo"]).await? {
-            Found::Yes(name, answer) => (name, answer),
-            Found::No(hidden) => return self.bare_tree(base, hidden, boots).await,
+        let names = [".treeinfo", "treeinfo"];
+        let mut seen = match self.first_of(base, &names, access).await? {
+            Ok(seen) => seen,
+            Err(hidden) => return self.bare_tree(base, hidden, boots).await,
         };
-        let mut seen = Seen::with(moved(base, name, &answer, access));
         let Some(info) = self.mirror.describe(base).await? else {
             return self.bare_tree(base, None, boots).await;
         };
@@ -296,18 +273,10 @@ impl Probing {
             } else {
                 "`.treeinfo`, `images/pxeboot` nor `repodata`"
             };
-            return self
-                .nothing(base, hidden, || {
-                    Verdict::error(
-                        "KS203",
-                        format!(
-                            "{} is no install tree: it has neither {have}",
-                            shown(base)
-                        ),
-                        "the address must be the directory in which `images` lies, such as `…/BaseOS/x86_64/os/`",
-                    )
-                })
-                .await;
+            let message = format!("{} is no install tree: it has neither {have}", shown(base));
+            let help = "the address must be the directory in which `images` lies, such as `…/BaseOS/x86_64/os/`";
+            let verdict = Verdict::error("KS203", message, help);
+            return self.nothing(base, hidden, verdict).await;
         }
         Ok(Seen {
             repositories: repodata.then(|| base.clone()).into_iter().collect(),
@@ -320,7 +289,7 @@ impl Probing {
         &self,
         base: &Url,
         hidden: Option<Fault>,
-        verdict: impl FnOnce() -> Verdict,
+        verdict: Verdict,
     ) -> Result<Seen, Fault> {
         match self.mirror.ask(&with_slash(base)).await {
             Err(fault @ Fault::NotFound { .. }) => Err(fault),
@@ -328,7 +297,7 @@ impl Probing {
             Err(Fault::Forbidden { .. }) if hidden.is_some() => {
                 Err(hidden.unwrap_or(Fault::NotFound { url: shown(base) }))
             }
-            _ => Ok(Seen::with(verdict())),
+            _ => Ok(Seen::with(verdict)),
         }
     }
 
@@ -461,26 +430,26 @@ impl Probing {
         }
     }
 
-    /// The first of several files that is there.
-    async fn first_of<'n>(&self, base: &Url, names: &[&'n str]) -> Result<Found<'n>, Fault> {
+    /// What is seen of the first of the files that is there; if none is, the refusal, where the
+    /// server did not say whether there is one.
+    async fn first_of(
+        &self,
+        base: &Url,
+        names: &[&str],
+        access: Access,
+    ) -> Result<Result<Seen, Option<Fault>>, Fault> {
         let mut hidden = None;
         for name in names {
             match self.mirror.ask(&join(base, name)).await {
-                Ok(answer) => return Ok(Found::Yes(name, Box::new(answer))),
+                Ok(answer) => return Ok(Ok(Seen::with(moved(base, name, &answer, access)))),
                 Err(Fault::NotFound { .. }) => {}
                 // Some servers forbid all names that begin with a dot.
                 Err(fault @ Fault::Forbidden { .. }) => hidden = Some(fault),
                 Err(fault) => return Err(fault),
             }
         }
-        Ok(Found::No(hidden))
+        Ok(Err(hidden))
     }
-}
-
-enum Found<'n> {
-    Yes(&'n str, Box<Answer>),
-    /// None; the refusal, where the server did not say whether there is one.
-    No(Option<Fault>),
 }
 
 fn no_installer(base: &Url, path: &str) -> Verdict {

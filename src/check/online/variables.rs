@@ -133,9 +133,7 @@ pub fn names(url: &Url, network: UserNetwork) -> bool {
 /// Why there is none to try.
 pub fn resolve(text: &str, known: &Known, local: bool) -> Result<Vec<Url>, Untried> {
     if let Some(marker) = marker(text) {
-        return Err(Untried::Unknown(format!(
-            "it holds `{marker}`, which something else is to replace first"
-        )));
+        return Err(replaced_first(marker));
     }
     let versions = if text.contains("$releasever") || text.contains("${releasever") {
         known.release_versions()
@@ -161,6 +159,12 @@ pub fn resolve(text: &str, known: &Known, local: bool) -> Result<Vec<Url>, Untri
     Ok(urls)
 }
 
+fn replaced_first(mark: &str) -> Untried {
+    Untried::Unknown(format!(
+        "it holds `{mark}`, which something else is to replace first"
+    ))
+}
+
 fn parse(text: &str, local: bool) -> Result<Url, Untried> {
     let Some((scheme, _)) = text.split_once("://") else {
         // `nfs:host:/path`, `hd:sda1:/path`, and registries' names for containers.
@@ -168,9 +172,7 @@ fn parse(text: &str, local: bool) -> Result<Url, Untried> {
             Some(_) => Untried::GuestOnly,
             None if text.starts_with('/') => Untried::GuestOnly,
             None => match placeholder(text) {
-                Some(word) => Untried::Unknown(format!(
-                    "it holds `{word}`, which something else is to replace first"
-                )),
+                Some(word) => replaced_first(word),
                 None => Untried::Wrong("it names no scheme such as `https://`".to_string()),
             },
         });
