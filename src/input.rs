@@ -71,19 +71,8 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let path = path.to_path_buf();
     let open = move || match is_stdin(&path) {
         true => Ok(Box::new(io::stdin()) as Box<dyn Read>),
-        false => Ok(Box::new(open(&path, true)?) as Box<dyn Read>),
+        false => Ok(Box::new(open(&path)?) as Box<dyn Read>),
     };
-    read_all(open, limit, LONGEST_SILENCE)
-}
-
-/// Reads a regular file of at most `limit` bytes that is named by a text that anybody may have
-/// written.
-///
-/// # Errors
-/// It is not there, cannot be read, is anything else, or is too large.
-pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let path = path.to_path_buf();
-    let open = move || Ok(Box::new(open(&path, false)?) as Box<dyn Read>);
     read_all(open, limit, LONGEST_SILENCE)
 }
 
@@ -138,13 +127,11 @@ fn send_all(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> 
     }
 }
 
-/// Opens a file, or a pipe where `pipes` says so. What it is is looked at before it is opened:
-/// opening alone may change a device, or never return.
-fn open(path: &Path, pipes: bool) -> io::Result<File> {
-    reopen(
-        openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-        pipes,
-    )
+/// Opens a file or a pipe. What it is is looked at before it is opened: opening alone may change a
+/// device, or never return.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    reopen(openat(CWD, path, flags, Mode::empty())?, true)
 }
 
 fn reopen(handle: OwnedFd, pipes: bool) -> io::Result<File> {
@@ -228,13 +215,12 @@ impl Roots {
         let root = self.root_of(&real).ok_or(NotOpened::Outside)?;
         // The real path has no links: one that is there now was put there since.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let step = |at: &OwnedFd, name: &Path| openat(at, name, flags, Mode::empty());
         let mut at = openat(CWD, root, flags, Mode::empty()).map_err(io::Error::from)?;
         for part in real.strip_prefix(root).unwrap_or(&real).components() {
             let Component::Normal(name) = part else {
                 return Err(NotOpened::Outside);
             };
-            at = step(&at, Path::new(name)).map_err(io::Error::from)?;
+            at = openat(&at, name, flags, Mode::empty()).map_err(io::Error::from)?;
         }
         Ok((reopen(at, false)?, real))
     }
@@ -321,9 +307,11 @@ mod tests {
         mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         let alone = fifo.clone();
         let silence = Duration::from_millis(50);
-        let open_it = move || Ok(Box::new(open(&alone, true)?) as Box<dyn Read>);
+        let open_it = move || Ok(Box::new(open(&alone)?) as Box<dyn Read>);
         assert!(said(read_all(open_it, 10, silence)).contains("needs a writer"));
-        assert!(said(read_regular(&fifo, 10)).contains("no regular file"));
+        let roots = Roots::new([folder.path().to_path_buf()]);
+        let refused = roots.read(&fifo, 10).unwrap_err().to_string();
+        assert!(refused.contains("no regular file"), "{refused}");
 
         // As a shell's `<(...)`: an anonymous pipe by the name of its descriptor, whose writer
         // may have ended already.

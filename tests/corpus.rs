@@ -26,7 +26,7 @@ use ozr::watch::judge::Judge;
 use ozr::watch::logport::{LogPort, Record};
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::Outcome;
-use ozr::watch::witness::{Delivery, End, Expectations, Witness};
+use ozr::watch::witness::{End, Expectations, Witness};
 
 /// Agreement of one set.
 struct Score {
@@ -633,7 +633,7 @@ fn kickstart_refusals() {
 
 /// What a kept console proves, read as a real build reads it: bytes, lines, typed events, judge.
 fn proven_cause(name: &str, bytes: &[u8]) -> Option<Cause> {
-    let expectations = Expectations::new(false, Delivery::Unknown);
+    let expectations = Expectations::new(false, None);
     let mut judge = Judge::new(expectations, Limits::default());
     let mut console = Console::new(None);
     let mut port = LogPort::default();
@@ -765,7 +765,7 @@ fn judged(folder: &std::path::Path) -> Option<Outcome> {
     const MARK: &str = "\n# ozr: from here on added";
     let served = fs::read_to_string(folder.join("kickstart.ks")).expect("kickstart.ks");
     let author = served.split(MARK).next().expect("a first part");
-    let mut expectations = Expectations::new(false, Delivery::Unknown);
+    let mut expectations = Expectations::new(false, None);
     expectations.read_kickstart(&served, author);
     let mut judge = Judge::new(
         expectations,

@@ -9,10 +9,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use ozr::host::{Connection, DomainSpec, EndCause, Host, HostOptions};
+use ozr::host::{Connection, DomainSpec, Host, HostOptions};
 use ozr::install::record::{Recorder, Track};
 use ozr::machine::Firmware;
 use ozr::ui::event::Reporter;
+use ozr::watch::witness::End;
 use support::small::{Then, boot_sector, hear_linux, linux, read_all, spec, within};
 
 /// The system's daemon, and a guest's directory that QEMU's own user may pass through.
@@ -61,7 +62,7 @@ async fn on_the_daemon_last_words_are_heard() {
         let said = read_all(&mut started.console).await;
         assert_eq!(read_all(&mut started.log_port).await, b"");
         let end = within("the end", started.guest.finished()).await;
-        assert_eq!(end.cause, EndCause::Shutdown);
+        assert_eq!(end.cause, End::ByGuest);
         let wanted = line.repeat(usize::from(times));
         assert!(
             said.ends_with(&wanted),

@@ -12,13 +12,14 @@ use ozr::watch::logport::LogPort;
 use ozr::watch::report;
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::{Decision, Outcome};
-use ozr::watch::witness::{Delivery, Expectations, Witness};
+use ozr::options::Deliver;
+use ozr::watch::witness::{Expectations, Witness};
 
 /// The first byte says how the rest is cut.
 fn follow(bytes: &[u8], piece: usize) -> (Vec<Output>, Option<Decision>) {
     let mut console = Console::new(Some("ozr-done"));
     let mut port = LogPort::default();
-    let expectations = Expectations::new(true, Delivery::Http);
+    let expectations = Expectations::new(true, Some(Deliver::Http));
     let mut judge = Judge::new(expectations, Limits::default());
     let mut decision = None;
     let mut all = Vec::new();

@@ -12,7 +12,8 @@ use ozr::watch::signal;
 use ozr::watch::report;
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::Outcome;
-use ozr::watch::witness::{Delivery, End, Expectations, Witness};
+use ozr::options::Deliver;
+use ozr::watch::witness::{End, Expectations, Witness};
 
 fn records(bytes: &[u8], piece: usize) -> Vec<Record> {
     let mut port = LogPort::default();
@@ -31,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let all = records(rest, usize::from(*first).max(1));
     assert_eq!(all, records(rest, rest.len().max(1)));
-    let expectations = Expectations::new(true, Delivery::Initrd);
+    let expectations = Expectations::new(true, Some(Deliver::Initrd));
     let mut judge = Judge::new(expectations, Limits::default());
     let mut now = Duration::ZERO;
     let mut decision = None;

@@ -5,20 +5,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::probe::Accel;
-use crate::distro::Arch;
+use crate::distro::{Arch, VirtioModel};
 use crate::hex;
 use crate::machine::{DiskBus, Firmware, Network};
 use crate::options::Format;
-
-/// The generation of the x86 machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Chipset {
-    /// q35 with PCI Express: virtio 1.0 devices.
-    #[default]
-    Modern,
-    /// i440fx with PCI: IDE disks, and virtio devices that old kernels (RHEL 6) know too.
-    Legacy,
-}
 
 /// What Linux, or libvirt, calls the first disk of a bus.
 pub(super) fn first_device(bus: DiskBus) -> &'static str {
@@ -63,8 +53,9 @@ pub struct DomainSpec {
     pub arch: Arch,
     /// What runs its CPUs.
     pub accel: Accel,
-    /// How old its machine is.
-    pub chipset: Chipset,
+    /// Which virtio its installer speaks, so how old an x86 machine is: q35 with PCI Express, or
+    /// i440fx with PCI.
+    pub virtio: VirtioModel,
     /// CPUs.
     pub vcpus: u32,
     /// Memory in MiB.
@@ -121,7 +112,7 @@ impl DomainSpec {
 
     /// What the guest's architecture makes of it.
     pub(super) fn platform(&self) -> Platform {
-        let legacy = self.chipset == Chipset::Legacy || self.disk.bus == DiskBus::Ide;
+        let legacy = self.virtio == VirtioModel::Transitional || self.disk.bus == DiskBus::Ide;
         match self.arch {
             Arch::I386 | Arch::X86_64 => Platform {
                 machine: if legacy { "pc" } else { "q35" },

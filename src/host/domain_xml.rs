@@ -284,7 +284,8 @@ fn seclabel(user: QemuUser) -> String {
 mod tests {
     use super::*;
     use crate::distro::Arch;
-    use crate::host::domain::{Chipset, DirectBoot, DiskSpec};
+    use crate::distro::VirtioModel;
+    use crate::host::domain::{DirectBoot, DiskSpec};
 
     fn spec() -> DomainSpec {
         DomainSpec {
@@ -292,7 +293,7 @@ mod tests {
             title: "a \"b\" <&> 'c' \u{7} ä".to_owned(),
             arch: Arch::X86_64,
             accel: Accel::Tcg,
-            chipset: Chipset::Modern,
+            virtio: VirtioModel::Modern,
             vcpus: 2,
             memory_mib: 4096,
             firmware: Firmware::Bios,
@@ -468,7 +469,7 @@ mod tests {
                 &["iothread", "q35"],
             ),
             (
-                &|spec| spec.chipset = Chipset::Legacy,
+                &|spec| spec.virtio = VirtioModel::Transitional,
                 &["machine=\"pc\"", "bus=\"virtio\""],
                 &["q35"],
             ),

@@ -12,9 +12,10 @@ use virt::domain::Domain;
 use virt::sys;
 
 use super::libvirt_raw::{DomainEvents, set_variable_while_alone, unwatch_close, watch_close};
-use super::life::{EndCause, Life};
+use super::life::Life;
 use crate::panics::lock;
 use crate::state::directories;
+use crate::watch::witness::End;
 
 /// Pause after a turn of the event loop that failed, so that a lasting failure cannot use up a
 /// CPU. None was ever seen.
@@ -121,23 +122,23 @@ fn tell(life: &Life, event: c_int, detail: c_int) {
         sys::VIR_DOMAIN_EVENT_SHUTDOWN => {
             let cause = match detail {
                 // Somebody ended QEMU: by a signal, or through its monitor.
-                sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST => EndCause::Destroyed,
-                _ => EndCause::Shutdown,
+                sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST => End::Killed,
+                _ => End::ByGuest,
             };
             life.end(cause, None);
         }
         sys::VIR_DOMAIN_EVENT_CRASHED => {
-            life.end(EndCause::Crashed, None);
+            life.end(End::Crashed, None);
         }
         sys::VIR_DOMAIN_EVENT_SUSPENDED if detail == sys::VIR_DOMAIN_EVENT_SUSPENDED_IOERROR => {
             life.end(life.disk_error(), None);
         }
         sys::VIR_DOMAIN_EVENT_STOPPED => {
             let cause = match detail {
-                sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => EndCause::Shutdown,
-                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => EndCause::Destroyed,
-                sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => EndCause::Crashed,
-                _ => EndCause::Failed,
+                sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => End::ByGuest,
+                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => End::Killed,
+                sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => End::Crashed,
+                _ => End::Crashed,
             };
             life.end(cause, None);
             life.gone();
@@ -196,23 +197,23 @@ mod tests {
         let shutdown = sys::VIR_DOMAIN_EVENT_SHUTDOWN as c_int;
         let stopped = sys::VIR_DOMAIN_EVENT_STOPPED as c_int;
         let cases = [
-            (shutdown, 1, EndCause::Shutdown, false),
-            (shutdown, 2, EndCause::Destroyed, false),
-            (shutdown, 0, EndCause::Shutdown, false),
-            (stopped, 0, EndCause::Shutdown, true),
-            (stopped, 1, EndCause::Destroyed, true),
-            (stopped, 2, EndCause::Crashed, true),
-            (stopped, 5, EndCause::Failed, true),
+            (shutdown, 1, End::ByGuest, false),
+            (shutdown, 2, End::Killed, false),
+            (shutdown, 0, End::ByGuest, false),
+            (stopped, 0, End::ByGuest, true),
+            (stopped, 1, End::Killed, true),
+            (stopped, 2, End::Crashed, true),
+            (stopped, 5, End::Crashed, true),
             (
                 sys::VIR_DOMAIN_EVENT_SUSPENDED as c_int,
                 2,
-                EndCause::DiskError,
+                End::HostDiskError,
                 false,
             ),
             (
                 sys::VIR_DOMAIN_EVENT_CRASHED as c_int,
                 0,
-                EndCause::Crashed,
+                End::Crashed,
                 false,
             ),
         ];
@@ -231,7 +232,7 @@ mod tests {
         guests.add(&life);
         guests.lost("why");
         let end = life.finished().await;
-        assert_eq!(end.cause, EndCause::ConnectionLost);
+        assert_eq!(end.cause, End::ConnectionLost);
         assert_eq!(end.detail.as_deref(), Some("why"));
     }
 }

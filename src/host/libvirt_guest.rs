@@ -87,7 +87,7 @@ impl Guest {
         self.life.ended().await
     }
 
-    /// Waits until QEMU has exited and closed its files. After [`super::EndCause::DiskError`] it
+    /// Waits until QEMU has exited and closed its files. After [`super::End::HostDiskError`] it
     /// does not by itself.
     pub async fn finished(&self) -> GuestEnd {
         self.life.finished().await
@@ -208,15 +208,13 @@ impl Drop for Guest {
     }
 }
 
-/// What a guest has read and written since it started, in bytes.
+/// What a guest has done since it started, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// From its disk.
-    pub disk_read: u64,
-    /// To its disk.
-    pub disk_written: u64,
-    /// Received and sent; QEMU's user networking does not count.
-    pub network: Option<(u64, u64)>,
+    /// Written to its disk.
+    pub written: u64,
+    /// Received over its network; QEMU's user networking does not count.
+    pub received: u64,
 }
 
 /// Reads a guest's counters and screen. Does not keep the guest alive, and may outlive it: what
@@ -251,22 +249,17 @@ impl Observer {
         .kind(Kind::Host)
     }
 
-    /// How much the guest has read and written. Blocks while libvirt answers.
+    /// How much the guest has written and received. Blocks while libvirt answers.
     ///
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         let disk = self.domain.block_stats(self.disk).map_err(host_error)?;
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
-        let network = self
-            .domain
-            .interface_stats(&self.mac)
-            .ok()
-            .map(|stats| (count(stats.rx_bytes), count(stats.tx_bytes)));
+        let network = self.domain.interface_stats(&self.mac);
         Ok(Counters {
-            disk_read: count(disk.rd_bytes),
-            disk_written: count(disk.wr_bytes),
-            network,
+            written: count(disk.wr_bytes),
+            received: network.map_or(0, |stats| count(stats.rx_bytes)),
         })
     }
 }

@@ -1,39 +1,18 @@
 //! How a guest's life ends, as seen by whoever waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use tokio::sync::watch;
 
-/// Why a guest does not run any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndCause {
-    /// Its own system shut down or restarted (`on_reboot=destroy` makes these one).
-    Shutdown,
-    /// [`super::Guest::destroy`] ended it, or somebody else on its host.
-    Destroyed,
-    /// The guest's system crashed and said so.
-    Crashed,
-    /// QEMU itself went away: killed, out of memory, or a bug.
-    Failed,
-    /// QEMU stopped the guest because its disk's file could not be read or written: most often
-    /// the file system is full. The guest still exists and must be destroyed.
-    DiskError,
-    /// The same, and QEMU says that the file system is full.
-    DiskFull,
-    /// The libvirt daemon went away; the guest may still run.
-    ConnectionLost,
-}
+use crate::watch::witness::End;
 
 /// The end of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestEnd {
     /// Why.
-    pub cause: EndCause,
+    pub cause: End,
     /// More about it, for a person: the signal that killed QEMU, libvirt's word.
     pub detail: Option<String>,
-    /// When we noticed.
-    pub when: Instant,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -68,20 +47,16 @@ impl Life {
 
     /// Notes that the guest runs no more. The first cause stands: what follows it (libvirt
     /// ending QEMU after a shutdown) is its consequence.
-    pub(super) fn end(&self, cause: EndCause, detail: Option<String>) {
+    pub(super) fn end(&self, cause: End, detail: Option<String>) {
         let cause = if self.destroying.load(Ordering::SeqCst) {
-            EndCause::Destroyed
+            End::Killed
         } else {
             cause
         };
         self.progress.send_if_modified(|progress| {
             let first = progress.end.is_none();
             if first {
-                progress.end = Some(GuestEnd {
-                    cause,
-                    detail,
-                    when: Instant::now(),
-                });
+                progress.end = Some(GuestEnd { cause, detail });
             }
             first
         });
@@ -106,18 +81,18 @@ impl Life {
     }
 
     /// What it means that its disk could not be read or written.
-    pub(super) fn disk_error(&self) -> EndCause {
+    pub(super) fn disk_error(&self) -> End {
         if self.no_space.load(Ordering::SeqCst) {
-            EndCause::DiskFull
+            End::HostDiskFull
         } else {
-            EndCause::DiskError
+            End::HostDiskError
         }
     }
 
     /// Notes that the daemon which knew of it went away.
     pub(super) fn lose(&self, why: &str) {
         self.lost.store(true, Ordering::SeqCst);
-        self.end(EndCause::ConnectionLost, Some(why.to_owned()));
+        self.end(End::ConnectionLost, Some(why.to_owned()));
         self.gone();
     }
 
@@ -145,9 +120,8 @@ impl Life {
             .ok()
             .and_then(|progress| progress.end)
             .unwrap_or_else(|| GuestEnd {
-                cause: EndCause::Failed,
+                cause: End::Crashed,
                 detail: None,
-                when: Instant::now(),
             })
     }
 }
@@ -159,21 +133,21 @@ mod tests {
     #[tokio::test]
     async fn the_first_cause_stands_and_gone_comes_later() {
         let life = Life::new();
-        life.end(EndCause::Shutdown, None);
-        life.end(EndCause::Failed, Some("signal 15".to_owned()));
-        assert_eq!(life.ended().await.cause, EndCause::Shutdown);
+        life.end(End::ByGuest, None);
+        life.end(End::Crashed, Some("signal 15".to_owned()));
+        assert_eq!(life.ended().await.cause, End::ByGuest);
         assert!(!life.is_gone());
         life.gone();
-        assert_eq!(life.finished().await.cause, EndCause::Shutdown);
+        assert_eq!(life.finished().await.cause, End::ByGuest);
     }
 
     #[tokio::test]
     async fn a_disk_without_room_is_told_from_a_broken_one() {
         let life = Life::new();
-        assert_eq!(life.disk_error(), EndCause::DiskError);
+        assert_eq!(life.disk_error(), End::HostDiskError);
         life.no_space();
         life.end(life.disk_error(), None);
-        assert_eq!(life.ended().await.cause, EndCause::DiskFull);
+        assert_eq!(life.ended().await.cause, End::HostDiskFull);
     }
 
     #[tokio::test]
@@ -182,14 +156,14 @@ mod tests {
         life.destroying();
         life.lose("the libvirt daemon ended");
         assert!(life.is_lost());
-        assert_eq!(life.finished().await.cause, EndCause::Destroyed);
+        assert_eq!(life.finished().await.cause, End::Killed);
     }
 
     #[tokio::test]
     async fn what_we_destroy_did_not_fail() {
         let life = Life::new();
         life.destroying();
-        life.end(EndCause::Failed, None);
-        assert_eq!(life.ended().await.cause, EndCause::Destroyed);
+        life.end(End::Crashed, None);
+        assert_eq!(life.ended().await.cause, End::Killed);
     }
 }

@@ -17,14 +17,14 @@ mod probe;
 mod qemu_process;
 mod qemu_user;
 
-pub use domain::{Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
+pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 pub use domain_xml::bootable_xml;
 pub use libvirt::{Connection, Host, HostOptions, Versions};
 pub use libvirt_create::Started;
 pub use libvirt_events::prepare_environment;
 pub use libvirt_guest::{Counters, Guest, GuestSockets, Observer};
 pub use libvirt_stream::Port;
-pub use life::{EndCause, GuestEnd};
+pub use life::GuestEnd;
 pub use marker::Marker;
 pub use network::{ServePlace, user_network};
 pub use private_root::embedded_uri;

@@ -23,9 +23,10 @@ use rustix::process::{
     set_child_subreaper, waitid,
 };
 
-use super::life::{EndCause, Life};
+use super::life::Life;
 use crate::error::{Classify, Kind, fail};
 use crate::process::PARENT_VARIABLE;
+use crate::watch::witness::End;
 
 /// How often the file with QEMU's process number is looked for while libvirt starts QEMU: the
 /// few hundred milliseconds of a start are all the time this is done in.
@@ -99,12 +100,12 @@ fn reap(pid: Pid, life: &Life) {
             Ok(Some(status)) => {
                 if let Some(signal) = status.terminating_signal() {
                     life.end(
-                        EndCause::Failed,
+                        End::Crashed,
                         Some(format!("QEMU was killed by signal {signal}")),
                     );
                 } else if let Some(code) = status.exit_status().filter(|code| *code != 0) {
                     life.end(
-                        EndCause::Failed,
+                        End::Crashed,
                         Some(format!("QEMU exited with status {code}")),
                     );
                 }

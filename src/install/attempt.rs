@@ -25,11 +25,10 @@ use crate::host::{self, DomainSpec, Guest, Versions};
 use crate::image::disk::{self, Sidecars};
 use crate::image::installed;
 use crate::mirror::shown;
-use crate::options::Deliver;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
 use crate::watch::verdict::{Outcome, Verdict};
-use crate::watch::witness::{Delivery, Expectations};
+use crate::watch::witness::Expectations;
 
 /// How long the record of the console may take to be written when the guest has said all. A disk
 /// that hangs must not keep the verdict from the user.
@@ -228,11 +227,7 @@ impl<'a> Attempt<'a> {
     /// What success looks like, and what helps to explain a failure.
     pub(super) fn expectations(&self) -> Expectations {
         let (plan, handover) = (self.plan, &self.handover);
-        let delivery = match plan.deliver {
-            Deliver::Http => Delivery::Http,
-            Deliver::Initrd => Delivery::Initrd,
-        };
-        let mut expectations = Expectations::new(handover.mark.is_some(), delivery);
+        let mut expectations = Expectations::new(handover.mark.is_some(), Some(plan.deliver));
         expectations.read_kickstart(&handover.served, &plan.kickstart.text);
         // For people: without credentials.
         for address in &mut expectations.repositories {

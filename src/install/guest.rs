@@ -5,9 +5,9 @@ use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
-use crate::distro::{BootInput, InstallerSource, KickstartPlace, VirtioModel};
+use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failure};
-use crate::host::{Chipset, DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
+use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 use crate::image::disk;
 use crate::options::Format;
 
@@ -47,16 +47,12 @@ pub fn domain(
             .map_err(|reason| failure(Kind::Input, format!("--mac-address: {reason}")))?,
         None => Mac::random()?,
     };
-    let chipset = match plan.release.virtio_model() {
-        VirtioModel::Transitional => Chipset::Legacy,
-        _ => Chipset::Modern,
-    };
     Ok(DomainSpec {
         name: domain_name(&plan.name, &place.id),
         title: plan.name.clone(),
         arch: plan.arch,
         accel: prepared.accel,
-        chipset,
+        virtio: plan.release.virtio_model(),
         vcpus: plan.guest.vcpus,
         memory_mib: plan.guest.memory_mib,
         firmware: plan.guest.firmware,

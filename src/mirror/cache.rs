@@ -14,7 +14,7 @@
 //! Content is world-readable, for QEMU runs as another user under `qemu:///system`; locks are this
 //! user's alone. No address in here holds user, password or query.
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -319,7 +319,6 @@ impl Cache {
             _ => None,
         };
         let stamp = if let Some(stamp) = same {
-            complete.part.discard();
             stamp
         } else {
             let metadata = tokio::task::spawn_blocking(move || -> io::Result<Metadata> {
@@ -331,10 +330,11 @@ impl Cache {
             .map_err(|error| failed(io::Error::other(error)))?
             .map_err(|error| Fault::writing(&key.url, &part_path, error))?;
             std::fs::rename(&part_path, &path).map_err(failed)?;
-            sync_parent(&path).map_err(failed)?;
-            complete.part.discard();
+            let files = self.directory("files").map_err(failed)?;
+            rustix::fs::fsync(&files).map_err(|error| failed(error.into()))?;
             Stamp::of(&metadata)
         };
+        complete.part.discard();
         let entry = self.entry(key, sha256, stamp, validators);
         self.write_entry(key, &entry)?;
         Ok(Held { path, entry, lease })
@@ -497,12 +497,4 @@ fn is_older(path: &Path, age: Duration) -> bool {
         .ok()
         .and_then(|modified| modified.elapsed().ok())
         .is_some_and(|elapsed| elapsed >= age)
-}
-
-/// Makes a rename last.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }

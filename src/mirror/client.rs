@@ -1,7 +1,6 @@
 //! The HTTP clients: trust, client certificates, proxies, redirects, and what their errors mean.
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -417,36 +416,13 @@ fn read_identity(certificate: &Path, key: &Path) -> anyhow::Result<Identity> {
         .with_context(|| format!("reading client certificate {}", certificate.display()))
 }
 
-/// The fault of a status that is not the one that was hoped for; `proxy` is what stands before
-/// the mirror.
-pub(super) fn status_fault(url: &Url, status: StatusCode, proxy: Option<String>) -> Fault {
-    let url = shown(url);
-    match (status.as_u16(), proxy) {
-        (407, Some(proxy)) => Fault::ProxyAuthorization { url, proxy },
-        (401 | 407, _) => Fault::Unauthorized { url },
-        (403, _) => Fault::Forbidden { url },
-        (404 | 410, _) => Fault::NotFound { url },
-        (408 | 429 | 500..=599, proxy) => Fault::Server {
-            url,
-            status,
-            tries: 1,
-            retry_after: None,
-            who: match proxy {
-                Some(proxy) => format!("the mirror, or the proxy {proxy} before it,"),
-                None => "the mirror".to_string(),
-            },
-        },
-        _ => Fault::Status { url, status },
-    }
-}
-
 impl Clients {
     /// The fault of a request or body that failed.
     pub(super) fn fault(&self, url: &Url, error: &reqwest::Error) -> Fault {
         let host = url.host_str().unwrap_or_default().to_string();
         let place = shown(url);
         let proxy = self.proxy(url);
-        let chain = Causes(Some(error));
+        let chain = anyhow::Chain::new(error);
         if chain.clone().any(|e| e.is::<LeadsInwards>()) {
             return Fault::Redirect {
                 from: "the mirror".to_string(),
@@ -542,20 +518,6 @@ pub(super) fn broken(url: &Url, reason: impl Into<String>) -> Fault {
         url: shown(url),
         reason: reason.into(),
         tries: 1,
-    }
-}
-
-/// An error and its causes, outermost first.
-#[derive(Clone)]
-struct Causes<'a>(Option<&'a (dyn StdError + 'static)>);
-
-impl<'a> Iterator for Causes<'a> {
-    type Item = &'a (dyn StdError + 'static);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let error = self.0.take()?;
-        self.0 = error.source();
-        Some(error)
     }
 }
 

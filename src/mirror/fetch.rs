@@ -13,7 +13,8 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Answered, Clients, RetryPolicy, broken, status_fault};
+use super::cache::CacheEntry;
+use super::client::{Answered, Clients, RetryPolicy, broken};
 use super::fault::Fault;
 use super::location::shown;
 use super::part::{Part, Validators};
@@ -42,39 +43,23 @@ pub(super) struct Job<'a> {
     pub(super) expect: Expect,
     pub(super) checksum: Option<&'a Checksum>,
     /// What is known of the copy that is there already.
-    pub(super) held: Option<&'a Copy>,
+    pub(super) held: Option<&'a CacheEntry>,
     /// Where the bytes go.
     pub(super) part: &'a Path,
 }
 
-/// A copy that is there already.
-pub(super) struct Copy {
-    pub(super) validators: Validators,
-    pub(super) bytes: u64,
-}
-
-impl Copy {
-    /// Whether an answer is of the same file, by entity tag, else by date and length.
-    fn is(&self, response: &Response) -> bool {
-        let now = validators(response);
-        match (&self.validators.etag, &now.etag) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            (None, None) => {
-                now.last_modified.is_some()
-                    && now.last_modified == self.validators.last_modified
-                    && content_length(response) == Some(self.bytes)
-            }
-            _ => false,
+/// Whether an answer is of the same file as the copy, by entity tag, else by date and length.
+fn is_same(held: &CacheEntry, response: &Response) -> bool {
+    let (ours, now) = (&held.validators, validators(response));
+    match (&ours.etag, &now.etag) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        (None, None) => {
+            now.last_modified.is_some()
+                && now.last_modified == ours.last_modified
+                && content_length(response) == Some(held.bytes)
         }
+        _ => false,
     }
-}
-
-/// How a download ended well.
-pub(super) enum Outcome {
-    /// The copy that is there already is the mirror's.
-    NotModified,
-    /// The part holds the whole file.
-    Complete(Box<Complete>),
 }
 
 /// A part that is whole and right.
@@ -92,24 +77,20 @@ pub struct Answer {
     pub moved: Option<Url>,
 }
 
-enum Step {
-    NotModified,
-    AllThere,
-}
-
 impl Fetcher {
-    /// Downloads into the part, going on where an earlier try or run stopped.
+    /// Downloads into the part, going on where an earlier try or run stopped. None where the copy that
+    /// is there already is the mirror's.
     ///
     /// # Errors
     /// What the mirror did wrong. The part is removed unless another run can make use of it.
-    pub(super) async fn download(&self, job: &Job<'_>) -> Result<Outcome, Fault> {
+    pub(super) async fn download(&self, job: &Job<'_>) -> Result<Option<Complete>, Fault> {
         let local = |error| Fault::local("opening", job.part, error);
         let mut part = Part::open(job.part, job.checksum).map_err(local)?;
         match self.download_into(job, &mut part).await {
-            Ok(Some(digests)) => Ok(Outcome::Complete(Box::new(Complete { part, digests }))),
+            Ok(Some(digests)) => Ok(Some(Complete { part, digests })),
             Ok(None) => {
                 part.discard();
-                Ok(Outcome::NotModified)
+                Ok(None)
             }
             Err(fault) => {
                 if part.have == 0 || !fault.keeps_part() {
@@ -131,11 +112,11 @@ impl Fetcher {
         let work = async {
             let mut tries = Tries::default();
             loop {
-                let step = self.attempt(job, part, &coming).await;
+                let came = self.attempt(job, part, &coming).await;
                 part.flush().map_err(failed)?;
-                match step {
-                    Ok(Step::NotModified) => return Ok(None),
-                    Ok(Step::AllThere) => {}
+                match came {
+                    Ok(false) => return Ok(None),
+                    Ok(true) => {}
                     Err(fault) => {
                         self.pause(&mut tries, fault, &coming).await?;
                         continue;
@@ -215,16 +196,16 @@ impl Fetcher {
         Ok(())
     }
 
-    /// One request and its body.
+    /// One request and its body. False where the copy that is there already is the mirror's.
     async fn attempt(
         &self,
         job: &Job<'_>,
         part: &mut Part,
         coming: &Coming,
-    ) -> Result<Step, Fault> {
+    ) -> Result<bool, Fault> {
         let writing = |error| Fault::writing(job.url, job.part, error);
         if part.is_complete() && job.checksum.is_some() {
-            return Ok(Step::AllThere);
+            return Ok(true);
         }
         // Without a validator only a checksum can tell that two parts belong together.
         let resumable = part.validators().if_range().is_some() || job.checksum.is_some();
@@ -248,11 +229,11 @@ impl Fetcher {
             .response;
         coming.answered.store(true, Ordering::Relaxed);
         match response.status() {
-            StatusCode::NOT_MODIFIED if conditional => return Ok(Step::NotModified),
+            StatusCode::NOT_MODIFIED if conditional => return Ok(false),
             // `If-Modified-Since` would ask for what is newer: a tree that is put back, or a link
             // that is turned to an older one, has changed, too. The body is not read.
-            StatusCode::OK if job.held.is_some_and(|held| held.is(&response)) => {
-                return Ok(Step::NotModified);
+            StatusCode::OK if job.held.is_some_and(|held| is_same(held, &response)) => {
+                return Ok(false);
             }
             StatusCode::OK => part
                 .begin(job.url, validators(&response), content_length(&response))
@@ -303,14 +284,31 @@ impl Fetcher {
             Some(total) if part.have < total => Err(truncated(job.url, part.have, Some(total))),
             _ => {
                 check_head(&part.head)?;
-                Ok(Step::AllThere)
+                Ok(true)
             }
         }
     }
 
+    /// The fault of a status that is not the one that was hoped for.
     fn status_fault(&self, url: &Url, response: &Response) -> Fault {
-        let proxy = self.clients.proxy(response.url());
-        with_retry_after(status_fault(url, response.status(), proxy), response)
+        let (url, status) = (shown(url), response.status());
+        match (status.as_u16(), self.clients.proxy(response.url())) {
+            (407, Some(proxy)) => Fault::ProxyAuthorization { url, proxy },
+            (401 | 407, _) => Fault::Unauthorized { url },
+            (403, _) => Fault::Forbidden { url },
+            (404 | 410, _) => Fault::NotFound { url },
+            (408 | 429 | 500..=599, proxy) => Fault::Server {
+                url,
+                status,
+                tries: 1,
+                retry_after: retry_after(response),
+                who: match proxy {
+                    Some(proxy) => format!("the mirror, or the proxy {proxy} before it,"),
+                    None => "the mirror".to_string(),
+                },
+            },
+            _ => Fault::Status { url, status },
+        }
     }
 
     /// Takes a body piece by piece, and gives up one that comes too slowly.
@@ -657,17 +655,15 @@ fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
     Some((start.trim().parse().ok()?, total))
 }
 
-fn with_retry_after(mut fault: Fault, response: &Response) -> Fault {
-    if let Fault::Server { retry_after, .. } = &mut fault {
-        *retry_after = header(response, RETRY_AFTER).and_then(|value| match value.parse() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => httpdate::parse_http_date(&value)
-                .ok()?
-                .duration_since(SystemTime::now())
-                .ok(),
-        });
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = header(response, RETRY_AFTER)?;
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let time = httpdate::parse_http_date(&value).ok()?;
+            time.duration_since(SystemTime::now()).ok()
+        }
     }
-    fault
 }
 
 fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {

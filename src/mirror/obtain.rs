@@ -10,7 +10,7 @@ use url::Url;
 use super::cache::{Cache, Held, Key, Lease, hash_file};
 use super::client::broken;
 use super::fault::Fault;
-use super::fetch::{Copy, Fetcher, Job, Outcome, check_head, too_large};
+use super::fetch::{Fetcher, Job, check_head, too_large};
 use super::location::{Location, shown};
 use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES};
@@ -90,28 +90,24 @@ impl Store {
             return Ok(cached(held, Origin::Cached));
         }
         let part = self.cache.part_path(&key);
-        let copy = held.as_ref().map(|held| Copy {
-            validators: held.entry.validators.clone(),
-            bytes: held.entry.bytes,
-        });
         let job = Job {
             url,
             expect,
             checksum,
-            held: copy.as_ref(),
+            held: held.as_ref().map(|held| &held.entry),
             part: &part,
         };
         match (self.fetcher.download(&job).await?, held) {
-            (Outcome::NotModified, Some(mut held)) => {
+            (None, Some(mut held)) => {
                 self.cache.touch(&key, &mut held)?;
                 Ok(cached(held, Origin::Revalidated))
             }
-            (Outcome::NotModified, None) => {
+            (None, None) => {
                 let reason = "the mirror says that a file is unchanged that was never fetched";
                 Err(broken(url, reason))
             }
-            (Outcome::Complete(complete), _) => {
-                let held = self.cache.publish(&key, *complete).await?;
+            (Some(complete), _) => {
+                let held = self.cache.publish(&key, complete).await?;
                 reporter.detail(format!(
                     "fetched {} ({} bytes)",
                     shown(url),

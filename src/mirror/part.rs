@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::cache::write_whole;
+use super::cache::{read_json, write_whole};
 use super::location::shown;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, HEAD_BYTES, Hasher};
@@ -89,10 +89,7 @@ impl Part {
             ranges_broken: false,
             notes_path,
         };
-        let notes = std::fs::read(&part.notes_path)
-            .ok()
-            .and_then(|json| serde_json::from_slice::<Notes>(&json).ok());
-        match notes {
+        match read_json::<Notes>(&part.notes_path) {
             Some(notes) if notes.boot == boot_id() => {
                 part.notes = notes;
                 part.take_in()?;

@@ -8,18 +8,7 @@ use super::logport::Record;
 use super::verdict::Section;
 use crate::kickstart::outline::SectionKind;
 use crate::kickstart::scan::scan_all;
-
-/// How the kickstart gets to the guest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Delivery {
-    /// Over HTTP: our server sees it fetched.
-    Http,
-    /// In an extra initrd: the installer's own signs must do.
-    Initrd,
-    /// Nobody knows: only a text is there to be read.
-    #[default]
-    Unknown,
-}
+use crate::options::Deliver;
 
 /// What a good install shows, and what helps to explain a bad one.
 #[derive(Debug, Clone, Default)]
@@ -27,8 +16,9 @@ pub struct Expectations {
     /// Whether the kickstart prints the completion mark. A kickstart served untouched does not;
     /// then the last phase must have been reached.
     pub mark: bool,
-    /// How the kickstart gets to the guest.
-    pub delivery: Delivery,
+    /// How the kickstart gets to the guest: our server sees it fetched, or the installer's own signs
+    /// must do. None where only a text is there to be read.
+    pub delivery: Option<Deliver>,
     /// The script sections of the kickstart as it is served, so that one of them can be named.
     pub sections: Vec<Section>,
     /// Where the packages come from, for a verdict about them; without credentials.
@@ -37,7 +27,7 @@ pub struct Expectations {
 
 impl Expectations {
     /// Of an install of which nothing else is known.
-    pub fn new(mark: bool, delivery: Delivery) -> Self {
+    pub fn new(mark: bool, delivery: Option<Deliver>) -> Self {
         Expectations {
             mark,
             delivery,
@@ -138,7 +128,7 @@ mod tests {
         let served = format!(
             "{author}# added\nrepo --name=b --baseurl=http://x/\n%post --nochroot\ntrue\n%end\n"
         );
-        let mut expectations = Expectations::new(true, Delivery::Http);
+        let mut expectations = Expectations::new(true, Some(Deliver::Http));
         expectations.read_kickstart(&served, &format!("{BYTE_ORDER_MARK}{author}"));
         let sections = expectations.sections.iter();
         let shown: Vec<_> = sections.map(|s| (&*s.header, s.line, s.added)).collect();

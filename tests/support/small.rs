@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ozr::distro::Arch;
-use ozr::host::{Accel, Chipset, DirectBoot, DiskSpec, DomainSpec, EndCause, Host, Mac, Port};
+use ozr::distro::{Arch, VirtioModel};
+use ozr::host::{Accel, DirectBoot, DiskSpec, DomainSpec, Host, Mac, Port};
 use ozr::install::handover::append_kickstart;
 use ozr::machine::{DiskBus, Firmware, Network};
 use ozr::serve::KICKSTART_NAME;
+use ozr::watch::witness::End;
 
 /// Nothing here takes a fifth of this on an idle machine; it turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(300);
@@ -81,7 +82,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         title: format!("{name} <&\"'ä"),
         arch: Arch::X86_64,
         accel: Accel::Tcg,
-        chipset: Chipset::Modern,
+        virtio: VirtioModel::Modern,
         vcpus: 1,
         memory_mib: 256,
         firmware: Firmware::Bios,
@@ -166,7 +167,7 @@ pub async fn hear_linux(host: &Host, mut spec: DomainSpec, boot: DirectBoot) {
     );
     let end = within("the end", started.guest.finished()).await;
     let said = String::from_utf8_lossy(&console);
-    assert_eq!(end.cause, EndCause::Shutdown, "{said}");
+    assert_eq!(end.cause, End::ByGuest, "{said}");
     assert!(contains(&console, b"OZR-CONSOLE"), "{said}");
     assert!(contains(&log, b"OZR-LOG"), "{said}");
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Judge;
 use super::suspects::Suspect;
+use crate::options::Deliver;
 use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
-use crate::watch::witness::Delivery;
 
 impl Judge {
     /// Whether the install is done, as far as the guest shows it.
@@ -71,9 +71,9 @@ impl Judge {
     /// Whether the guest never had the kickstart, and how far it came without.
     pub(super) fn missing_kickstart(&self) -> Option<(Cause, String)> {
         let (had, verb) = match self.expectations.delivery {
-            Delivery::Http => (self.fetched, "fetched"),
-            Delivery::Initrd => (self.has_kickstart, "found"),
-            Delivery::Unknown => return None,
+            Some(Deliver::Http) => (self.fetched, "fetched"),
+            Some(Deliver::Initrd) => (self.has_kickstart, "found"),
+            None => return None,
         };
         if had {
             return None;

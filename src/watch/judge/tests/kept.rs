@@ -5,10 +5,7 @@ use crate::watch::logport::LogPort;
 
 /// What a kept console proves.
 fn proven(text: &str) -> Option<Cause> {
-    let mut judge = Judge::new(
-        Expectations::new(false, Delivery::Unknown),
-        Limits::default(),
-    );
+    let mut judge = Judge::new(Expectations::new(false, None), Limits::default());
     let mut console = Console::new(None);
     let mut outputs = console.feed(text.replace('\n', "\r\n").as_bytes());
     outputs.extend(console.settle());
@@ -104,10 +101,7 @@ fn each_failure_is_told_by_its_text() {
 
 #[test]
 fn the_log_alone_tells_that_the_installer_failed() {
-    let mut judge = Judge::new(
-        Expectations::new(false, Delivery::Unknown),
-        Limits::default(),
-    );
+    let mut judge = Judge::new(Expectations::new(false, None), Limits::default());
     let log = "10:00:00,000 INFO anaconda:anaconda: progress: Installing boot loader\n\
                10:00:01,000 INFO anaconda:anaconda: threading: Thread Failed: AnaInstallThread (1)\n";
     for record in LogPort::default().feed(log.as_bytes()) {

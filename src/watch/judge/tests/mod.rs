@@ -1,7 +1,8 @@
 use super::*;
+use crate::options::Deliver;
 use crate::watch::console::{Console, Output};
 use crate::watch::verdict::{FullDisk, Outcome, Script, Section, Verdict};
-use crate::watch::witness::{Delivery, End};
+use crate::watch::witness::End;
 
 mod kept;
 mod loading;
@@ -11,7 +12,7 @@ mod waiting;
 
 const OVER_HTTP: Expectations = Expectations {
     mark: true,
-    delivery: Delivery::Http,
+    delivery: Some(Deliver::Http),
     sections: Vec::new(),
     repositories: Vec::new(),
 };

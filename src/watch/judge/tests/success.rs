@@ -83,7 +83,7 @@ fn false_alarms_do_not_fail_an_install() {
 
 #[test]
 fn without_a_mark_the_last_phase_counts() {
-    let verbatim = Expectations::new(false, Delivery::Http);
+    let verbatim = Expectations::new(false, Some(Deliver::Http));
     let end = "[ 99.0] reboot: Power down\n<gone>";
     let (decision, _) = judge(verbatim.clone(), &format!("{UP_TO_POST}{end}")).unwrap();
     assert!(matches!(decision.outcome, Outcome::Success { .. }));
@@ -99,7 +99,7 @@ fn without_a_mark_the_last_phase_counts() {
 
 #[test]
 fn with_an_initrd_the_installer_must_show_that_it_has_the_kickstart() {
-    let initrd = Expectations::new(true, Delivery::Initrd);
+    let initrd = Expectations::new(true, Some(Deliver::Initrd));
     let story = UP_TO_POST.replace("<fetched>", "") + "<mark>\n<shutdown by guest>";
     let (decision, _) = judge(initrd.clone(), &story).unwrap();
     assert!(matches!(decision.outcome, Outcome::Success { .. }));
@@ -140,7 +140,7 @@ fn a_guest_that_cannot_power_off_has_succeeded_with_the_mark_only() {
     let failed = failure(OVER_HTTP, &format!("{UP_TO_POST}{end}"));
     assert_eq!(failed.cause, Cause::PoweroffFailed);
     assert!(failed.sentence.contains("before the install was finished"));
-    let verbatim = Expectations::new(false, Delivery::Http);
+    let verbatim = Expectations::new(false, Some(Deliver::Http));
     let failed = failure(verbatim, &format!("{UP_TO_POST}{end}"));
     assert_eq!(failed.cause, Cause::PoweroffFailed);
     // What failed first is the cause.
