@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use virt::connect::Connect;
 
-use super::libvirt_events::{Guests, start_event_loop, unwatch_connection, watch_connection};
+use super::libvirt_events::{Guests, start_event_loop, watch_connection};
+use super::libvirt_raw::unwatch_close;
 use super::libvirt_refusals::cannot_open;
 use super::private_root::PrivateRoot;
 use super::probe::KvmFacts;
@@ -73,7 +74,7 @@ impl std::fmt::Debug for Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if self.root.is_none() {
-            unwatch_connection(&self.connect);
+            unwatch_close(&self.connect);
         }
     }
 }

@@ -21,7 +21,7 @@ use super::private_root::QEMU_SOCKETS;
 use super::qemu_process;
 use super::qemu_user::FileGrants;
 use super::qemu_user::QemuUser;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail, failure};
 use crate::panics::lock;
 
 /// A guest that was created and waits, paused, with both ports connected.
@@ -109,27 +109,20 @@ impl Host {
         let _one = lock(&self.creating);
         let lock = self.lock_capabilities()?;
         // Teaches libvirt about QEMU now, before it is adopted.
-        self.connect
-            .domain_capabilities(
-                None,
-                Some(spec.arch.libvirt_name()),
-                None,
-                Some(spec.accel.domain_type()),
-                0,
-            )
-            .map_err(|error| {
-                failure(
-                    Kind::Host,
-                    format!(
-                        "libvirt finds no QEMU for {} guests with {} here ({}): install \
-                         qemu-system-{} or qemu-kvm",
-                        spec.arch,
-                        spec.accel,
-                        error.message(),
-                        spec.arch,
-                    ),
-                )
-            })?;
+        let (arch, kind) = (spec.arch.libvirt_name(), spec.accel.domain_type());
+        let known = self
+            .connect
+            .domain_capabilities(None, Some(arch), None, Some(kind), 0);
+        if let Err(error) = known {
+            fail!(
+                Kind::Host,
+                "libvirt finds no QEMU for {0} guests with {1} here ({2}): install \
+                 qemu-system-{0} or qemu-kvm",
+                spec.arch,
+                spec.accel,
+                error.message()
+            );
+        }
         drop(lock);
         let mut flags = sys::VIR_DOMAIN_START_PAUSED;
         // The embedded driver cannot do that ("not supported for embedded drivers yet").

@@ -11,7 +11,7 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
-use super::libvirt_raw::{DomainEvents, set_variable_while_alone, unwatch_close, watch_close};
+use super::libvirt_raw::{DomainEvents, set_variable_while_alone, watch_close};
 use super::life::Life;
 use crate::panics::lock;
 use crate::state::directories;
@@ -171,12 +171,6 @@ pub(super) fn watch_connection(connect: &Connect, guests: &Arc<Guests>) -> anyho
     let guests = Arc::clone(guests);
     watch_close(connect, move |reason| guests.lost(close_reason(reason)))
         .context("asking libvirt to tell when the connection is lost")
-}
-
-/// Undoes [`watch_connection`]: libvirt keeps a reference to the connection for the callback, so
-/// that it would never be closed otherwise.
-pub(super) fn unwatch_connection(connect: &Connect) {
-    unwatch_close(connect);
 }
 
 /// What a closed connection means (libvirt's `virConnectCloseReason`).

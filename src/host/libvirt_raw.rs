@@ -65,6 +65,24 @@ unsafe fn handler<'a, H: ?Sized>(opaque: *mut c_void) -> &'a H {
     unsafe { &*opaque.cast::<Box<H>>() }
 }
 
+/// Whether libvirt took a handler, by what it answered; one that it did not take is released here.
+///
+/// # Safety
+/// `opaque` must be what was given to libvirt with `free` in the call that had this result.
+unsafe fn taken(
+    result: c_int,
+    opaque: *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void),
+) -> anyhow::Result<()> {
+    if result < 0 {
+        let error = last_error();
+        // SAFETY: libvirt did not take the handler, so it is still ours.
+        unsafe { free(opaque) };
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// A subscription to events of one domain; ends when dropped.
 pub(super) struct DomainEvents {
     connect: Connect,
@@ -161,12 +179,8 @@ impl DomainEvents {
                 Some(free),
             )
         };
-        if id < 0 {
-            let error = last_error();
-            // SAFETY: libvirt did not take the handler, so it is still ours.
-            unsafe { free(opaque) };
-            return Err(error);
-        }
+        // SAFETY: as above.
+        unsafe { taken(id, opaque, free)? };
         Ok(DomainEvents {
             connect: connect.clone(),
             id,
@@ -233,13 +247,8 @@ pub(super) fn watch_close(
             Some(release::<CloseHandler>),
         )
     };
-    if result < 0 {
-        let error = last_error();
-        // SAFETY: libvirt did not take the handler, so it is still ours.
-        unsafe { release::<CloseHandler>(opaque) };
-        return Err(error);
-    }
-    Ok(())
+    // SAFETY: as above.
+    unsafe { taken(result, opaque, release::<CloseHandler>) }
 }
 
 /// Undoes [`watch_close`].
@@ -301,13 +310,8 @@ impl RawStream {
                 Some(release::<StreamHandler>),
             )
         };
-        if result < 0 {
-            let error = last_error();
-            // SAFETY: libvirt did not take the handler, so it is still ours.
-            unsafe { release::<StreamHandler>(opaque) };
-            return Err(error);
-        }
-        Ok(())
+        // SAFETY: as above.
+        unsafe { taken(result, opaque, release::<StreamHandler>) }
     }
 
     /// Changes the events for which the handler is called.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::libvirt::{Host, host_error};
-use crate::error::{Classify, Kind, fail, failure};
+use crate::error::{Classify, Kind, fail};
 use crate::machine::{Network, UserNetwork};
 
 /// Networks for guests on QEMU's user networking. A guest cannot reach the host's network of the same addresses, where its mirror may be.
@@ -92,15 +92,14 @@ impl Host {
             return Ok(network.clone());
         }
         let bridge = self.libvirt_network(name)?.bridge().map(str::to_owned);
-        bridge.map(Network::Bridge).ok_or_else(|| {
-            failure(
+        match bridge {
+            Some(bridge) => Ok(Network::Bridge(bridge)),
+            None => fail!(
                 Kind::Host,
-                format!(
-                    "libvirt's network `{name}` has no bridge of its own: use --connect \
-                     qemu:///system with it"
-                ),
-            )
-        })
+                "libvirt's network `{name}` has no bridge of its own: use --connect \
+                 qemu:///system with it"
+            ),
+        }
     }
 
     fn libvirt_network(&self, name: &str) -> anyhow::Result<NetworkXml> {
@@ -115,16 +114,14 @@ impl Host {
                 );
             }
         };
-        let network = connect.lookup_network_by_name(name).map_err(|error| {
-            failure(
+        let network = match connect.lookup_network_by_name(name) {
+            Ok(network) => network,
+            Err(error) => fail!(
                 Kind::Host,
-                format!(
-                    "libvirt has no network `{name}` ({}): `virsh net-list --all` lists what \
-                     there is",
-                    error.message()
-                ),
-            )
-        })?;
+                "libvirt has no network `{name}` ({}): `virsh net-list --all` lists what there is",
+                error.message()
+            ),
+        };
         if !network.is_active().map_err(host_error)? {
             fail!(
                 Kind::Host,
@@ -189,22 +186,20 @@ struct Address {
 /// # Errors
 /// [`Kind::Host`] when there is no such interface, or it has no IPv4 address.
 fn interface_address(name: &str) -> anyhow::Result<Ipv4Addr> {
-    let links: Option<Vec<Link>> = ip(&["address", "show", "dev", name])?;
-    let links = links.ok_or_else(|| {
-        failure(
+    let Some(links) = ip::<Vec<Link>>(&["address", "show", "dev", name])? else {
+        fail!(
             Kind::Host,
-            format!("there is no bridge `{name}` on this host: `ip link` lists what there is"),
-        )
-    })?;
-    first_address(&links).ok_or_else(|| {
-        failure(
+            "there is no bridge `{name}` on this host: `ip link` lists what there is"
+        );
+    };
+    match first_address(&links) {
+        Some(address) => Ok(address),
+        None => fail!(
             Kind::Host,
-            format!(
-                "the bridge `{name}` has no IPv4 address, so the guest cannot reach this host \
-                 over it: give it one, use another --network, or --deliver initrd"
-            ),
-        )
-    })
+            "the bridge `{name}` has no IPv4 address, so the guest cannot reach this host \
+             over it: give it one, use another --network, or --deliver initrd"
+        ),
+    }
 }
 
 fn first_address(links: &[Link]) -> Option<Ipv4Addr> {

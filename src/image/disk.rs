@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::output::OutputPaths;
 use super::publish::{self, Finished};
 use super::qemu_img;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 use crate::hex;
 use crate::options::{Compress, Format};
 use crate::state::OwnedDir;
@@ -235,16 +235,14 @@ fn ensure_space(directory: &Path, needed: u64, purpose: &str) -> Result<()> {
     if available >= needed {
         return Ok(());
     }
-    Err(failure(
+    fail!(
         Kind::Host,
-        format!(
-            "only {} are free in {}, and {purpose} needs about {}; free some space or choose \
+        "only {} are free in {}, and {purpose} needs about {}; free some space or choose \
              another place with `--output-dir`",
-            human(available),
-            directory.display(),
-            human(needed)
-        ),
-    ))
+        human(available),
+        directory.display(),
+        human(needed)
+    )
 }
 
 /// A size for people, in binary units.

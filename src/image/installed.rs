@@ -25,6 +25,7 @@ use ext4_view::{Ext4, Ext4Read};
 use imago::qcow2::Qcow2;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::process;
 
@@ -88,22 +89,13 @@ pub struct Log {
 }
 
 /// What is asked of a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Question {
     /// Whether there is a partition with contents, or a file system.
     Contents,
     /// The installer's logs.
     Logs,
-}
-
-impl Question {
-    /// As the command line has it.
-    fn word(self) -> &'static str {
-        match self {
-            Question::Contents => "contents",
-            Question::Logs => "logs",
-        }
-    }
 }
 
 /// Whether a qcow2 disk that no guest uses holds a partition with contents, or a file system. Asks
@@ -142,7 +134,7 @@ pub async fn logs(program: &Path, disk: &File) -> anyhow::Result<Vec<Log>> {
 async fn ask(program: &Path, disk: &File, question: Question) -> anyhow::Result<Vec<u8>> {
     let mut command = process::command(program);
     command
-        .args([VERB, question.word()])
+        .args([VERB, question.into()])
         .stdin(Stdio::from(disk.try_clone()?));
     let answer = tokio::time::timeout(PATIENCE, process::output(&mut command)).await;
     answer
@@ -164,11 +156,7 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
     if arguments.next()? != VERB {
         return None;
     }
-    let word = arguments.next()?;
-    let questions = [Question::Contents, Question::Logs];
-    let question = questions
-        .into_iter()
-        .find(|question| word == question.word())?;
+    let question = arguments.next()?.to_str()?.parse().ok()?;
     let answer = || {
         for (resource, most) in [
             (Resource::Data, MOST_MEMORY),

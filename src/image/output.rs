@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::publish;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail, failure};
 use crate::options::{Format, InstallOptions};
 
 /// Endings of what an image is not: other formats of disks, archives, media. Whoever names one
@@ -150,12 +150,10 @@ impl OutputPaths {
         let ending = ending.unwrap_or_default().to_ascii_lowercase();
         let (file, name) = (self.image.display(), format.name());
         if OTHER_FORMATS.contains(&ending.as_str()) {
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                format!(
-                    "ozr writes qcow2 and raw images, and {file} would be none of the kind that its ending names: name it .{name}, and make `{ending}` of it afterwards"
-                ),
-            ));
+                "ozr writes qcow2 and raw images, and {file} would be none of the kind that its ending names: name it .{name}, and make `{ending}` of it afterwards"
+            );
         }
         let other = matches!(ending.as_str(), "qcow2" | "raw") && ending != name;
         Ok(other.then(|| {
@@ -182,10 +180,10 @@ pub fn check_apart(
         let mut others = outputs[..number].iter().chain(&inputs);
         if let Some((other, _)) = others.find(|(_, other)| file.is(other)) {
             let name = file.place.display();
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                format!("{other} and {what} are the same file, {name}: give each one of its own"),
-            ));
+                "{other} and {what} are the same file, {name}: give each one of its own"
+            );
         }
     }
     Ok(())

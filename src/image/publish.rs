@@ -21,7 +21,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail, failure};
 
 /// A finished file and the name it is to have.
 #[derive(Debug)]
@@ -249,24 +249,20 @@ pub fn check_unused(image: &Path) -> Result<()> {
         // Nothing is there, or a link that is replaced as such.
         Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
         Err(error) => {
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                format!(
-                    "{} is to be replaced and cannot be opened ({error}), so a virtual machine may be using it: remove it, or use another --name",
-                    image.display()
-                ),
-            ));
+                "{} is to be replaced and cannot be opened ({error}), so a virtual machine may be using it: remove it, or use another --name",
+                image.display()
+            );
         }
     };
     // QEMU holds locks on single bytes of the file; a lock on all of it meets each of them.
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::AGAIN | Errno::ACCESS) => Err(failure(
+        Err(Errno::AGAIN | Errno::ACCESS) => fail!(
             Kind::Input,
-            format!(
-                "{} is in use, by a running virtual machine perhaps: shut that down before its image is replaced, or use another --name",
-                image.display()
-            ),
-        )),
+            "{} is in use, by a running virtual machine perhaps: shut that down before its image is replaced, or use another --name",
+            image.display()
+        ),
         // Where the file system knows no locks, QEMU has none. Ours goes with the descriptor.
         _ => Ok(()),
     }

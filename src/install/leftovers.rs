@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::blocking;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, fail, failure};
 use crate::host::{self, Connection, Host, HostOptions, Marker};
 use crate::panics::lock;
 use crate::state::register::{BuildEntry, Register, Registered};
@@ -122,12 +122,8 @@ fn tell(entry: &BuildEntry, reporter: &Reporter) {
 pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let daemons = daemons.clone();
     let removing = move || remove(build, &daemons);
-    blocking::within_until_stopped(LONGEST, removing).unwrap_or_else(|| {
-        Err(failure(
-            Kind::Host,
-            format!("it takes longer than {} s", LONGEST.as_secs()),
-        ))
-    })
+    blocking::within_until_stopped(LONGEST, removing)
+        .unwrap_or_else(|| fail!(Kind::Host, "it takes longer than {} s", LONGEST.as_secs()))
 }
 
 /// Removes all that a dead build left, and then its entry.
@@ -137,13 +133,11 @@ pub fn remove_patiently(build: Registered, daemons: &Daemons) -> anyhow::Result<
 pub fn remove(build: Registered, daemons: &Daemons) -> anyhow::Result<()> {
     let entry = &build.entry;
     if !runtime_dir::is_place_of(entry) {
-        return Err(failure(
+        fail!(
             Kind::Host,
-            format!(
-                "its entry in the register names {}, which is no runtime directory of that build",
-                entry.runtime_dir.display()
-            ),
-        ));
+            "its entry in the register names {}, which is no runtime directory of that build",
+            entry.runtime_dir.display()
+        );
     }
     if let Some(uri) = &entry.connection {
         daemons

@@ -2,7 +2,7 @@
 //! the host's loopback, a directory, one behind a proxy, a private authority or a client
 //! certificate.
 
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,21 +18,7 @@ use super::fault::Fault;
 use super::fetch::{Fetcher, content_length, header};
 use super::location::Location;
 use super::obtain::{LocalFile, Store};
-use crate::serve::relay::{self, Part};
 use crate::serve::{Upstream, UpstreamResponse};
-
-/// An answer without a body.
-fn empty(status: u16) -> UpstreamResponse {
-    UpstreamResponse {
-        status,
-        content_length: Some(0),
-        content_type: None,
-        content_range: None,
-        last_modified: None,
-        etag: None,
-        body: Box::new(io::empty()),
-    }
-}
 
 pub(super) fn upstream(store: &Store, base: &Url) -> Result<Arc<dyn Upstream>, Fault> {
     Ok(match Location::of(base)? {
@@ -67,7 +53,7 @@ impl Upstream for Web {
         let base = format!("{}/", self.base.path().trim_end_matches('/'));
         url.set_path(&format!("{base}{path}"));
         if !url.path().starts_with(&base) {
-            return Ok(empty(404));
+            return Ok(UpstreamResponse::empty(404));
         }
         let mut headers = HeaderMap::new();
         if let Some(range) = range.and_then(|range| HeaderValue::from_str(range).ok()) {
@@ -133,52 +119,32 @@ impl Upstream for Directory {
         range: Option<&str>,
     ) -> anyhow::Result<UpstreamResponse> {
         let Ok(relative) = percent_decode_str(path).decode_utf8() else {
-            return Ok(empty(404));
+            return Ok(UpstreamResponse::empty(404));
         };
         let relative = Path::new(&*relative);
         if !relative
             .components()
             .all(|part| matches!(part, Component::Normal(_)))
         {
-            return Ok(empty(404));
+            return Ok(UpstreamResponse::empty(404));
         }
         let place = self.root.join(relative);
         let shown_url = Url::from_file_path(&place)
             .map_err(|()| anyhow::anyhow!("{} is no absolute path", place.display()))?;
-        let LocalFile {
-            mut file, bytes, ..
-        } = match self.store.open_local(&shown_url, &place) {
+        let LocalFile { file, bytes, .. } = match self.store.open_local(&shown_url, &place) {
             Ok(opened) => opened,
-            Err(Fault::NotFound { .. }) => return Ok(empty(404)),
-            Err(Fault::Outside { .. }) => return Ok(empty(403)),
+            Err(Fault::NotFound { .. }) => return Ok(UpstreamResponse::empty(404)),
+            Err(Fault::Outside { .. }) => return Ok(UpstreamResponse::empty(403)),
             Err(Fault::Local { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(empty(403));
+                return Ok(UpstreamResponse::empty(403));
             }
             Err(fault) => return Err(fault.into_error()),
         };
-        let mut response = empty(200);
-        response.last_modified = file
-            .metadata()?
-            .modified()
-            .ok()
-            .map(httpdate::fmt_http_date);
-        let (start, count) = match relay::part(range, bytes) {
-            Part::Whole => (0, bytes),
-            Part::Bytes { first, last } => {
-                response.status = 206;
-                response.content_range = Some(format!("bytes {first}-{last}/{bytes}"));
-                (first, last - first + 1)
-            }
-            Part::Unsatisfiable => {
-                let mut refused = empty(416);
-                refused.content_range = Some(format!("bytes */{bytes}"));
-                return Ok(refused);
-            }
-        };
-        response.content_length = Some(count);
-        if !head_only {
-            file.seek(SeekFrom::Start(start))?;
-            response.body = Box::new(file.take(count));
+        let modified = file.metadata()?.modified();
+        let mut response = UpstreamResponse::part_of(file, bytes, range)?;
+        response.last_modified = modified.ok().map(httpdate::fmt_http_date);
+        if head_only {
+            response.body = Box::new(io::empty());
         }
         Ok(response)
     }

@@ -1,7 +1,7 @@
 //! From a checked request to the response that `tiny_http` sends.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,7 +11,7 @@ use super::access::Resource;
 use super::catalogue::{self, Content, Item, Target};
 use super::exchange::{Body, Exchange};
 use super::head::{EXCHANGE_FIELD, Method};
-use super::relay::{self, Part, Upstream, UpstreamResponse, Verdict};
+use super::relay::{self, Upstream, UpstreamResponse, Verdict};
 use super::server::Shared;
 use crate::panics::lock;
 
@@ -51,29 +51,16 @@ impl Reply {
         Reply::new(status, body, Some(text.len() as u64)).with("Content-Type", "text/plain")
     }
 
-    fn unsatisfiable(length: Option<u64>) -> Self {
-        let reply = Reply::error(416);
-        match length {
-            Some(length) => reply.with("Content-Range", &format!("bytes */{length}")),
-            None => reply,
-        }
-    }
-
-    /// Adds a header. `value` is ours, a number, or was checked against a grammar; anything
-    /// that could end a line is left out even so.
-    fn with(mut self, name: &'static str, value: &str) -> Self {
-        let safe = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if safe && let Ok(field) = Header::from_bytes(name, value) {
+    /// Adds a header, if there is a value. It is ours, a number, or was checked against a grammar;
+    /// anything that could end a line is left out even so.
+    fn with<'a>(mut self, name: &'static str, value: impl Into<Option<&'a str>>) -> Self {
+        let safe = |value: &&str| value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if let Some(value) = value.into().filter(safe)
+            && let Ok(field) = Header::from_bytes(name, value)
+        {
             self.fields.push(field);
         }
         self
-    }
-
-    fn with_checked(self, name: &'static str, value: Option<&str>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
     }
 }
 
@@ -129,40 +116,27 @@ fn reply(shared: &Shared, exchange: &Arc<Exchange>, url: &str) -> Reply {
     }
 }
 
-trait Source: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Source for T {}
-
 fn item_reply(item: &Item, range: Option<&str>) -> anyhow::Result<Reply> {
-    let (mut source, length): (Box<dyn Source>, u64) = match &item.content {
+    let found = match &item.content {
         Content::Bytes(bytes) => {
             let length = bytes.len() as u64;
-            (Box::new(Cursor::new(Arc::clone(bytes))), length)
+            UpstreamResponse::part_of(Cursor::new(Arc::clone(bytes)), length, range)?
         }
         Content::File(path) => {
             let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
             let metadata = file.metadata()?;
             anyhow::ensure!(metadata.is_file(), "{} is no regular file", path.display());
-            (Box::new(file), metadata.len())
+            UpstreamResponse::part_of(file, metadata.len(), range)?
         }
     };
-    let reply = match relay::part(range, length) {
-        Part::Unsatisfiable => return Ok(Reply::unsatisfiable(Some(length))),
-        Part::Whole => Reply::new(200, into_read(source), Some(length)),
-        Part::Bytes { first, last } => {
-            source.seek(SeekFrom::Start(first))?;
-            let body = into_read(source);
-            Reply::new(206, body, Some(last - first + 1))
-                .with("Content-Range", &format!("bytes {first}-{last}/{length}"))
-        }
-    };
-    let content_type = relay::media_type(&item.content_type);
-    Ok(reply
+    let content_range = found.content_range.as_deref();
+    if found.status == 416 {
+        return Ok(Reply::error(416).with("Content-Range", content_range));
+    }
+    Ok(Reply::new(found.status, found.body, found.content_length)
+        .with("Content-Range", content_range)
         .with("Accept-Ranges", "bytes")
-        .with_checked("Content-Type", content_type))
-}
-
-fn into_read(source: Box<dyn Source>) -> Box<dyn Read + Send> {
-    Box::new(source)
+        .with("Content-Type", relay::media_type(&item.content_type)))
 }
 
 fn relay_reply(
@@ -177,7 +151,10 @@ fn relay_reply(
     let response = upstream.open(path, head_only, range)?;
     let (status, length, content_range) = match relay::judge(&response, range.is_some()) {
         Verdict::Error(status) => return Ok(Reply::error(status)),
-        Verdict::Unsatisfiable(length) => return Ok(Reply::unsatisfiable(length)),
+        Verdict::Unsatisfiable(length) => {
+            let length = length.map(|length| format!("bytes */{length}"));
+            return Ok(Reply::error(416).with("Content-Range", length.as_deref()));
+        }
         Verdict::Whole(length) => (200, length, None),
         Verdict::Part(first, last) => (206, Some(last - first + 1), response.content_range),
     };
@@ -206,14 +183,14 @@ fn relay_reply(
         body = Box::new(io::empty());
     }
     Ok(Reply::new(status, body, length)
-        .with_checked("Content-Range", content_range.as_deref())
-        .with_checked(
+        .with("Content-Range", content_range.as_deref())
+        .with(
             "Content-Type",
             content_type.as_deref().and_then(relay::media_type),
         )
-        .with_checked(
+        .with(
             "Last-Modified",
             last_modified.as_deref().and_then(relay::date),
         )
-        .with_checked("ETag", etag.as_deref().and_then(relay::entity_tag)))
+        .with("ETag", etag.as_deref().and_then(relay::entity_tag)))
 }

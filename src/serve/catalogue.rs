@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use super::access::Resource;
 use super::relay::Upstream;
 
@@ -143,12 +145,7 @@ pub fn route(target: &str, token: &str) -> Option<Route> {
 
 /// Compares without telling by its duration how much is right.
 fn same(given: &[u8], expected: &[u8]) -> bool {
-    given.len() == expected.len()
-        && given
-            .iter()
-            .zip(expected)
-            .fold(0, |difference, (a, b)| difference | (a ^ b))
-            == 0
+    given.len() == expected.len() && openssl::memcmp::eq(given, expected)
 }
 
 fn file_id(text: &str) -> Option<u64> {
@@ -180,7 +177,8 @@ pub(super) fn relay_name(name: &str) -> Option<String> {
 fn clean(path: &str) -> Option<String> {
     let mut cleaned = String::with_capacity(path.len());
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-        let decoded = decode(segment)?;
+        // What is no encoding keeps its percent sign, which is refused.
+        let decoded: Vec<u8> = percent_decode_str(segment).collect();
         let harmful = |byte: &u8| byte.is_ascii_control() || b"/\\%".contains(byte);
         if decoded == b"." || decoded == b".." || decoded.iter().any(harmful) {
             return None;
@@ -196,29 +194,12 @@ fn clean(path: &str) -> Option<String> {
     Some(cleaned)
 }
 
-fn decode(segment: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            decoded.push((high * 16 + low) as u8);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    Some(decoded)
-}
-
 /// Keeps what RFC 3986 allows in a segment, encodings included (some mirrors know `+` only as
 /// `%2B`), and encodes the rest, such as the `^` of RPM versions.
 fn push_segment(cleaned: &mut String, segment: &str) -> Option<()> {
     for c in segment.chars() {
         match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' => cleaned.push(c),
-            '-' | '.' | '_' | '~' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';'
-            | '=' | ':' | '@' | '%' => cleaned.push(c),
+            c if c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@%".contains(c) => cleaned.push(c),
             '?' | '#' => return None,
             c if c.is_ascii_graphic() => cleaned.push_str(&format!("%{:02X}", u32::from(c))),
             _ => return None,

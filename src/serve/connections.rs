@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Seek};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::panics::lock;
 
@@ -145,20 +145,12 @@ impl Threads {
 
     /// Waits until all threads have ended; false if some had not after `patience`.
     pub(super) fn wait(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let mut running = lock(&self.running);
-        while *running > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            running = self
-                .ended
-                .wait_timeout(running, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        true
+        let running = lock(&self.running);
+        let (running, _) = self
+            .ended
+            .wait_timeout_while(running, patience, |running| *running > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *running == 0
     }
 }
 

@@ -6,7 +6,7 @@
 //! RFC 9110, section 14.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// A tree or repository, below one base URL.
 pub trait Upstream: Send + Sync {
@@ -40,6 +40,47 @@ pub struct UpstreamResponse {
     pub etag: Option<String>,
     /// The body, as it comes; not read for HEAD requests and errors.
     pub body: Box<dyn Read + Send>,
+}
+
+impl UpstreamResponse {
+    /// An answer without a body.
+    pub fn empty(status: u16) -> Self {
+        UpstreamResponse {
+            status,
+            content_length: Some(0),
+            content_type: None,
+            content_range: None,
+            last_modified: None,
+            etag: None,
+            body: Box::new(io::empty()),
+        }
+    }
+
+    /// What `range` asks for of a source of `length` bytes.
+    ///
+    /// # Errors
+    /// The source cannot be wound to where the range begins.
+    pub fn part_of(
+        mut source: impl Read + Seek + Send + 'static,
+        length: u64,
+        range: Option<&str>,
+    ) -> io::Result<Self> {
+        let (status, first, count, content_range) = match part(range, length) {
+            Part::Whole => (200, 0, length, None),
+            Part::Bytes { first, last } => {
+                let range = format!("bytes {first}-{last}/{length}");
+                (206, first, last - first + 1, Some(range))
+            }
+            Part::Unsatisfiable => (416, 0, 0, Some(format!("bytes */{length}"))),
+        };
+        source.seek(SeekFrom::Start(first))?;
+        Ok(UpstreamResponse {
+            content_length: Some(count),
+            content_range,
+            body: Box::new(source.take(count)),
+            ..UpstreamResponse::empty(status)
+        })
+    }
 }
 
 impl fmt::Debug for UpstreamResponse {

@@ -29,22 +29,6 @@ use crate::ui::event::Reporter;
 /// How long stopping waits for the threads. All but those that wait for a mirror end at once.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest head. anaconda's, with a header per network interface, stays below 2 KiB.
-const HEAD_BYTES: usize = 8 * 1024;
-/// The time for the whole head. A guest in software emulation needs milliseconds.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Connections that have no answer under way. dnf opens at most 20 at a time
-/// (`max_parallel_downloads`, dnf.conf(5)).
-const WAITING: usize = 64;
-/// Answers under way. Bounded because each takes two threads and five descriptors.
-const ANSWERS: usize = 64;
-/// How long a client may take nothing. A guest that swaps or is paused for a moment recovers
-/// well within it; dnf gives up after 30 s itself (`timeout`, dnf.conf(5)).
-const WRITE_STALL: Duration = Duration::from_secs(60);
-/// How long a relay may wait for a byte from its mirror. The mirror's own time-outs and
-/// retries come first.
-const SOURCE_SILENCE: Duration = Duration::from_secs(300);
-
 /// What a client may take from the server. Tests make these small.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -65,12 +49,19 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            head_bytes: HEAD_BYTES,
-            head_time: HEAD_TIME,
-            waiting: WAITING,
-            answers: ANSWERS,
-            write_stall: WRITE_STALL,
-            source_silence: SOURCE_SILENCE,
+            // anaconda's, with a header per network interface, stays below 2 KiB.
+            head_bytes: 8 * 1024,
+            // A guest in software emulation needs milliseconds.
+            head_time: Duration::from_secs(10),
+            // dnf opens at most 20 at a time (`max_parallel_downloads`, dnf.conf(5)).
+            waiting: 64,
+            // Bounded because each takes two threads and five descriptors.
+            answers: 64,
+            // A guest that swaps or is paused for a moment recovers well within it; dnf gives up
+            // after 30 s itself (`timeout`, dnf.conf(5)).
+            write_stall: Duration::from_secs(60),
+            // The mirror's own time-outs and retries come first.
+            source_silence: Duration::from_secs(300),
         }
     }
 }
