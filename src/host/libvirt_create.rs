@@ -175,35 +175,30 @@ impl Host {
     }
 
     fn wiring(&self, spec: &DomainSpec, user: Option<QemuUser>) -> Wiring {
-        // Where libvirt would put it, it would outlive a transient guest.
-        let nvram = self
-            .is_local()
-            .then(|| spec.disk.path.with_file_name("nvram.fd"));
-        // The addresses of another host mean nothing here.
-        let user_network = self.is_local().then(user_network);
-        if !self.connection.runs_as_us() {
-            // Sockets of ours mean nothing to another user's or host's QEMU.
-            return Wiring {
-                run_as: user,
-                nvram,
-                user_network,
-                ..Wiring::default()
-            };
-        }
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        // A user's daemon runs QEMU as us.
-        let sockets = match &self.root {
-            Some(_) => self.runtime_dir.join(QEMU_SOCKETS),
-            None => self.runtime_dir.clone(),
-        };
-        // libvirt's own paths are too long below most runtime directories.
-        Wiring {
-            console_socket: Some(self.runtime_dir.join(format!("con{number}"))),
-            log_socket: Some(self.runtime_dir.join(format!("log{number}"))),
-            vnc_socket: Some(sockets.join(format!("vnc{number}"))),
+        let mut wiring = Wiring {
             run_as: user,
-            nvram,
-            user_network,
+            // Where libvirt would put it, it would outlive a transient guest.
+            nvram: self
+                .is_local()
+                .then(|| spec.disk.path.with_file_name("nvram.fd")),
+            // The addresses of another host mean nothing here.
+            user_network: self.is_local().then(user_network),
+            ..Wiring::default()
+        };
+        // Sockets of ours mean nothing to another user's or host's QEMU.
+        if self.connection.runs_as_us() {
+            let number = self.started.fetch_add(1, Ordering::Relaxed);
+            let dir = &self.runtime_dir;
+            // A user's daemon runs QEMU as us.
+            let screens = self
+                .root
+                .as_ref()
+                .map_or(dir.clone(), |_| dir.join(QEMU_SOCKETS));
+            // libvirt's own paths are too long below most runtime directories.
+            wiring.console_socket = Some(dir.join(format!("con{number}")));
+            wiring.log_socket = Some(dir.join(format!("log{number}")));
+            wiring.vnc_socket = Some(screens.join(format!("vnc{number}")));
         }
+        wiring
     }
 }

@@ -119,7 +119,7 @@ impl Life {
         progress
             .ok()
             .and_then(|progress| progress.end)
-            .unwrap_or_else(|| GuestEnd {
+            .unwrap_or(GuestEnd {
                 cause: End::Crashed,
                 detail: None,
             })

@@ -1,10 +1,9 @@
 //! The mark that says which domains are ours, and which process made them: only those of the dead are
 //! ever removed as leftovers.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::Deserialize;
+
+use crate::state::boot_id;
 
 /// The XML namespace of our metadata. libvirt asks for one URI for each application; nothing is
 /// fetched from it. A name below `.invalid` can never belong to somebody else (RFC 2606). The
@@ -26,7 +25,7 @@ pub struct Marker {
     /// Its process, for people. Says nothing once that process is gone: numbers are used again.
     #[serde(rename = "@pid", default)]
     pub pid: u32,
-    /// Its process, for programs: an `Origin`; none if it could not tell.
+    /// Its process, for programs: its `origin`; none if it could not tell.
     #[serde(rename = "@process")]
     pub origin: Option<String>,
     /// Whether the guest was to stay after a failure.
@@ -41,14 +40,18 @@ impl Marker {
             build_id: build_id.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            origin: Origin::ours().map(|origin| origin.to_string()),
+            origin: origin(std::process::id()),
             kept,
         }
     }
 
-    /// Whether the process that made it lives; none if that cannot be known here.
+    /// Whether the process that made it lives; none if that cannot be known here: it belongs to
+    /// another host, an earlier run of this one, or another container.
     pub fn is_alive(&self) -> Option<bool> {
-        self.origin.as_ref()?.parse::<Origin>().ok()?.is_alive()
+        let (process, started) = self.origin.as_ref()?.rsplit_once('/')?;
+        let (there, pid) = process.rsplit_once('/')?;
+        let (pid, started): (u32, u64) = (pid.parse().ok()?, started.parse().ok()?);
+        (place()? == there).then(|| living_since(pid) == Some(started))
     }
 
     /// The element's attributes.
@@ -66,76 +69,17 @@ impl Marker {
     }
 }
 
-/// A process of this or another host, told apart from every other that had or will have its number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    /// The kernel's id of the host's current run (random(4)).
-    boot: String,
-    /// The namespace in which the number counts (namespaces(7)): containers have their own.
-    namespace: String,
-    /// Its number.
-    pid: u32,
-    /// When it began, in the kernel's ticks since boot: numbers are used again, never at the same
-    /// time.
-    started: u64,
+/// A process of this host, told apart from every other that had or will have its number, here or
+/// elsewhere: where the number counts, the number, and when it began, in the kernel's ticks since
+/// boot. None where `/proc` does not tell.
+fn origin(pid: u32) -> Option<String> {
+    Some(format!("{}/{pid}/{}", place()?, living_since(pid)?))
 }
 
-impl Origin {
-    /// This process; none where `/proc` does not tell.
-    fn ours() -> Option<Origin> {
-        let pid = std::process::id();
-        Some(Origin {
-            boot: boot()?,
-            namespace: namespace()?,
-            pid,
-            started: living_since(pid)?,
-        })
-    }
-
-    /// Whether the process lives; none if that cannot be known here: it belongs to another host,
-    /// an earlier run of this one, or another container.
-    fn is_alive(&self) -> Option<bool> {
-        if boot()? != self.boot || namespace()? != self.namespace {
-            return None;
-        }
-        Some(living_since(self.pid) == Some(self.started))
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin {
-            boot,
-            namespace,
-            pid,
-            started,
-        } = self;
-        write!(f, "{boot}/{namespace}/{pid}/{started}")
-    }
-}
-
-impl FromStr for Origin {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('/');
-        let mut next = || parts.next().filter(|part| !part.is_empty()).ok_or(());
-        let origin = Origin {
-            boot: next()?.to_owned(),
-            namespace: next()?.to_owned(),
-            pid: next()?.parse().map_err(drop)?,
-            started: next()?.parse().map_err(drop)?,
-        };
-        match parts.next() {
-            None => Ok(origin),
-            Some(_) => Err(()),
-        }
-    }
-}
-
-fn boot() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+/// Where numbers of processes count: in this run of the kernel (random(4)), and in this namespace
+/// (namespaces(7)), for containers have their own.
+fn place() -> Option<String> {
+    Some(format!("{}/{}", boot_id()?, namespace()?))
 }
 
 /// `pid:[4026531836]`, of which the number counts.
@@ -189,27 +133,27 @@ mod tests {
 
     #[test]
     fn the_living_the_dead_and_strangers() {
-        let ours = Origin::ours().unwrap();
-        assert_eq!(ours.to_string().parse(), Ok(ours.clone()));
-        assert_eq!(ours.is_alive(), Some(true));
+        let alive = |origin: &str| {
+            let marker = Marker {
+                origin: Some(origin.to_owned()),
+                ..Marker::new("a", false)
+            };
+            marker.is_alive()
+        };
+        let ours = origin(std::process::id()).unwrap();
+        assert_eq!(alive(&ours), Some(true));
+        let [boot, namespace, pid, started]: [&str; 4] =
+            ours.split('/').collect::<Vec<_>>().try_into().unwrap();
         // Our number, but of a process that had it before us.
-        let earlier = Origin {
-            started: ours.started - 1,
-            ..ours.clone()
-        };
-        assert_eq!(earlier.is_alive(), Some(false));
-        let elsewhere = Origin {
-            boot: "another".to_owned(),
-            ..ours.clone()
-        };
-        assert_eq!(elsewhere.is_alive(), None);
-        let contained = Origin {
-            namespace: "1".to_owned(),
-            ..ours
-        };
-        assert_eq!(contained.is_alive(), None);
+        let earlier = started.parse::<u64>().unwrap() - 1;
+        assert_eq!(
+            alive(&format!("{boot}/{namespace}/{pid}/{earlier}")),
+            Some(false)
+        );
+        assert_eq!(alive(&format!("another/{namespace}/{pid}/{started}")), None);
+        assert_eq!(alive(&format!("{boot}/1/{pid}/{started}")), None);
         for wrong in ["", "a/b/c", "a/b/1/x", "a/b/1/2/3", "/b/1/2"] {
-            assert!(wrong.parse::<Origin>().is_err(), "{wrong}");
+            assert_eq!(alive(wrong), None, "{wrong}");
         }
     }
 

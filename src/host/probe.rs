@@ -1,10 +1,10 @@
 //! What this host has and lacks for running guests (`ozr doctor`), and which accelerator runs their
 //! CPUs.
 
+use std::env;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fmt};
 
 use serde::Deserialize;
 
@@ -142,7 +142,8 @@ fn memory(text: &str) -> Option<(u64, u64)> {
 const KVM_DEVICE: &str = "/dev/kvm";
 
 /// What runs the guest's CPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Accel {
     /// The host's CPU, through KVM.
     Kvm,
@@ -157,15 +158,6 @@ impl Accel {
             Accel::Kvm => "kvm",
             Accel::Tcg => "qemu",
         }
-    }
-}
-
-impl fmt::Display for Accel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Accel::Kvm => "kvm",
-            Accel::Tcg => "tcg",
-        })
     }
 }
 

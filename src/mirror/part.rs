@@ -12,6 +12,7 @@ use super::cache::{read_json, write_whole};
 use super::location::shown;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, HEAD_BYTES, Hasher};
+use crate::state::boot_id;
 
 /// Bytes that are gathered before they are written: chunks from TLS have 16 KiB at most.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -90,7 +91,7 @@ impl Part {
             notes_path,
         };
         match read_json::<Notes>(&part.notes_path) {
-            Some(notes) if notes.boot == boot_id() => {
+            Some(notes) if notes.boot == boot_id().unwrap_or_default() => {
                 part.notes = notes;
                 part.take_in()?;
             }
@@ -138,7 +139,7 @@ impl Part {
         self.notes = Notes {
             validators,
             total,
-            boot: boot_id(),
+            boot: boot_id().unwrap_or_default(),
             url: shown(url),
         };
         write_whole(&self.notes_path, &serde_json::to_vec(&self.notes)?)
@@ -214,11 +215,4 @@ pub(super) fn remove(path: &Path) {
 
 fn notes_path(path: &Path) -> PathBuf {
     path.with_extension("part.json")
-}
-
-/// Which boot of this host it is (random(4)); empty where `/proc` does not tell.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_string())
-        .unwrap_or_default()
 }

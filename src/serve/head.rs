@@ -3,8 +3,6 @@
 //! Stricter than RFC 9112 wherever leniency helps nobody here: the clients are curl (dracut and
 //! `%pre`/`%post` scripts), librepo (dnf) and python-requests (anaconda).
 
-use std::fmt;
-
 use super::access::{AnacondaHeaders, printable};
 
 /// The longest request target. Paths in RPM trees stay below 300 bytes.
@@ -114,13 +112,6 @@ impl Refusal {
              Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{reason}\n"
         )
         .into_bytes()
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (status, reason) = self.parts();
-        write!(f, "{status} {reason}")
     }
 }
 

@@ -19,12 +19,8 @@ pub const RUNTIME_VARIABLE: &str = "XDG_RUNTIME_DIR";
 /// Neither `XDG_CACHE_HOME` nor `HOME` says where an ordinary user's cache is; the current
 /// directory cannot be found.
 pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let usual = || match rustix::process::geteuid().is_root() {
-        true => Some(PathBuf::from("/var/cache/ozr")),
-        false => users_dir("XDG_CACHE_HOME", ".cache"),
-    };
-    absolute(chosen, usual)?
-        .context("neither HOME nor XDG_CACHE_HOME is set: name a directory with --cache-dir")
+    let of_user = ("XDG_CACHE_HOME", ".cache", "--cache-dir");
+    directory(chosen, "/var/cache/ozr", of_user)
 }
 
 /// The directory for what must outlive a build and the machine's next start: which builds there
@@ -35,26 +31,27 @@ pub fn cache_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// Neither `XDG_STATE_HOME` nor `HOME` says where an ordinary user's state is; the current
 /// directory cannot be found.
 pub fn state_dir(chosen: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let usual = || match rustix::process::geteuid().is_root() {
-        true => Some(PathBuf::from("/var/lib/ozr")),
-        false => users_dir("XDG_STATE_HOME", ".local/state"),
-    };
-    absolute(chosen, usual)?
-        .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-dir")
+    let of_user = ("XDG_STATE_HOME", ".local/state", "--state-dir");
+    directory(chosen, "/var/lib/ozr", of_user)
 }
 
-/// The directory that the user chose, from the current one on, or the usual one.
-fn absolute(
+/// The directory that the user chose, from the current one on; else root's, else what a variable
+/// names, or a place below HOME.
+fn directory(
     chosen: Option<&Path>,
-    usual: impl FnOnce() -> Option<PathBuf>,
-) -> anyhow::Result<Option<PathBuf>> {
-    let Some(dir) = chosen else {
-        return Ok(usual());
-    };
-    let found = std::path::absolute(dir);
-    found
-        .map(Some)
-        .with_context(|| format!("finding the directory {}", dir.display()))
+    of_root: &str,
+    (variable, below_home, option): (&str, &str, &str),
+) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = chosen {
+        return std::path::absolute(dir)
+            .with_context(|| format!("finding the directory {}", dir.display()));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from(of_root));
+    }
+    users_dir(variable, below_home).with_context(|| {
+        format!("neither HOME nor {variable} is set: name a directory with {option}")
+    })
 }
 
 /// ozr's part of one of the user's base directories (XDG Base Directory Specification).

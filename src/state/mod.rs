@@ -14,3 +14,9 @@ pub mod work_dir;
 
 pub use lock_file::{Access, Asked, LockFile};
 pub use owned_dir::OwnedDir;
+
+/// The kernel's id of this host's current run (random(4)); none where `/proc` does not tell.
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}

@@ -239,6 +239,5 @@ pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
 
 /// Prints a text of several lines to stdout as it is.
 pub fn print_text(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = print_bytes(text.as_bytes());
 }
