@@ -1,7 +1,9 @@
 //! One attempt at an install: the steps, in order.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -20,8 +22,9 @@ use super::record::Recorder;
 use super::run::Cancellation;
 use super::run::Finished;
 use super::supervise::{Channels, Supervised};
-use crate::error::{Classify, Kind};
-use crate::host::{self, DomainSpec, Guest, Versions};
+use crate::blocking;
+use crate::error::{Classify, Kind, failure};
+use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::disk::{self, Sidecars};
 use crate::image::installed;
 use crate::mirror::shown;
@@ -37,6 +40,15 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 /// How long QEMU may take to exit once the guest has switched itself off. It flushes its disk: as
 /// much as the host's memory holds of it, to a slow or a remote file system.
 const EXIT_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long libvirt may take to start a guest. It asks QEMU for its abilities once (seconds), and
+/// waits for QEMU's monitor for 30 s and more where the host is busy (libvirt 9.0,
+/// `qemuProcessWaitForMonitor`).
+const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long somebody who wants to stop waits for a guest that is being started, so that it is ended
+/// with the build. It takes a second; libvirt cannot be interrupted.
+const LAST_START: Duration = Duration::from_secs(5);
 
 /// An attempt, and what it has so far.
 #[derive(Debug)]
@@ -150,10 +162,8 @@ impl<'a> Attempt<'a> {
             spec.accel,
             spec.firmware.name()
         ));
-        let (host, keep) = (&self.prepared.host, self.plan.options.keep);
-        let started = tokio::task::block_in_place(|| host.start(spec, keep));
+        let started = self.start().await?;
         self.timings.done("starting-guest");
-        let started = started.map_err(|error| self.cancellation.explain(error))?;
         if let Some(why) = started.warning {
             self.reporter.warn(why);
         }
@@ -162,7 +172,7 @@ impl<'a> Attempt<'a> {
         self.place.live.started(&guest, spec.accel);
         self.guest = Some(Arc::clone(&guest));
         // Now: at the end the daemon may not answer any more.
-        self.hypervisor = tokio::task::block_in_place(|| host.versions()).ok();
+        self.hypervisor = tokio::task::block_in_place(|| self.prepared.host.versions()).ok();
         let channels = Channels {
             console: started.console,
             log_port: started.log_port,
@@ -198,6 +208,40 @@ impl<'a> Attempt<'a> {
             self.cancellation.or(exited).await.kind(Kind::Host)?;
         }
         Ok(result)
+    }
+
+    /// Starts the guest, paused.
+    async fn start(&self) -> anyhow::Result<Started> {
+        let (host, runtime) = (Arc::clone(&self.prepared.host), self.place.runtime.clone());
+        let (spec, keep) = (self.spec.clone(), self.plan.options.keep);
+        let start = move || {
+            let started = host.start(&spec, keep);
+            drop(runtime);
+            started
+        };
+        let mut starting = pin!(blocking::within_async(START_LIMIT, start));
+        let waiting = async { Ok((&mut starting).await) };
+        let error = match self.cancellation.or(waiting).await {
+            Ok(Some(started)) => return started.map_err(|error| self.cancellation.explain(error)),
+            Ok(None) => failure(
+                Kind::Host,
+                format!(
+                    "libvirt has not started the guest in {} s: look at its log and QEMU's, or use another --connect",
+                    START_LIMIT.as_secs()
+                ),
+            ),
+            Err(cancelled) => match tokio::time::timeout(LAST_START, starting).await {
+                Ok(Some(Ok(started))) => {
+                    tokio::task::block_in_place(|| started.guest.destroy())?;
+                    return Err(cancelled);
+                }
+                Ok(Some(Err(_))) => return Err(cancelled),
+                Ok(None) | Err(_) => cancelled,
+            },
+        };
+        // A guest may yet come: whoever removes leftovers finds it by the entry in the register.
+        self.place.depends_on(Arc::new(AtomicBool::new(true)));
+        Err(error)
     }
 
     /// Runs the installer until it has ended, or until it is clear how it will.

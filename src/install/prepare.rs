@@ -30,7 +30,7 @@ pub struct Prepared {
     /// The guest's disk, the file itself.
     pub disk: File,
     /// libvirt.
-    pub host: Host,
+    pub host: Arc<Host>,
     /// What asks the mirror.
     pub mirror: Mirror,
     /// How the guest gets to addresses.
@@ -78,7 +78,7 @@ impl Prepared {
             contents,
             accel,
             disk,
-            host,
+            host: Arc::new(host),
             mirror,
             reaches,
         })
