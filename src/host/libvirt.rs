@@ -2,8 +2,8 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,6 +14,7 @@ use super::libvirt_raw::unwatch_close;
 use super::libvirt_refusals::cannot_open;
 use super::private_root::PrivateRoot;
 use super::probe::KvmFacts;
+use super::qemu_process;
 use super::qemu_user::QemuUser;
 use crate::blocking;
 use crate::distro::Arch;
@@ -57,8 +58,6 @@ pub struct Host {
     pub(super) networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
     pub(super) qemu_user: Option<QemuUser>,
-    /// Guests are created one after the other, see [`super::qemu_process::adopting`].
-    pub(super) creating: Mutex<()>,
     /// Guests so far, for names of their sockets.
     pub(super) started: AtomicU32,
 }
@@ -115,7 +114,7 @@ impl Host {
                     &options.capability_cache,
                     unprivileged,
                 )?;
-                let opened = Connect::open(Some(&root.uri()));
+                let opened = qemu_process::learning(&root, || Connect::open(Some(&root.uri())));
                 (
                     Some(root),
                     opened.map_err(|error| error.message().to_owned()),
@@ -147,7 +146,6 @@ impl Host {
             runtime_dir: options.runtime_dir.clone(),
             root,
             guests,
-            creating: Mutex::new(()),
             started: AtomicU32::new(0),
         })
     }
@@ -177,9 +175,12 @@ impl Host {
     pub fn versions(&self) -> anyhow::Result<Versions> {
         let _lock = self.lock_capabilities()?;
         let libvirt = self.connect.lib_version().map_err(host_error)?;
-        let qemu = self
-            .connect
-            .hyp_version()
+        let ask = || self.connect.hyp_version();
+        let qemu = match &self.root {
+            Some(root) => qemu_process::learning(root, ask),
+            None => ask(),
+        };
+        let qemu = qemu
             .map_err(host_error)
             .context("asking libvirt for QEMU's version (is QEMU installed?)")?;
         Ok(Versions {

@@ -22,7 +22,6 @@ use super::qemu_process;
 use super::qemu_user::FileGrants;
 use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, fail, failure};
-use crate::panics::lock;
 
 /// A guest that was created and waits, paused, with both ports connected.
 #[derive(Debug)]
@@ -106,13 +105,17 @@ impl Host {
         keep: bool,
         life: &Arc<Life>,
     ) -> anyhow::Result<Domain> {
-        let _one = lock(&self.creating);
         let lock = self.lock_capabilities()?;
-        // Teaches libvirt about QEMU now, before it is adopted.
-        let (arch, kind) = (spec.arch.libvirt_name(), spec.accel.domain_type());
-        let known = self
-            .connect
-            .domain_capabilities(None, Some(arch), None, Some(kind), 0);
+        // Teaches libvirt about QEMU now, while nobody else does.
+        let learn = || {
+            let (arch, kind) = (spec.arch.libvirt_name(), spec.accel.domain_type());
+            self.connect
+                .domain_capabilities(None, Some(arch), None, Some(kind), 0)
+        };
+        let known = match &self.root {
+            Some(root) => qemu_process::learning(root, learn),
+            None => learn(),
+        };
         if let Err(error) = known {
             fail!(
                 Kind::Host,
@@ -131,7 +134,7 @@ impl Host {
         }
         let create = || self.connect.create_domain_xml(xml, flags);
         let domain = match &self.root {
-            Some(root) => qemu_process::adopting(&root.pid_file(&spec.name), life, create),
+            Some(root) => qemu_process::adopting(root, &root.pid_file(&spec.name), life, create),
             None => create(),
         };
         domain.map_err(|error| failure(Kind::Host, self.cannot_create(spec, error.message())))

@@ -84,7 +84,7 @@ impl PrivateRoot {
                 fs::set_permissions(directory, Permissions::from_mode(0o711))?;
             }
         }
-        fs::write(path.join("etc/qemu.conf"), qemu_conf())?;
+        fs::write(path.join("etc/qemu.conf"), qemu_conf(user))?;
         // libvirt asks QEMU for its abilities by starting it, which takes seconds, and keeps the
         // answer in `cache/qemu`, checked against QEMU's and its own modification times. It
         // writes aside and renames.
@@ -117,6 +117,11 @@ impl PrivateRoot {
         self.path.join(format!("run/qemu/{domain}.pid"))
     }
 
+    /// Where libvirt has the QEMUs that it asks what they can do.
+    pub(super) fn probes(&self) -> PathBuf {
+        self.path.join("lib/qemu")
+    }
+
     /// Where QEMU's messages go.
     pub(super) fn qemu_log(&self, domain: &str) -> PathBuf {
         self.path.join(format!("log/qemu/{domain}.log"))
@@ -135,16 +140,11 @@ pub fn embedded_uri(runtime_dir: &Path) -> String {
 /// The driver's settings. Those that only root's driver reads would otherwise ask for daemons
 /// (virtlogd, machined), give files to another user, or look for cgroups; an ordinary user's
 /// driver does none of that and ignores them.
-///
-/// The user is us, and each guest's XML names the one that its QEMU runs as: libvirt asks QEMU for
-/// its abilities with the right to open any `/dev/kvm`, and takes the answer for outdated as long as
-/// the user named here may not open it (libvirt 9.0, `virQEMUCapsIsValid`), so it would ask again at
-/// each look.
-fn qemu_conf() -> String {
+fn qemu_conf(user: Option<QemuUser>) -> String {
     let QemuUser {
         uid: user,
         gid: group,
-    } = QemuUser::ourselves();
+    } = user.unwrap_or_else(QemuUser::ourselves);
     format!(
         "stdio_handler = \"file\"\n\
          user = \"+{user}\"\n\

@@ -10,9 +10,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -24,17 +24,20 @@ use rustix::process::{
 };
 
 use super::life::Life;
+use super::private_root::PrivateRoot;
 use crate::error::{Classify, Kind, fail};
+use crate::panics::lock;
 use crate::process::PARENT_VARIABLE;
 use crate::watch::witness::End;
 
 /// How often the file with QEMU's process number is looked for while libvirt starts QEMU: the
-/// few hundred milliseconds of a start are all the time this is done in.
-const PID_FILE_INTERVAL: Duration = Duration::from_millis(10);
+/// few hundred milliseconds of a start are all the time this is done in. A QEMU that is asked what it
+/// can do runs for 30 ms and more.
+const PID_FILE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How often adoption is waited for, at the same interval: 5 seconds for what takes one on a
 /// machine under heavy load.
-const ADOPTION_TRIES: u32 = 500;
+const ADOPTION_TRIES: u32 = 1000;
 
 /// How long a killed QEMU may take to go: the kernel frees its memory, gigabytes perhaps.
 const PATIENCE: Timespec = Timespec {
@@ -45,20 +48,47 @@ const PATIENCE: Timespec = Timespec {
 /// Runs `start`, which makes libvirt start the QEMU whose process number comes to be in
 /// `pid_file`, and adopts that QEMU. It is watched from the moment it is there: if starting the
 /// guest fails, libvirt ends QEMU and waits for it to be reaped.
-///
-/// Not to be called from two threads at once: who inherits orphans is the whole process's
-/// setting.
-pub(super) fn adopting<T>(pid_file: &Path, life: &Arc<Life>, start: impl FnOnce() -> T) -> T {
+pub(super) fn adopting<T>(
+    root: &PrivateRoot,
+    pid_file: &Path,
+    life: &Arc<Life>,
+    start: impl FnOnce() -> T,
+) -> T {
+    let (mut probes, mut watched) = (Probes::of(root), false);
+    inheriting(
+        || {
+            probes.reap();
+            watched = watched || watch(pid_file, life);
+        },
+        start,
+    )
+}
+
+/// Runs `ask`, for which libvirt may start QEMU to learn what it can do. It ends that one, too, and
+/// waits up to 40 s for it to be reaped (libvirt 9.0, `qemuProcessQMPStop`). It learns anew at each
+/// look where `/dev/kvm` is closed to the user that QEMU runs as: it asks with the right to open
+/// any, and takes the answer for outdated (`virQEMUCapsIsValid`).
+pub(super) fn learning<T>(root: &PrivateRoot, ask: impl FnOnce() -> T) -> T {
+    let mut probes = Probes::of(root);
+    inheriting(|| probes.reap(), ask)
+}
+
+/// Runs `work` while this process inherits orphans, for which `look` is called again and again.
+fn inheriting<T>(mut look: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+    /// Who inherits orphans is the whole process's setting.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE_AT_A_TIME);
     // Kernels know this since 3.4. If it fails, process 1 inherits QEMU as ever.
     let _ = set_child_subreaper(Some(getpid()));
     let done = AtomicBool::new(false);
     let result = thread::scope(|scope| {
         let looking = scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) && !watch(pid_file, life) {
+            while !done.load(Ordering::SeqCst) {
+                look();
                 thread::park_timeout(PID_FILE_INTERVAL);
             }
         });
-        let result = start();
+        let result = work();
         done.store(true, Ordering::SeqCst);
         looking.thread().unpark();
         result
@@ -67,12 +97,50 @@ pub(super) fn adopting<T>(pid_file: &Path, life: &Arc<Life>, start: impl FnOnce(
     result
 }
 
+/// QEMUs that libvirt asks what they can do. Their process numbers are in `qmp-*/qmp.pid` of a
+/// directory as long as they run.
+struct Probes {
+    directory: PathBuf,
+    seen: Vec<Pid>,
+}
+
+impl Probes {
+    fn of(root: &PrivateRoot) -> Self {
+        let (directory, seen) = (root.probes(), Vec::new());
+        Probes { directory, seen }
+    }
+
+    /// Remembers those that are there, and reaps those that are gone.
+    fn reap(&mut self) {
+        for entry in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if entry.file_name().as_bytes().starts_with(b"qmp-")
+                && let Some(pid) = read_pid(&entry.path().join("qmp.pid"))
+                && !self.seen.contains(&pid)
+            {
+                self.seen.push(pid);
+            }
+        }
+        for pid in &self.seen {
+            // Not our child, or not dead: asked again, as long as libvirt waits for it.
+            let _ = waitid(
+                WaitId::Pid(*pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            );
+        }
+    }
+}
+
+fn read_pid(file: &Path) -> Option<Pid> {
+    Pid::from_raw(fs::read_to_string(file).ok()?.trim().parse().ok()?)
+}
+
 /// Begins to watch the process of `pid_file`; false if there is none yet.
 fn watch(pid_file: &Path, life: &Arc<Life>) -> bool {
-    let pid = fs::read_to_string(pid_file)
-        .ok()
-        .and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
-    let Some(pid) = pid else {
+    let Some(pid) = read_pid(pid_file) else {
         return false;
     };
     let life = Arc::clone(life);
