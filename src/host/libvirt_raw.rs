@@ -251,7 +251,8 @@ pub(super) fn watch_close(
     unsafe { taken(result, opaque, release::<CloseHandler>) }
 }
 
-/// Undoes [`watch_close`].
+/// Undoes [`watch_close`]: libvirt keeps a reference to the connection for the callback, so that it
+/// would never be closed otherwise.
 pub(super) fn unwatch_close(connect: &Connect) {
     // SAFETY: the connection is valid. Fails harmlessly if nothing is registered.
     unsafe { sys::virConnectUnregisterCloseCallback(connect.as_ptr(), Some(on_close)) };

@@ -16,6 +16,7 @@ use crate::image::installed::Log;
 use crate::image::output::OutputPaths;
 use crate::secrets::Secrets;
 use crate::state::OwnedDir;
+use crate::state::owned_dir::found;
 use crate::watch::escape::{Token, Tokenizer};
 
 /// Name of the console's log in a work directory.
@@ -167,9 +168,8 @@ impl Gathered {
 
 /// Copies what the guest wrote, without secrets.
 fn copy(from: &OwnedDir, to: &OwnedDir, name: &str, secrets: &Secrets) -> std::io::Result<()> {
-    let mut source = match from.file(name, false) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
+    let Some(mut source) = found(from.file(name, false))? else {
+        return Ok(());
     };
     let mut target = BufWriter::new(to.file(name, true)?);
     copy_masked(&mut source, &mut target, secrets)?;
@@ -196,9 +196,8 @@ pub enum Removed {
 /// # Errors
 /// It is not ozr's own (a link, another user's), or something of it cannot be removed.
 pub fn remove(output: &OutputPaths) -> anyhow::Result<Removed> {
-    let dir = match OwnedDir::open(&output.failed) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Removed::All),
-        other => other?,
+    let Some(dir) = found(OwnedDir::open(&output.failed))? else {
+        return Ok(Removed::All);
     };
     let all = dir.names()?;
     let known = |name: &&OsString| {

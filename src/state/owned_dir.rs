@@ -325,11 +325,16 @@ pub fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotOurs>())
 }
 
-fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
-    match removed {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
+/// What was found, or nothing where it is not there.
+pub fn found<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
+}
+
+fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
+    found(removed.map_err(io::Error::from)).map(drop)
 }
 
 fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use super::lock_file::{Access, Asked, LockFile};
-use super::owned_dir::{OwnedDir, is_refusal};
+use super::owned_dir::{OwnedDir, found, is_refusal};
 use crate::hex;
 
 /// Name of the register in the state directory.
@@ -159,9 +159,8 @@ impl Register {
     /// The directory is there and cannot be read, or is not ozr's own.
     pub fn builds(&self) -> anyhow::Result<Vec<Registered>> {
         let read = || -> io::Result<Vec<Registered>> {
-            let dir = match OwnedDir::open(&self.dir) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-                other => Arc::new(other?),
+            let Some(dir) = found(OwnedDir::open(&self.dir))?.map(Arc::new) else {
+                return Ok(Vec::new());
             };
             let mut builds = Vec::new();
             for name in dir.names()? {
@@ -194,10 +193,9 @@ impl Registered {
             Asked::Held => None,
             Asked::Taken(lock) => Some(lock),
         };
-        let text = match dir.read(name, MAX_ENTRY) {
+        let Some(text) = found(dir.read(name, MAX_ENTRY))? else {
             // It has just ended.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+            return Ok(None);
         };
         if text.is_empty() && dead.is_some() {
             // Should it live, it makes another: it has not got its lock yet.

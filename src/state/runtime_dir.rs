@@ -13,7 +13,7 @@ use anyhow::Context;
 
 use super::directories;
 use super::lock_file::{Access, Asked, LockFile};
-use super::owned_dir::{OwnedDir, is_refusal};
+use super::owned_dir::{OwnedDir, found, is_refusal};
 use super::register::{BuildEntry, Registered, append};
 
 /// How much of a build's id is in the directory's name: with the process number it is unique, and
@@ -108,10 +108,9 @@ pub fn remove_dead(path: &Path) -> anyhow::Result<()> {
             false => dir.remove_file(MARK).and_then(|()| dir.remove()),
         }
     };
-    match remove() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.with_context(|| format!("removing {}", path.display())),
-    }
+    found(remove())
+        .map(drop)
+        .with_context(|| format!("removing {}", path.display()))
 }
 
 /// Whether a build's entry names its runtime directory as [`RuntimeDir::place`] does: what else
@@ -172,10 +171,7 @@ fn dead_one(path: &Path, pid: u32) -> io::Result<Option<DeadRuntimeDir>> {
 
 /// Whether a process of ours has written its mark into the directory.
 fn is_marked(dir: &OwnedDir) -> io::Result<bool> {
-    match dir.read(MARK, 1) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        other => Ok(!other?.is_empty()),
-    }
+    Ok(found(dir.read(MARK, 1))?.is_some_and(|text| !text.is_empty()))
 }
 
 fn name(pid: u32, id: &str) -> String {

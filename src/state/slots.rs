@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::lock_file::{Access, Asked, LockFile};
-use super::owned_dir::{OwnedDir, is_refusal};
+use super::owned_dir::{OwnedDir, found, is_refusal};
 use crate::ui::event::Reporter;
 
 /// Name of the slots' directory in the state directory.
@@ -124,11 +124,10 @@ pub fn remove_dead(state_dir: &Path) -> anyhow::Result<()> {
             None => Ok(()),
         }
     };
-    match remove() {
-        // Nobody has ever counted.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.with_context(|| format!("counting the guests in {}", path.display())),
-    }
+    // Nothing is there where nobody has ever counted.
+    found(remove())
+        .map(drop)
+        .with_context(|| format!("counting the guests in {}", path.display()))
 }
 
 /// The host's memory in MiB.

@@ -16,7 +16,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::lock_file::{Access, Asked, LockFile};
-use super::owned_dir::{OwnedDir, is_refusal, refused};
+use super::owned_dir::{OwnedDir, found, is_refusal, refused};
 use crate::error::{Classify, Kind, fail, failure};
 
 /// The lock of a work directory, and the mark of its build.
@@ -211,10 +211,7 @@ pub fn is_left(path: &Path, id: &str) -> bool {
 /// # Errors
 /// There is no mark of ours, and something else is there; it cannot be read.
 fn read_mark(dir: &OwnedDir) -> io::Result<Option<Mark>> {
-    let text = match dir.read(LOCK, MAX_MARK) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        other => other?,
-    };
+    let text = found(dir.read(LOCK, MAX_MARK))?.unwrap_or_default();
     match serde_json::from_slice::<Mark>(&text) {
         Ok(mark) if mark.directory == Some(dir.inode()?) => Ok(Some(mark)),
         Ok(Mark {
