@@ -30,18 +30,16 @@ struct Main<'a> {
 }
 
 impl Includes for Main<'_> {
-    fn find(&self, target: &str, _from: &str) -> Included {
-        match target {
-            "t.ks" => Included::Text {
-                name: target.to_string(),
-                text: self.part.to_string(),
-            },
-            "rest.ks" if self.complete => Included::Text {
-                name: target.to_string(),
-                text: "# nothing\n".to_string(),
-            },
-            _ => Included::NotFollowed,
-        }
+    fn find(&self, target: &str, _from: &str) -> Option<Included> {
+        let text = match target {
+            "t.ks" => self.part,
+            "rest.ks" if self.complete => "# nothing\n",
+            _ => return None,
+        };
+        Some(Included {
+            name: target.to_string(),
+            text: text.to_string(),
+        })
     }
 }
 

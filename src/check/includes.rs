@@ -1,9 +1,8 @@
 //! The texts that a kickstart includes, found on this host.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::input::{NotOpened, Roots};
+use crate::input::Roots;
 use crate::kickstart::scan;
 use crate::language::{Included, Includes};
 
@@ -14,8 +13,8 @@ pub const MAX_BYTES: u64 = 16 << 20;
 /// writes there what is included.
 const OF_THE_INSTALLER: [&str; 4] = ["/tmp/", "/run/", "/mnt/", "/var/tmp/"];
 
-/// Fetches the text behind a URL, or says why not.
-pub type Fetch<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+/// Fetches the text behind a URL, if it can be had.
+pub type Fetch<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Follows includes as the installer's parser does: a relative path from the working directory,
 /// then from the directory of the text that names it.
@@ -49,44 +48,22 @@ impl std::fmt::Debug for Files<'_> {
 }
 
 impl Includes for Files<'_> {
-    fn find(&self, target: &str, from: &str) -> Included {
+    fn find(&self, target: &str, from: &str) -> Option<Included> {
         if target.contains("://") {
-            return match self.fetch {
-                None => Included::NotFollowed,
-                Some(fetch) => found(target.to_string(), fetch(target)),
-            };
+            let text = self.fetch?(target)?;
+            let name = target.to_string();
+            return Some(Included { name, text });
         }
         if OF_THE_INSTALLER.iter().any(|of| target.starts_with(of)) {
-            return Included::Missing("it is a file of the installer's".to_string());
+            return None;
         }
-        let beside = Path::new(from)
-            .parent()
-            .unwrap_or(Path::new(""))
-            .join(target);
-        let mut missing = "there is no such file".to_string();
-        for path in [PathBuf::from(target), beside] {
-            match self.roots.read(&path, MAX_BYTES) {
-                Ok(bytes) => {
-                    let text = Ok(scan::decode(bytes));
-                    return found(path.display().to_string(), text);
-                }
-                Err(NotOpened::Io(error)) if error.kind() == ErrorKind::NotFound => {}
-                Err(NotOpened::Io(error)) => missing = error.to_string(),
-                Err(NotOpened::Outside) => {
-                    missing =
-                        "it is neither below the working directory nor below the kickstart's own"
-                            .to_string();
-                }
-            }
-        }
-        Included::Missing(missing)
-    }
-}
-
-fn found(name: String, text: Result<String, String>) -> Included {
-    match text {
-        Ok(text) => Included::Text { name, text },
-        Err(reason) => Included::Missing(reason),
+        let beside = Path::new(from).parent().unwrap_or(Path::new(""));
+        let mut paths = [PathBuf::from(target), beside.join(target)].into_iter();
+        paths.find_map(|path| {
+            let bytes = self.roots.read(&path, MAX_BYTES).ok()?;
+            let (name, text) = (path.display().to_string(), scan::decode(bytes));
+            Some(Included { name, text })
+        })
     }
 }
 
@@ -127,12 +104,8 @@ mod tests {
         assert!(finding.file.ends_with("parts/deeper.ks"), "{finding}");
         assert!(finding.notes[0].ends_with("parts/disk.ks:2"), "{finding}");
         assert!(finding.notes[1].ends_with("main.ks:2"), "{finding}");
-        let missing: Vec<&str> = reading
-            .missing
-            .iter()
-            .map(|missing| missing.include.target.as_str())
-            .collect();
-        assert_eq!(missing, ["nowhere.ks", "/tmp/x"]);
+        let texts: Vec<&str> = reading.texts.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
         assert!(!reading.complete);
     }
 
@@ -148,10 +121,10 @@ mod tests {
         let main = own.join("main.ks");
         let files = Files::near(&main, None);
         let find = |target: &str| files.find(target, &main.display().to_string());
-        assert!(matches!(find("part.ks"), Included::Text { .. }));
+        assert!(find("part.ks").is_some());
         let secret = secret.display().to_string();
         for target in ["../secret", "link", "/proc/self/environ", &secret] {
-            assert!(matches!(find(target), Included::Missing(_)), "{target}");
+            assert_eq!(find(target), None, "{target}");
         }
     }
 

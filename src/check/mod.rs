@@ -161,11 +161,11 @@ mod tests {
     fn findings_come_in_the_order_of_their_places() {
         struct Part;
         impl Includes for Part {
-            fn find(&self, _target: &str, _from: &str) -> Included {
-                Included::Text {
+            fn find(&self, _target: &str, _from: &str) -> Option<Included> {
+                Some(Included {
                     name: "part.ks".into(),
                     text: "frobnicate\n".into(),
-                }
+                })
             }
         }
         let version = Version::Rhel(9);

@@ -202,11 +202,7 @@ fn all(inputs: &[Input], reader: &Reader<'_>) -> anyhow::Result<Vec<Checked>> {
 fn host(install: &InstallOptions, template: Option<&ReadTemplate>) -> anyhow::Result<Checked> {
     let own = std::env::consts::ARCH.parse().unwrap_or(Arch::X86_64);
     let arch = template.map_or(own, |read| read.template.os.arch);
-    Ok(Checked {
-        name: "this host".to_string(),
-        texts: Vec::new(),
-        findings: doctor::findings(install, arch)?,
-    })
+    Ok(Checked::of("this host", doctor::findings(install, arch)?))
 }
 
 /// Which files are parts of others, which include them: those are no kickstarts of their own.

@@ -125,8 +125,8 @@ impl Reader<'_> {
     /// Those of [`Online::check`].
     pub fn check(&self, input: &Input) -> anyhow::Result<Checked> {
         Ok(match input {
-            Input::Unreadable(finding) => of_findings(&finding.file, vec![finding.clone()]),
-            Input::BadTemplate { name, findings } => of_findings(name, findings.clone()),
+            Input::Unreadable(finding) => Checked::of(&finding.file, vec![finding.clone()]),
+            Input::BadTemplate { name, findings } => Checked::of(name, findings.clone()),
             Input::Template { read, .. } => self.template(read)?,
             Input::Kickstart { path, text, .. } => self.kickstart(path, text)?,
         })
@@ -151,7 +151,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(of_findings(&read.name, findings))
+        Ok(Checked::of(&read.name, findings))
     }
 
     /// The files of this host that an install will not read, because the template may not name
@@ -213,7 +213,7 @@ impl Reader<'_> {
         if let Some(read) = self.template.filter(|_| self.first_kickstart == Some(path)) {
             findings.extend(self.template_online(read)?);
         }
-        Ok(of_findings(name, findings))
+        Ok(Checked::of(name, findings))
     }
 
     /// Checks a kickstart.
@@ -231,11 +231,8 @@ impl Reader<'_> {
             Err(_) if self.template_is_wrong => return self.unread(path, &name, Vec::new()),
             Err(finding) => return self.unread(path, &name, vec![*finding]),
         };
-        let fetch = |url: &str| match &self.online {
-            Some(online) => online.text(url),
-            None => Err("the network is not asked".to_string()),
-        };
-        let files = Files::near(path, self.online.is_some().then_some(&fetch));
+        let fetch = |url: &str| self.online.as_ref()?.text(url);
+        let files = Files::near(path, Some(&fetch));
         let reading = Reading::new(text, &name, version, &files);
         let setting = self.setting(&reading)?;
         let mut more = match &self.online {
@@ -335,12 +332,4 @@ pub fn setting(
         adds_ending: !options.verbatim,
         ..booted
     }))
-}
-
-fn of_findings(name: &str, findings: Vec<Diagnostic>) -> Checked {
-    Checked {
-        name: name.to_string(),
-        texts: Vec::new(),
-        findings,
-    }
 }

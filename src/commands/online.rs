@@ -56,28 +56,20 @@ impl Online {
         })
     }
 
-    /// Fetches a text that a kickstart includes.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn text(&self, address: &str) -> Result<String, String> {
-        let url = Url::parse(address).map_err(|error| error.to_string())?;
+    /// Fetches a text that a kickstart includes; nothing where it cannot be had.
+    pub fn text(&self, address: &str) -> Option<String> {
+        let url = Url::parse(address).ok()?;
         // A file of this host is not to be shown because somebody wrote its name.
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("ozr does not read `{}:` here", url.scheme()));
+            return None;
         }
         let url = online::seen_from_here(&url, self.guest.network);
-        let runtime = self.runtime.as_ref().ok_or("the network is shut down")?;
-        let options = self.mirror.clone();
-        let mirror = Mirror::new(options, self.reporter.clone()).map_err(|e| format!("{e:#}"))?;
+        let mirror = Mirror::new(self.mirror.clone(), self.reporter.clone()).ok()?;
         let limit = Limits::default().answer;
-        let fetched = runtime.block_on(async {
+        let fetched = self.runtime.as_ref()?.block_on(async {
             tokio::time::timeout(limit, mirror.fetch_bytes(&url, includes::MAX_BYTES)).await
         });
-        let bytes = fetched
-            .map_err(|_| format!("it did not answer within {} s", limit.as_secs()))?
-            .map_err(|error| format!("{error:#}"))?;
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string())
+        String::from_utf8(fetched.ok()?.ok()?).ok()
     }
 
     /// Tries every address and looks up every name.

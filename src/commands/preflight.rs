@@ -18,18 +18,14 @@ use crate::ui::event::{Event, Reporter};
 struct InTheGuest<'a>(&'a Online);
 
 impl Includes for InTheGuest<'_> {
-    fn find(&self, target: &str, _from: &str) -> Included {
-        if target.contains("://") {
-            // What cannot be fetched is said by the check of all addresses.
-            return match self.0.text(target) {
-                Ok(text) => Included::Text {
-                    name: target.to_string(),
-                    text,
-                },
-                Err(_) => Included::NotFollowed,
-            };
+    fn find(&self, target: &str, _from: &str) -> Option<Included> {
+        if !target.contains("://") {
+            return None;
         }
-        Included::Missing("the installer cannot read files of this host".to_string())
+        // What cannot be fetched is said by the check of all addresses.
+        let text = self.0.text(target)?;
+        let name = target.to_string();
+        Some(Included { name, text })
     }
 }
 

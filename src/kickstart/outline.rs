@@ -171,8 +171,6 @@ pub struct Ending<'a> {
     pub action: EndAction,
     /// `--kexec`: the installed system is started in place, without going through the firmware.
     pub kexec: bool,
-    /// `--eject`
-    pub eject: bool,
     /// The command itself.
     pub command: &'a Command,
 }
@@ -240,7 +238,6 @@ impl Outline {
             Some(Ending {
                 action,
                 kexec: command.has_flag("kexec"),
-                eject: command.has_flag("eject"),
                 command,
             })
         })

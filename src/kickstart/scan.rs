@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(outline.last("rootpw").unwrap().line, 6);
         let ending = outline.ending().unwrap();
         assert_eq!(ending.action, EndAction::PowerOff);
-        assert!(ending.kexec && !ending.eject);
+        assert!(ending.kexec);
         let post = outline.sections().last().unwrap();
         assert_eq!(&text[post.body.clone()], "# %end in a comment\n %endless\n");
         assert!(!outline.has_includes());

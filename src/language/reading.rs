@@ -24,26 +24,20 @@ const MAX_DEPTH: usize = 16;
 /// What the installer strips from a file to see whether it is empty; it looks at bytes there.
 const ASCII_SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
 
-/// What an `%include` or `%ksappend` brings in.
+/// A text that an include brings in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Included {
-    /// A text and the name to call it by.
-    Text {
-        /// For messages.
-        name: String,
-        /// All of it.
-        text: String,
-    },
-    /// There is nothing to be read, for this reason.
-    Missing(String),
-    /// It is not to be looked at.
-    NotFollowed,
+pub struct Included {
+    /// The name to call it by, for messages.
+    pub name: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// Finds the texts that a kickstart includes.
 pub trait Includes {
-    /// What `target` brings in, named in the text `from`.
-    fn find(&self, target: &str, from: &str) -> Included;
+    /// What `target` brings in, named in the text `from`; nothing where it is not there, or is not to
+    /// be looked at.
+    fn find(&self, target: &str, from: &str) -> Option<Included>;
 }
 
 /// Follows no include.
@@ -51,8 +45,8 @@ pub trait Includes {
 pub struct NoIncludes;
 
 impl Includes for NoIncludes {
-    fn find(&self, _target: &str, _from: &str) -> Included {
-        Included::NotFollowed
+    fn find(&self, _target: &str, _from: &str) -> Option<Included> {
+        None
     }
 }
 
@@ -119,17 +113,6 @@ pub struct PackageLine {
     pub line: packages::Line,
 }
 
-/// An include that brought nothing in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingInclude {
-    /// Which text.
-    pub text: usize,
-    /// The line.
-    pub include: Include,
-    /// Why.
-    pub reason: String,
-}
-
 /// A kickstart as one version reads it.
 #[derive(Debug)]
 pub struct Reading {
@@ -141,8 +124,6 @@ pub struct Reading {
     pub commands: Vec<Entry>,
     /// Sections in the order in which they are read.
     pub sections: Vec<SectionEntry>,
-    /// Includes that brought nothing in.
-    pub missing: Vec<MissingInclude>,
     /// Whether everything that is included was looked at.
     pub complete: bool,
     /// What the language says.
@@ -158,7 +139,6 @@ impl Reading {
                 texts: Vec::new(),
                 commands: Vec::new(),
                 sections: Vec::new(),
-                missing: Vec::new(),
                 complete: true,
                 findings: Vec::new(),
             },
@@ -393,10 +373,9 @@ impl Reader<'_> {
                 .structure(Severity::Error, text, include.span.clone(), message, help);
             return None;
         }
-        let found = self.includes.find(&include.target, &from);
-        if let Included::Text { name, text: found } = found {
+        if let Some(found) = self.includes.find(&include.target, &from) {
             let place = Some((text, include.span.clone()));
-            return Some(Text::add(&name, &found, place, &mut self.made));
+            return Some(Text::add(&found.name, &found.text, place, &mut self.made));
         }
         self.made.complete = false;
         if include.ksappend {
@@ -404,12 +383,6 @@ impl Reader<'_> {
             let help = "name a file that can be read from here, or use `%include`";
             self.made
                 .structure(Severity::Error, text, include.span.clone(), message, help);
-        } else if let Included::Missing(reason) = found {
-            self.made.missing.push(MissingInclude {
-                text,
-                include: include.clone(),
-                reason,
-            });
         }
         None
     }

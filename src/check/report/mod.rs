@@ -52,6 +52,15 @@ pub struct PlacedEdit<'a> {
 }
 
 impl Checked {
+    /// What was found where the text is not known, or has no places to be fixed.
+    pub fn of(name: &str, findings: Vec<Diagnostic>) -> Checked {
+        Checked {
+            name: name.to_string(),
+            texts: Vec::new(),
+            findings,
+        }
+    }
+
     /// The finding's fix, each edit with its place; nothing if the text is not known.
     pub fn placed_fix<'a>(&self, finding: &'a Diagnostic) -> Vec<PlacedEdit<'a>> {
         let Some(text) = self.texts.iter().find(|text| text.name == finding.file) else {
