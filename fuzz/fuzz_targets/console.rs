@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
+use ozr::options::Deliver;
 use ozr::watch::console::{Console, Output};
 use ozr::watch::judge::Judge;
 use ozr::watch::logport::LogPort;
 use ozr::watch::report;
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::{Decision, Outcome};
-use ozr::options::Deliver;
 use ozr::watch::witness::{Expectations, Witness};
 
 /// The first byte says how the rest is cut.

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
+use ozr::options::Deliver;
 use ozr::watch::judge::Judge;
 use ozr::watch::logport::{LogPort, Record};
-use ozr::watch::signal;
 use ozr::watch::report;
+use ozr::watch::signal;
 use ozr::watch::stall::Limits;
 use ozr::watch::verdict::Outcome;
-use ozr::options::Deliver;
 use ozr::watch::witness::{End, Expectations, Witness};
 
 fn records(bytes: &[u8], piece: usize) -> Vec<Record> {

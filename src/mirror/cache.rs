@@ -140,12 +140,9 @@ impl Cache {
     /// # Errors
     /// A directory that cannot be made or entered.
     pub fn open(directory: &Path) -> anyhow::Result<Cache> {
-        Cache::make(directory).map_err(Fault::into_error)
-    }
-
-    fn make(directory: &Path) -> Result<Cache, Fault> {
+        let failed = |doing, path: &Path, error| Fault::local(doing, path, error).into_error();
         let make = |path: PathBuf, mode| {
-            OwnedDir::create(&path, mode).map_err(|error| Fault::local("making", &path, error))
+            OwnedDir::create(&path, mode).map_err(|error| failed("making", &path, error))
         };
         let root = directory.join(LAYOUT);
         make(root.clone(), 0o755)?;
@@ -156,7 +153,7 @@ impl Cache {
         // An earlier version let others in.
         locks
             .set_mode(0o700)
-            .map_err(|error| Fault::local("closing", locks.path(), error))?;
+            .map_err(|error| failed("closing", locks.path(), error))?;
         if let Ok(directory) = OwnedDir::open(directory)
             && !directory.join("CACHEDIR.TAG").exists()
         {
