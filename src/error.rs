@@ -61,10 +61,18 @@ pub fn failure(kind: Kind, message: impl Into<String>) -> anyhow::Error {
     })
 }
 
+/// Makes an error of a kind, as [`anyhow::anyhow!`] does without one.
+macro_rules! failed {
+    ($kind:expr, $($message:tt)+) => {
+        $crate::error::failure($kind, format!($($message)+))
+    };
+}
+pub(crate) use failed;
+
 /// Returns with an error of a kind, as [`anyhow::bail!`] does without one.
 macro_rules! fail {
     ($kind:expr, $($message:tt)+) => {
-        return Err($crate::error::failure($kind, format!($($message)+)))
+        return Err($crate::error::failed!($kind, $($message)+))
     };
 }
 pub(crate) use fail;

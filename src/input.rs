@@ -265,6 +265,29 @@ pub fn near<'a>(word: &str, known: &[&'a str], limit: usize) -> Vec<&'a str> {
         .collect()
 }
 
+/// Longest path in bytes (Linux: PATH_MAX less its NUL).
+const MAX_PATH: usize = 4095;
+
+/// Longest name in a path, in bytes (Linux: NAME_MAX).
+pub const MAX_NAME: usize = 255;
+
+/// Why a path cannot be that of a file in the installed system.
+pub fn path_problem(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        Some("the file's path is not absolute")
+    } else if path.contains(char::is_control) {
+        Some("the file's path holds a control character")
+    } else if path.split('/').any(|part| part == "..") {
+        Some("the file's path holds `..`")
+    } else if path.ends_with('/') || path.ends_with("/.") {
+        Some("the file's path is that of a directory")
+    } else if path.len() > MAX_PATH || path.split('/').any(|part| part.len() > MAX_NAME) {
+        Some("the file's path, or a part of it, is longer than Linux allows")
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;

@@ -109,7 +109,7 @@ pub fn version_line(text: &str) -> Option<VersionLine> {
         if let Some(value) = line.strip_prefix("#version=") {
             let name = value.trim();
             let version = if name == "DEVEL" {
-                Version::ALL.last().copied()
+                Version::all().last()
             } else {
                 Version::from_label(name)
             };

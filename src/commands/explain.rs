@@ -1,7 +1,7 @@
 //! `ozr explain`
 
 use crate::check::rules;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, failed};
 use crate::input;
 use crate::ui::printer;
 use crate::watch::cause::Cause;
@@ -100,7 +100,7 @@ fn no_such(what: &str, id: &str, similar: &[&str]) -> anyhow::Error {
     } else {
         format!("similar are {}", similar.join(", "))
     };
-    failure(Kind::Input, format!("there is no {what} `{shown}`; {help}"))
+    failed!(Kind::Input, "there is no {what} `{shown}`; {help}")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::template::{self, ReadTemplate};
 use super::{input, preflight};
 use crate::blocking;
 use crate::check::subject;
-use crate::error::{Classify, Kind, fail, failure};
+use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
@@ -105,13 +105,11 @@ impl Inputs {
     pub fn read(args: Args, below: anyhow::Result<InstallOptions>) -> Self {
         let template = match &args.second {
             None => template::load(&args.template),
-            Some(second) => Err(failure(
+            Some(second) => Err(failed!(
                 Kind::Input,
-                format!(
-                    "`ozr install` takes one template, and {0} is a second file: name a kickstart \
+                "`ozr install` takes one template, and {0} is a second file: name a kickstart \
                      with `-k {0}`",
-                    second.display()
-                ),
+                second.display()
             )),
         };
         let options = below.and_then(|below| {
@@ -409,10 +407,7 @@ fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
     let name = format!("built-in {}", builtin.name);
     let outline = scan::scan(&text, &name).map_err(|findings| {
         let first = findings.first().map_or(String::new(), ToString::to_string);
-        failure(
-            Kind::Input,
-            format!("the kickstart {name} is broken: {first}"),
-        )
+        failed!(Kind::Input, "the kickstart {name} is broken: {first}")
     })?;
     Ok(Kickstart {
         // The digest of what is the same in every build; the text has a salt of its own.

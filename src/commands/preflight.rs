@@ -9,7 +9,7 @@ use crate::check::online::{Subject, TemplateText};
 use crate::check::rules;
 use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::error::{Kind, failure};
+use crate::error::{Kind, failed};
 use crate::install::plan::Plan;
 use crate::language::{Included, Includes, Reading};
 use crate::ui::event::{Event, Reporter};
@@ -114,11 +114,9 @@ fn report(findings: Vec<Diagnostic>, reporter: &Reporter) -> anyhow::Result<()> 
         1 => " (and one more error)".to_string(),
         more => format!(" (and {more} more errors)"),
     };
-    Err(failure(
+    Err(failed!(
         kind,
-        format!(
-            "{}{more}: correct what is shown above, or skip the check with --no-check",
-            first.message
-        ),
+        "{}{more}: correct what is shown above, or skip the check with --no-check",
+        first.message
     ))
 }

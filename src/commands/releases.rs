@@ -33,7 +33,7 @@ struct Row {
 /// # Errors
 /// None.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let rows = Version::ALL.map(row);
+    let rows = Version::all().map(row).collect::<Vec<_>>();
     let text = match args.format {
         ListFormat::Json => super::json_lines(&rows),
         ListFormat::Human => table(&rows),

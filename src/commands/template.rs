@@ -6,7 +6,7 @@ use super::input;
 use crate::check::online::TemplateText;
 use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Source};
-use crate::error::{Kind, failure};
+use crate::error::{Kind, failed, failure};
 use crate::hex;
 use crate::tdl::{self, Template};
 use crate::ui::event::{Event, Reporter};
@@ -93,8 +93,8 @@ pub fn refuse(path: &Path, findings: Vec<Diagnostic>, reporter: &Reporter) -> an
     }
     let errors = if count == 1 { "an error" } else { "errors" };
     let name = input::display_name(path);
-    failure(
+    failed!(
         Kind::Input,
-        format!("{name} has {errors}: correct what is shown above"),
+        "{name} has {errors}: correct what is shown above"
     )
 }

@@ -18,7 +18,7 @@ use super::qemu_process;
 use super::qemu_user::QemuUser;
 use crate::blocking;
 use crate::distro::Arch;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, failed, failure};
 use crate::state::LockFile;
 
 /// Seconds between two signs of life that a daemon is asked for, and how many may stay without
@@ -245,7 +245,7 @@ fn answered(opened: Option<Result<Connect, String>>, limit: Duration) -> Result<
 
 /// libvirt's words without the numbers that `virt` adds.
 pub(super) fn host_error(error: virt::error::Error) -> anyhow::Error {
-    failure(Kind::Host, format!("libvirt: {}", error.message()))
+    failed!(Kind::Host, "libvirt: {}", error.message())
 }
 
 /// libvirt counts versions as major * 1,000,000 + minor * 1,000 + release.

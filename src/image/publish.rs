@@ -21,7 +21,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::error::{Kind, fail, failure};
+use crate::error::{Kind, fail, failed};
 
 /// A finished file and the name it is to have.
 #[derive(Debug)]
@@ -230,9 +230,9 @@ fn irreplaceable(what: &str, path: &Path, kind: FileType) -> anyhow::Error {
         _ => "a device",
     };
     let path = path.display();
-    failure(
+    failed!(
         Kind::Input,
-        format!("{what} cannot be {path}, which is {is}: name a file, or a place where nothing is"),
+        "{what} cannot be {path}, which is {is}: name a file, or a place where nothing is"
     )
 }
 
@@ -270,12 +270,10 @@ pub fn check_unused(image: &Path) -> Result<()> {
 
 /// The error for an image that is there and may not be replaced.
 pub fn exists(path: &Path) -> anyhow::Error {
-    failure(
+    failed!(
         Kind::Input,
-        format!(
-            "{} exists already: use --force to replace it, or another --name or --output-dir",
-            path.display()
-        ),
+        "{} exists already: use --force to replace it, or another --name or --output-dir",
+        path.display()
     )
 }
 

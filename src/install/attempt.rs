@@ -23,7 +23,7 @@ use super::run::Cancellation;
 use super::run::Finished;
 use super::supervise::{Channels, Supervised};
 use crate::blocking;
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, failed};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::disk::{self, Sidecars};
 use crate::image::installed;
@@ -223,12 +223,10 @@ impl<'a> Attempt<'a> {
         let waiting = async { Ok((&mut starting).await) };
         let error = match self.cancellation.or(waiting).await {
             Ok(Some(started)) => return started.map_err(|error| self.cancellation.explain(error)),
-            Ok(None) => failure(
+            Ok(None) => failed!(
                 Kind::Host,
-                format!(
-                    "libvirt has not started the guest in {} s: look at its log and QEMU's, or use another --connect",
-                    START_LIMIT.as_secs()
-                ),
+                "libvirt has not started the guest in {} s: look at its log and QEMU's, or use another --connect",
+                START_LIMIT.as_secs()
             ),
             Err(cancelled) => match tokio::time::timeout(LAST_START, starting).await {
                 Ok(Some(Ok(started))) => {

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
 use crate::distro::{BootInput, InstallerSource, KickstartPlace};
-use crate::error::{Classify, Kind, failure};
+use crate::error::{Classify, Kind, failed};
 use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 use crate::image::disk;
 use crate::options::Format;
@@ -44,7 +44,7 @@ pub fn domain(
     let mac = match &plan.guest.mac {
         Some(text) => text
             .parse::<Mac>()
-            .map_err(|reason| failure(Kind::Input, format!("--mac-address: {reason}")))?,
+            .map_err(|reason| failed!(Kind::Input, "--mac-address: {reason}"))?,
         None => Mac::random()?,
     };
     Ok(DomainSpec {

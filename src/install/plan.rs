@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use url::Url;
 
 use crate::distro::{Arch, Release};
-use crate::error::{Kind, failure};
+use crate::error::{Kind, failed};
 use crate::image::output::OutputPaths;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
@@ -273,12 +273,8 @@ fn plan_guest(
 /// Input: the option is no size.
 pub fn disk_bytes(options: &InstallOptions, template: &Template) -> anyhow::Result<u64> {
     let size = match &options.disk_size {
-        Some(text) => tdl::parse_size(text).map_err(|reason| {
-            failure(
-                Kind::Input,
-                format!("--disk-size: {reason}; {}", tdl::SIZE_HELP),
-            )
-        })?,
+        Some(text) => tdl::parse_size(text)
+            .map_err(|reason| failed!(Kind::Input, "--disk-size: {reason}; {}", tdl::SIZE_HELP))?,
         None => template.disk_size,
     };
     Ok(size.unwrap_or(DEFAULT_DISK))

@@ -10,7 +10,7 @@ use super::attempt;
 use super::failed::InstallFailed;
 use super::place::Place;
 use super::plan::Plan;
-use crate::error::{Kind, failure, inner_of, kind_of};
+use crate::error::{Kind, failed, inner_of, kind_of};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::progress::PhaseTime;
 
@@ -165,9 +165,9 @@ impl Cancellation {
 
 /// The error of what was stopped before a guest ran.
 pub fn interrupted(why: &str) -> anyhow::Error {
-    failure(
+    failed!(
         Kind::Interrupted,
-        format!("interrupted by {why}: everything unfinished is removed"),
+        "interrupted by {why}: everything unfinished is removed"
     )
 }
 

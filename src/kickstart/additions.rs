@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use crate::error::{Kind, failure};
+use crate::input;
 
 /// Everything that a template adds. The build fills it from the template; this module does not
 /// know the template language.
@@ -91,10 +92,6 @@ pub enum Body {
 /// The most that may be embedded in one kickstart, in bytes: in base64 it is a third more, and
 /// the installer holds the text several times in its memory.
 pub const MAX_EMBEDDED: usize = 16 << 20;
-
-/// Longest path and longest name in a path, in bytes (Linux: PATH_MAX less its NUL, NAME_MAX).
-const MAX_PATH: usize = 4095;
-const MAX_PATH_COMPONENT: usize = 255;
 
 /// Whether the character ends a line for anybody who reads a kickstart, or is otherwise no text.
 pub fn is_unprintable(c: char) -> bool {
@@ -210,23 +207,12 @@ fn check_package(package: &str) -> anyhow::Result<()> {
 }
 
 fn check_path(path: &str) -> anyhow::Result<()> {
-    let refuse = |why: &str| refused(format!("file name {path:?} cannot be used: {why}"));
-    if !path.starts_with('/') {
-        return refuse("it must be an absolute path, such as /etc/motd");
+    let unprintable = path.chars().any(is_unprintable);
+    let unprintable = unprintable.then_some("the file's path holds what cannot be printed");
+    match unprintable.or_else(|| input::path_problem(path)) {
+        Some(why) => refused(format!("file name {path:?} cannot be used: {why}")),
+        None => Ok(()),
     }
-    if path.chars().any(is_unprintable) {
-        return refuse("it holds control characters");
-    }
-    if path.ends_with('/') {
-        return refuse("it names a directory");
-    }
-    if path.len() > MAX_PATH || path.split('/').any(|part| part.len() > MAX_PATH_COMPONENT) {
-        return refuse("it is longer than a file system allows");
-    }
-    if path.split('/').any(|part| part == "." || part == "..") {
-        return refuse("it holds `.` or `..`; write the path out");
-    }
-    Ok(())
 }
 
 fn refused(message: String) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use sha_crypt::{CustomizedPasswordHasher, Params, PasswordHash, ShaCrypt};
 
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail};
 
 /// Stands in a built-in kickstart where the hash of the root password belongs.
 const ROOTPW_PLACEHOLDER: &str = "@OZR_ROOTPW@";
@@ -77,13 +77,11 @@ impl Builtin {
     /// is of no use, and one with a password that everybody knows is worse.
     pub fn render(&self, rootpw: Option<&str>) -> anyhow::Result<String> {
         let Some(rootpw) = rootpw.filter(|rootpw| !rootpw.is_empty()) else {
-            return Err(failure(
+            fail!(
                 Kind::Input,
-                format!(
-                    "the template has no <rootpw>, which the built-in kickstart {} needs; add one to its <os>, or give a kickstart with -k",
-                    self.name
-                ),
-            ));
+                "the template has no <rootpw>, which the built-in kickstart {} needs; add one to its <os>, or give a kickstart with -k",
+                self.name
+            );
         };
         Ok(self.text.replace(ROOTPW_PLACEHOLDER, &hash(rootpw)?))
     }

@@ -7,7 +7,7 @@ use super::additions::Additions;
 use super::outline::{EndAction, Item, Outline, SourceKind};
 use super::scan::BYTE_ORDER_MARK;
 use super::script;
-use crate::error::{Kind, failure};
+use crate::error::{Kind, fail, failure};
 
 /// First line of the block at the end. No regular expression characters: `sed` looks for it.
 pub const BLOCK_LINE: &str = "# ozr: from here on added from the template";
@@ -128,14 +128,12 @@ fn push_packages(
         return Ok(());
     }
     if let Some((SourceKind::Image, command)) = outline.source() {
-        return Err(failure(
+        fail!(
             Kind::Input,
-            format!(
-                "the template lists packages, but `{}` in line {} of the kickstart installs a ready image, where the installer adds none; install them in a command of the template",
-                command.name(),
-                command.line
-            ),
-        ));
+            "the template lists packages, but `{}` in line {} of the kickstart installs a ready image, where the installer adds none; install them in a command of the template",
+            command.name(),
+            command.line
+        );
     }
     let has_packages = outline
         .sections()

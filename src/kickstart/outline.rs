@@ -186,13 +186,6 @@ pub enum SourceKind {
 }
 
 impl Outline {
-    /// Writes the text back, item by item: the same bytes, because every byte belongs to exactly
-    /// one item. `text` is the one that was scanned.
-    pub fn write(&self, text: &str) -> String {
-        let spans = self.items.iter().map(Item::span);
-        spans.filter_map(|span| text.get(span)).collect()
-    }
-
     /// The commands, in order.
     pub fn commands(&self) -> impl DoubleEndedIterator<Item = &Command> {
         self.items.iter().filter_map(|item| match item {

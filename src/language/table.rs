@@ -21,7 +21,7 @@
 //!   whether they are `required`, the versions that know them (`in`) and those that ignore them
 //!   with a warning (`deprecated`). Where an option changed, a list of such tables.
 //!
-//! To add a release, add it to `rhel` or `fedora` and to [`Version::ALL`]; `RHEL10+` then
+//! To add a release, add it to `rhel` or `fedora` and to the ranges of [`Version::all`]; `RHEL10+` then
 //! includes it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -114,7 +114,7 @@ struct RawArgument {
     deprecated: Versions,
 }
 
-/// Some of the versions: a bit for each, at its place in [`Version::ALL`].
+/// Some of the versions: a bit for each, at its place in [`Version::all`].
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Versions(u32);
@@ -146,7 +146,7 @@ impl TryFrom<String> for Versions {
                 Some((_, last)) => Some(named(last)?),
                 None => Some(first),
             };
-            for version in Version::ALL {
+            for version in Version::all() {
                 let from = version.is_rhel() == first.is_rhel() && version.index() >= first.index();
                 let to = last.is_none_or(|last| version.index() <= last.index());
                 bits |= u32::from(from && to) << version.index();
@@ -277,8 +277,8 @@ pub struct Language(HashMap<&'static str, Syntax>);
 impl Language {
     /// The language of a version; made at its first use.
     pub fn of(version: Version) -> &'static Language {
-        static MADE: [OnceLock<Language>; Version::ALL.len()] =
-            [const { OnceLock::new() }; Version::ALL.len()];
+        static MADE: [OnceLock<Language>; Version::COUNT] =
+            [const { OnceLock::new() }; Version::COUNT];
         MADE[version.index()].get_or_init(|| language(version))
     }
 
@@ -303,7 +303,7 @@ impl Language {
 
 /// Every version that has a command of this name, deprecated or not.
 pub fn versions_with(name: &str) -> Vec<Version> {
-    Version::ALL
+    Version::all()
         .into_iter()
         .filter(|&version| {
             Language::of(version)
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn the_table_is_sound() {
         let table: &RawTable = &TABLE;
-        let named: Vec<String> = Version::ALL.iter().map(ToString::to_string).collect();
+        let named: Vec<String> = Version::all().map(|version| version.to_string()).collect();
         assert_eq!([table._rhel.clone(), table._fedora.clone()].concat(), named);
         for (name, raw) in &table.commands {
             let others = raw.same_as.iter().chain(&raw.like);
@@ -404,7 +404,7 @@ mod tests {
     fn runs_of_versions() {
         let named = |text: &str| {
             let versions = Versions::try_from(text.to_string()).unwrap();
-            let all = Version::ALL.into_iter();
+            let all = Version::all().into_iter();
             let names: Vec<String> = all
                 .filter(|version| versions.has(*version))
                 .map(|version| version.to_string())
@@ -413,7 +413,8 @@ mod tests {
         };
         assert_eq!(named("RHEL7-RHEL9 F45+"), "RHEL7 RHEL8 RHEL9 F45 F46");
         assert_eq!(named("RHEL10+ F29"), "RHEL10 RHEL11 F29");
-        assert_eq!(named("all").split(' ').count(), Version::ALL.len());
+        assert_eq!(named("all").split(' ').count(), Version::COUNT);
+        assert_eq!(Version::all().count(), Version::COUNT);
         assert!(Versions::try_from("RHEL5+".to_string()).is_err());
     }
 

@@ -2,6 +2,7 @@
 //! releases are not told apart: what is meant is the last one, and an early one may know less.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::distro::Release;
 
@@ -16,35 +17,19 @@ pub enum Version {
 
 use Version::{Fedora, Rhel};
 
+/// The releases of RHEL and of Fedora whose language is known.
+const RHEL: RangeInclusive<u8> = 6..=11;
+const FEDORA: RangeInclusive<u8> = 29..=46;
+
 impl Version {
+    /// How many versions are known.
+    pub const COUNT: usize = 24;
+
     /// Every version that is known: RHEL, then Fedora, the oldest first. The same as in
     /// `table.toml`.
-    pub const ALL: [Version; 24] = [
-        Rhel(6),
-        Rhel(7),
-        Rhel(8),
-        Rhel(9),
-        Rhel(10),
-        Rhel(11),
-        Fedora(29),
-        Fedora(30),
-        Fedora(31),
-        Fedora(32),
-        Fedora(33),
-        Fedora(34),
-        Fedora(35),
-        Fedora(36),
-        Fedora(37),
-        Fedora(38),
-        Fedora(39),
-        Fedora(40),
-        Fedora(41),
-        Fedora(42),
-        Fedora(43),
-        Fedora(44),
-        Fedora(45),
-        Fedora(46),
-    ];
+    pub fn all() -> impl DoubleEndedIterator<Item = Version> {
+        RHEL.map(Rhel).chain(FEDORA.map(Fedora))
+    }
 
     /// Reads what a `#version=` line says: a version, or any release of its language (`OL8`,
     /// `CentOS8`, `RHEL8.3`), as the installers of rebuilds write it.
@@ -62,7 +47,9 @@ impl Version {
             "f" | "fc" | "fedora" => Fedora(number),
             _ => return None,
         };
-        Version::ALL.contains(&version).then_some(version)
+        Version::all()
+            .any(|known| known == version)
+            .then_some(version)
     }
 
     /// The version that a release's installer reads.
@@ -70,13 +57,13 @@ impl Version {
         Version::from_name(&release.pykickstart_version())
     }
 
-    /// The place in [`Version::ALL`].
+    /// The place in [`Version::all`].
     pub fn index(self) -> usize {
-        let first_fedora = 6;
-        match self {
-            Rhel(number) => usize::from(number) - 6,
-            Fedora(number) => usize::from(number) - 29 + first_fedora,
-        }
+        let (number, before) = match self {
+            Rhel(number) => (number - RHEL.start(), 0),
+            Fedora(number) => (number - FEDORA.start(), RHEL.count()),
+        };
+        usize::from(number) + before
     }
 
     /// Whether it is this RHEL or a later one, or this Fedora or a later one.
@@ -149,7 +136,7 @@ mod tests {
 
     #[test]
     fn each_version_knows_its_place_and_name() {
-        for (place, version) in Version::ALL.into_iter().enumerate() {
+        for (place, version) in Version::all().into_iter().enumerate() {
             assert_eq!(version.index(), place);
             assert_eq!(Version::from_name(&version.to_string()), Some(version));
         }

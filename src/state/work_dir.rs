@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock_file::{Access, Asked, LockFile};
 use super::owned_dir::{OwnedDir, found, is_refusal, refused};
-use crate::error::{Classify, Kind, fail, failure};
+use crate::error::{Classify, Kind, fail, failed};
 
 /// The lock of a work directory, and the mark of its build.
 const LOCK: &str = "lock.json";
@@ -224,12 +224,10 @@ fn read_mark(dir: &OwnedDir) -> io::Result<Option<Mark>> {
 
 /// The output directory cannot be made or written.
 pub fn cannot_write(output_dir: &Path, error: &io::Error) -> anyhow::Error {
-    failure(
+    failed!(
         Kind::Host,
-        format!(
-            "the output directory {} cannot be written: {error}; choose another --output-dir, or give this user the right",
-            output_dir.display()
-        ),
+        "the output directory {} cannot be written: {error}; choose another --output-dir, or give this user the right",
+        output_dir.display()
     )
 }
 

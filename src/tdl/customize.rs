@@ -7,10 +7,7 @@ use super::findings::{Findings, Form, child};
 use super::model::{Command, File, Package, Repository};
 use super::payload;
 use super::xml::Element;
-
-/// Longest path that Linux takes (`PATH_MAX` without its NUL), and longest part of it.
-const MAX_PATH_BYTES: usize = 4095;
-const MAX_PATH_PART_BYTES: usize = 255;
+use crate::input;
 
 /// Reads `<packages>`.
 pub fn packages(template: &Element, findings: &mut Findings<'_>) -> Vec<Package> {
@@ -114,7 +111,7 @@ fn repository_name<'e>(
     let (name, span) = findings.required_attribute(element, "name")?;
     // The name of a file in /etc/yum.repos.d, and of a section in it.
     let bad = name.contains(|c: char| c.is_control() || matches!(c, '/' | '[' | ']'));
-    if bad || name.is_empty() || name.starts_with('.') || name.len() > MAX_PATH_PART_BYTES - 5 {
+    if bad || name.is_empty() || name.starts_with('.') || name.len() > input::MAX_NAME - 5 {
         findings.error(
             &span,
             "the repository's name cannot be the name of its file in /etc/yum.repos.d",
@@ -153,7 +150,7 @@ pub fn files(template: &Element, findings: &mut Findings<'_>) -> Vec<File> {
         let content = payload::read(element, findings);
         let Some((path, span)) = path else { continue };
         let help = "name the file by its absolute path in the image, such as /etc/motd";
-        let good = findings.accept(&span, path_problem(path), help);
+        let good = findings.accept(&span, input::path_problem(path), help);
         let Some(content) = content.filter(|_| good) else {
             continue;
         };
@@ -171,24 +168,6 @@ pub fn files(template: &Element, findings: &mut Findings<'_>) -> Vec<File> {
         }));
     }
     files.into_iter().flatten().collect()
-}
-
-fn path_problem(path: &str) -> Option<&'static str> {
-    if !path.starts_with('/') {
-        Some("the file's path is not absolute")
-    } else if path.contains(char::is_control) {
-        Some("the file's path holds a control character")
-    } else if path.split('/').any(|part| part == "..") {
-        Some("the file's path holds `..`")
-    } else if path.ends_with('/') || path.ends_with("/.") {
-        Some("the file's path is that of a directory")
-    } else if path.len() > MAX_PATH_BYTES
-        || path.split('/').any(|part| part.len() > MAX_PATH_PART_BYTES)
-    {
-        Some("the file's path, or a part of it, is longer than Linux allows")
-    } else {
-        None
-    }
 }
 
 /// Reads `<precommands>` or `<commands>` (`parent`) in the order in which they run.

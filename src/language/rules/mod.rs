@@ -338,7 +338,7 @@ pub(crate) mod tests {
                 let (letter, runs) = group.split_once(' ').expect(group);
                 for run in runs.split(' ') {
                     let of_run = Versions::try_from(run.to_string()).unwrap();
-                    let mut versions = Version::ALL
+                    let mut versions = Version::all()
                         .into_iter()
                         .filter(|&v| of_run.has(v))
                         .peekable();

@@ -731,7 +731,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf_8() {
         let text = crate::kickstart::scan::decode(b"# caf\xe9\nlang en_US\n".to_vec());
-        for version in Version::ALL {
+        for version in Version::all() {
             let reading = Reading::new(&text, "t.ks", version, &NoIncludes);
             let refused = reading
                 .findings
