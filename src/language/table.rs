@@ -304,7 +304,6 @@ impl Language {
 /// Every version that has a command of this name, deprecated or not.
 pub fn versions_with(name: &str) -> Vec<Version> {
     Version::all()
-        .into_iter()
         .filter(|&version| {
             Language::of(version)
                 .get(name)
@@ -404,7 +403,7 @@ mod tests {
     fn runs_of_versions() {
         let named = |text: &str| {
             let versions = Versions::try_from(text.to_string()).unwrap();
-            let all = Version::all().into_iter();
+            let all = Version::all();
             let names: Vec<String> = all
                 .filter(|version| versions.has(*version))
                 .map(|version| version.to_string())

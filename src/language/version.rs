@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn each_version_knows_its_place_and_name() {
-        for (place, version) in Version::all().into_iter().enumerate() {
+        for (place, version) in Version::all().enumerate() {
             assert_eq!(version.index(), place);
             assert_eq!(Version::from_name(&version.to_string()), Some(version));
         }

@@ -338,10 +338,7 @@ pub(crate) mod tests {
                 let (letter, runs) = group.split_once(' ').expect(group);
                 for run in runs.split(' ') {
                     let of_run = Versions::try_from(run.to_string()).unwrap();
-                    let mut versions = Version::all()
-                        .into_iter()
-                        .filter(|&v| of_run.has(v))
-                        .peekable();
+                    let mut versions = Version::all().filter(|&v| of_run.has(v)).peekable();
                     assert!(versions.peek().is_some(), "{run}");
                     for version in versions {
                         let reading =
