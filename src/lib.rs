@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → install → check → {mirror, serve, host, image} → ui::event
+//! main → cli → commands → install → check → {mirror, serve, host, image} → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
 //! * [`watch`]: what the guest says, and what it means.
 //! * [`image`]: disks, and what lies beside a finished one.
+//! * [`disk`]: what is on a disk, read without mounting it.
 //! * [`tdl`]: the template language. [`kickstart`]: the text of kickstarts.
 //! * [`language`]: what the installer of each release accepts in a kickstart.
 //! * [`distro`]: what is known of each release.
@@ -36,6 +37,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod diagnostic;
+pub mod disk;
 pub mod distro;
 pub mod error;
 pub mod hex;

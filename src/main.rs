@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use ozr::cli::{self, Cli};
 use ozr::error::{Kind, inner_of, kind_of};
-use ozr::image::installed;
+use ozr::image::reader;
 use ozr::install::failed::InstallFailed;
 use ozr::panics;
 use ozr::ui::printer::{self, Color};
 
 fn main() -> ExitCode {
-    if let Some(answer) = installed::answer_to(std::env::args_os().skip(1)) {
+    if let Some(answer) = reader::answer_to(std::env::args_os().skip(1)) {
         let told = answer.and_then(|answer| Ok(printer::print_bytes(&answer)?));
         return match told {
             Ok(()) => ExitCode::SUCCESS,

@@ -352,26 +352,41 @@ fn write_table(disk: &Path, gpt: bool) {
 
     let disk = fs::File::options().write(true).open(disk).unwrap();
     let put = |at: u64, bytes: &[u8]| disk.write_all_at(bytes, at).unwrap();
+    // Where they begin, and how long they are, in sectors.
+    let partitions = [(2048_u64, 6144_u64), (8192, 114_688)];
     put(510, &[0x55, 0xaa]);
     if !gpt {
-        for (entry, start) in [2048_u32, 8192].into_iter().enumerate() {
-            let at = 446 + 16 * entry as u64;
+        for (at, (start, size)) in [446, 462].into_iter().zip(partitions) {
             put(at + 4, &[0x83]);
-            put(at + 8, &start.to_le_bytes());
+            put(at + 8, &(start as u32).to_le_bytes());
+            put(at + 12, &(size as u32).to_le_bytes());
         }
         return;
     }
     put(446 + 4, &[0xee]);
     put(446 + 8, &1_u32.to_le_bytes());
-    put(512, b"EFI PART");
-    put(512 + 72, &2_u64.to_le_bytes());
-    put(512 + 80, &128_u32.to_le_bytes());
-    put(512 + 84, &128_u32.to_le_bytes());
-    for (entry, start) in [2048_u64, 8192].into_iter().enumerate() {
-        let at = 1024 + 128 * entry as u64;
-        put(at, &[0xaf; 16]);
-        put(at + 32, &start.to_le_bytes());
+    let sum = |bytes: &[u8]| {
+        let mut sum = flate2::Crc::new();
+        sum.update(bytes);
+        sum.sum().to_le_bytes()
+    };
+    let mut entries = [0; 128 * 128];
+    for (entry, (start, size)) in entries.chunks_mut(128).zip(partitions) {
+        entry[..16].fill(0xaf);
+        entry[32..40].copy_from_slice(&start.to_le_bytes());
+        entry[40..48].copy_from_slice(&(start + size - 1).to_le_bytes());
     }
+    put(1024, &entries);
+    let mut header = [0; 92];
+    header[..8].copy_from_slice(b"EFI PART");
+    header[12] = 92;
+    header[72] = 2;
+    header[80] = 128;
+    header[84] = 128;
+    header[88..].copy_from_slice(&sum(&entries));
+    let sum = sum(&header);
+    header[16..20].copy_from_slice(&sum);
+    put(512, &header);
 }
 
 /// A qcow2 image of a raw disk.

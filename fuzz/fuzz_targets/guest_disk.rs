@@ -3,10 +3,10 @@
 //! kept small here.)
 #![no_main]
 
-use std::sync::Arc;
-
 use libfuzzer_sys::fuzz_target;
-use ozr::image::installed::{Disk, Question, look};
+use ozr::disk::device::Device;
+use ozr::image::look::Request;
+use ozr::image::reader::Question;
 
 /// Where the file system is: behind the partition table.
 const START: usize = 512;
@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = vec![0; START];
     bytes[446 + 4] = 0x83;
     bytes[446 + 8] = 1;
+    bytes[446 + 14] = 1;
     bytes[510..].copy_from_slice(&[0x55, 0xaa]);
     bytes.extend_from_slice(data);
     for (at, width) in BLOCKS.into_iter().zip([2, 4]) {
@@ -29,15 +30,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let length = bytes.len();
-    let disk = Disk(Arc::new(move |at, into| {
-        let at = usize::try_from(at)?;
-        let part = bytes.get(at..).and_then(|rest| rest.get(..into.len()));
-        into.copy_from_slice(part.ok_or_else(|| std::io::Error::other("beyond the disk"))?);
-        Ok(())
-    }));
-    for question in [Question::Contents, Question::Logs] {
-        if let Ok(answer) = look(question, &disk, length as u64) {
-            assert!(answer.len() <= 4 * length + 4096, "more than there is");
+    let disk = Device::of_bytes(bytes);
+    let look = Request::List("/etc".into());
+    for question in [Question::Contents, Question::Logs, Question::Look(vec![look])] {
+        if let Ok(answer) = question.answer(&disk) {
+            assert!(answer.len() <= 8 * length + 4096, "more than there is");
         }
     }
 });

@@ -1,8 +1,11 @@
 //! Disks, and what lies beside a finished one.
 
+mod base64;
 pub mod disk;
 pub mod installed;
+pub mod look;
 pub mod manifest;
 pub mod output;
 pub mod publish;
 pub mod qemu_img;
+pub mod reader;

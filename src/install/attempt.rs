@@ -26,7 +26,7 @@ use crate::blocking;
 use crate::error::{Classify, Kind, failed};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::disk::{self, Sidecars};
-use crate::image::installed;
+use crate::image::{installed, reader};
 use crate::mirror::shown;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
@@ -288,7 +288,7 @@ impl<'a> Attempt<'a> {
 
     /// Makes sure that a guest that has done all that a good install does has installed something.
     async fn has_installed(&self) -> Result<(), Box<Verdict>> {
-        let program = Path::new(installed::OWN_PROGRAM);
+        let program = Path::new(reader::OWN_PROGRAM);
         match installed::has_contents(program, &self.prepared.disk).await {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -10,7 +10,7 @@ use super::evidence::{self, Gathered};
 use crate::blocking;
 use crate::error::{Classify, Kind, kind_of};
 use crate::host::Guest;
-use crate::image::installed;
+use crate::image::{installed, reader};
 use crate::process::quote;
 use crate::ui::event::Event;
 use crate::watch::phases::Phase;
@@ -174,7 +174,7 @@ impl Attempt<'_> {
         if stays || emptied || !self.phases().iter().any(storing) {
             return;
         }
-        let program = Path::new(installed::OWN_PROGRAM);
+        let program = Path::new(reader::OWN_PROGRAM);
         let added = match installed::logs(program, &self.prepared.disk).await {
             Ok(logs) => gathered.add_logs(&logs, &self.handover.secrets),
             Err(error) => Err(error),

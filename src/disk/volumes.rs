@@ -1,0 +1,200 @@
+//! What lies on the disks of a machine: partitions, logical volumes, and what they hold.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::contents::{self, Contents};
+use super::device::Device;
+use super::lvm;
+use super::partitions::{self, Partition};
+use super::tree::{self, FileTree};
+
+/// What can hold a file system.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// What it is.
+    pub place: Place,
+    /// What is on it; else why that is not read.
+    pub device: std::result::Result<Device, String>,
+    /// What it holds; none if that is not known.
+    pub contents: Option<Contents>,
+}
+
+/// What a volume is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A disk without a partition table, by its number from 0 on.
+    Disk(usize),
+    /// A partition of the disk with a number.
+    Partition(usize, Partition),
+    /// A logical volume, by its name below `/dev/mapper`.
+    Logical(String),
+}
+
+impl Volume {
+    /// The file system on it; `subvolume` is what `mount -o subvol=` takes of a Btrfs.
+    ///
+    /// # Errors
+    /// It holds none, or one that is not read.
+    pub fn open(&self, subvolume: Option<&Path>) -> Result<Box<dyn FileTree>> {
+        let device = self.device.as_ref().map_err(|why| anyhow!(why.clone()))?;
+        let contents = self.contents.as_ref();
+        let contents = contents.context("what it holds is not known")?;
+        tree::open(device, contents, subvolume)
+    }
+
+    /// How messages name it.
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Disk(0) => "the disk".to_owned(),
+            Place::Disk(disk) => format!("disk {}", disk + 1),
+            Place::Partition(0, partition) => format!("partition {}", partition.number),
+            Place::Partition(disk, partition) => {
+                format!("partition {} of disk {}", partition.number, disk + 1)
+            }
+            Place::Logical(name) => format!("/dev/mapper/{name}"),
+        }
+    }
+
+    /// Whether this is what fstab's first field, `mount` or `root=` names so (libblkid's tags, and the
+    /// names of udev).
+    pub fn is(&self, spec: &str) -> bool {
+        let spec = spec.replace('"', "");
+        let same = |known: Option<&String>, wanted: &str| {
+            known.is_some_and(|known| known.eq_ignore_ascii_case(wanted))
+        };
+        let contents = self.contents.as_ref();
+        let partition = match &self.place {
+            Place::Partition(_, partition) => Some(partition),
+            _ => None,
+        };
+        let tags = [
+            (
+                "UUID=",
+                "/dev/disk/by-uuid/",
+                contents.and_then(|c| c.uuid.as_ref()),
+            ),
+            (
+                "PARTUUID=",
+                "/dev/disk/by-partuuid/",
+                partition.and_then(|p| p.uuid.as_ref()),
+            ),
+        ];
+        for (tag, directory, known) in tags {
+            if let Some(wanted) = spec.strip_prefix(tag).or(spec.strip_prefix(directory)) {
+                return same(known, wanted);
+            }
+        }
+        let labels = [
+            (
+                "LABEL=",
+                "/dev/disk/by-label/",
+                contents.and_then(|c| c.label.as_ref()),
+            ),
+            (
+                "PARTLABEL=",
+                "/dev/disk/by-partlabel/",
+                partition.and_then(|p| p.name.as_ref()),
+            ),
+        ];
+        for (tag, directory, known) in labels {
+            if let Some(wanted) = spec.strip_prefix(tag).or(spec.strip_prefix(directory)) {
+                return known.is_some_and(|known| known == wanted);
+            }
+        }
+        match &self.place {
+            Place::Logical(name) => {
+                spec.strip_prefix("/dev/mapper/") == Some(name)
+                    || spec.strip_prefix("/dev/").is_some_and(|path| {
+                        let path: Vec<String> = path
+                            .split('/')
+                            .map(|part| part.replace('-', "--"))
+                            .collect();
+                        path.join("-") == *name && path.len() == 2
+                    })
+            }
+            Place::Partition(disk, partition) => {
+                ["sd", "vd", "hd", "xvd", "nvme"].iter().any(|bus| {
+                    let letter = char::from(b'a' + (*disk).min(25) as u8);
+                    let name = match *bus {
+                        "nvme" => format!("nvme{disk}n1p{}", partition.number),
+                        bus => format!("{bus}{letter}{}", partition.number),
+                    };
+                    spec.strip_prefix("/dev/") == Some(&name)
+                })
+            }
+            Place::Disk(_) => false,
+        }
+    }
+}
+
+/// What lies on disks.
+#[derive(Debug, Default)]
+pub struct Volumes {
+    /// The kinds of the disks' partition tables, in the disks' order.
+    pub tables: Vec<Option<partitions::Kind>>,
+    /// All volumes, those that others lie on among them.
+    pub all: Vec<Volume>,
+    /// What could not be read, in words.
+    pub troubles: Vec<String>,
+}
+
+impl Volumes {
+    /// Those on disks.
+    ///
+    /// # Errors
+    /// A disk cannot be read, or its partition table is broken.
+    pub fn find(disks: &[Device]) -> Result<Volumes> {
+        let mut volumes = Volumes::default();
+        for (number, disk) in disks.iter().enumerate() {
+            let whole = contents::look(disk)?;
+            let table = partitions::read(disk)?;
+            // A FAT begins as a partition table does; so may a boot loader before an ext.
+            let parted = table.filter(|table| !table.partitions.is_empty() || whole.is_none());
+            volumes.tables.push(parted.as_ref().map(|table| table.kind));
+            let Some(table) = parted else {
+                volumes.add(Place::Disk(number), Ok(disk.clone()));
+                continue;
+            };
+            for partition in table.partitions {
+                let device = disk.part(partition.start, partition.size);
+                volumes.add(Place::Partition(number, partition), Ok(device));
+            }
+        }
+        let is_member = |volume: &&Volume| {
+            let contents = volume.contents.as_ref();
+            contents.is_some_and(|contents| contents.kind == "LVM2_member")
+        };
+        let members = volumes.all.iter().filter(is_member);
+        let members: Vec<Device> = members.filter_map(|m| m.device.clone().ok()).collect();
+        let (logical, troubles) = lvm::volumes(&members);
+        volumes.troubles.extend(troubles);
+        for volume in logical {
+            volumes.add(Place::Logical(volume.mapper_name()), volume.device);
+        }
+        Ok(volumes)
+    }
+
+    fn add(&mut self, place: Place, device: std::result::Result<Device, String>) {
+        let found = device.as_ref().ok().map(contents::look).transpose();
+        let mut volume = Volume {
+            place,
+            device,
+            contents: None,
+        };
+        match found {
+            Ok(contents) => volume.contents = contents.flatten(),
+            Err(why) => {
+                let name = volume.name();
+                self.troubles.push(format!("{name}: {why:#}"));
+            }
+        }
+        self.all.push(volume);
+    }
+
+    /// The volume that fstab, `mount` or `root=` names so.
+    pub fn named(&self, spec: &str) -> Option<&Volume> {
+        self.all.iter().find(|volume| volume.is(spec))
+    }
+}

@@ -1,0 +1,101 @@
+//! XFS, its log replayed in memory.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, ensure};
+use lamxfs::{BlockRead, Error, Inode};
+
+use super::device::Device;
+use super::tree::{Attribute, FileTree, Metadata};
+use super::xfs_inode::Inodes;
+
+/// A file system.
+#[allow(missing_debug_implementations)] // lamxfs has none
+pub struct Xfs {
+    system: lamxfs::Xfs<Reader>,
+    inodes: Inodes,
+}
+
+impl Xfs {
+    /// The file system on a device.
+    ///
+    /// # Errors
+    /// There is none, or it is broken.
+    pub fn open(device: Device) -> Result<Xfs> {
+        let inodes = Inodes::open(device.clone())?;
+        let size = device.size();
+        let system = lamxfs::Xfs::open(Reader(device), size).map_err(said)?;
+        Ok(Xfs { system, inodes })
+    }
+
+    fn find(&mut self, path: &Path) -> Result<Option<Inode>> {
+        match self.system.resolve(of(path)) {
+            Ok(inode) => Ok(Some(inode)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(why) => Err(said(why)),
+        }
+    }
+
+    fn get(&mut self, path: &Path) -> Result<Inode> {
+        self.find(path)?
+            .ok_or_else(|| anyhow!("there is no such file"))
+    }
+}
+
+fn of(path: &Path) -> lamxfs::Path<'_> {
+    lamxfs::Path::new(path.as_os_str().as_bytes())
+}
+
+fn said(why: Error) -> anyhow::Error {
+    match why.token() {
+        "sb_dirty_log" => anyhow!("XFS was not unmounted, and its log cannot be replayed here"),
+        token => anyhow!("XFS cannot be read: {token}"),
+    }
+}
+
+struct Reader(Device);
+
+impl BlockRead for Reader {
+    type Error = anyhow::Error;
+
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<()> {
+        self.0.read(at, into)
+    }
+}
+
+impl FileTree for Xfs {
+    fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
+        let Some(inode) = self.find(path)? else {
+            return Ok(None);
+        };
+        let replayed = self.system.metadata(&inode).map_err(said)?;
+        let (owner, modified) = self.inodes.owner_and_time(inode.ino)?;
+        let (mode, size) = (replayed.mode(), replayed.size());
+        Ok(Some(Metadata::new(mode, owner, size, modified)))
+    }
+
+    fn read(&mut self, path: &Path, at: u64, into: &mut [u8]) -> Result<usize> {
+        let inode = self.get(path)?;
+        self.system.read_file_at(&inode, at, into).map_err(said)
+    }
+
+    fn read_dir(&mut self, path: &Path) -> Result<Vec<PathBuf>> {
+        let inode = self.get(path)?;
+        let metadata = self.system.metadata(&inode).map_err(said)?;
+        ensure!(metadata.is_dir(), "it is no directory");
+        let entries = self.system.read_dir(of(path)).map_err(said)?;
+        let names = entries.iter().map(|entry| super::path_of(&entry.name));
+        Ok(names.collect())
+    }
+
+    fn read_link(&mut self, path: &Path) -> Result<PathBuf> {
+        let target = self.system.read_link(of(path)).map_err(said)?;
+        Ok(super::path_of(&target))
+    }
+
+    fn attributes(&mut self, path: &Path) -> Result<Vec<Attribute>> {
+        let inode = self.get(path)?;
+        self.inodes.attributes(inode.ino)
+    }
+}

@@ -1,0 +1,259 @@
+//! What lamxfs does not give of XFS' inodes: owners, times and extended attributes (XFS Algorithms and
+//! Data Structures, 3rd edition; Linux' `fs/xfs/libxfs/xfs_format.h`, `xfs_da_format.h`).
+//!
+//! They are read as they lie on the volume: of a file system that was not unmounted, they can be older
+//! than its log.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::bytes::{big, slice};
+use super::device::Device;
+use super::tree::Attribute;
+
+/// Most blocks of attributes of one file, and most extents that they lie in. Linux writes one or two.
+const MOST_BLOCKS: u64 = 1024;
+const MOST_EXTENTS: u64 = 1024;
+
+/// How leaves of attributes are marked, in version 5 and 4.
+const LEAVES: [u64; 2] = [0x3bee, 0xfbee];
+
+/// Flags of an attribute: its value is with it; it is a name space of its own; it is not whole.
+const LOCAL: u64 = 0x01;
+const ROOT: u64 = 0x02;
+const SECURE: u64 = 0x04;
+const PARENT: u64 = 0x08;
+const INCOMPLETE: u64 = 0x80;
+
+/// Flag of an inode: its times are in nanoseconds from the earliest that 32 bits of seconds had.
+const BIGTIME: u64 = 1 << 3;
+
+/// Flag of an inode: its counts of extents are wide.
+const WIDE_COUNTS: u64 = 1 << 4;
+
+/// A volume's inodes.
+#[derive(Debug)]
+pub struct Inodes {
+    device: Device,
+    block: u64,
+    inode_size: u64,
+    inodes_per_block_bits: u64,
+    group_blocks: u64,
+    group_bits: u64,
+    groups: u64,
+    /// Whether its structures have checksums and describe themselves.
+    fifth: bool,
+}
+
+/// A run of blocks of a file.
+struct Extent {
+    offset: u64,
+    start: u64,
+    count: u64,
+}
+
+impl Inodes {
+    /// Those of the file system on a device.
+    ///
+    /// # Errors
+    /// There is none, or it is broken.
+    pub fn open(device: Device) -> Result<Inodes> {
+        let superblock = device.bytes(0, 512)?;
+        let number = |at, width| big(&superblock, at, width);
+        let inodes = Inodes {
+            block: number(4, 4)?,
+            inode_size: number(104, 2)?,
+            inodes_per_block_bits: number(123, 1)?,
+            group_blocks: number(84, 4)?,
+            group_bits: number(124, 1)?,
+            groups: number(88, 4)?,
+            fifth: number(100, 2)? & 0xf == 5,
+            device,
+        };
+        ensure!(
+            (512..=65536).contains(&inodes.block)
+                && (256..=2048).contains(&inodes.inode_size)
+                && inodes.inodes_per_block_bits <= 8
+                && inodes.group_bits < 32,
+            "XFS cannot be read: its superblock is broken"
+        );
+        Ok(inodes)
+    }
+
+    /// Where a block is that is named by its group and its place in it, in bytes.
+    fn place(&self, block: u64) -> Result<u64> {
+        let (group, within) = (
+            block >> self.group_bits,
+            block & ((1 << self.group_bits) - 1),
+        );
+        ensure!(group < self.groups, "XFS is broken: beyond its groups");
+        let place = (group * self.group_blocks).checked_add(within);
+        let place = place.and_then(|block| block.checked_mul(self.block));
+        place.context("XFS is broken: beyond its groups")
+    }
+
+    fn inode(&self, number: u64) -> Result<Vec<u8>> {
+        let bits = self.inodes_per_block_bits;
+        let within = (number & ((1 << bits) - 1)) * self.inode_size;
+        let at = self.place(number >> bits)? + within;
+        let inode = self.device.bytes(at, self.inode_size as usize)?;
+        ensure!(inode.starts_with(b"IN"), "XFS is broken: an inode");
+        Ok(inode)
+    }
+
+    /// Owner and group, and when the content changed, in seconds since 1970.
+    ///
+    /// # Errors
+    /// There is no such inode, or it cannot be read.
+    pub fn owner_and_time(&self, number: u64) -> Result<((u32, u32), i64)> {
+        let inode = self.inode(number)?;
+        let owner = (big(&inode, 8, 4)? as u32, big(&inode, 12, 4)? as u32);
+        let wide = big(&inode, 4, 1)? >= 3 && big(&inode, 120, 8)? & BIGTIME != 0;
+        let modified = if wide {
+            (big(&inode, 40, 8)? / 1_000_000_000) as i64 + i64::from(i32::MIN)
+        } else {
+            i64::from(big(&inode, 40, 4)? as i32)
+        };
+        Ok((owner, modified))
+    }
+
+    /// The extended attributes of an inode.
+    ///
+    /// # Errors
+    /// There is no such inode, or they cannot be read.
+    pub fn attributes(&self, number: u64) -> Result<Vec<Attribute>> {
+        let inode = self.inode(number)?;
+        let third = big(&inode, 4, 1)? >= 3;
+        let core = if third { 176 } else { 100 };
+        let fork = big(&inode, 82, 1)? as usize * 8;
+        if fork == 0 {
+            return Ok(Vec::new());
+        }
+        let fork = inode.get(core + fork..);
+        let fork = fork.context("XFS is broken: an inode")?;
+        let wide = third && big(&inode, 120, 8)? & WIDE_COUNTS != 0;
+        let count = if wide {
+            big(&inode, 76, 4)?
+        } else {
+            big(&inode, 80, 2)?
+        };
+        match big(&inode, 83, 1)? {
+            1 => short(fork),
+            2 => {
+                ensure!(count <= MOST_EXTENTS, "XFS is broken: attributes");
+                let records = slice(fork, 0, count as usize * 16)?;
+                self.leaves(&extents(records)?)
+            }
+            3 => bail!("attributes of XFS in a tree of extents are not read"),
+            _ => bail!("XFS is broken: attributes"),
+        }
+    }
+
+    /// The attributes in blocks of their own.
+    fn leaves(&self, extents: &[Extent]) -> Result<Vec<Attribute>> {
+        let mut found = Vec::new();
+        let mut seen = 0;
+        for extent in extents {
+            for index in 0..extent.count {
+                seen += 1;
+                ensure!(seen <= MOST_BLOCKS, "XFS is broken: attributes");
+                let at = self.place(extent.start + index)?;
+                let block = self.device.bytes(at, self.block as usize)?;
+                let magic = big(&block, 8, 2)?;
+                // Others are nodes above them, and values, which their entries lead to.
+                if LEAVES.contains(&magic) {
+                    self.leaf(&block, extents, &mut found)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn leaf(&self, block: &[u8], extents: &[Extent], found: &mut Vec<Attribute>) -> Result<()> {
+        let (count, entries) = if self.fifth {
+            (big(block, 56, 2)?, 80)
+        } else {
+            (big(block, 12, 2)?, 32)
+        };
+        for index in 0..count as usize {
+            let entry = slice(block, entries + index * 8, 8)?;
+            let (at, flags) = (big(entry, 4, 2)? as usize, big(entry, 6, 1)?);
+            let Some(prefix) = space(flags) else {
+                continue;
+            };
+            let (name, value) = if flags & LOCAL != 0 {
+                let (value, name) = (big(block, at, 2)? as usize, big(block, at + 2, 1)? as usize);
+                let value = slice(block, at + 3 + name, value)?.to_vec();
+                (slice(block, at + 3, name)?, value)
+            } else {
+                let (first, length) = (big(block, at, 4)?, big(block, at + 4, 4)?);
+                let name = big(block, at + 8, 1)? as usize;
+                let value = self.remote(first, length as usize, extents)?;
+                (slice(block, at + 9, name)?, value)
+            };
+            found.push((format!("{prefix}{}", String::from_utf8_lossy(name)), value));
+        }
+        Ok(())
+    }
+
+    /// A value in blocks of its own, which have heads in version 5.
+    fn remote(&self, first: u64, length: usize, extents: &[Extent]) -> Result<Vec<u8>> {
+        ensure!(length <= 65536, "XFS is broken: attributes");
+        let head = if self.fifth { 56 } else { 0 };
+        let mut value = Vec::with_capacity(length);
+        for index in first.. {
+            if value.len() >= length {
+                break;
+            }
+            let within = |e: &&Extent| index >= e.offset && index - e.offset < e.count;
+            let extent = extents.iter().find(within);
+            let extent = extent.context("XFS is broken: attributes")?;
+            let at = self.place(extent.start + (index - extent.offset))?;
+            let block = self.device.bytes(at, self.block as usize)?;
+            let more = (length - value.len()).min(block.len() - head);
+            value.extend_from_slice(slice(&block, head, more)?);
+        }
+        Ok(value)
+    }
+}
+
+/// Attributes within the inode.
+fn short(fork: &[u8]) -> Result<Vec<Attribute>> {
+    let mut found = Vec::new();
+    let mut at = 4;
+    for _ in 0..big(fork, 2, 1)? {
+        let (name, value) = (big(fork, at, 1)? as usize, big(fork, at + 1, 1)? as usize);
+        let flags = big(fork, at + 2, 1)?;
+        let text = String::from_utf8_lossy(slice(fork, at + 3, name)?);
+        let content = slice(fork, at + 3 + name, value)?;
+        if let Some(prefix) = space(flags) {
+            found.push((format!("{prefix}{text}"), content.to_vec()));
+        }
+        at += 3 + name + value;
+    }
+    Ok(found)
+}
+
+/// The name space of an attribute; none if it is none that anybody asks for.
+fn space(flags: u64) -> Option<&'static str> {
+    if flags & (PARENT | INCOMPLETE) != 0 {
+        None
+    } else if flags & SECURE != 0 {
+        Some("security.")
+    } else if flags & ROOT != 0 {
+        Some("trusted.")
+    } else {
+        Some("user.")
+    }
+}
+
+fn extents(records: &[u8]) -> Result<Vec<Extent>> {
+    let extent = |record: &[u8]| {
+        let (high, low) = (big(record, 0, 8)?, big(record, 8, 8)?);
+        anyhow::Ok(Extent {
+            offset: high >> 9 & ((1 << 54) - 1),
+            start: (high & 0x1ff) << 43 | low >> 21,
+            count: low & ((1 << 21) - 1),
+        })
+    };
+    records.chunks_exact(16).map(extent).collect()
+}

@@ -1,0 +1,124 @@
+//! The process that reads a disk.
+//!
+//! Whatever a disk holds was written by its guest, and file systems are intricate: a superblock can
+//! ask for more memory than there is, which ends a process. So a process of its own reads it
+//! ([`answer_to`]: `ozr` started once more), within bounds of memory and time; what it
+//! cannot read is not known, and no more.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::installed;
+use super::look::{self, Request};
+use crate::disk::device::Device;
+use crate::disk::image_file;
+use crate::process;
+
+/// The program that reads disks: this one, whatever its file has become.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The first argument of the process that reads a disk; the question follows. No user gives it.
+const VERB: &str = "--read-disk";
+
+/// Memory of the process that reads, in bytes: the largest logs as they are and in its answer, and a
+/// file system's tables.
+const MOST_MEMORY: u64 = 384 << 20;
+
+/// What is asked of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Whether there is a partition with contents, or a file system.
+    Contents,
+    /// The installer's logs.
+    Logs,
+    /// Files of the installed system.
+    Look(Vec<Request>),
+}
+
+impl Question {
+    /// How long the process may compute. A disk of 20 logs takes some hundredths of a second.
+    fn most_cpu(&self) -> Duration {
+        match self {
+            Question::Contents | Question::Logs => Duration::from_secs(5),
+            Question::Look(_) => Duration::from_secs(20),
+        }
+    }
+
+    /// How long it may take in all, on a disk that is slow.
+    fn patience(&self) -> Duration {
+        4 * self.most_cpu()
+    }
+
+    /// The answer, as JSON, in this process.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn answer(&self, disk: &Device) -> anyhow::Result<Vec<u8>> {
+        let answer = match self {
+            Question::Contents => serde_json::to_vec(&installed::is_used(disk)?),
+            Question::Logs => serde_json::to_vec(&installed::find_logs(disk)?),
+            Question::Look(requests) => serde_json::to_vec(&look::answers(disk, requests)?),
+        };
+        Ok(answer?)
+    }
+}
+
+/// Asks `program`, [`OWN_PROGRAM`], of an image that no guest uses.
+///
+/// # Errors
+/// The image cannot be read, within the bounds that there are for it.
+pub async fn ask<T: DeserializeOwned>(
+    program: &Path,
+    image: &File,
+    question: &Question,
+) -> anyhow::Result<T> {
+    let mut command = process::command(program);
+    command
+        .arg(VERB)
+        .arg(serde_json::to_string(question)?)
+        .stdin(Stdio::from(image.try_clone()?));
+    let patience = question.patience();
+    let answer = tokio::time::timeout(patience, process::output(&mut command)).await;
+    let answer = answer
+        .with_context(|| format!("no answer within {} s", patience.as_secs()))
+        .and_then(|answer| answer)
+        .context("reading the guest's disk")?;
+    serde_json::from_slice(&answer).context("reading the guest's disk")
+}
+
+/// The answer of the process that reads the disk on its standard input, if these arguments are for
+/// that.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow::Result<Vec<u8>>> {
+    let mut arguments = arguments.into_iter();
+    if arguments.next()? != VERB {
+        return None;
+    }
+    let question = arguments.next()?.into_string().ok()?;
+    let question: Question = serde_json::from_str(&question).ok()?;
+    let answer = || {
+        for (resource, most) in [
+            (Resource::Data, MOST_MEMORY),
+            (Resource::Cpu, question.most_cpu().as_secs()),
+            (Resource::Core, 0),
+        ] {
+            let (current, maximum) = (Some(most), Some(most));
+            setrlimit(resource, Rlimit { current, maximum })?;
+        }
+        let image = std::io::stdin().as_fd().try_clone_to_owned()?;
+        question.answer(&image_file::open(File::from(image))?)
+    };
+    Some(answer())
+}
