@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → install → check → {mirror, serve, host, image} → disk → ui::event
+//! main → cli → commands → install → check → {mirror, serve, host, image} → packages → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! * [`watch`]: what the guest says, and what it means.
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`disk`]: what is on a disk, read without mounting it.
+//! * [`packages`]: what is installed, from RPM's databases.
 //! * [`tdl`]: the template language. [`kickstart`]: the text of kickstarts.
 //! * [`language`]: what the installer of each release accepts in a kickstart.
 //! * [`distro`]: what is known of each release.
@@ -50,6 +51,7 @@ pub mod language;
 pub mod machine;
 pub mod mirror;
 pub mod options;
+pub mod packages;
 pub mod panics;
 pub mod printable;
 pub mod process;

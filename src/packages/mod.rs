@@ -1,0 +1,136 @@
+//! The packages that are installed in a system, read from its RPM database without RPM.
+//!
+//! RPM has kept its headers in three kinds of files: Berkeley DB (to EL8), SQLite (EL9 and later, Fedora), and
+//! its own ndb (openSUSE). Each gives headers, which are the same everywhere.
+
+mod berkeley;
+mod header;
+mod ndb;
+mod openpgp;
+mod sqlite;
+mod sqlite_log;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::system::System;
+
+/// Where databases are: Fedora 36 and later, then everybody else.
+const DIRECTORIES: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
+
+/// Most bytes of a database. Those of installed desktops have about 100 MiB.
+const MOST_BYTES: u64 = 192 << 20;
+
+/// Most packages of a database; all of Fedora are some 70,000.
+const MOST_PACKAGES: usize = 100_000;
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its epoch, if it has one: 0 and none sort alike, but are written differently.
+    pub epoch: Option<u32>,
+    /// Its version.
+    pub version: String,
+    /// Its release.
+    pub release: String,
+    /// Its architecture; keys, which RPM keeps as packages (`gpg-pubkey`), have none.
+    pub arch: Option<String>,
+    /// The bytes of its files.
+    pub size: u64,
+    /// Who made it.
+    pub vendor: Option<String>,
+    /// The id of the key that it is signed with, 16 hexadecimal digits.
+    pub signing_key: Option<String>,
+    /// The file name of the source package that it was built from.
+    pub source_rpm: Option<String>,
+    /// Its licence, as it says itself.
+    pub license: Option<String>,
+    /// What it is, in a line.
+    pub summary: Option<String>,
+    /// When it was built, in seconds since 1970.
+    pub built: Option<u32>,
+    /// When it was installed, in seconds since 1970.
+    pub installed: Option<u32>,
+}
+
+/// What is done with each header of a database.
+type Take<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
+/// A kind of database: its file, and how headers are got out of its content.
+struct Kind {
+    file: &'static str,
+    headers: fn(&[u8], &mut Take<'_>) -> Result<()>,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        file: "rpmdb.sqlite",
+        headers: sqlite::headers,
+    },
+    Kind {
+        file: "Packages.db",
+        headers: ndb::headers,
+    },
+    Kind {
+        file: "Packages",
+        headers: berkeley::headers,
+    },
+];
+
+/// The packages of a system, sorted by name and version; none if it has no RPM database.
+///
+/// # Errors
+/// The database cannot be read, or is broken.
+pub fn of(system: &mut System) -> Result<Option<Vec<Package>>> {
+    for directory in DIRECTORIES.map(Path::new) {
+        for kind in &KINDS {
+            let file = directory.join(kind.file);
+            if system.find_file(&file)?.is_none() {
+                continue;
+            }
+            let content = system.read(&file, MOST_BYTES)?;
+            let log = directory.join(format!("{}-wal", kind.file));
+            let log = match system.find_file(&log)? {
+                Some(_) => system.read(&log, MOST_BYTES)?,
+                None => Vec::new(),
+            };
+            return parse(kind, content, &log)
+                .map(Some)
+                .with_context(|| format!("reading the RPM database {}", file.display()));
+        }
+    }
+    Ok(None)
+}
+
+fn parse(kind: &Kind, mut content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> {
+    // Only SQLite has one.
+    sqlite_log::apply(&mut content, log)?;
+    let mut packages = Vec::new();
+    let mut bytes = 0;
+    (kind.headers)(&content, &mut |header| {
+        // Places in a file can be named again and again.
+        bytes += header.len();
+        ensure!(
+            packages.len() < MOST_PACKAGES && bytes <= content.len(),
+            "it names the same place twice"
+        );
+        packages.push(header::package(header)?);
+        Ok(())
+    })?;
+    packages.sort();
+    Ok(packages)
+}
+
+/// The packages in the content of a database's file, by its name, and in what is in SQLite's log beside it;
+/// for tests and fuzzing.
+///
+/// # Errors
+/// It is broken, or no such file is known.
+pub fn of_file(name: &str, content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> {
+    let kind = KINDS.iter().find(|kind| kind.file == name);
+    parse(kind.context("no such database is known")?, content, log)
+}
