@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, cache, check, diff_releases, doctor, explain, gc, install, list, man, releases,
-    screenshot,
+    attach, cache, check, diff_releases, doctor, explain, gc, inspect, install, list, man,
+    releases, screenshot,
 };
 use crate::host;
 use crate::ui;
@@ -119,6 +119,11 @@ enum Command {
     Releases(releases::Args),
     /// Say what changes for kickstarts from one release to another
     DiffReleases(diff_releases::Args),
+    /// Say what an image is: its disk, the system on it, packages, kernels, services, users
+    ///
+    /// Reads any raw or qcow2 image without booting or mounting it, within bounds of memory and time:
+    /// ext2 to ext4, XFS, Btrfs, LVM, RPM databases of all releases. What is encrypted is named.
+    Inspect(inspect::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
     /// Remove what builds left that were killed
@@ -164,6 +169,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(&args, config, &reporter),
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),

@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → install → check → {mirror, serve, host, image} → packages → disk → ui::event
+//! main → cli → commands → install → check → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
@@ -18,6 +18,8 @@
 //! * [`watch`]: what the guest says, and what it means.
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`disk`]: what is on a disk, read without mounting it.
+//! * [`sbom`]: what an image is made of, for scanners.
+//! * [`inspect`]: what an image is, read offline.
 //! * [`packages`]: what is installed, from RPM's databases.
 //! * [`tdl`]: the template language. [`kickstart`]: the text of kickstarts.
 //! * [`language`]: what the installer of each release accepts in a kickstart.
@@ -40,11 +42,14 @@ pub mod commands;
 pub mod diagnostic;
 pub mod disk;
 pub mod distro;
+#[cfg(test)]
+mod documented;
 pub mod error;
 pub mod hex;
 pub mod host;
 pub mod image;
 pub mod input;
+pub mod inspect;
 pub mod install;
 pub mod kickstart;
 pub mod language;
@@ -55,6 +60,7 @@ pub mod packages;
 pub mod panics;
 pub mod printable;
 pub mod process;
+pub mod sbom;
 pub mod secrets;
 pub mod serve;
 pub mod state;

@@ -11,7 +11,7 @@ use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "",
     "install",
     "list",
@@ -23,6 +23,7 @@ const PAGES: [&str; 14] = [
     "diff-releases",
     "cache",
     "gc",
+    "inspect",
     "doctor",
     "man",
     "completions",

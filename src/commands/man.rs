@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, check, gc, install};
+use super::{attach, check, gc, inspect, install};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -194,10 +194,17 @@ fn render(
         section(&mut rest, "ENVIRONMENT", ENVIRONMENT);
     }
     let examples = match name {
-        None => [install::EXAMPLES, attach::EXAMPLES, check::EXAMPLES].concat(),
+        None => [
+            install::EXAMPLES,
+            attach::EXAMPLES,
+            check::EXAMPLES,
+            inspect::EXAMPLES,
+        ]
+        .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
+        Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };

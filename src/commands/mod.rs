@@ -9,6 +9,8 @@ mod display;
 pub mod doctor;
 pub mod explain;
 pub mod gc;
+pub mod inspect;
+mod inspected;
 pub mod install;
 pub mod list;
 pub mod man;

@@ -219,37 +219,9 @@ mod tests {
         }
     }
 
-    fn fields(prefix: &str, value: &serde_json::Value, all: &mut Vec<String>) {
-        match value {
-            serde_json::Value::Object(object) => {
-                for (name, value) in object {
-                    let path = format!("{prefix}{name}");
-                    all.push(path.clone());
-                    fields(&format!("{path}."), value, all);
-                }
-            }
-            serde_json::Value::Array(items) => {
-                for item in items {
-                    fields(&format!("{}[].", prefix.trim_end_matches('.')), item, all);
-                }
-            }
-            _ => {}
-        }
-    }
-
     #[test]
     fn the_documentation_names_every_field_and_no_other() {
-        let mut all = Vec::new();
-        let value = serde_json::to_value(sample()).unwrap();
-        fields("", &value, &mut all);
-        let documentation = include_str!("../../docs/manifest.md");
-        let mut documented: Vec<&str> = documentation
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .collect();
-        documented.sort_unstable();
-        all.sort_unstable();
-        assert_eq!(all, documented);
+        crate::documented::compare(&sample(), include_str!("../../docs/manifest.md"));
     }
 
     #[test]

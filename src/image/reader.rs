@@ -21,6 +21,7 @@ use super::installed;
 use super::look::{self, Request};
 use crate::disk::device::Device;
 use crate::disk::image_file;
+use crate::inspect::{self, Inspection};
 use crate::process;
 
 /// The program that reads disks: this one, whatever its file has become.
@@ -43,6 +44,8 @@ pub enum Question {
     Logs,
     /// Files of the installed system.
     Look(Vec<Request>),
+    /// What the image is.
+    Inspect,
 }
 
 impl Question {
@@ -51,6 +54,7 @@ impl Question {
         match self {
             Question::Contents | Question::Logs => Duration::from_secs(5),
             Question::Look(_) => Duration::from_secs(20),
+            Question::Inspect => Duration::from_secs(60),
         }
     }
 
@@ -67,6 +71,7 @@ impl Question {
         let answer = match self {
             Question::Contents => serde_json::to_vec(&installed::is_used(disk)?),
             Question::Logs => serde_json::to_vec(&installed::find_logs(disk)?),
+            Question::Inspect => serde_json::to_vec(&inspect::look(disk)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disk, requests)?),
         };
         Ok(answer?)
@@ -94,6 +99,14 @@ pub async fn ask<T: DeserializeOwned>(
         .and_then(|answer| answer)
         .context("reading the guest's disk")?;
     serde_json::from_slice(&answer).context("reading the guest's disk")
+}
+
+/// What an image is that no guest uses. Asks `program`, [`OWN_PROGRAM`].
+///
+/// # Errors
+/// It cannot be read.
+pub async fn inspect(program: &Path, image: &File) -> anyhow::Result<Inspection> {
+    ask(program, image, &Question::Inspect).await
 }
 
 /// The answer of the process that reads the disk on its standard input, if these arguments are for

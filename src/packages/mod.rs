@@ -134,3 +134,23 @@ pub fn of_file(name: &str, content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>>
     let kind = KINDS.iter().find(|kind| kind.file == name);
     parse(kind.context("no such database is known")?, content, log)
 }
+
+/// A package in which nothing is absent, for tests.
+#[cfg(test)]
+pub fn sample(name: &str, epoch: Option<u32>) -> Package {
+    Package {
+        name: name.to_owned(),
+        epoch,
+        version: "1.2~rc1+git^4".to_owned(),
+        release: "3.el9".to_owned(),
+        arch: Some("x86_64".to_owned()),
+        size: 5,
+        vendor: Some("Example Corp".to_owned()),
+        signing_key: Some("702d426d350d275d".to_owned()),
+        source_rpm: Some(format!("{name}-1.2-3.el9.src.rpm")),
+        license: Some("GPLv2+ and MIT".to_owned()),
+        summary: Some("A summary".to_owned()),
+        built: Some(1),
+        installed: Some(2),
+    }
+}

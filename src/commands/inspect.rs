@@ -1,0 +1,116 @@
+//! `ozr inspect`
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::inspected;
+use crate::error::{Classify, Kind};
+use crate::image::reader;
+use crate::inspect::Inspection;
+use crate::sbom::{self, Subject};
+use crate::ui::printer;
+
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr inspect rocky-9.qcow2",
+        "What the image is, for people.",
+    ),
+    (
+        "ozr inspect --format cyclonedx rocky-9.qcow2",
+        "What it is made of, for a scanner.",
+    ),
+];
+
+fn examples() -> String {
+    super::help_of(EXAMPLES, "docs/inspect.md describes the JSON.")
+}
+
+/// `ozr inspect IMAGE`
+#[derive(Debug, clap::Args)]
+#[command(after_help = examples())]
+pub struct Args {
+    /// The image, raw or qcow2, or a block device
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// A JSON object: docs/inspect.md
+    Json,
+    /// The packages as SPDX 2.3 (JSON)
+    Spdx,
+    /// The packages as CycloneDX 1.6 (JSON)
+    Cyclonedx,
+}
+
+/// Says what an image is.
+///
+/// # Errors
+/// Input: it cannot be read, or holds no packages where they are asked for.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let image = &args.image;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .kind(Kind::Host)?;
+    let read = async {
+        let file = std::fs::File::open(image)?;
+        reader::inspect(Path::new(reader::OWN_PROGRAM), &file).await
+    };
+    let inspection = runtime.block_on(read);
+    let inspection = inspection
+        .with_context(|| format!("reading {}", image.display()))
+        .kind(Kind::Input)?;
+    let text = match args.format {
+        Format::Human => inspected::text(&inspection),
+        Format::Json => {
+            let mut json = serde_json::to_string_pretty(&inspection)?;
+            json.push('\n');
+            json
+        }
+        Format::Spdx => described(image, &inspection, sbom::Format::Spdx)?,
+        Format::Cyclonedx => described(image, &inspection, sbom::Format::Cyclonedx)?,
+    };
+    printer::print_text(&text);
+    Ok(())
+}
+
+/// What the image is made of.
+fn described(
+    image: &Path,
+    inspection: &Inspection,
+    format: sbom::Format,
+) -> anyhow::Result<String> {
+    let system = inspection.system.as_ref();
+    let packages = system.and_then(|system| Some((system, system.packages.as_ref()?)));
+    let (system, packages) = packages
+        .with_context(|| match inspection.troubles.as_slice() {
+            [] => format!("{} has no RPM database", image.display()),
+            troubles => format!(
+                "the packages of {} cannot be told: {}",
+                image.display(),
+                troubles.join("; ")
+            ),
+        })
+        .kind(Kind::Input)?;
+    let name = image.file_name().unwrap_or(image.as_os_str());
+    format.write(&Subject {
+        name: &name.to_string_lossy(),
+        sha256: None,
+        release: &system.release,
+        packages,
+        created: SystemTime::now(),
+    })
+}
