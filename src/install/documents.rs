@@ -12,6 +12,7 @@ use crate::image::manifest::{
     Host, Image, Manifest, Phase, Release, SCHEMA, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
+use crate::packages::Package;
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
 
@@ -19,7 +20,7 @@ use crate::watch::verdict::seconds;
 const OS_RELEASE: &str = "/etc/os-release";
 
 impl Attempt<'_> {
-    /// The manifest of `image`, as JSON. `notes` are what was worth a remark.
+    /// The manifest of `image`, as JSON. `notes` are what was worth a remark, `packages` what is installed.
     ///
     /// # Errors
     /// None that is known.
@@ -27,6 +28,7 @@ impl Attempt<'_> {
         &self,
         image: &disk::Image<'_>,
         notes: &[String],
+        packages: Option<&[Package]>,
     ) -> anyhow::Result<String> {
         let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
         let os = &plan.template.os;
@@ -93,6 +95,7 @@ impl Attempt<'_> {
                 .map(|time| Phase::new(time.phase.name(), time.lasted))
                 .collect(),
             notes: notes.to_vec(),
+            packages: packages.map(<[Package]>::to_vec),
         };
         manifest.to_json()
     }

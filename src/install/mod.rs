@@ -20,6 +20,7 @@ pub mod guest;
 pub mod handover;
 mod history;
 pub mod leftovers;
+mod papers;
 pub mod place;
 pub mod plan;
 pub mod prepare;
