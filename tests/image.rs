@@ -97,7 +97,6 @@ impl Build {
             domain_xml: "<domain/>\n",
             console_log: "console.log",
             kickstart: "kickstart.ks",
-            sboms: Vec::new(),
         };
         image.publish(&target.paths, &sidecars, target.force)?;
         Ok(target.paths.image.clone())

@@ -2,6 +2,7 @@
 
 use crate::check::rules;
 use crate::error::{Kind, failed};
+use crate::image::seal;
 use crate::input;
 use crate::ui::printer;
 use crate::watch::cause::Cause;
@@ -10,7 +11,8 @@ use crate::watch::cause::Cause;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The rule of a finding, such as KS101, or the cause of a failed build, such as
-    /// transaction-failed; without it all are listed
+    /// transaction-failed, or `seal` for what is taken out of images; without it all rules and causes
+    /// are listed
     #[arg(value_name = "ID")]
     id: Option<String>,
 }
@@ -22,6 +24,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.id {
         None => list(),
+        Some(id) if id.trim() == "seal" => seal(),
         Some(id) => match (rules::find(id), cause(id)) {
             (Some(rule), _) => explained(rule.id, rule.title, rule.explanation),
             (None, Some(cause)) => explained(cause.name(), cause.title(), cause.explanation()),
@@ -43,6 +46,22 @@ fn list() -> String {
         .iter()
         .map(|cause| format!("{:<22}  {}\n", cause.name(), cause.title()));
     rules.chain(causes).collect()
+}
+
+/// What is taken out of images, and which files that are.
+fn seal() -> String {
+    let items = seal::items().iter();
+    items
+        .map(|item| {
+            let files = item.files().map(|file| format!("    {file}\n"));
+            format!(
+                "{}: {}\n{}",
+                item.name,
+                item.what,
+                files.collect::<String>()
+            )
+        })
+        .collect()
 }
 
 fn explained(id: &str, title: &str, explanation: &str) -> String {

@@ -10,7 +10,6 @@ use super::inspected;
 use crate::error::{Classify, Kind};
 use crate::image::reader;
 use crate::inspect::Inspection;
-use crate::options::SbomFormat;
 use crate::sbom::{self, Subject};
 use crate::ui::printer;
 
@@ -81,15 +80,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             json.push('\n');
             json
         }
-        Format::Spdx => described(image, &inspection, SbomFormat::Spdx)?,
-        Format::Cyclonedx => described(image, &inspection, SbomFormat::Cyclonedx)?,
+        Format::Spdx => described(image, &inspection, sbom::Format::Spdx)?,
+        Format::Cyclonedx => described(image, &inspection, sbom::Format::Cyclonedx)?,
     };
     printer::print_text(&text);
     Ok(())
 }
 
 /// What the image is made of.
-fn described(image: &Path, inspection: &Inspection, format: SbomFormat) -> anyhow::Result<String> {
+fn described(
+    image: &Path,
+    inspection: &Inspection,
+    format: sbom::Format,
+) -> anyhow::Result<String> {
     let system = inspection.system.as_ref();
     let packages = system.and_then(|system| Some((system, system.packages.as_ref()?)));
     let (system, packages) = packages
@@ -103,12 +106,11 @@ fn described(image: &Path, inspection: &Inspection, format: SbomFormat) -> anyho
         })
         .kind(Kind::Input)?;
     let name = image.file_name().unwrap_or(image.as_os_str());
-    let subject = Subject {
+    format.write(&Subject {
         name: &name.to_string_lossy(),
         sha256: None,
         release: &system.release,
         packages,
         created: SystemTime::now(),
-    };
-    sbom::write(format, &subject)
+    })
 }

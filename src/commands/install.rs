@@ -170,8 +170,7 @@ fn check_apart(
     let mut outputs = Vec::new();
     if let Some(name) = options.name.as_deref().or(name) {
         let paths = OutputPaths::of(options, name).kind(Kind::Input)?;
-        let named = paths.named().into_iter();
-        outputs.extend(named.map(|(what, path)| owned(what, path)));
+        outputs.extend(paths.named().map(|(what, path)| owned(what, path)));
     }
     for ReportTarget { format, file } in &options.report {
         outputs.push((

@@ -11,7 +11,7 @@ use crate::machine::{DiskBus, Firmware, Network, UserNetwork};
 
 /// The port that anaconda writes its log to if it is there (anaconda's `VIRTIO_PORT`, since
 /// anaconda 14.13; RHEL 7 and every Fedora of today).
-pub(super) const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
+pub const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
 
 /// How a guest is wired to whoever started it: what depends on the connection, not the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -18,7 +18,7 @@ mod qemu_process;
 mod qemu_user;
 
 pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
-pub use domain_xml::bootable_xml;
+pub use domain_xml::{LOG_PORT, bootable_xml};
 pub use libvirt::{Connection, Host, HostOptions, Versions};
 pub use libvirt_create::Started;
 pub use libvirt_events::prepare_environment;

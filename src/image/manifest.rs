@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::options::{Compress, Format};
-use crate::packages::Package;
 
 /// The version of the schema. Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -36,14 +35,14 @@ pub struct Manifest {
     pub tree: Tree,
     /// The image.
     pub image: Image,
+    /// What was taken out of it.
+    pub seal: Seal,
     /// The machine that ran the install.
     pub host: Host,
     /// The phases of the install, in order.
     pub phases: Vec<Phase>,
     /// What was worth a remark, though the build succeeded.
     pub notes: Vec<String>,
-    /// The packages that are installed in the image, sorted; none if it has no RPM database that could be read.
-    pub packages: Option<Vec<Package>>,
 }
 
 /// A file that the build was given.
@@ -105,6 +104,17 @@ pub struct Image {
     pub virtual_size: u64,
     /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+}
+
+/// What was taken out of an image so that its clones are machines of their own: `docs/sealing.md`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seal {
+    /// The items that are out.
+    pub items: Vec<String>,
+    /// Those that were left in, as the user or the kickstart wants it.
+    pub left: Vec<String>,
+    /// Why it could not be looked at whether they are out; absent if it was looked at.
+    pub unproved: Option<String>,
 }
 
 /// The machine that ran the install.
@@ -209,6 +219,11 @@ mod tests {
                 virtual_size: 2,
                 sha256: digest,
             },
+            seal: Seal {
+                items: vec!["machine-id".to_owned()],
+                left: vec!["hostname".to_owned()],
+                unproved: Some("it is encrypted".to_owned()),
+            },
             host: Host {
                 name: "h".to_owned(),
                 hypervisor: "QEMU 9".to_owned(),
@@ -219,7 +234,6 @@ mod tests {
             },
             phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
             notes: vec!["n".to_owned()],
-            packages: Some(vec![crate::packages::sample("bash", Some(1))]),
         }
     }
 

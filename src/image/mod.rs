@@ -9,3 +9,4 @@ pub mod output;
 pub mod publish;
 pub mod qemu_img;
 pub mod reader;
+pub mod seal;

@@ -5,6 +5,7 @@
 //! ([`answer_to`]: `ozr` started once more), within bounds of memory and time; what it
 //! cannot read is not known, and no more.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::installed;
 use super::look::{self, Request};
+use super::seal;
 use crate::disk::device::Device;
 use crate::disk::image_file;
 use crate::inspect::{self, Inspection};
@@ -46,6 +48,8 @@ pub enum Question {
     Look(Vec<Request>),
     /// What the image is.
     Inspect,
+    /// What of these items of sealing is not taken out.
+    Unsealed(BTreeSet<String>),
 }
 
 impl Question {
@@ -53,7 +57,7 @@ impl Question {
     fn most_cpu(&self) -> Duration {
         match self {
             Question::Contents | Question::Logs => Duration::from_secs(5),
-            Question::Look(_) => Duration::from_secs(20),
+            Question::Look(_) | Question::Unsealed(_) => Duration::from_secs(20),
             Question::Inspect => Duration::from_secs(60),
         }
     }
@@ -73,6 +77,7 @@ impl Question {
             Question::Logs => serde_json::to_vec(&installed::find_logs(disk)?),
             Question::Inspect => serde_json::to_vec(&inspect::look(disk)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disk, requests)?),
+            Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disk, items)?),
         };
         Ok(answer?)
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::documents::Timings;
 use super::evidence::{self, Removed};
+use super::finish::Sealed;
 use super::guest;
 use super::handover::Handover;
 use super::history::History;
@@ -39,7 +40,7 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long QEMU may take to exit once the guest has switched itself off. It flushes its disk: as
 /// much as the host's memory holds of it, to a slow or a remote file system.
-const EXIT_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const EXIT_LIMIT: Duration = Duration::from_secs(600);
 
 /// How long libvirt may take to start a guest. It asks QEMU for its abilities once (seconds), and
 /// waits for QEMU's monitor for 30 s and more where the host is busy (libvirt 9.0,
@@ -91,9 +92,10 @@ pub async fn run(
     let verdict = match attempt.install().await {
         Ok(Ok(notes)) => {
             drop(slot);
-            match attempt.has_installed().await {
-                Ok(()) => return attempt.finish(&notes).await,
-                Err(verdict) => *verdict,
+            match attempt.make_good().await {
+                Ok(Ok(sealed)) => return attempt.finish(&notes, &sealed).await,
+                Ok(Err(verdict)) => *verdict,
+                Err(error) => attempt.verdict_of(error)?,
             }
         }
         Ok(Err(verdict)) => verdict,
@@ -162,7 +164,7 @@ impl<'a> Attempt<'a> {
             spec.accel,
             spec.firmware.name()
         ));
-        let started = self.start().await?;
+        let started = self.start(&self.spec, self.plan.options.keep).await?;
         self.timings.done("starting-guest");
         if let Some(why) = started.warning {
             self.reporter.warn(why);
@@ -210,10 +212,10 @@ impl<'a> Attempt<'a> {
         Ok(result)
     }
 
-    /// Starts the guest, paused.
-    async fn start(&self) -> anyhow::Result<Started> {
+    /// Starts a guest, paused; `keep` leaves it when it is dropped.
+    pub(super) async fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
         let (host, runtime) = (Arc::clone(&self.prepared.host), self.place.runtime.clone());
-        let (spec, keep) = (self.spec.clone(), self.plan.options.keep);
+        let spec = spec.clone();
         let start = move || {
             let started = host.start(&spec, keep);
             drop(runtime);
@@ -305,8 +307,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Makes an image that is good of the disk of a guest that has installed it, or says why it is
+    /// none.
+    async fn make_good(&mut self) -> anyhow::Result<Result<Sealed, Box<Verdict>>> {
+        if let Err(verdict) = self.has_installed().await {
+            return Ok(Err(verdict));
+        }
+        drop(self.guest.take());
+        self.still_runs = false;
+        Ok(self.seal().await?.map_err(Box::new))
+    }
+
     /// Makes the image of the disk of a guest that is gone.
-    async fn finish(mut self, notes: &[String]) -> anyhow::Result<Finished> {
+    async fn finish(mut self, notes: &[String], sealed: &Sealed) -> anyhow::Result<Finished> {
         let decided = Instant::now();
         let (plan, place, reporter) = (self.plan, self.place, self.reporter);
         for note in notes {
@@ -314,36 +327,17 @@ impl<'a> Attempt<'a> {
         }
         // Nobody asks our server any more.
         drop(self.handover.server.take());
-        drop(self.guest.take());
         place.live.finishing();
         reporter.step("finishing the image");
         let (work, disk) = (place.work.dir(), &self.prepared.disk);
         let finish = disk::finish(work, disk, plan.format, plan.compress);
         let image = self.cancellation.or(finish).await?;
-        let contents = async { anyhow::Ok(self.contents().await) };
-        let contents = match self.cancellation.or(contents).await? {
-            Ok(contents) => Some(contents),
-            Err(error) if plan.output.sboms.is_empty() => {
-                reporter.note(format!(
-                    "the manifest lists no packages: reading those of the image failed: {error:#}"
-                ));
-                None
-            }
-            Err(error) => return Err(error.context("making the SBOM of the image")),
-        };
-        let packages = contents
-            .as_ref()
-            .map(|contents| contents.packages.as_slice());
-        let manifest = self.manifest(&image, notes, packages)?;
-        let sboms = contents
-            .as_ref()
-            .map(|contents| self.sboms(&image, contents));
+        let manifest = self.manifest(&image, notes, sealed)?;
         let sidecars = Sidecars {
             manifest: &manifest,
             domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &self.spec)),
             console_log: evidence::CONSOLE_LOG,
             kickstart: evidence::KICKSTART,
-            sboms: sboms.transpose()?.unwrap_or_default(),
         };
         image.publish(&plan.output, &sidecars, plan.replaces())?;
         // An older failure of the same name is no news any more. What else is there is no fault of

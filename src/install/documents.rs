@@ -7,12 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use super::attempt::Attempt;
+use super::finish::Sealed;
 use crate::image::disk;
 use crate::image::manifest::{
-    Host, Image, Manifest, Phase, Release, SCHEMA, Source, Tree, TreeFile, timestamp,
+    Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
-use crate::packages::Package;
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
 
@@ -20,7 +20,7 @@ use crate::watch::verdict::seconds;
 const OS_RELEASE: &str = "/etc/os-release";
 
 impl Attempt<'_> {
-    /// The manifest of `image`, as JSON. `notes` are what was worth a remark, `packages` what is installed.
+    /// The manifest of `image`, as JSON. `notes` are what was worth a remark.
     ///
     /// # Errors
     /// None that is known.
@@ -28,7 +28,7 @@ impl Attempt<'_> {
         &self,
         image: &disk::Image<'_>,
         notes: &[String],
-        packages: Option<&[Package]>,
+        sealed: &Sealed,
     ) -> anyhow::Result<String> {
         let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
         let os = &plan.template.os;
@@ -94,8 +94,12 @@ impl Attempt<'_> {
             phases: phases
                 .map(|time| Phase::new(time.phase.name(), time.lasted))
                 .collect(),
+            seal: Seal {
+                items: sealed.items.clone(),
+                left: self.plan.unsealed.clone(),
+                unproved: sealed.unproved.clone(),
+            },
             notes: notes.to_vec(),
-            packages: packages.map(<[Package]>::to_vec),
         };
         manifest.to_json()
     }

@@ -6,7 +6,7 @@
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
 //! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
-//! how long it will go on by the `history` of earlier builds); [`failed`] ends a failed one and keeps
+//! how long it will go on by the `history` of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
 //! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
 //! All the while [`control`] answers whoever asks how far it is.
 
@@ -16,11 +16,12 @@ pub mod control;
 mod documents;
 pub mod evidence;
 pub mod failed;
+mod finish;
 pub mod guest;
 pub mod handover;
 mod history;
+pub mod initrd;
 pub mod leftovers;
-mod papers;
 pub mod place;
 pub mod plan;
 pub mod prepare;

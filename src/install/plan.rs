@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use url::Url;
 
-use crate::distro::{Arch, Release};
+use crate::distro::{Arch, Generation, Release};
 use crate::error::{Kind, failed};
 use crate::image::output::OutputPaths;
+use crate::image::seal::{self, Item};
+use crate::input;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Relay};
@@ -94,6 +96,10 @@ pub struct Plan {
     pub relay: Relay,
     /// Whether what the template adds is wanted.
     pub customize: bool,
+    /// What is taken out of the installed system.
+    pub seal: Vec<&'static Item>,
+    /// The names of what could be, and is not to be.
+    pub unsealed: Vec<String>,
     /// Longest time of the install.
     pub timeout: Duration,
     /// How many further attempts there are when the first fails.
@@ -168,6 +174,7 @@ impl Plan {
             );
         }
         let guest = plan_guest(&template, &options, release, &mut warnings)?;
+        let (seal, unsealed) = plan_seal(&kickstart, &options, release, &mut warnings)?;
         Ok(Plan {
             name,
             release,
@@ -180,6 +187,8 @@ impl Plan {
             deliver: options.deliver.unwrap_or_default(),
             relay: options.relay.unwrap_or_default(),
             customize: !(options.no_customize || options.verbatim),
+            seal,
+            unsealed,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
             retries: options.retries.unwrap_or(0),
             warnings,
@@ -204,6 +213,40 @@ impl Plan {
 }
 
 /// A kickstart that is served untouched leaves no room for what the template adds.
+/// What is sealed, and the names of what is not.
+fn plan_seal(
+    kickstart: &Kickstart,
+    options: &InstallOptions,
+    release: Release,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<(Vec<&'static Item>, Vec<String>)> {
+    let items = seal::items().iter();
+    let names: Vec<&str> = items.map(|item| item.name.as_str()).collect();
+    for name in &options.seal_except {
+        if !names.contains(&name.as_str()) {
+            let near = input::nearest(name, &names);
+            let near = near.map_or(String::new(), |near| format!("; `{near}` is near"));
+            bail!("--seal-except: there is no `{name}`{near}: `ozr explain seal` names them all");
+        }
+    }
+    let mut wanted = options.seal || !options.no_seal;
+    if wanted && release.generation() == Generation::El6 {
+        warnings.push(
+            "the image is not sealed: the installer of RHEL 6 has no dracut to do it in".to_owned(),
+        );
+        wanted = false;
+    }
+    // A host name that the author gives, however, is the image's.
+    let named = kickstart.text.contains("hostname");
+    let (seal, left): (Vec<_>, Vec<_>) = seal::items().iter().partition(|item| {
+        wanted && !options.seal_except.contains(&item.name) && !(named && item.name == "hostname")
+    });
+    Ok((
+        seal,
+        left.into_iter().map(|item| item.name.clone()).collect(),
+    ))
+}
+
 fn check_verbatim(
     template: &Template,
     kickstart: &Kickstart,

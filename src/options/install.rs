@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::values::{
-    Compress, Deliver, Format, Progress, Relay, ReportTarget, SbomFormat, Seconds, one_or_several,
+    Compress, Deliver, Format, Progress, Relay, ReportTarget, Seconds, one_or_several,
 };
 use super::{CheckOptions, Layer};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
@@ -86,6 +86,21 @@ pub struct InstallOptions {
     )]
     pub xml: Option<PathBuf>,
 
+    /// Seal the image: take out what makes it one machine's own, and look whether it is out (the
+    /// default)
+    #[arg(long, help_heading = "Output", overrides_with = "no_seal")]
+    pub seal: bool,
+
+    /// Leave the image as the installer left it
+    #[arg(long, help_heading = "Output")]
+    pub no_seal: bool,
+
+    /// Leave this item of the seal in the image (`ozr explain seal` names them); may be given more than
+    /// once
+    #[arg(long, value_name = "ITEM", help_heading = "Output")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub seal_except: Vec<String>,
+
     /// Replace an existing image
     #[arg(long, help_heading = "Output")]
     pub force: bool,
@@ -95,16 +110,6 @@ pub struct InstallOptions {
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
     #[serde(deserialize_with = "one_or_several")]
     pub report: Vec<ReportTarget>,
-
-    /// Write what the image is made of beside it, for scanners: spdx, cyclonedx, or both
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_delimiter = ',',
-        help_heading = "Output"
-    )]
-    #[serde(deserialize_with = "one_or_several")]
-    pub sbom: Vec<SbomFormat>,
 
     /// On failure leave a guest that still runs as it is, with its work directory
     #[arg(long, help_heading = "Output")]
@@ -239,6 +244,7 @@ impl Layer for InstallOptions {
     fn over(self, mut below: InstallOptions) -> InstallOptions {
         // `-u` on the command line takes back a `no-customize` of a file.
         below.no_customize &= !self.customize;
+        below.no_seal &= !self.seal;
         // `--output` and `--output-dir` answer the same question: the upper layer's answer stands.
         if self.output.is_some() || self.output_dir.is_some() {
             (below.output, below.output_dir) = (None, None);

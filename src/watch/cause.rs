@@ -55,6 +55,8 @@ pub enum Cause {
     ScriptFailed,
     /// The boot loader could not be installed.
     BootLoaderFailed,
+    /// What makes the image one machine's own could not be taken out of it.
+    SealFailed,
     /// The installer asked something that nobody is there to answer.
     QuestionAsked,
     /// The installer failed in another way, or ended before it was done.

@@ -184,6 +184,22 @@ impl Verdict {
         Verdict::new(Cause::StorageFailed, sentence.to_owned(), phase, at, seen)
     }
 
+    /// A disk with a good install, the last phase of which was `last`, that could not be sealed.
+    /// `left` is what is still there.
+    pub fn of_an_unsealed_image(
+        sentence: String,
+        left: &[String],
+        last: Option<&PhaseTime>,
+    ) -> Verdict {
+        let (phase, at) = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
+            (last.phase, last.began + last.lasted)
+        });
+        let left = left.iter();
+        let seen = left.map(|left| Seen::new(Source::GuestState, at, left));
+        let seen = seen.collect();
+        Verdict::new(Cause::SealFailed, sentence, phase, at, seen)
+    }
+
     /// What the exit status says.
     pub fn kind(&self) -> Kind {
         match self.full_disk {

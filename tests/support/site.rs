@@ -235,6 +235,7 @@ impl Site {
                 "state",
                 "--progress",
                 "plain",
+                "--no-seal",
             ])
             .args(options);
         command
@@ -257,7 +258,8 @@ impl Site {
         run(command)
     }
 
-    /// `ozr install` of the site's template with the kickstart that is built in.
+    /// `ozr install` of the site's template with the kickstart that is built in. The image is not
+    /// sealed, which would take seconds in each test and take out what some look at.
     pub fn install_builtin(&self) -> Command {
         let template = self.write_template();
         let mut command = self.ozr();
@@ -272,7 +274,14 @@ impl Site {
             .arg(self.path("state"))
             // One CPU: with several, software emulation loses interrupts between them at times, and
             // the guest's kernel waits for ever.
-            .args(["--memory", &self.memory.to_string(), "--vcpus", "1", "-vv"])
+            .args([
+                "--memory",
+                &self.memory.to_string(),
+                "--vcpus",
+                "1",
+                "-vv",
+                "--no-seal",
+            ])
             .arg(format!(
                 "--progress=json={}",
                 self.path("home/events").display()

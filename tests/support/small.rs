@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ozr::distro::{Arch, VirtioModel};
 use ozr::host::{Accel, DirectBoot, DiskSpec, DomainSpec, Host, Mac, Port};
-use ozr::install::handover::append_kickstart;
+use ozr::install::initrd;
 use ozr::machine::{DiskBus, Firmware, Network};
 use ozr::serve::KICKSTART_NAME;
 use ozr::watch::witness::End;
@@ -145,7 +145,8 @@ poweroff -f
 pub fn linux(dir: &Path) -> Option<DirectBoot> {
     let pxeboot = super::tree::tree()?.join("os/images/pxeboot");
     let initrd = dir.join("initrd.img");
-    append_kickstart(&pxeboot.join("initrd.img"), &initrd, SCRIPT.as_bytes()).unwrap();
+    let files = [("ks.cfg", 0o600, SCRIPT.as_bytes())];
+    initrd::extend(&pxeboot.join("initrd.img"), &initrd, &files).unwrap();
     Some(DirectBoot {
         kernel: pxeboot.join("vmlinuz"),
         initrd,

@@ -1,0 +1,279 @@
+//! Sealing the installed disk: a guest of the release's own installer kernel and initramfs, with a
+//! script of ours as its first process, takes out what makes the system one machine's own; then a
+//! process that only reads looks whether it is out.
+//!
+//! Neither `%post` nor the running system could do it: the installer writes logs and kickstarts behind
+//! every `%post`, and a system that shuts down writes its random seed and logs (what is done in it last
+//! is undone by its end). This guest mounts whatever its own kernel and initramfs can (LVM, LUKS with
+//! the kickstart's passphrase, RAID, every file system that the release installs on), and needs no
+//! network, no rights on the host, and nothing of the kickstart.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::attempt::{Attempt, EXIT_LIMIT};
+use super::initrd;
+use crate::distro::serial_console;
+use crate::error::{Classify, Kind};
+use crate::hex;
+use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
+use crate::image::reader::{self, Question};
+use crate::image::seal::{self, Item, Unsealed};
+use crate::kickstart::outline::Outline;
+use crate::watch::verdict::Verdict;
+
+/// The first process, and what it hands over to in the installed system.
+const SCRIPT: &str = include_str!("finish.sh");
+const INSIDE: &str = include_str!("finish_inside.sh");
+
+/// The guest's initial file system, in the work directory.
+const INITRD: &str = "finish.img";
+
+/// What the guest's console says, in the work directory.
+const CONSOLE: &str = "finish.log";
+
+/// How long it may take. It boots and works for seconds with KVM; discarding the room of a large
+/// disk on slow storage takes longest.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The same in software emulation, where an initramfs of 100 MB is unpacked for a minute.
+const EMULATED_LIMIT: Duration = Duration::from_secs(1200);
+
+/// How long the guest may take to switch itself off when all is written: it does so at once.
+const OFF_LIMIT: Duration = Duration::from_secs(5);
+
+/// The most that is read of what it reports, in bytes: some lines.
+const MOST_REPORTED: usize = 64 << 10;
+
+/// Most of what is left that a message names.
+const MOST_NAMED: usize = 3;
+
+/// Commands whose passphrases open what they make (pykickstart).
+const ENCRYPTING: [&str; 6] = ["autopart", "part", "partition", "raid", "logvol", "btrfs"];
+
+/// What sealing came to.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// The items that were taken out.
+    pub items: Vec<String>,
+    /// Why it could not be looked at whether they are, if it could not.
+    pub unproved: Option<String>,
+}
+
+impl Attempt<'_> {
+    /// Seals the installed disk, if that is wanted: what came of it, or why the image is not good.
+    ///
+    /// # Errors
+    /// What libvirt says; the user stops the build.
+    pub(super) async fn seal(&mut self) -> anyhow::Result<Result<Sealed, Verdict>> {
+        let items = &self.plan.seal;
+        if items.is_empty() {
+            return Ok(Ok(Sealed::default()));
+        }
+        self.reporter.step("sealing the image");
+        if let Err(why) = self.run_finishing(items).await? {
+            let why = format!(
+                "the image could not be sealed: {}; use --no-seal for an image as the installer left it",
+                self.handover.secrets.hide(&why)
+            );
+            return Ok(Err(self.seal_verdict(why, &[])));
+        }
+        let names: BTreeSet<String> = items.iter().map(|item| item.name.clone()).collect();
+        let question = Question::Unsealed(names.clone());
+        let program = Path::new(reader::OWN_PROGRAM);
+        let looking = reader::ask::<Vec<Unsealed>>(program, &self.prepared.disk, &question);
+        let left = self.cancellation.or(async { Ok(looking.await) }).await?;
+        let mut sealed = Sealed {
+            items: names.into_iter().collect(),
+            unproved: None,
+        };
+        match left {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => {
+                let all = left.iter().map(ToString::to_string);
+                let (sentence, all) = (sentence(&left), all.collect::<Vec<_>>());
+                return Ok(Err(self.seal_verdict(sentence, &all)));
+            }
+            Err(error) => {
+                let why = format!("{error:#}");
+                self.reporter.warn(format!(
+                    "the image was sealed, but whether everything is out could not be looked at: {why}"
+                ));
+                sealed.unproved = Some(why);
+            }
+        }
+        Ok(Ok(sealed))
+    }
+
+    fn seal_verdict(&self, sentence: String, left: &[String]) -> Verdict {
+        Verdict::of_an_unsealed_image(sentence, left, self.phases().last())
+    }
+
+    /// Runs the guest: why it did not do its work, if it did not.
+    async fn run_finishing(&self, items: &[&'static Item]) -> anyhow::Result<Result<(), String>> {
+        let token = hex::random()?;
+        let spec = self.finishing_spec(items, &token).kind(Kind::Host)?;
+        let Started {
+            guest,
+            console,
+            mut log_port,
+            ..
+        } = self.start(&spec, false).await?;
+        // What it says is in CONSOLE; somebody has to take it from the port, or the guest waits.
+        let drain = tokio::spawn(async move {
+            let mut console = console;
+            while console.read().await.is_some() {}
+        });
+        guest.resume().kind(Kind::Host)?;
+        let limit = match spec.accel {
+            Accel::Tcg => EMULATED_LIMIT,
+            Accel::Kvm => LIMIT,
+        };
+        let following = async {
+            let mut reported = Vec::new();
+            let report = timeout(limit, async {
+                while let Some(bytes) = log_port.read().await {
+                    reported.extend(bytes);
+                    if reported.len() > MOST_REPORTED {
+                        break;
+                    }
+                    if let Some(end) = end_of(&String::from_utf8_lossy(&reported), &token) {
+                        return end;
+                    }
+                }
+                Err("the guest that seals it ended without a word".to_owned())
+            });
+            let end = report.await.unwrap_or_else(|_| {
+                let limit = limit.as_secs();
+                Err(format!(
+                    "the guest that seals it did not come to an end in {limit} s"
+                ))
+            });
+            for note in notes(&String::from_utf8_lossy(&reported)) {
+                self.reporter
+                    .detail(self.handover.secrets.hide(&format!("sealing: {note}")));
+            }
+            Ok(end)
+        };
+        let end = self.cancellation.or(following).await?;
+        if timeout(OFF_LIMIT, guest.finished()).await.is_err() {
+            tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
+            // QEMU has closed the disk then.
+            let _ = timeout(EXIT_LIMIT, guest.finished()).await;
+        }
+        drain.abort();
+        Ok(end)
+    }
+
+    /// The guest that seals: that of the install, with our script as its first process.
+    fn finishing_spec(&self, items: &[&'static Item], token: &str) -> anyhow::Result<DomainSpec> {
+        let inside = format!("seal() {{\n{}}}\n{INSIDE}", seal::commands(items, ""));
+        let passphrases = passphrases(&self.plan.kickstart.outline);
+        let (port, token) = (format!("{LOG_PORT}\n"), format!("{token}\n"));
+        let files: [initrd::InitrdFile<'_>; 5] = [
+            ("ozr-finish", 0o700, SCRIPT.as_bytes()),
+            ("ozr-inside", 0o600, inside.as_bytes()),
+            ("ozr-port", 0o600, port.as_bytes()),
+            ("ozr-token", 0o600, token.as_bytes()),
+            ("ozr-passphrases", 0o600, passphrases.as_bytes()),
+        ];
+        let work = &self.place.work;
+        let copy = work.join(INITRD);
+        initrd::extend(&self.prepared.tree.initrd.path, &copy, &files)?;
+        work.dir().replace(CONSOLE, b"")?;
+        let installer = &self.spec;
+        let boot = installer.boot.as_ref();
+        let kernel = boot.map_or_else(Default::default, |boot| boot.kernel.clone());
+        let console = serial_console(self.plan.arch);
+        Ok(DomainSpec {
+            boot: Some(DirectBoot {
+                kernel,
+                initrd: copy,
+                // A policy is not there to be loaded; labels are attributes like others then.
+                cmdline: format!("rdinit=/ozr-finish console={console} quiet panic=1 selinux=0"),
+            }),
+            // The kernel is booted directly, whatever the image boots with.
+            firmware: self.plan.release.default_firmware(self.plan.arch),
+            console_log: work.join(CONSOLE),
+            ..installer.clone()
+        })
+    }
+}
+
+/// How it ended, if the report says so: all done, or why not.
+fn end_of(report: &str, token: &str) -> Option<Result<(), String>> {
+    // A line that is still being written says nothing.
+    let whole = &report[..=report.rfind('\n')?];
+    lines(whole).find_map(|(word, rest)| match word {
+        "done" if rest == token => Some(Ok(())),
+        "failed" => Some(Err(rest.to_owned())),
+        _ => None,
+    })
+}
+
+/// What programs had to remark.
+fn notes(report: &str) -> impl Iterator<Item = &str> {
+    lines(report).filter_map(|(word, rest)| (word == "note").then_some(rest))
+}
+
+fn lines(report: &str) -> impl Iterator<Item = (&str, &str)> {
+    report.lines().filter_map(|line| {
+        let line = line.trim().strip_prefix("ozr-finish ")?;
+        Some(line.split_once(' ').unwrap_or((line, "")))
+    })
+}
+
+/// The passphrases of a kickstart, one on each line.
+fn passphrases(outline: &Outline) -> String {
+    let mut all = BTreeSet::new();
+    for command in outline.commands() {
+        if ENCRYPTING.contains(&command.name()) {
+            all.extend(command.option("passphrase"));
+        }
+    }
+    all.into_iter()
+        .map(|passphrase| format!("{passphrase}\n"))
+        .collect()
+}
+
+fn sentence(left: &[Unsealed]) -> String {
+    let named = left.iter().take(MOST_NAMED);
+    let named: Vec<String> = named.map(ToString::to_string).collect();
+    let more = match left.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let first = left.first().map_or("", |one| one.item.as_str());
+    format!(
+        "the image is not sealed: {}{more}; find what keeps it there, or leave it with --seal-except {first}",
+        named.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_tells_the_end() {
+        let end = |report: &str| end_of(report, "t0");
+        assert_eq!(end("ozr-finish done t0\r\n"), Some(Ok(())));
+        assert_eq!(end("ozr-finish note x\nozr-finish done t0"), None);
+        assert_eq!(end("ozr-finish done t1\n"), None);
+        assert_eq!(end("done t0\n"), None);
+        let failed = end("ozr-finish failed no disk was found\n");
+        assert_eq!(failed, Some(Err("no disk was found".to_owned())));
+        let all: Vec<_> = notes("ozr-finish note rm: x\nnoise\nozr-finish done t0\n").collect();
+        assert_eq!(all, ["rm: x"]);
+    }
+
+    #[test]
+    fn passphrases_of_what_is_encrypted() {
+        let text = "part / --encrypted --passphrase='a b'\nautopart --passphrase=c\nlogvol / --passphrase c\nuser --passphrase=no\n";
+        let (outline, _) = crate::kickstart::scan::scan_all(text, "k");
+        assert_eq!(passphrases(&outline), "a b\nc\n");
+    }
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Process 1 of the guest that finishes an installed disk: finds the installed system and hands over to
+# `inside` there. Runs in the initramfs of the release's own installer, with what every dracut has
+# (modules.d/99base: mount, umount, mkdir, sleep, modprobe) and no more.
+# /ozr-port, /ozr-token, /ozr-inside and /ozr-passphrases come with it.
+
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mkdir -p /run /sysroot
+
+for module in virtio_pci virtio_console virtio_blk virtio_scsi sd_mod ahci ata_piix nvme \
+    dm_mod dm_crypt raid0 raid1 raid10 raid456 ext4 xfs btrfs vfat; do
+    modprobe -q "$module"
+done
+
+# Ports and disks can be late: three seconds.
+tries='1 2 3 4 5 6 7 8 9 10 11 12 13 14 15'
+
+# The port that the installer logs to takes reports.
+read -r wanted </ozr-port
+port=/dev/console
+for _ in $tries; do
+    for each in /sys/class/virtio-ports/*; do
+        read -r name 2>/dev/null <"$each/name" && [ "$name" = "$wanted" ] && port=/dev/${each##*/}
+    done
+    [ "$port" = /dev/console ] || break
+    sleep 0.2
+done
+exec 3>"$port"
+say() { echo "ozr-finish $*" >&3; }
+
+fail() {
+    say "failed $*"
+    # Nothing was written.
+    echo o >/proc/sysrq-trigger
+    sleep 60
+}
+
+# Sets `devices` to the disks and partitions, and to what is made of them.
+find_devices() {
+    devices=
+    for each in /sys/class/block/*; do
+        name=${each##*/}
+        case $name in
+            loop* | ram* | zram* | sr* | fd* | '*') ;;
+            *) [ -b "/dev/$name" ] && devices="$devices /dev/$name" ;;
+        esac
+    done
+}
+
+for _ in $tries; do
+    find_devices
+    [ -n "$devices" ] && break
+    sleep 0.2
+done
+[ -n "$devices" ] || fail "no disk was found"
+
+activate_volumes() {
+    if command -v mdadm >/dev/null; then
+        mdadm --assemble --scan >/dev/null 2>&1
+    fi
+    if command -v lvm >/dev/null; then
+        # There is no udev.
+        lvm vgchange --activate y --config 'activation { udev_sync = 0 udev_rules = 0 }' >/dev/null 2>&1
+    fi
+    find_devices
+}
+activate_volumes
+if [ -s /ozr-passphrases ] && command -v cryptsetup >/dev/null; then
+    number=0
+    for device in $devices; do
+        cryptsetup isLuks "$device" 2>/dev/null || continue
+        while IFS= read -r passphrase; do
+            number=$((number + 1))
+            printf %s "$passphrase" |
+                cryptsetup --allow-discards --key-file - luksOpen "$device" "ozr$number" 2>/dev/null && break
+        done </ozr-passphrases
+    done
+    activate_volumes
+fi
+
+# The root is where the table of file systems is; of a Btrfs it is in the subvolume that anaconda calls
+# `root`.
+root=
+for device in $devices; do
+    for how in '-o ro' '-t btrfs -o ro,subvol=root'; do
+        # shellcheck disable=SC2086 # options
+        mount $how "$device" /sysroot 2>/dev/null || continue
+        if [ -e /sysroot/etc/fstab ] && [ -x /sysroot/bin/sh ]; then
+            root=$device
+            break 2
+        fi
+        umount /sysroot
+    done
+done
+[ -n "$root" ] || fail "no installed system was found on the disk"
+mount -o remount,rw /sysroot || fail "the root of the installed system ($root) cannot be written to"
+# The installed system's own programs do the rest, in its own place.
+for each in dev proc sys; do
+    mount -o move "/$each" "/sysroot/$each" || fail "/$each cannot be handed to the installed system"
+done
+read -r token </ozr-token
+export token
+if command -v chroot >/dev/null; then
+    exec chroot /sysroot /bin/sh -s </ozr-inside
+fi
+# Some have none (dracut 059 with systemd): the installed system's, by its own loader and libraries.
+libraries=/sysroot/usr/lib64:/sysroot/lib64:/sysroot/usr/lib:/sysroot/lib
+for each in /sysroot/usr/lib/*-linux-gnu; do
+    libraries=$libraries:$each
+done
+for loader in /sysroot/lib64/ld*.so.* /sysroot/lib/ld*.so.*; do
+    for program in /sysroot/usr/sbin/chroot /sysroot/usr/bin/chroot; do
+        if [ -x "$loader" ] && [ -x "$program" ]; then
+            exec "$loader" --library-path "$libraries" "$program" /sysroot /bin/sh -s </ozr-inside
+        fi
+    done
+done
+fail "there is no chroot, neither in the initramfs nor in the installed system"
