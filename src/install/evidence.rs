@@ -306,10 +306,6 @@ fn letters(stream: &[u8]) -> (Vec<u8>, Vec<usize>) {
         let Token::Text(text) = token else {
             return;
         };
-        // A control inside a sequence is handed out as a copy of itself.
-        if matches!(text, [0..=0x1f]) {
-            return;
-        }
         // A part of the stream.
         let at = text.as_ptr() as usize - start;
         for (index, byte) in text.iter().enumerate() {
@@ -474,6 +470,15 @@ mod tests {
             masked(title, 3, &["s3cret"]),
             b"\x1b]0;******\x07 \x1b]******"
         );
+    }
+
+    #[test]
+    fn what_no_sequence_can_hold_is_a_part_of_the_stream() {
+        let text = "\x1bécole, caf\x1bé\x1b[3\x08\u{7f}".as_bytes();
+        let wanted = b"\x1b******, ***\x1b**\x1b[3\x08\x7f";
+        for step in [1, 2, 1000] {
+            assert_eq!(masked(text, step, &["école", "café"]), wanted, "{step}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ const MAX_STRING: usize = 4096;
 /// A piece of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token<'a> {
-    /// Printable bytes and controls that neither feed a line nor start a sequence.
+    /// Printable bytes and controls that neither feed a line nor start a sequence: a part of the
+    /// chunk, not a copy.
     Text(&'a [u8]),
     /// A control that moves to the next line (LF, VT or FF).
     LineFeed(u8),
@@ -55,14 +56,16 @@ impl Tokenizer {
                 take(Token::Text(&chunk[text..at]));
             }
             text = at + 1;
-            self.special(byte, &mut take);
+            self.special(&chunk[at..=at], &mut take);
         }
         if text < chunk.len() {
             take(Token::Text(&chunk[text..]));
         }
     }
 
-    fn special(&mut self, byte: u8, take: &mut impl FnMut(Token<'_>)) {
+    /// Takes one byte, as the part of the stream that it is.
+    fn special(&mut self, part: &[u8], take: &mut impl FnMut(Token<'_>)) {
+        let byte = part[0];
         match (self.state, byte) {
             // A line feed ends a string that was none, and acts at once anywhere else.
             (State::String(_), 0x0a) => {
@@ -88,7 +91,7 @@ impl Tokenizer {
             }
             (_, 0x18 | 0x1a) => self.state = State::Ground,
             // Other controls inside a sequence act as if they stood before it.
-            (_, 0x00..=0x1f) => take(Token::Text(&[byte])),
+            (_, 0x00..=0x1f) => take(Token::Text(part)),
             (State::Escape, b'[') if self.sequence.len() == 1 => {
                 self.sequence.push(byte);
                 self.state = State::Control;
@@ -111,7 +114,7 @@ impl Tokenizer {
             // DEL and bytes above ASCII have no place in a sequence: it was noise.
             (_, _) => {
                 self.state = State::Ground;
-                take(Token::Text(&[byte]));
+                take(Token::Text(part));
             }
         }
     }
