@@ -41,6 +41,8 @@ pub struct BootInput<'a> {
     pub arch: Arch,
     /// Whether the kickstart has a `driverdisk`.
     pub driver_disk: bool,
+    /// Whether the image is sealed: the installer then need not keep the kickstart in it.
+    pub sealed: bool,
     /// The template's `kernelparam`: one line, put last so that it overrules.
     pub kernelparam: Option<&'a str>,
 }
@@ -111,6 +113,15 @@ impl Release {
         if self.generation().waits_for_driver_disks() && !driver_disk {
             // The initramfs would wait for a disk labelled OEMDRV for 5 s.
             options.push("inst.wait_for_disks=0".to_string());
+        }
+        let named = |word: &str| word.starts_with("inst.nosave=");
+        if input.sealed
+            && self.generation() != Generation::El6
+            && !kernelparam.split(' ').any(named)
+        {
+            // Written behind every script, so none misses it; and nothing of its passwords is left
+            // in blocks that were free again. The logs explain a failure until they are taken out.
+            options.push("inst.nosave=input_ks".to_string());
         }
         if !kernelparam.is_empty() {
             if kernelparam.contains(char::is_control) {
@@ -239,6 +250,7 @@ mod tests {
                 },
                 arch,
                 driver_disk: false,
+                sealed: false,
                 kernelparam,
             })
     }
@@ -288,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_disk_is_waited_for() {
+    fn a_driver_disk_is_waited_for_and_a_sealed_image_keeps_no_kickstart() {
         for kernelparam in ["inst.dd=http://m/d", "a dd", "inst.wait_for_disks=9"] {
             let line = line(
                 ("Rocky-9", "9"),
@@ -308,15 +320,19 @@ mod tests {
             source: InstallerSource::Repo(&tree),
             arch: Arch::X86_64,
             driver_disk: true,
+            sealed: true,
             kernelparam: None,
         };
         let rocky = Release::from_names("Rocky-9", "9").unwrap();
-        assert!(
-            !rocky
-                .boot_options(&input)
-                .unwrap()
-                .contains("wait_for_disks")
-        );
+        let line = rocky.boot_options(&input).unwrap();
+        assert!(!line.contains("wait_for_disks"), "{line}");
+        assert!(line.ends_with(" inst.nosave=input_ks"), "{line}");
+        let kernelparam = Some("inst.nosave=all");
+        let line = rocky.boot_options(&BootInput {
+            kernelparam,
+            ..input
+        });
+        assert!(!line.unwrap().contains("input_ks"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
             kickstart: kickstart.map_or(KickstartPlace::Initrd, KickstartPlace::Url),
             source,
             arch: plan.arch,
+            sealed: !plan.seal.is_empty(),
             driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
