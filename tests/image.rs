@@ -97,6 +97,7 @@ impl Build {
             domain_xml: "<domain/>\n",
             console_log: "console.log",
             kickstart: "kickstart.ks",
+            sboms: Vec::new(),
         };
         image.publish(&target.paths, &sidecars, target.force)?;
         Ok(target.paths.image.clone())

@@ -203,6 +203,22 @@ echo second >> /root/order</command>
     // And once more, in the system that boots from it.
     let mut guest = Guest::boot(&site.output("qcow2"), false);
     guest.log_in("root", "test-only");
+    // The packages are those that RPM itself finds there.
+    let mut packages: Vec<String> = manifest["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| {
+            let text = |field: &str| package[field].as_str().unwrap().to_owned();
+            let (name, arch) = (text("name"), text("arch"));
+            format!("{name}-{}-{}.{arch}\n", text("version"), text("release"))
+        })
+        .collect();
+    packages.sort();
+    assert_eq!(
+        guest.run("rpm -qa --qf '%{NVRA}\\n' | LC_ALL=C sort | sha256sum | cut -c 1-64"),
+        ozr::hex::sha256(packages.concat())
+    );
     assert_eq!(
         guest.run("rpm -q corp-agent tree >/dev/null && echo installed"),
         "installed"

@@ -10,6 +10,7 @@ use super::inspected;
 use crate::error::{Classify, Kind};
 use crate::image::reader;
 use crate::inspect::Inspection;
+use crate::options::SbomFormat;
 use crate::sbom::{self, Subject};
 use crate::ui::printer;
 
@@ -80,19 +81,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             json.push('\n');
             json
         }
-        Format::Spdx => described(image, &inspection, sbom::Format::Spdx)?,
-        Format::Cyclonedx => described(image, &inspection, sbom::Format::Cyclonedx)?,
+        Format::Spdx => described(image, &inspection, SbomFormat::Spdx)?,
+        Format::Cyclonedx => described(image, &inspection, SbomFormat::Cyclonedx)?,
     };
     printer::print_text(&text);
     Ok(())
 }
 
 /// What the image is made of.
-fn described(
-    image: &Path,
-    inspection: &Inspection,
-    format: sbom::Format,
-) -> anyhow::Result<String> {
+fn described(image: &Path, inspection: &Inspection, format: SbomFormat) -> anyhow::Result<String> {
     let system = inspection.system.as_ref();
     let packages = system.and_then(|system| Some((system, system.packages.as_ref()?)));
     let (system, packages) = packages
@@ -106,11 +103,12 @@ fn described(
         })
         .kind(Kind::Input)?;
     let name = image.file_name().unwrap_or(image.as_os_str());
-    format.write(&Subject {
+    let subject = Subject {
         name: &name.to_string_lossy(),
         sha256: None,
         release: &system.release,
         packages,
         created: SystemTime::now(),
-    })
+    };
+    sbom::write(format, &subject)
 }

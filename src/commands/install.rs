@@ -170,7 +170,8 @@ fn check_apart(
     let mut outputs = Vec::new();
     if let Some(name) = options.name.as_deref().or(name) {
         let paths = OutputPaths::of(options, name).kind(Kind::Input)?;
-        outputs.extend(paths.named().map(|(what, path)| owned(what, path)));
+        let named = paths.named().into_iter();
+        outputs.extend(named.map(|(what, path)| owned(what, path)));
     }
     for ReportTarget { format, file } in &options.report {
         outputs.push((

@@ -61,46 +61,27 @@ impl Volume {
     /// names of udev).
     pub fn is(&self, spec: &str) -> bool {
         let spec = spec.replace('"', "");
-        let same = |known: Option<&String>, wanted: &str| {
-            known.is_some_and(|known| known.eq_ignore_ascii_case(wanted))
-        };
         let contents = self.contents.as_ref();
         let partition = match &self.place {
             Place::Partition(_, partition) => Some(partition),
             _ => None,
         };
         let tags = [
-            (
-                "UUID=",
-                "/dev/disk/by-uuid/",
-                contents.and_then(|c| c.uuid.as_ref()),
-            ),
-            (
-                "PARTUUID=",
-                "/dev/disk/by-partuuid/",
-                partition.and_then(|p| p.uuid.as_ref()),
-            ),
+            ("uuid", contents.and_then(|c| c.uuid.as_ref())),
+            ("partuuid", partition.and_then(|p| p.uuid.as_ref())),
+            ("label", contents.and_then(|c| c.label.as_ref())),
+            ("partlabel", partition.and_then(|p| p.name.as_ref())),
         ];
-        for (tag, directory, known) in tags {
-            if let Some(wanted) = spec.strip_prefix(tag).or(spec.strip_prefix(directory)) {
-                return same(known, wanted);
-            }
-        }
-        let labels = [
-            (
-                "LABEL=",
-                "/dev/disk/by-label/",
-                contents.and_then(|c| c.label.as_ref()),
-            ),
-            (
-                "PARTLABEL=",
-                "/dev/disk/by-partlabel/",
-                partition.and_then(|p| p.name.as_ref()),
-            ),
-        ];
-        for (tag, directory, known) in labels {
-            if let Some(wanted) = spec.strip_prefix(tag).or(spec.strip_prefix(directory)) {
-                return known.is_some_and(|known| known == wanted);
+        for (tag, known) in tags {
+            let wanted = spec
+                .strip_prefix(&format!("{}=", tag.to_uppercase()))
+                .or(spec.strip_prefix(&format!("/dev/disk/by-{tag}/")));
+            if let Some(wanted) = wanted {
+                let same = |known: &String| match tag.ends_with("uuid") {
+                    true => known.eq_ignore_ascii_case(wanted),
+                    false => known == wanted,
+                };
+                return known.is_some_and(same);
             }
         }
         match &self.place {

@@ -5,7 +5,7 @@ use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,6 +78,8 @@ pub struct Sidecars<'a> {
     pub console_log: &'a str,
     /// Name of the kickstart as it was served, secrets masked, in the work directory.
     pub kickstart: &'a str,
+    /// What the image is made of, as JSON, and where that goes.
+    pub sboms: Vec<(String, &'a Path)>,
 }
 
 /// Makes the image from the guest's qcow2 `disk` in the work directory. The guest must be
@@ -158,7 +160,7 @@ impl Image<'_> {
         let checksum = write(work, "sha256", &sum)?;
         let console_log = self.work.file(sidecars.console_log, false)?;
         let kickstart = self.work.file(sidecars.kickstart, false)?;
-        let files = [
+        let mut files = vec![
             (work, self.name.as_str(), &self.file, &output.image),
             (xml_dir, &xml_name, &xml, &output.xml),
             (
@@ -171,13 +173,26 @@ impl Image<'_> {
             (work, "manifest.json", &manifest, &output.manifest),
             (work, "sha256", &checksum, &output.checksum),
         ];
-        let published = publish::publish(&files.map(|(dir, from, file, to)| Finished {
+        let sboms = sidecars.sboms.iter().enumerate();
+        let sboms = sboms.map(|(number, (json, to))| {
+            let name = format!("sbom-{number}.json");
+            let file = write(work, &name, json)?;
+            anyhow::Ok((name, file, to.to_path_buf()))
+        });
+        let sboms: Vec<(String, File, PathBuf)> = sboms.collect::<Result<_>>()?;
+        files.extend(
+            sboms
+                .iter()
+                .map(|(name, file, to)| (work, name.as_str(), file, to)),
+        );
+        let finished = files.into_iter().map(|(dir, from, file, to)| Finished {
             dir,
             from,
             file,
             to: to.clone(),
             replace,
-        }));
+        });
+        let published = publish::publish(&finished.collect::<Vec<_>>());
         // What is left there: an old file, or the new one.
         let _ = unlinkat(xml_dir, &xml_name, AtFlags::empty());
         published

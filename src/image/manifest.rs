@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::options::{Compress, Format};
+use crate::packages::Package;
 
 /// The version of the schema. Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub phases: Vec<Phase>,
     /// What was worth a remark, though the build succeeded.
     pub notes: Vec<String>,
+    /// The packages that are installed in the image, sorted; none if it has no RPM database that could be read.
+    pub packages: Option<Vec<Package>>,
 }
 
 /// A file that the build was given.
@@ -234,6 +237,7 @@ mod tests {
             },
             phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
             notes: vec!["n".to_owned()],
+            packages: Some(vec![crate::packages::sample("bash", Some(1))]),
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::publish;
 use crate::error::{Kind, fail, failure};
-use crate::options::{Format, InstallOptions};
+use crate::options::{Format, InstallOptions, SbomFormat};
 
 /// Endings of what an image is not: other formats of disks, archives, media. Whoever names one
 /// expects what the file will not be.
@@ -37,6 +37,8 @@ pub struct OutputPaths {
     pub kickstart: PathBuf,
     /// What explains a failed build: a directory.
     pub failed: PathBuf,
+    /// What the image is made of, in each format that is asked for.
+    pub sboms: Vec<(SbomFormat, PathBuf)>,
 }
 
 impl OutputPaths {
@@ -45,13 +47,20 @@ impl OutputPaths {
     /// # Errors
     /// Those of [`OutputPaths::new`].
     pub fn of(options: &InstallOptions, name: &str) -> anyhow::Result<Self> {
-        OutputPaths::new(
+        let mut paths = OutputPaths::new(
             options.output_dir.as_deref(),
             name,
             options.format.unwrap_or_default().name(),
             options.output.as_deref(),
             options.xml.as_deref(),
-        )
+        )?;
+        for format in &options.sbom {
+            if !paths.sboms.iter().any(|(other, _)| other == format) {
+                let file = format!("{}.{}", paths.stem, format.ending());
+                paths.sboms.push((*format, paths.dir.join(file)));
+            }
+        }
+        Ok(paths)
     }
 
     /// Paths for an image called `name` in `dir`, or for the image `file` where one is named.
@@ -100,6 +109,7 @@ impl OutputPaths {
             checksum: dir.join(format!("{file_name}.sha256")),
             kickstart: beside("served.ks"),
             failed: beside("failed"),
+            sboms: Vec::new(),
             dir: dir.to_path_buf(),
             stem,
             image,
@@ -107,16 +117,22 @@ impl OutputPaths {
     }
 
     /// Everything that a build leaves, the image first, with what each is called.
-    pub fn named(&self) -> [(&'static str, &Path); 7] {
-        [
+    pub fn named(&self) -> Vec<(&'static str, &Path)> {
+        let mut named: Vec<(&str, &Path)> = vec![
             ("the image", &self.image),
             ("the image's XML", &self.xml),
             ("the manifest", &self.manifest),
             ("the checksum", &self.checksum),
             ("the console log", &self.console_log),
             ("the served kickstart", &self.kickstart),
-            ("the directory of a failed build", &self.failed),
-        ]
+        ];
+        let sboms = self
+            .sboms
+            .iter()
+            .map(|(_, path)| ("the SBOM", path.as_path()));
+        named.extend(sboms);
+        named.push(("the directory of a failed build", &self.failed));
+        named
     }
 
     /// Refuses outputs that cannot get their names, before anything is spent on the build. With
@@ -125,7 +141,9 @@ impl OutputPaths {
     /// # Errors
     /// Input: a name is taken, or cannot be.
     pub fn check(&self, replace: bool) -> anyhow::Result<()> {
-        let [files @ .., _failed] = self.named();
+        let mut files = self.named();
+        // The directory is made when a build has failed.
+        files.pop();
         for (what, path) in files {
             publish::check_replaceable(what, path, replace)?;
         }

@@ -332,12 +332,30 @@ impl<'a> Attempt<'a> {
         let (work, disk) = (place.work.dir(), &self.prepared.disk);
         let finish = disk::finish(work, disk, plan.format, plan.compress);
         let image = self.cancellation.or(finish).await?;
-        let manifest = self.manifest(&image, notes, sealed)?;
+        let contents = async { anyhow::Ok(self.contents().await) };
+        let contents = match self.cancellation.or(contents).await? {
+            Ok(contents) => Some(contents),
+            Err(error) if plan.output.sboms.is_empty() => {
+                reporter.note(format!(
+                    "the manifest lists no packages: reading those of the image failed: {error:#}"
+                ));
+                None
+            }
+            Err(error) => return Err(error.context("making the SBOM of the image")),
+        };
+        let packages = contents
+            .as_ref()
+            .map(|contents| contents.packages.as_slice());
+        let manifest = self.manifest(&image, notes, sealed, packages)?;
+        let sboms = contents
+            .as_ref()
+            .map(|contents| self.sboms(&image, contents));
         let sidecars = Sidecars {
             manifest: &manifest,
             domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &self.spec)),
             console_log: evidence::CONSOLE_LOG,
             kickstart: evidence::KICKSTART,
+            sboms: sboms.transpose()?.unwrap_or_default(),
         };
         image.publish(&plan.output, &sidecars, plan.replaces())?;
         // An older failure of the same name is no news any more. What else is there is no fault of

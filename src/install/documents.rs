@@ -13,6 +13,7 @@ use crate::image::manifest::{
     Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
+use crate::packages::Package;
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
 
@@ -20,7 +21,7 @@ use crate::watch::verdict::seconds;
 const OS_RELEASE: &str = "/etc/os-release";
 
 impl Attempt<'_> {
-    /// The manifest of `image`, as JSON. `notes` are what was worth a remark.
+    /// The manifest of `image`, as JSON. `notes` are what was worth a remark, `packages` what is installed.
     ///
     /// # Errors
     /// None that is known.
@@ -29,6 +30,7 @@ impl Attempt<'_> {
         image: &disk::Image<'_>,
         notes: &[String],
         sealed: &Sealed,
+        packages: Option<&[Package]>,
     ) -> anyhow::Result<String> {
         let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
         let os = &plan.template.os;
@@ -100,6 +102,7 @@ impl Attempt<'_> {
                 unproved: sealed.unproved.clone(),
             },
             notes: notes.to_vec(),
+            packages: packages.map(<[Package]>::to_vec),
         };
         manifest.to_json()
     }

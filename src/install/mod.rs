@@ -22,6 +22,7 @@ pub mod handover;
 mod history;
 pub mod initrd;
 pub mod leftovers;
+mod papers;
 pub mod place;
 pub mod plan;
 pub mod prepare;

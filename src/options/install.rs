@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::values::{
-    Compress, Deliver, Format, Progress, Relay, ReportTarget, Seconds, one_or_several,
+    Compress, Deliver, Format, Progress, Relay, ReportTarget, SbomFormat, Seconds, one_or_several,
 };
 use super::{CheckOptions, Layer};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
@@ -110,6 +110,16 @@ pub struct InstallOptions {
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
     #[serde(deserialize_with = "one_or_several")]
     pub report: Vec<ReportTarget>,
+
+    /// Write what the image is made of beside it, for scanners: spdx, cyclonedx, or both
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        help_heading = "Output"
+    )]
+    #[serde(deserialize_with = "one_or_several")]
+    pub sbom: Vec<SbomFormat>,
 
     /// On failure leave a guest that still runs as it is, with its work directory
     #[arg(long, help_heading = "Output")]

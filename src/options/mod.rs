@@ -61,7 +61,7 @@ mod values;
 pub use install::InstallOptions;
 pub use values::{
     Compress, Deliver, EventsTo, Format, Progress, Relay, ReleaseName, ReportFormat, ReportTarget,
-    Seconds,
+    SbomFormat, Seconds,
 };
 
 /// What a check can be told. A key of `[check]` is the long name of its option;

@@ -117,6 +117,34 @@ impl Compress {
     }
 }
 
+/// `--sbom`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SbomFormat {
+    /// SPDX 2.3: NAME.spdx.json
+    Spdx,
+    /// CycloneDX 1.6: NAME.cdx.json
+    Cyclonedx,
+}
+
+impl SbomFormat {
+    /// The file name's ending.
+    pub fn ending(self) -> &'static str {
+        match self {
+            SbomFormat::Spdx => "spdx.json",
+            SbomFormat::Cyclonedx => "cdx.json",
+        }
+    }
+}
+
+impl FromStr for SbomFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        ValueEnum::from_str(text, false)
+            .map_err(|_| format!("`{text}` is neither `spdx` nor `cyclonedx`"))
+    }
+}
+
 /// `--progress`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {

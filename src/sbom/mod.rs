@@ -10,33 +10,10 @@ mod spdx;
 use std::time::SystemTime;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
 
 use crate::inspect::Release;
+use crate::options::SbomFormat;
 use crate::packages::Package;
-
-/// A format.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-    EnumString,
-    IntoStaticStr,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Format {
-    /// SPDX 2.3
-    Spdx,
-    /// CycloneDX 1.6
-    Cyclonedx,
-}
 
 /// What is described.
 #[derive(Debug, Clone, Copy)]
@@ -53,19 +30,17 @@ pub struct Subject<'a> {
     pub created: SystemTime,
 }
 
-impl Format {
-    /// The description of an image. The same image gives the same text, but for the time.
-    ///
-    /// # Errors
-    /// Never in practice: every field can be written as JSON.
-    pub fn write(self, subject: &Subject<'_>) -> Result<String> {
-        let mut json = match self {
-            Format::Spdx => serde_json::to_string_pretty(&spdx::document(subject))?,
-            Format::Cyclonedx => serde_json::to_string_pretty(&cyclonedx::document(subject))?,
-        };
-        json.push('\n');
-        Ok(json)
-    }
+/// The description of an image. The same image gives the same text, but for the time.
+///
+/// # Errors
+/// Never in practice: every field can be written as JSON.
+pub fn write(format: SbomFormat, subject: &Subject<'_>) -> Result<String> {
+    let mut json = match format {
+        SbomFormat::Spdx => serde_json::to_string_pretty(&spdx::document(subject))?,
+        SbomFormat::Cyclonedx => serde_json::to_string_pretty(&cyclonedx::document(subject))?,
+    };
+    json.push('\n');
+    Ok(json)
 }
 
 /// An identity in hexadecimal that is the same for the same image and package: so many bytes of a digest.

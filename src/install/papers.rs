@@ -1,0 +1,63 @@
+//! What lies beside an image and says what is in it: read from the finished disk, not from what was asked for.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Context;
+
+use super::attempt::Attempt;
+use crate::image::{disk, reader};
+use crate::inspect::Release;
+use crate::packages::Package;
+use crate::sbom::{self, Subject};
+
+/// What is installed in an image.
+#[derive(Debug)]
+pub(super) struct Contents {
+    release: Release,
+    /// The packages, sorted.
+    pub packages: Vec<Package>,
+}
+
+impl Attempt<'_> {
+    /// What is installed on the disk of a guest that is gone.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub(super) async fn contents(&self) -> anyhow::Result<Contents> {
+        let program = Path::new(reader::OWN_PROGRAM);
+        let inspection = reader::inspect(program, &self.prepared.disk).await?;
+        let system = inspection.system;
+        let system = system.with_context(|| inspection.troubles.join("; "))?;
+        let packages = system.packages;
+        let packages = packages.with_context(|| match inspection.troubles.as_slice() {
+            [] => "it has no RPM database".to_owned(),
+            troubles => troubles.join("; "),
+        })?;
+        let release = system.release;
+        Ok(Contents { release, packages })
+    }
+
+    /// What `image` is made of, in each format that is asked for, and where that goes.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn sboms(
+        &self,
+        image: &disk::Image<'_>,
+        contents: &Contents,
+    ) -> anyhow::Result<Vec<(String, &Path)>> {
+        let output = &self.plan.output;
+        let name = output.image.file_name().unwrap_or_default();
+        let subject = Subject {
+            name: &name.to_string_lossy(),
+            sha256: Some(&image.sha256),
+            release: &contents.release,
+            packages: &contents.packages,
+            created: SystemTime::now(),
+        };
+        let sboms = output.sboms.iter();
+        let sboms = sboms.map(|(format, to)| Ok((sbom::write(*format, &subject)?, to.as_path())));
+        sboms.collect()
+    }
+}
