@@ -4,11 +4,13 @@
 //! And the one place where threads that wait hear that the process is asked to end.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tokio::sync::oneshot;
 
 /// How often whoever waits looks whether the process is asked to end: at once, to a person.
@@ -62,6 +64,27 @@ pub async fn within_async<T: Send + 'static>(
     let (sender, receiver) = oneshot::channel();
     start(work, move |result| drop(sender.send(result))).ok()?;
     tokio::time::timeout(limit, receiver).await.ok()?.ok()
+}
+
+/// Work on a thread of its own that a task waits for, however long it takes; when the task is
+/// dropped, the work is told to stop by what it is handed.
+///
+/// # Errors
+/// Those of the work; a defect ended it.
+pub async fn stoppable<T: Send + 'static>(
+    work: impl FnOnce(&AtomicBool) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    struct StopOnDrop(Arc<AtomicBool>);
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let guard = StopOnDrop(Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&guard.0);
+    tokio::task::spawn_blocking(move || work(&stop))
+        .await
+        .context("a defect ended a thread")?
 }
 
 /// `tell` may find nobody left to be told.

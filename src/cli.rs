@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, cache, check, diff_releases, doctor, explain, gc, inspect, install, list, man,
-    releases, screenshot,
+    attach, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install, list, man,
+    releases, screenshot, verify,
 };
 use crate::host;
 use crate::ui;
@@ -113,6 +113,17 @@ enum Command {
     /// Says what the installer of a release would refuse, ignore or stop at. Findings go to
     /// standard error; those in the formats for programs to standard output.
     Check(check::Args),
+    /// Convert a disk image to the formats of clouds, hypervisors and tools
+    ///
+    /// All files appear together or none. Their paths are all that is on standard output, one a
+    /// line. Nothing inside the image is changed.
+    Convert(Box<convert::Args>),
+    /// Say whether an importer takes a disk image, an OVA or a box, and if not, why
+    ///
+    /// Looks at the container, its sizes, the partition table, and whether the firmware finds
+    /// something to start; not into file systems. Findings go to standard error; those in the
+    /// formats for programs to standard output.
+    Verify(verify::Args),
     /// Explain a rule of `ozr check`, or list all rules
     Explain(explain::Args),
     /// List the releases whose kickstarts `ozr check` knows
@@ -166,6 +177,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Attach(args) => attach::run(&args, config, &reporter),
         Command::Screenshot(args) => screenshot::run(&args, config, &reporter),
         Command::Check(args) => check::run(args, config, &reporter, verbosity, color),
+        Command::Convert(args) => convert::run(*args, &reporter),
+        Command::Verify(args) => verify::run(&args, verbosity, color),
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),

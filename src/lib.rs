@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → install → check → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
+//! main → cli → commands → {install, verify} → {check, formats} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
@@ -16,6 +16,8 @@
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
 //! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
 //! * [`watch`]: what the guest says, and what it means.
+//! * [`formats`]: what a disk is made into: the formats of clouds, hypervisors and tools.
+//! * [`verify`]: whether a file is what an importer takes.
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`disk`]: what is on a disk, read without mounting it.
 //! * [`sbom`]: what an image is made of, for scanners.
@@ -45,6 +47,7 @@ pub mod distro;
 #[cfg(test)]
 mod documented;
 pub mod error;
+pub mod formats;
 pub mod hex;
 pub mod host;
 pub mod image;
@@ -66,4 +69,5 @@ pub mod serve;
 pub mod state;
 pub mod tdl;
 pub mod ui;
+pub mod verify;
 pub mod watch;

@@ -60,6 +60,29 @@ impl DiskBus {
     }
 }
 
+/// The format of a disk's file, by QEMU's name of the driver that reads and writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum DiskFormat {
+    /// QEMU's own
+    Qcow2,
+    /// A plain disk
+    Raw,
+    /// VMware's
+    Vmdk,
+    /// Microsoft's VHD
+    Vpc,
+    /// Microsoft's VHDX
+    Vhdx,
+}
+
+impl DiskFormat {
+    /// QEMU's name.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// The network that the guest is on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]

@@ -11,13 +11,15 @@ use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 17] = [
     "",
     "install",
     "list",
     "attach",
     "screenshot",
     "check",
+    "convert",
+    "verify",
     "explain",
     "releases",
     "diff-releases",
@@ -111,7 +113,7 @@ fn wrong_command_lines() {
         ),
         (
             vec!["man", "nosuch"],
-            "install, list, attach, screenshot, check, explain",
+            "install, list, attach, screenshot, check, convert, verify, explain",
         ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),

@@ -776,7 +776,7 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
         &outcome,
         &[
             "qcow2",
-            "qcow2.sha256",
+            "CHECKSUM",
             "manifest.json",
             "console.log",
             "served.ks",

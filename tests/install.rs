@@ -17,7 +17,7 @@ use support::site::{Outcome, Site, kickstart, run, start};
 /// What every finished build leaves, as endings of its name.
 const COMPANY: [&str; 6] = [
     "qcow2",
-    "qcow2.sha256",
+    "CHECKSUM",
     "manifest.json",
     "console.log",
     "served.ks",
@@ -32,8 +32,8 @@ fn manifest(site: &Site) -> serde_json::Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn assert_sums(site: &Site, ending: &str) {
-    let sums = format!("{}.{ending}.sha256", site.name);
+fn assert_sums(site: &Site) {
+    let sums = format!("{}.CHECKSUM", site.name);
     let checked = Command::new("sha256sum")
         .args(["-c", &sums])
         .current_dir(site.out())
@@ -51,9 +51,12 @@ fn assert_finished(site: &Site, outcome: &Outcome, format: &str) {
         .iter()
         .map(|ending| ending.replace("qcow2", format))
         .collect();
-    let company: Vec<&str> = company.iter().map(String::as_str).collect();
+    let mut company: Vec<&str> = company.iter().map(String::as_str).collect();
+    if format == "raw" {
+        company.push("raw.bmap");
+    }
     site.assert_clean(outcome, &company);
-    assert_sums(site, format);
+    assert_sums(site);
 }
 
 /// The case that ozr was asked for: a kickstart of an admin's own, unchanged, with its own
@@ -314,7 +317,7 @@ fn two_builds_at_once_share_the_cache() {
         start(command)
     };
     let one = install("one", &["--compress", "zstd"]);
-    let two = install("two", &["--format", "raw"]);
+    let two = install("two", &["--format", "raw,azure,ova"]);
     let (one, two) = (one.wait(), two.wait());
     one.assert_done();
     two.assert_done();
@@ -346,6 +349,19 @@ fn two_builds_at_once_share_the_cache() {
         raw["actual-size"].as_u64().unwrap() < 1 << 30,
         "it is sparse: {raw}"
     );
+    let images =
+        ["raw", "vhd", "ova"].map(|ending| format!("{}/two.{ending}\n", site.out().display()));
+    assert_eq!(two.stdout, images.concat());
+    let compared = Command::new("qemu-img")
+        .args(["compare", "-f", "raw", "-F", "vpc", "two.raw", "two.vhd"])
+        .current_dir(site.out())
+        .status();
+    assert!(compared.unwrap().success());
+    let checked = Command::new("sha256sum")
+        .args(["-c", "--quiet", "one.CHECKSUM", "two.CHECKSUM"])
+        .current_dir(site.out())
+        .status();
+    assert!(checked.unwrap().success());
     assert!(Disk::open(&site.out().join("two.raw")).exists("/etc/os-release"));
 
     // A third build of a name that is there asks the mirror for nothing.

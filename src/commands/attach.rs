@@ -153,7 +153,7 @@ fn ended(entry: &BuildEntry, reporter: &Reporter) -> anyhow::Result<()> {
 }
 
 fn failed_dir(entry: &BuildEntry) -> anyhow::Result<PathBuf> {
-    let output = OutputPaths::new(None, &entry.name, "", Some(&entry.image), None)?;
+    let output = OutputPaths::new(None, &entry.name, &[], Some(&entry.image), None)?;
     Ok(output.failed)
 }
 

@@ -94,7 +94,7 @@ impl Display {
     pub fn end(self, result: anyhow::Result<Finished>) -> anyhow::Result<()> {
         let ended = match &result {
             Ok(finished) => Ended {
-                image: Some(finished.image.clone()),
+                image: finished.images.first().cloned(),
                 ..Ended::default()
             },
             Err(error) => {
@@ -114,7 +114,9 @@ impl Display {
         self.reporter.event(Event::Ended(ended));
         match result {
             Ok(finished) => {
-                printer::print_result(&finished.image.display().to_string());
+                for image in &finished.images {
+                    printer::print_result(&image.display().to_string());
+                }
                 Ok(())
             }
             Err(error) if self.for_programs => {

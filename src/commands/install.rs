@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::display::Display;
 use super::reports::{About, Reports};
+use super::signals::Signals;
 use super::template::{self, ReadTemplate};
 use super::{input, preflight};
-use crate::blocking;
 use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
-use crate::install::run::{Cancellation, Canceller, stop};
+use crate::install::run::{Cancellation, stop};
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
@@ -314,44 +313,6 @@ async fn check(
         }
     }
     unreachable!("the last try returns")
-}
-
-/// The signals that ask us to stop.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Signals> {
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Signals {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
-        }
-    }
-
-    /// Asks the build to stop at the first; returns at the second.
-    async fn stop_then_wait(mut self, stopper: Arc<Canceller>, reporter: Reporter) {
-        let name = self.next().await;
-        reporter.note(format!(
-            "{name}: stopping; once more stops without a verdict"
-        ));
-        stopper.stop(name);
-        blocking::stop();
-        self.next().await;
-    }
 }
 
 fn own_kickstart(

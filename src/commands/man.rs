@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, check, gc, inspect, install};
+use super::{attach, check, convert, gc, inspect, install, verify};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -53,10 +53,13 @@ const FILES: Entries = &[
 
 /// Files that an install writes.
 const INSTALL_FILES: Entries = &[
-    ("NAME.qcow2, NAME.raw", "The finished image."),
     (
-        "NAME.qcow2.sha256",
-        "The image's digest, as sha256sum -c reads it.",
+        "NAME.qcow2, NAME.raw, NAME.vhd, ...",
+        "The finished images, by their formats: docs/formats.md.",
+    ),
+    (
+        "NAME.CHECKSUM",
+        "The images' sizes and digests, as sha256sum -c reads them.",
     ),
     (
         "NAME.manifest.json",
@@ -204,7 +207,9 @@ fn render(
         Some("install") => install::EXAMPLES.to_vec(),
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
+        Some("convert") => convert::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
+        Some("verify") => verify::EXAMPLES.to_vec(),
         Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod cache;
 pub mod check;
 mod checked;
+pub mod convert;
 pub mod diff_releases;
 mod display;
 pub mod doctor;
@@ -20,7 +21,9 @@ pub mod releases;
 mod reports;
 mod running;
 pub mod screenshot;
+mod signals;
 mod template;
+pub mod verify;
 mod walk;
 
 use std::fs::{File, Metadata, Permissions};

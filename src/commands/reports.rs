@@ -87,7 +87,13 @@ impl Reports {
     pub fn write(self, about: &About, built: &anyhow::Result<Finished>, reporter: &Reporter) {
         let failed = built.as_ref().err().and_then(inner_of::<InstallFailed>);
         let text = match built {
-            Ok(finished) => finished.image.display().to_string(),
+            Ok(finished) => {
+                let images = finished
+                    .images
+                    .iter()
+                    .map(|image| image.display().to_string());
+                images.collect::<Vec<_>>().join(", ")
+            }
             Err(error) => format!("{error:#}"),
         };
         let build = BuildReport {

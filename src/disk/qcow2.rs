@@ -40,8 +40,11 @@ enum Packing {
     Zstd,
 }
 
+/// An image that is read.
 #[derive(Debug)]
-struct Image {
+pub struct Image {
+    /// Bytes of the disk.
+    pub size: u64,
     file: File,
     cluster_bits: u32,
     l1: Vec<u64>,
@@ -78,66 +81,81 @@ impl<T> Kept<T> {
 /// The disk in an image.
 ///
 /// # Errors
-/// It is no such image, broken, encrypted, or needs another file.
+/// Those of [`Image::open`].
 pub fn open(file: File) -> Result<Device> {
-    let mut header = vec![0; 112];
-    let length = read_up_to(&file, 0, &mut header)?;
-    header.truncate(length);
-    ensure!(header.starts_with(MAGIC), "it is no qcow2 image");
-    let version = big(&header, 4, 4)?;
-    ensure!(
-        matches!(version, 2 | 3),
-        "qcow2 version {version} is not known"
-    );
-    ensure!(
-        big(&header, 8, 8)? == 0,
-        "the image stands on another one, which is not read; join them with `qemu-img convert`"
-    );
-    let cluster_bits = big(&header, 20, 4)? as u32;
-    ensure!(
-        (9..=21).contains(&cluster_bits),
-        "its cluster size is broken"
-    );
-    let size = big(&header, 24, 8)?;
-    ensure!(big(&header, 32, 4)? == 0, "the image is encrypted");
-    let (count, at) = (big(&header, 36, 4)?, big(&header, 40, 8)?);
-    let mut packing = Packing::Zlib;
-    if version == 3 {
-        let features = big(&header, 72, 8)?;
-        if features & COMPRESSION != 0 {
-            packing = match big(&header, 104, 1)? {
-                0 => Packing::Zlib,
-                1 => Packing::Zstd,
-                other => bail!("its compression ({other}) is not known"),
-            };
-        }
-        let unknown = features & !(DIRTY | COMPRESSION);
-        ensure!(
-            unknown == 0,
-            "it has features that are not read ({unknown:#x})"
-        );
-    }
-    // An entry of the first table stands for a second table, which is one cluster of entries.
-    let span = 1_u64 << (2 * cluster_bits - 3);
-    let needed = size.div_ceil(span);
-    ensure!(
-        needed <= count && needed <= MOST_L1,
-        "its first table is too small or too large"
-    );
-    let l1 = table(&file, at, needed as usize)?;
-    let image = Image {
-        file,
-        cluster_bits,
-        l1,
-        packing,
-        tables: Mutex::default(),
-        unpacked: Mutex::default(),
-    };
-    Ok(Device::new(size, move |at, into| image.read(at, into)))
+    let image = Image::open(file)?;
+    Ok(Device::new(image.size, move |at, into| {
+        image.read(at, into)
+    }))
 }
 
 impl Image {
-    fn read(&self, mut at: u64, mut into: &mut [u8]) -> Result<()> {
+    /// Opens an image.
+    ///
+    /// # Errors
+    /// It is no such image, broken, encrypted, or needs another file.
+    pub fn open(file: File) -> Result<Image> {
+        let mut header = vec![0; 112];
+        let length = read_up_to(&file, 0, &mut header)?;
+        header.truncate(length);
+        ensure!(header.starts_with(MAGIC), "it is no qcow2 image");
+        let version = big(&header, 4, 4)?;
+        ensure!(
+            matches!(version, 2 | 3),
+            "qcow2 version {version} is not known"
+        );
+        ensure!(
+            big(&header, 8, 8)? == 0,
+            "the image stands on another one, which is not read; join them with `qemu-img convert`"
+        );
+        let cluster_bits = big(&header, 20, 4)? as u32;
+        ensure!(
+            (9..=21).contains(&cluster_bits),
+            "its cluster size is broken"
+        );
+        let size = big(&header, 24, 8)?;
+        ensure!(big(&header, 32, 4)? == 0, "the image is encrypted");
+        let (count, at) = (big(&header, 36, 4)?, big(&header, 40, 8)?);
+        let mut packing = Packing::Zlib;
+        if version == 3 {
+            let features = big(&header, 72, 8)?;
+            if features & COMPRESSION != 0 {
+                packing = match big(&header, 104, 1)? {
+                    0 => Packing::Zlib,
+                    1 => Packing::Zstd,
+                    other => bail!("its compression ({other}) is not known"),
+                };
+            }
+            let unknown = features & !(DIRTY | COMPRESSION);
+            ensure!(
+                unknown == 0,
+                "it has features that are not read ({unknown:#x})"
+            );
+        }
+        // An entry of the first table stands for a second table, which is one cluster of entries.
+        let span = 1_u64 << (2 * cluster_bits - 3);
+        let needed = size.div_ceil(span);
+        ensure!(
+            needed <= count && needed <= MOST_L1,
+            "its first table is too small or too large"
+        );
+        let l1 = table(&file, at, needed as usize)?;
+        Ok(Image {
+            size,
+            file,
+            cluster_bits,
+            l1,
+            packing,
+            tables: Mutex::default(),
+            unpacked: Mutex::default(),
+        })
+    }
+
+    /// Reads bytes of the disk.
+    ///
+    /// # Errors
+    /// They cannot be read, or are not there.
+    pub fn read(&self, mut at: u64, mut into: &mut [u8]) -> Result<()> {
         while !into.is_empty() {
             let within = (at & (self.cluster_size() - 1)) as usize;
             let length = into.len().min(self.cluster_size() as usize - within);
@@ -153,20 +171,44 @@ impl Image {
         1 << self.cluster_bits
     }
 
-    /// Fills `into` from within the cluster of a place on.
-    fn read_cluster(&self, at: u64, within: usize, into: &mut [u8]) -> Result<()> {
+    /// Whether the disk has data in the cluster of a place, and for how many bytes from there on the
+    /// answer holds.
+    ///
+    /// # Errors
+    /// The tables cannot be read.
+    pub fn holds_data(&self, at: u64) -> Result<(bool, u64)> {
+        let span = self.cluster_bits * 2 - 3;
+        let first = usize::try_from(at >> span)?;
+        if self.l1.get(first).is_some_and(|entry| entry & PLACE == 0) {
+            return Ok((false, (1 << span) - (at & ((1 << span) - 1))));
+        }
+        let entry = self.entry(at)?;
+        let is_zero = entry & COMPRESSED == 0 && (entry & PLACE == 0 || entry & ZERO != 0);
+        let length = self.cluster_size() - (at & (self.cluster_size() - 1));
+        Ok((!is_zero, length))
+    }
+
+    /// The entry of the second table for the cluster of a place; 0 where there is none.
+    fn entry(&self, at: u64) -> Result<u64> {
         let cluster = at >> self.cluster_bits;
         let entries = self.cluster_bits - 3;
         let first = usize::try_from(cluster >> entries)?;
         let second = (cluster & ((1 << entries) - 1)) as usize;
         let place = self.l1.get(first).context("beyond the first table")? & PLACE;
-        let entry = if place == 0 {
-            0
-        } else {
-            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-            let table = tables.get(place, || table(&self.file, place, 1 << entries))?;
-            *table.get(second).context("beyond the second table")?
-        };
+        if place == 0 {
+            return Ok(0);
+        }
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.get(place, || table(&self.file, place, 1 << entries))?;
+        table
+            .get(second)
+            .copied()
+            .context("beyond the second table")
+    }
+
+    /// Fills `into` from within the cluster of a place on.
+    fn read_cluster(&self, at: u64, within: usize, into: &mut [u8]) -> Result<()> {
+        let entry = self.entry(at)?;
         if entry & COMPRESSED != 0 {
             let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
             let bytes = unpacked.get(entry, || self.unpack(entry))?;

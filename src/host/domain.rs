@@ -7,8 +7,7 @@ use std::str::FromStr;
 use super::probe::Accel;
 use crate::distro::{Arch, VirtioModel};
 use crate::hex;
-use crate::machine::{DiskBus, Firmware, Network};
-use crate::options::Format;
+use crate::machine::{DiskBus, DiskFormat, Firmware, Network};
 
 /// What Linux, or libvirt, calls the first disk of a bus.
 pub(super) fn first_device(bus: DiskBus) -> &'static str {
@@ -26,7 +25,7 @@ pub struct DiskSpec {
     /// Its file, absolute.
     pub path: PathBuf,
     /// The file's layout.
-    pub format: Format,
+    pub format: DiskFormat,
     /// What it is plugged into.
     pub bus: DiskBus,
 }

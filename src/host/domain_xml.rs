@@ -304,7 +304,7 @@ mod tests {
             }),
             disk: DiskSpec {
                 path: "/o/a b.qcow2".into(),
-                format: crate::options::Format::Qcow2,
+                format: crate::machine::DiskFormat::Qcow2,
                 bus: DiskBus::Virtio,
             },
             network: Network::User,

@@ -34,10 +34,12 @@ pub struct Manifest {
     pub release: Release,
     /// The install tree.
     pub tree: Tree,
-    /// The image.
+    /// The image, the first one.
     pub image: Image,
     /// What was taken out of it.
     pub seal: Seal,
+    /// All images, the first among them.
+    pub images: Vec<File>,
     /// The machine that ran the install.
     pub host: Host,
     /// The phases of the install, in order.
@@ -120,6 +122,23 @@ pub struct Seal {
     pub unproved: Option<String>,
 }
 
+/// A file that was made of the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    /// Its name, without directories.
+    pub file: String,
+    /// The first format that it belongs to.
+    pub format: Format,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it takes on its file system, in bytes.
+    pub allocated: u64,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// How long it took until it was whole, from the beginning of the conversion, in seconds.
+    pub seconds: f64,
+}
+
 /// The machine that ran the install.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Host {
@@ -157,7 +176,7 @@ impl Phase {
 }
 
 /// Seconds to the millisecond; more is noise.
-fn rounded(time: Duration) -> f64 {
+pub fn rounded(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
@@ -220,13 +239,21 @@ mod tests {
                 compression: Compress::Zstd,
                 size: 1,
                 virtual_size: 2,
-                sha256: digest,
+                sha256: digest.clone(),
             },
             seal: Seal {
                 items: vec!["machine-id".to_owned()],
                 left: vec!["hostname".to_owned()],
                 unproved: Some("it is encrypted".to_owned()),
             },
+            images: vec![File {
+                file: "x.qcow2".to_owned(),
+                format: Format::Qcow2,
+                size: 1,
+                allocated: 4096,
+                sha256: digest,
+                seconds: 0.5,
+            }],
             host: Host {
                 name: "h".to_owned(),
                 hypervisor: "QEMU 9".to_owned(),

@@ -1,6 +1,7 @@
 //! Disks, and what lies beside a finished one.
 
 mod base64;
+pub mod checksum;
 pub mod disk;
 pub mod installed;
 pub mod look;
@@ -10,3 +11,4 @@ pub mod publish;
 pub mod qemu_img;
 pub mod reader;
 pub mod seal;
+pub mod set;

@@ -5,16 +5,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use strum::VariantArray;
 
 use super::publish;
-use crate::error::{Kind, fail, failure};
+use crate::error::{Kind, fail};
+use crate::machine::DiskFormat;
 use crate::options::{Format, InstallOptions, SbomFormat};
 
-/// Endings of what an image is not: other formats of disks, archives, media. Whoever names one
-/// expects what the file will not be.
-const OTHER_FORMATS: [&str; 13] = [
-    "vmdk", "vdi", "vhd", "vhdx", "vpc", "qed", "iso", "ova", "ovf", "gz", "xz", "zst", "bz2",
+/// Endings by which people name formats of disks, archives, media. Whoever names one expects it.
+const ENDINGS: [&str; 17] = [
+    "qcow2", "raw", "vmdk", "vdi", "vhd", "vhdx", "vpc", "qed", "iso", "ova", "ovf", "box", "tar",
+    "gz", "xz", "zst", "bz2",
 ];
+
+/// Endings that say that a file is a disk image, and not of which format.
+const ANY_FORMAT: [&str; 2] = ["img", "dsk"];
 
 /// The finished image and its companions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +28,18 @@ pub struct OutputPaths {
     pub dir: PathBuf,
     /// What the companions' names begin with: the image's file name without its extension.
     pub stem: String,
-    /// The image.
+    /// The image, the first of them.
     pub image: PathBuf,
+    /// All images with what their names end in, in the order of the formats; block maps and the
+    /// like among them.
+    pub images: Vec<(&'static str, PathBuf)>,
     /// What was built from what, in JSON.
     pub manifest: PathBuf,
     /// What the guest said.
     pub console_log: PathBuf,
     /// A libvirt domain that boots the image.
     pub xml: PathBuf,
-    /// The image's digest, as `sha256sum -c` reads it.
+    /// The digests of all images, as `sha256sum -c` reads them.
     pub checksum: PathBuf,
     /// The kickstart as it was served, with secrets masked.
     pub kickstart: PathBuf,
@@ -50,7 +58,7 @@ impl OutputPaths {
         let mut paths = OutputPaths::new(
             options.output_dir.as_deref(),
             name,
-            options.format.unwrap_or_default().name(),
+            &options.formats(),
             options.output.as_deref(),
             options.xml.as_deref(),
         )?;
@@ -63,22 +71,31 @@ impl OutputPaths {
         Ok(paths)
     }
 
-    /// Paths for an image called `name` in `dir`, or for the image `file` where one is named.
+    /// Paths for an image called `name` of these formats, at least one, in `dir`; or for the image
+    /// `file` where one is named.
     ///
     /// # Errors
-    /// `file` has no file name, or a path cannot be made absolute.
+    /// `file` has no file name, or there are several formats for it; a path cannot be made absolute.
     pub fn new(
         dir: Option<&Path>,
         name: &str,
-        extension: &str,
+        formats: &[Format],
         file: Option<&Path>,
         xml: Option<&Path>,
     ) -> anyhow::Result<Self> {
+        let first = formats.first().copied().unwrap_or_default();
+        if let (Some(file), 2..) = (file, formats.len()) {
+            bail!(
+                "{} is one file, and --format names {}: name a directory with --output-dir, and the images with --name",
+                file.display(),
+                formats.len()
+            );
+        }
         let image = match file {
             Some(file) => file.to_path_buf(),
             None => dir
                 .unwrap_or(Path::new("."))
-                .join(format!("{name}.{extension}")),
+                .join(format!("{name}.{}", first.ending())),
         };
         let image = std::path::absolute(&image)
             .with_context(|| format!("finding the directory of {}", image.display()))?;
@@ -86,18 +103,21 @@ impl OutputPaths {
             bail!("{} names no file to write the image to", image.display());
         };
         let file_name = file_name.to_string_lossy().into_owned();
-        let stem = match Path::new(&file_name).file_stem().and_then(OsStr::to_str) {
-            // Only endings of disk images are cut: `rocky-9.4` is a whole name.
-            Some(stem)
-                if ["qcow2", "raw", "img", "dsk"]
-                    .iter()
-                    .any(|ending| file_name == format!("{stem}.{ending}")) =>
-            {
-                stem.to_string()
-            }
-            _ => file_name.clone(),
-        };
+        // Only endings of disk images are cut: `rocky-9.4` is a whole name.
+        let endings = ["qcow2", "raw", first.ending()].into_iter();
+        let stem = endings
+            .chain(ANY_FORMAT)
+            .filter_map(|ending| file_name.strip_suffix(ending)?.strip_suffix('.'))
+            .find(|stem| !stem.is_empty())
+            .unwrap_or(&file_name)
+            .to_owned();
         let beside = |ending: &str| dir.join(format!("{stem}.{ending}"));
+        let mut images = vec![(first.ending(), image.clone())];
+        for ending in formats.iter().flat_map(|format| format.endings()) {
+            if images.iter().all(|(other, _)| other != ending) {
+                images.push((*ending, beside(ending)));
+            }
+        }
         Ok(OutputPaths {
             manifest: beside("manifest.json"),
             console_log: beside("console.log"),
@@ -106,33 +126,51 @@ impl OutputPaths {
                     .with_context(|| format!("finding the directory of {}", xml.display()))?,
                 None => beside("xml"),
             },
-            checksum: dir.join(format!("{file_name}.sha256")),
+            checksum: beside("CHECKSUM"),
             kickstart: beside("served.ks"),
             failed: beside("failed"),
             sboms: Vec::new(),
             dir: dir.to_path_buf(),
             stem,
             image,
+            images,
         })
     }
 
-    /// Everything that a build leaves, the image first, with what each is called.
+    /// The image that libvirt boots, and its format; none if there is none among the formats.
+    pub fn bootable(&self) -> Option<(&Path, DiskFormat)> {
+        let bootable = [("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw)];
+        self.images.iter().find_map(|(ending, path)| {
+            let (_, format) = bootable.iter().find(|(known, _)| known == ending)?;
+            Some((path.as_path(), *format))
+        })
+    }
+
+    /// The images' paths, without block maps and the like.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let is_image = |ending: &str| {
+            let mut formats = Format::VARIANTS.iter();
+            formats.any(|format| format.ending() == ending)
+        };
+        let images = self.images.iter().filter(|(ending, _)| is_image(ending));
+        images.map(|(_, path)| path.clone()).collect()
+    }
+
+    /// Everything that a build leaves, the images first, with what each is called.
     pub fn named(&self) -> Vec<(&'static str, &Path)> {
-        let mut named: Vec<(&str, &Path)> = vec![
-            ("the image", &self.image),
+        let images = self.images.iter();
+        let images = images.map(|(_, path)| ("the image", path.as_path()));
+        let others: [(&'static str, &Path); 5] = [
             ("the image's XML", &self.xml),
             ("the manifest", &self.manifest),
-            ("the checksum", &self.checksum),
+            ("the checksums", &self.checksum),
             ("the console log", &self.console_log),
             ("the served kickstart", &self.kickstart),
         ];
-        let sboms = self
-            .sboms
-            .iter()
-            .map(|(_, path)| ("the SBOM", path.as_path()));
-        named.extend(sboms);
-        named.push(("the directory of a failed build", &self.failed));
-        named
+        let sboms = self.sboms.iter();
+        let sboms = sboms.map(|(_, path)| ("the SBOM", path.as_path()));
+        let failed: (&'static str, &Path) = ("the directory of a failed build", &self.failed);
+        images.chain(others).chain(sboms).chain([failed]).collect()
     }
 
     /// Refuses outputs that cannot get their names, before anything is spent on the build. With
@@ -141,42 +179,65 @@ impl OutputPaths {
     /// # Errors
     /// Input: a name is taken, or cannot be.
     pub fn check(&self, replace: bool) -> anyhow::Result<()> {
-        let mut files = self.named();
-        // The directory is made when a build has failed.
-        files.pop();
-        for (what, path) in files {
-            publish::check_replaceable(what, path, replace)?;
-        }
-        if replace {
-            publish::check_unused(&self.image)?;
+        self.check_images(replace)?;
+        for (what, path) in self.named() {
+            // The directory is made when a build has failed.
+            if path != self.failed {
+                publish::check_replaceable(what, path, replace)?;
+            }
         }
         let beside = self.xml.parent().filter(|dir| *dir != self.dir);
         if let Some(missing) = beside.filter(|dir| !dir.is_dir()) {
-            let message = format!("there is no directory {} for -x", missing.display());
-            return Err(failure(Kind::Input, message));
+            fail!(
+                Kind::Input,
+                "there is no directory {} for -x",
+                missing.display()
+            );
         }
         Ok(())
     }
 
-    /// What is wrong with the image's ending for a format: an error where it names another one
-    /// that ozr does not write.
+    /// The same for the images and their checksums alone.
+    ///
+    /// # Errors
+    /// Input: a name is taken, or cannot be.
+    pub fn check_images(&self, replace: bool) -> anyhow::Result<()> {
+        for (_, image) in &self.images {
+            publish::check_replaceable("the image", image, replace)?;
+            if replace {
+                publish::check_unused(image)?;
+            }
+        }
+        publish::check_replaceable("the checksums", &self.checksum, replace)
+    }
+
+    /// What is wrong with the image's ending for a format: an error where it names another one.
     ///
     /// # Errors
     /// Input: see above.
     pub fn check_ending(&self, format: Format) -> anyhow::Result<Option<String>> {
-        let ending = self.image.extension().and_then(OsStr::to_str);
-        let ending = ending.unwrap_or_default().to_ascii_lowercase();
-        let (file, name) = (self.image.display(), format.name());
-        if OTHER_FORMATS.contains(&ending.as_str()) {
+        let file_name = self.image.file_name().unwrap_or_default();
+        let file_name = file_name.to_string_lossy().to_ascii_lowercase();
+        let (file, expected) = (self.image.display(), format.ending());
+        if file_name.ends_with(&format!(".{expected}")) {
+            return Ok(None);
+        }
+        let ending = Path::new(&file_name).extension().and_then(OsStr::to_str);
+        let ending = ending.unwrap_or_default();
+        let plain = ["qcow2", "raw"];
+        if plain.contains(&ending) && plain.contains(&expected) {
+            return Ok(Some(format!(
+                "{file} will be a {expected} image in spite of its ending: --format {ending} makes the other"
+            )));
+        }
+        if ENDINGS.contains(&ending) {
             fail!(
                 Kind::Input,
-                "ozr writes qcow2 and raw images, and {file} would be none of the kind that its ending names: name it .{name}, and make `{ending}` of it afterwards"
+                "{file} would not be what its ending names, for the format is {}: name it .{expected}, or choose another --format",
+                format.name()
             );
         }
-        let other = matches!(ending.as_str(), "qcow2" | "raw") && ending != name;
-        Ok(other.then(|| {
-            format!("{file} will be a {name} image in spite of its ending: --format {ending} makes the other")
-        }))
+        Ok(None)
     }
 }
 
@@ -265,7 +326,7 @@ mod tests {
         OutputPaths::new(
             Some(Path::new(dir)),
             name,
-            "qcow2",
+            &[Format::Qcow2],
             file.map(Path::new),
             None,
         )
@@ -277,7 +338,7 @@ mod tests {
         let paths = paths("/o", "rocky-9.4", None);
         assert_eq!(paths.image, Path::new("/o/rocky-9.4.qcow2"));
         assert_eq!(paths.manifest, Path::new("/o/rocky-9.4.manifest.json"));
-        assert_eq!(paths.checksum, Path::new("/o/rocky-9.4.qcow2.sha256"));
+        assert_eq!(paths.checksum, Path::new("/o/rocky-9.4.CHECKSUM"));
     }
 
     #[test]
@@ -287,10 +348,36 @@ mod tests {
             let error = of(file).unwrap_err().to_string();
             assert!(error.contains("name it .qcow2"), "{error}");
         }
+        let gcp = |file: &str| paths("/o", "x", Some(file)).check_ending(Format::Gcp);
+        assert_eq!(gcp("/o/x.tar.gz").unwrap(), None);
+        assert!(gcp("/o/x.raw").is_err());
         assert!(of("/o/x.raw").unwrap().unwrap().contains("--format raw"));
         for file in ["/o/x.qcow2", "/o/x.img", "/o/x.dsk", "/o/rocky-9.4", "/o/x"] {
             assert_eq!(of(file).unwrap(), None);
         }
+    }
+
+    #[test]
+    fn formats_have_names_of_their_own() {
+        let formats = Format::VARIANTS;
+        let paths = OutputPaths::new(Some(Path::new("/o")), "x", formats, None, None).unwrap();
+        let mut names: Vec<&Path> = paths.named().into_iter().map(|(_, path)| path).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(names.contains(&Path::new("/o/x.libvirt.box")), "{names:?}");
+        assert_eq!(
+            paths.bootable(),
+            Some((Path::new("/o/x.qcow2"), DiskFormat::Qcow2))
+        );
+        let error = OutputPaths::new(None, "x", formats, Some(Path::new("/o/x")), None);
+        assert!(error.unwrap_err().to_string().contains("--output-dir"));
+        // One image and its block map.
+        let raw = OutputPaths::new(None, "x", &[Format::Raw], Some(Path::new("/o/y.img")), None);
+        let images = raw.unwrap().images;
+        assert_eq!(images[0].1, Path::new("/o/y.img"));
+        assert_eq!(images[1].1, Path::new("/o/y.raw.bmap"));
     }
 
     #[test]

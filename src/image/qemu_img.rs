@@ -1,15 +1,22 @@
 //! `qemu-img`, with typed options and answers. The format of every file is named: an image's
 //! content is the guest's, and must never be guessed at.
 
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, AsRawFd};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::options::{Compress, Format};
+use crate::machine::DiskFormat;
 use crate::process;
 use crate::state::OwnedDir;
+
+/// Our end of what a child reads as its standard input, by which qemu-img opens an image whatever
+/// its path has come to mean.
+const STDIN: &str = "/proc/self/fd/0";
 
 /// The most requests that `qemu-img convert -m` works on at a time.
 const MAX_COROUTINES: usize = 16;
@@ -49,22 +56,31 @@ pub struct FormatDetails {
     pub compression_type: Option<String>,
     /// An external file with the data of a qcow2 image.
     pub data_file: Option<String>,
+    /// The files with the data of a VMDK.
+    #[serde(default)]
+    pub extents: Vec<Extent>,
+}
+
+/// A file with data of a VMDK.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Extent {
+    /// Its path.
+    pub filename: String,
 }
 
 impl Info {
     /// Whether the image needs no other file.
     pub fn is_standalone(&self) -> bool {
-        let data_file = self
-            .format_specific
-            .as_ref()
-            .and_then(|specific| specific.data.data_file.as_ref());
-        self.backing_filename.is_none()
-            && self.full_backing_filename.is_none()
-            && data_file.is_none()
+        let details = self.format_specific.as_ref().map(|specific| &specific.data);
+        let others = details.is_some_and(|details| {
+            let mut extents = details.extents.iter();
+            details.data_file.is_some() || extents.any(|extent| extent.filename != STDIN)
+        });
+        self.backing_filename.is_none() && self.full_backing_filename.is_none() && !others
     }
 }
 
-/// Creates the empty image `name` of `size` bytes in `dir`, which takes no room yet.
+/// Creates the empty qcow2 image `name` of `size` bytes in `dir`, which takes no room yet.
 ///
 /// Metadata is not preallocated. That would make scattered small writes faster (60,000 of
 /// 16 KiB, each to a new cluster: 1.2 s against 10.2 s), but the finished file would be as long
@@ -74,10 +90,10 @@ impl Info {
 /// # Errors
 ///
 /// If `qemu-img` fails.
-pub async fn create(dir: &OwnedDir, name: &str, format: Format, size: u64) -> Result<()> {
+pub async fn create(dir: &OwnedDir, name: &str, size: u64) -> Result<()> {
     process::output(
         qemu_img(dir)
-            .args(["create", "-q", "-f", format.name(), name])
+            .args(["create", "-q", "-f", DiskFormat::Qcow2.name(), name])
             .arg(size.to_string()),
     )
     .await
@@ -92,43 +108,67 @@ fn qemu_img(dir: &OwnedDir) -> Command {
     command
 }
 
-/// Asks about the image `name` in `dir`.
+/// Asks about an image.
 ///
 /// # Errors
 ///
 /// If `qemu-img` fails, or gives an answer that is not understood.
-pub async fn info(dir: &OwnedDir, name: &str, format: Format) -> Result<Info> {
-    let mut command = qemu_img(dir);
-    command.args(["info", "--output=json", "-f", format.name(), name]);
+pub async fn info(image: &File, driver: DiskFormat) -> Result<Info> {
+    let mut command = process::command("qemu-img");
+    command
+        .args(["info", "--output=json", "-f", driver.name(), STDIN])
+        .stdin(Stdio::from(image.try_clone()?));
     let json = process::output(&mut command).await?;
-    serde_json::from_slice(&json).with_context(|| format!("reading what qemu-img says of {name}"))
+    serde_json::from_slice(&json).context("reading what qemu-img says of the image")
 }
 
-/// Converts an image in `dir`, with as many requests in flight as there are processors. Zeroes become
-/// holes.
+/// Copies an image into the new one `name` in `dir`, with these options of its driver, as many
+/// requests in flight as there are processors, and `compressed` or not. Zeroes become holes.
 ///
 /// # Errors
 ///
-/// If `qemu-img` fails; `target` is then not complete.
+/// If `qemu-img` fails; the new image is then not complete.
 pub async fn convert(
-    dir: &OwnedDir,
-    source: (&str, Format),
-    target: (&str, Format),
-    compression: Compress,
+    (image, driver): (&File, DiskFormat),
+    (dir, name, target): (&OwnedDir, &str, DiskFormat),
+    options: &[&str],
+    compressed: bool,
 ) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut command = qemu_img(dir);
     command
+        .stdin(Stdio::from(image.try_clone()?))
         // `-W`: the target has no reader that needs its blocks in order.
         .args(["convert", "-q", "-W", "-m"])
         .arg(processors.clamp(4, MAX_COROUTINES).to_string())
-        .args(["-f", source.1.name(), "-O", target.1.name()]);
-    if compression != Compress::None {
-        command
-            .args(["-c", "-o"])
-            .arg(format!("compression_type={}", compression.name()));
+        .args(["-f", driver.name(), "-O", target.name()]);
+    if compressed {
+        command.arg("-c");
     }
-    process::output(command.arg(source.0).arg(target.0))
-        .await
-        .map(drop)
+    for option in options {
+        command.args(["-o", option]);
+    }
+    process::output(command.args([STDIN, name])).await.map(drop)
+}
+
+/// The first bytes of a disk, whatever format its file has: `count` of them, or all.
+///
+/// # Errors
+///
+/// If `qemu-img` fails.
+pub async fn beginning(image: &File, format: DiskFormat, count: usize) -> Result<Vec<u8>> {
+    // It has no name that could be left behind: qemu-img opens our descriptor.
+    let mut into = tempfile::tempfile().context("making a file for a disk's beginning")?;
+    let place = format!("/proc/{}/fd/{}", std::process::id(), into.as_raw_fd());
+    let mut command = process::command("qemu-img");
+    command
+        .stdin(Stdio::from(image.try_clone()?))
+        .args(["dd", "-f", format.name(), "-O", "raw"])
+        .args([format!("bs={count}"), "count=1".to_owned()])
+        .args([format!("if={STDIN}"), format!("of={place}")]);
+    process::output(&mut command).await?;
+    let mut bytes = Vec::new();
+    into.rewind()?;
+    into.take(count as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -25,9 +25,11 @@ use super::run::Finished;
 use super::supervise::{Channels, Supervised};
 use crate::blocking;
 use crate::error::{Classify, Kind, failed};
+use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
-use crate::image::disk::{self, Sidecars};
-use crate::image::{installed, reader};
+use crate::image::set::From;
+use crate::image::{disk, installed, reader};
+use crate::machine::DiskFormat;
 use crate::mirror::shown;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
@@ -330,8 +332,12 @@ impl<'a> Attempt<'a> {
         place.live.finishing();
         reporter.step("finishing the image");
         let (work, disk) = (place.work.dir(), &self.prepared.disk);
-        let finish = disk::finish(work, disk, plan.format, plan.compress);
-        let image = self.cancellation.or(finish).await?;
+        let (disk, order) = (disk.try_clone()?, plan.order());
+        let conversion = async {
+            let original = Original::open(disk, DiskFormat::Qcow2, Some(disk::NAME)).await?;
+            make::make(work, original, &order).await
+        };
+        let conversion = self.cancellation.or(conversion).await?;
         let contents = async { anyhow::Ok(self.contents().await) };
         let contents = match self.cancellation.or(contents).await? {
             Ok(contents) => Some(contents),
@@ -346,18 +352,25 @@ impl<'a> Attempt<'a> {
         let packages = contents
             .as_ref()
             .map(|contents| contents.packages.as_slice());
-        let manifest = self.manifest(&image, notes, sealed, packages)?;
+        let manifest = self.manifest(&conversion, notes, sealed, packages)?;
         let sboms = contents
             .as_ref()
-            .map(|contents| self.sboms(&image, contents));
-        let sidecars = Sidecars {
-            manifest: &manifest,
-            domain_xml: &host::bootable_xml(&guest::finished_domain(plan, &self.spec)),
-            console_log: evidence::CONSOLE_LOG,
-            kickstart: evidence::KICKSTART,
-            sboms: sboms.transpose()?.unwrap_or_default(),
-        };
-        image.publish(&plan.output, &sidecars, plan.replaces())?;
+            .map(|contents| self.sboms(&conversion, contents));
+        let sboms = sboms.transpose()?.unwrap_or_default();
+        let output = &plan.output;
+        let xml = guest::finished_domain(plan, &self.spec);
+        let xml = xml.map(|domain| host::bootable_xml(&domain));
+        let xml = xml.iter().map(|xml| (From::Text(xml), &*output.xml));
+        let beside: Vec<(From<'_>, &Path)> = xml
+            .chain([
+                (From::File(evidence::CONSOLE_LOG), &*output.console_log),
+                (From::File(evidence::KICKSTART), &*output.kickstart),
+                (From::Text(&manifest), &*output.manifest),
+            ])
+            .chain(sboms.iter().map(|(json, to)| (From::Text(json), *to)))
+            .collect();
+        conversion.publish(work, output, &beside, plan.replaces())?;
+        conversion.report(output, reporter);
         // An older failure of the same name is no news any more. What else is there is no fault of
         // this build's.
         match evidence::remove(&plan.output) {
@@ -381,7 +394,7 @@ impl<'a> Attempt<'a> {
             reporter.detail(format!("how long it took was not noted: {error:#}"));
         }
         Ok(Finished {
-            image: plan.output.image.clone(),
+            images: plan.output.paths(),
             phases,
         })
     }

@@ -4,15 +4,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::attempt::Attempt;
 use super::finish::Sealed;
-use crate::image::disk;
+use crate::formats::conversion::Conversion;
 use crate::image::manifest::{
     Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
+use crate::options::{Compress, Format};
 use crate::packages::Package;
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
@@ -21,13 +23,13 @@ use crate::watch::verdict::seconds;
 const OS_RELEASE: &str = "/etc/os-release";
 
 impl Attempt<'_> {
-    /// The manifest of `image`, as JSON. `notes` are what was worth a remark, `packages` what is installed.
+    /// The manifest of the images, as JSON. `notes` are what was worth a remark, `packages` what is installed.
     ///
     /// # Errors
     /// None that is known.
     pub(super) fn manifest(
         &self,
-        image: &disk::Image<'_>,
+        conversion: &Conversion,
         notes: &[String],
         sealed: &Sealed,
         packages: Option<&[Package]>,
@@ -36,6 +38,7 @@ impl Attempt<'_> {
         let os = &plan.template.os;
         let info = tree.treeinfo.as_ref();
         let layout = plan.release.tree_layout(plan.arch);
+        let first = conversion.files.first().context("nothing was made")?;
         let tree_file = |file: &CachedFile, named: Option<&str>, usual: &str| {
             let path = named.unwrap_or(usual).to_owned();
             TreeFile {
@@ -76,12 +79,16 @@ impl Attempt<'_> {
             },
             image: Image {
                 file: file_name(&plan.output.image.display().to_string()),
-                format: plan.format,
-                compression: plan.compress,
-                size: image.size,
-                virtual_size: image.virtual_size,
-                sha256: image.sha256.clone(),
+                format: plan.formats[0],
+                compression: match plan.formats[0] {
+                    Format::Qcow2 => plan.compress,
+                    _ => Compress::None,
+                },
+                size: first.size,
+                virtual_size: conversion.virtual_size,
+                sha256: first.sha256.clone(),
             },
+            images: conversion.entries(&plan.output),
             host: Host {
                 name: node_name(),
                 hypervisor: versions.map_or_else(

@@ -336,7 +336,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let work = OwnedDir::create(&out.path().join(".web.ozr"), 0o700).unwrap();
         let image = out.path().join("web.qcow2");
-        let output = OutputPaths::new(None, "web", "qcow2", Some(&image), None).unwrap();
+        let output = OutputPaths::new(None, "web", &[], Some(&image), None).unwrap();
         (out, work, output)
     }
 

@@ -9,7 +9,7 @@ use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failed};
 use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 use crate::image::disk;
-use crate::options::Format;
+use crate::machine::DiskFormat;
 
 /// The kernel's command line.
 fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
@@ -64,7 +64,7 @@ pub fn domain(
         }),
         disk: DiskSpec {
             path: place.work.join(disk::NAME),
-            format: Format::Qcow2,
+            format: DiskFormat::Qcow2,
             bus: plan.guest.disk_bus,
         },
         network: plan.guest.network.clone(),
@@ -76,19 +76,21 @@ pub fn domain(
     })
 }
 
-/// The same guest with the finished image as its disk: what [`bootable_xml`] takes.
+/// The same guest with the finished image as its disk, if libvirt boots one of the formats: what
+/// [`bootable_xml`] takes.
 ///
 /// [`bootable_xml`]: crate::host::bootable_xml
-pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> DomainSpec {
-    DomainSpec {
+pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> Option<DomainSpec> {
+    let (path, format) = plan.output.bootable()?;
+    Some(DomainSpec {
         name: finished_name(&plan.name),
         boot: None,
         disk: DiskSpec {
-            path: plan.output.image.clone(),
-            format: plan.format,
+            path: path.to_path_buf(),
+            format,
             bus: spec.disk.bus,
         },
         console_log: plan.output.console_log.clone(),
         ..spec.clone()
-    }
+    })
 }

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use anyhow::Context;
 
 use super::attempt::Attempt;
-use crate::image::{disk, reader};
+use crate::formats::conversion::Conversion;
+use crate::image::reader;
 use crate::inspect::Release;
 use crate::packages::Package;
 use crate::sbom::{self, Subject};
@@ -38,20 +39,20 @@ impl Attempt<'_> {
         Ok(Contents { release, packages })
     }
 
-    /// What `image` is made of, in each format that is asked for, and where that goes.
+    /// What the images are made of, in each format that is asked for, and where that goes.
     ///
     /// # Errors
     /// None that is known.
     pub(super) fn sboms(
         &self,
-        image: &disk::Image<'_>,
+        conversion: &Conversion,
         contents: &Contents,
     ) -> anyhow::Result<Vec<(String, &Path)>> {
         let output = &self.plan.output;
         let name = output.image.file_name().unwrap_or_default();
         let subject = Subject {
             name: &name.to_string_lossy(),
-            sha256: Some(&image.sha256),
+            sha256: conversion.files.first().map(|image| image.sha256.as_str()),
             release: &contents.release,
             packages: &contents.packages,
             created: SystemTime::now(),

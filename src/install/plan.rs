@@ -8,6 +8,8 @@ use url::Url;
 
 use crate::distro::{Arch, Generation, Release};
 use crate::error::{Kind, failed};
+use crate::formats::hardware::Hardware;
+use crate::formats::make::Order;
 use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
@@ -84,8 +86,8 @@ pub struct Plan {
     pub tree: Url,
     /// What the build leaves.
     pub output: OutputPaths,
-    /// The image's format.
-    pub format: Format,
+    /// The images' formats, the first one's above all.
+    pub formats: Vec<Format>,
     /// Its compression.
     pub compress: Compress,
     /// What the guest is made of.
@@ -160,13 +162,16 @@ impl Plan {
             .clone()
             .unwrap_or_else(|| template.name.clone());
         tdl::check_name(&name).map_err(|reason| anyhow!("--name {name:?}: {reason}"))?;
-        let format = options.format.unwrap_or_default();
+        let formats = options.formats();
         let compress = options.compress.unwrap_or_default();
-        if format == Format::Raw && compress != Compress::None {
-            bail!("a raw image cannot be compressed: use --format qcow2, or leave out --compress");
-        }
+        check_compress(&formats, compress)?;
         let output = OutputPaths::of(&options, &name)?;
-        warnings.extend(output.check_ending(format)?);
+        warnings.extend(output.check_ending(formats[0])?);
+        if output.bootable().is_none() && options.xml.is_some() {
+            bail!(
+                "-x writes the XML of a domain that boots the image, and libvirt boots none of the formats: add qcow2 or raw to --format, or leave out -x"
+            );
+        }
         check_verbatim(&template, &kickstart, &options)?;
         if template.os.rootpw.is_some() && !kickstart.builtin {
             warnings.push(
@@ -181,7 +186,7 @@ impl Plan {
             arch: template.os.arch,
             tree: tree.url().clone(),
             output,
-            format,
+            formats,
             compress,
             guest,
             deliver: options.deliver.unwrap_or_default(),
@@ -199,6 +204,22 @@ impl Plan {
         })
     }
 
+    /// What is to be made of the guest's disk.
+    pub fn order(&self) -> Order {
+        Order {
+            formats: self.formats.clone(),
+            compress: self.compress,
+            name: self.output.stem.clone(),
+            hardware: Hardware {
+                release: Some(self.release),
+                arch: self.arch,
+                firmware: self.guest.firmware,
+                vcpus: Hardware::USUAL_VCPUS,
+                memory_mib: Hardware::USUAL_MEMORY_MIB,
+            },
+        }
+    }
+
     /// Whether a good image replaces what has its name.
     pub fn replaces(&self) -> bool {
         // Oz's `-p` removes the image of the guest that it removes.
@@ -210,6 +231,17 @@ impl Plan {
         let all = self.template.repositories.iter();
         all.filter(|_| self.customize)
     }
+}
+
+/// Only qcow2 images are compressed on demand: other formats are, or are not.
+///
+/// # Errors
+/// There is nothing that `--compress` could compress.
+pub fn check_compress(formats: &[Format], compress: Compress) -> anyhow::Result<()> {
+    if compress == Compress::None || formats.contains(&Format::Qcow2) {
+        return Ok(());
+    }
+    bail!("--compress is for qcow2 images: add qcow2 to --format, or leave out --compress")
 }
 
 /// A kickstart that is served untouched leaves no room for what the template adds.

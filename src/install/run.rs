@@ -17,8 +17,8 @@ use crate::watch::progress::PhaseTime;
 /// A finished build.
 #[derive(Debug)]
 pub struct Finished {
-    /// The image.
-    pub image: PathBuf,
+    /// The images, the first of the formats first.
+    pub images: Vec<PathBuf>,
     /// How long each phase of the install took.
     pub phases: Vec<PhaseTime>,
 }

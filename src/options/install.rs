@@ -68,9 +68,18 @@ pub struct InstallOptions {
     )]
     pub output: Option<PathBuf>,
 
-    /// Format of the image [default: qcow2]
-    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
-    pub format: Option<Format>,
+    /// Formats of the image, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk,
+    /// ova, ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk
+    /// [default: qcow2]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
+    #[serde(deserialize_with = "one_or_several")]
+    pub format: Vec<Format>,
 
     /// Compress a qcow2 image [default: none]
     #[arg(long, value_name = "METHOD", help_heading = "Output")]
@@ -248,6 +257,27 @@ pub struct InstallOptions {
     #[arg(skip)]
     pub check: CheckOptions,
 }
+}
+
+impl InstallOptions {
+    /// What the disk is made into, each once.
+    pub fn formats(&self) -> Vec<Format> {
+        distinct(&self.format)
+    }
+}
+
+/// Formats in their order, each once; the usual one if there are none.
+pub fn distinct(formats: &[Format]) -> Vec<Format> {
+    let mut all: Vec<Format> = Vec::new();
+    for format in formats {
+        if !all.contains(format) {
+            all.push(*format);
+        }
+    }
+    if all.is_empty() {
+        all.push(Format::default());
+    }
+    all
 }
 
 impl Layer for InstallOptions {

@@ -58,7 +58,7 @@ pub mod config;
 mod install;
 mod values;
 
-pub use install::InstallOptions;
+pub use install::{InstallOptions, distinct};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Progress, Relay, ReleaseName, ReportFormat, ReportTarget,
     SbomFormat, Seconds,

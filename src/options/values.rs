@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::distro::Release;
+use crate::input;
 use crate::language::Version;
 
 /// `--report`: `FORMAT=FILE`
@@ -73,24 +74,112 @@ pub enum Relay {
     Never,
 }
 
-/// `--format`
+/// `--format`: what the disk is made into.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, IntoStaticStr, Serialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    ValueEnum,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    VariantArray,
 )]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "String")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Format {
     /// QEMU's copy-on-write format, version 3
     #[default]
     Qcow2,
-    /// A plain, sparse disk image
+    /// A plain, sparse disk image, with its block map
     Raw,
+    /// The same, packed by zstd
+    #[value(name = "raw.zst")]
+    #[serde(rename = "raw.zst")]
+    #[strum(serialize = "raw.zst")]
+    RawZst,
+    /// The same, packed by xz
+    #[value(name = "raw.xz")]
+    #[serde(rename = "raw.xz")]
+    #[strum(serialize = "raw.xz")]
+    RawXz,
+    /// Azure: a VHD of fixed size, whole MiB
+    Azure,
+    /// Google Cloud: disk.raw in a tar.gz, whole GiB
+    Gcp,
+    /// AWS: a plain image, and the commands that import it
+    Aws,
+    /// VMware's streamOptimized disk
+    Vmdk,
+    /// vSphere: an OVF appliance in one file
+    Ova,
+    /// oVirt and OLVM: their kind of OVA
+    Ovirt,
+    /// A Vagrant box for libvirt
+    VagrantLibvirt,
+    /// A Vagrant box for VirtualBox
+    VagrantVirtualbox,
+    /// A Vagrant box for VMware's desktop products
+    VagrantVmware,
+    /// A Vagrant box for Hyper-V
+    VagrantHyperv,
+    /// KubeVirt: a container image that holds the disk, as an OCI archive
+    Containerdisk,
 }
 
 impl Format {
-    /// QEMU's name, which is also the file name's ending.
+    /// Its name on the command line and in manifests.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// What the names of its files end in, behind the image's name and a dot; the first is the
+    /// image's. No two formats have the same but where the files are the same.
+    pub fn endings(self) -> &'static [&'static str] {
+        match self {
+            Format::Qcow2 => &["qcow2"],
+            Format::Raw => &["raw", "raw.bmap"],
+            Format::RawZst => &["raw.zst", "raw.bmap"],
+            Format::RawXz => &["raw.xz", "raw.bmap"],
+            Format::Azure => &["vhd"],
+            Format::Gcp => &["tar.gz"],
+            Format::Aws => &["raw", "aws.sh"],
+            Format::Vmdk => &["vmdk"],
+            Format::Ova => &["ova"],
+            Format::Ovirt => &["ovirt.ova"],
+            Format::VagrantLibvirt => &["libvirt.box"],
+            Format::VagrantVirtualbox => &["virtualbox.box"],
+            Format::VagrantVmware => &["vmware.box"],
+            Format::VagrantHyperv => &["hyperv.box"],
+            Format::Containerdisk => &["containerdisk.tar"],
+        }
+    }
+
+    /// What the name of its image ends in.
+    pub fn ending(self) -> &'static str {
+        self.endings()[0]
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            let known: Vec<&str> = Format::VARIANTS
+                .iter()
+                .map(|format| format.name())
+                .collect();
+            match input::nearest(&text, &known) {
+                Some(near) => format!("there is no format `{text}`; did you mean `{near}`?"),
+                None => format!("there is no format `{text}`: write {}", known.join(", ")),
+            }
+        })
     }
 }
 

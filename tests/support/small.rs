@@ -89,7 +89,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         boot: None,
         disk: DiskSpec {
             path: disk.to_owned(),
-            format: ozr::options::Format::Raw,
+            format: ozr::machine::DiskFormat::Raw,
             bus: DiskBus::Virtio,
         },
         network: Network::User,

@@ -1,0 +1,121 @@
+//! What came of a conversion: the files, their names, and what is said of them.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::image::disk::human;
+use crate::image::manifest::{self, rounded};
+use crate::image::output::OutputPaths;
+use crate::image::set::{self, From, Image};
+use crate::options::Format;
+use crate::state::OwnedDir;
+use crate::ui::event::Reporter;
+
+/// A finished file, which has no name of its own yet.
+#[derive(Debug)]
+pub struct Made {
+    /// The first format that it belongs to.
+    pub format: Format,
+    /// What its name ends in.
+    pub ending: &'static str,
+    /// Its name in the work directory.
+    pub at: String,
+    /// The file.
+    pub file: File,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it takes on its file system, in bytes.
+    pub allocated: u64,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// How long it took from the beginning until it was whole.
+    pub lasted: Duration,
+}
+
+/// All that was made, and of what.
+#[derive(Debug)]
+pub struct Conversion {
+    /// The files, in the order of the formats.
+    pub files: Vec<Made>,
+    /// The size of the disk that the guest sees, in bytes.
+    pub virtual_size: u64,
+    /// Bytes of it that were read.
+    pub data: u64,
+    /// How long it took, digests included.
+    pub lasted: Duration,
+}
+
+impl Conversion {
+    /// Where a file is to be.
+    fn place<'a>(&self, made: &Made, output: &'a OutputPaths) -> &'a Path {
+        let mut images = output.images.iter();
+        images
+            .find(|(ending, _)| *ending == made.ending)
+            .map_or(&output.image, |(_, path)| path)
+    }
+
+    /// What manifests say of the files.
+    pub fn entries(&self, output: &OutputPaths) -> Vec<manifest::File> {
+        let files = self.files.iter();
+        files
+            .map(|made| manifest::File {
+                file: file_name(self.place(made, output)),
+                format: made.format,
+                size: made.size,
+                allocated: made.allocated,
+                sha256: made.sha256.clone(),
+                seconds: rounded(made.lasted),
+            })
+            .collect()
+    }
+
+    /// Gives the files their names with what lies `beside` them and their checksums, all or none.
+    ///
+    /// # Errors
+    /// Those of [`set::publish`].
+    pub fn publish(
+        &self,
+        work: &OwnedDir,
+        output: &OutputPaths,
+        beside: &[(From<'_>, &Path)],
+        replace: bool,
+    ) -> Result<()> {
+        let images: Vec<Image<'_>> = self
+            .files
+            .iter()
+            .map(|made| Image {
+                at: &made.at,
+                file: &made.file,
+                to: self.place(made, output).to_path_buf(),
+                size: made.size,
+                sha256: &made.sha256,
+            })
+            .collect();
+        set::publish(work, &images, beside, &output.checksum, replace)
+    }
+
+    /// Says what each file takes, and how long it took.
+    pub fn report(&self, output: &OutputPaths, reporter: &Reporter) {
+        for made in &self.files {
+            if made.lasted.is_zero() {
+                // The guest's own disk.
+                continue;
+            }
+            reporter.step(format!(
+                "{}: {} written, {} on disk, whole after {:.1} s",
+                file_name(self.place(made, output)),
+                human(made.size),
+                human(made.allocated),
+                made.lasted.as_secs_f64()
+            ));
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,495 @@
+//! Makes all formats that are asked for, of one disk, in a directory of ours.
+//!
+//! First the disk is read, once for all writers of ours, and by `qemu-img` for the formats that it
+//! writes; then what holds these files is packed; then all is digested.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::bmap::BlockMapWriter;
+use super::conversion::{Conversion, Made};
+use super::gcp::{self, GcpWriter};
+use super::hardware::Hardware;
+use super::package::{Package, Part};
+use super::packed::Codec;
+use super::pool::Pool;
+use super::raw::RawWriter;
+use super::source::Source;
+use super::spread::{self, Writer};
+use super::stream::StreamWriter;
+use super::vmdk::{Description, VmdkWriter};
+use super::{aws, containerdisk, ova, uuid, vagrant, vhd};
+use crate::blocking;
+use crate::image::{checksum, disk, qemu_img};
+use crate::machine::DiskFormat;
+use crate::options::{Compress, Format};
+use crate::state::OwnedDir;
+
+/// The disk that is converted.
+#[derive(Debug)]
+pub struct Original {
+    /// Its file.
+    pub file: File,
+    /// The file's format.
+    pub format: DiskFormat,
+    /// Its name in the work directory, where the file is one that the build itself has made: it
+    /// becomes the image where nothing is to be changed.
+    pub own: Option<&'static str>,
+    /// The size of the disk that the guest sees, in bytes.
+    pub virtual_size: u64,
+    /// What the file takes on its file system, in bytes.
+    pub actual_size: u64,
+}
+
+impl Original {
+    /// Looks at a file of this format.
+    ///
+    /// # Errors
+    /// It is not of this format; it stands on another file, which a stranger's image could name at
+    /// will.
+    pub async fn open(
+        file: File,
+        format: DiskFormat,
+        own: Option<&'static str>,
+    ) -> Result<Original> {
+        let info = qemu_img::info(&file, format)
+            .await
+            .context("looking at the disk")?;
+        if !info.is_standalone() {
+            bail!("the disk needs another file beside it, which an image must not");
+        }
+        Ok(Original {
+            file,
+            format,
+            own,
+            virtual_size: info.virtual_size,
+            actual_size: info.actual_size,
+        })
+    }
+}
+
+/// What the disk is made into.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The formats.
+    pub formats: Vec<Format>,
+    /// How a qcow2 is compressed.
+    pub compress: Compress,
+    /// The image's name, without an ending.
+    pub name: String,
+    /// The machine that the image is for.
+    pub hardware: Hardware,
+}
+
+/// The name of a file in the work directory.
+fn at(ending: &str) -> String {
+    format!("new.{ending}")
+}
+
+/// What stands between the disk and a package: kept only if it is asked for, too.
+const PLAIN_QCOW2: &str = "part.qcow2";
+const SPARSE_VMDK: &str = "part.vmdk";
+const VHDX: &str = "part.vhdx";
+const LAYER: &str = "part.layer";
+
+/// The image's name as descriptions and archives of every kind take it: 80 letters, digits, dots and
+/// dashes.
+fn inner_name(name: &str) -> String {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name = name.chars().take(80);
+    name.map(|c| if fit(c) { c } else { '_' }).collect()
+}
+
+/// Makes all of it.
+///
+/// # Errors
+/// There is no room (kind `Host`); it cannot be read or written.
+pub async fn make(work: &OwnedDir, original: Original, order: &Order) -> Result<Conversion> {
+    let begun = Instant::now();
+    let mut job = Job {
+        work,
+        order,
+        begun,
+        done: BTreeMap::new(),
+        as_it_is: original
+            .own
+            .filter(|_| original.format == DiskFormat::Qcow2),
+        virtual_size: original.virtual_size,
+        uuid: uuid::random()?,
+    };
+    if !job.is_done_already() {
+        disk::ensure_space(
+            work.path(),
+            job.needed(original.actual_size),
+            "converting the image",
+        )?;
+    }
+    let spread = job.spread(&original);
+    let copies = job.copies(&original);
+    let (spread, copies) = tokio::try_join!(spread, copies)?;
+    job.done.extend(spread.times);
+    job.done.extend(copies);
+    job.pack(&original, spread.populated).await?;
+    let files = job.collect(&original).await?;
+    Ok(Conversion {
+        files,
+        virtual_size: original.virtual_size,
+        data: spread.data,
+        lasted: begun.elapsed(),
+    })
+}
+
+struct Job<'a> {
+    work: &'a OwnedDir,
+    order: &'a Order,
+    begun: Instant,
+    /// Which files are whole, by their names in the work directory, and how long it took.
+    done: BTreeMap<String, Duration>,
+    /// The original's name, if it can be used as it is where a qcow2 is wanted.
+    as_it_is: Option<&'static str>,
+    virtual_size: u64,
+    /// The UUID of the disk.
+    uuid: String,
+}
+
+/// What came of reading the disk.
+#[derive(Debug, Default)]
+struct Spread {
+    times: Vec<(String, Duration)>,
+    /// Bytes that were read.
+    data: u64,
+    /// Bytes of a VMDK's grains that hold data.
+    populated: u64,
+}
+
+impl Job<'_> {
+    fn wants(&self, any: &[Format]) -> bool {
+        self.order.formats.iter().any(|format| any.contains(format))
+    }
+
+    /// Whether the original is all that is wanted.
+    fn is_done_already(&self) -> bool {
+        self.as_it_is.is_some()
+            && self.order.compress == Compress::None
+            && self
+                .order
+                .formats
+                .iter()
+                .all(|format| *format == Format::Qcow2)
+    }
+
+    /// The room that all files take at most, in bytes, for a disk that has so many bytes of data.
+    fn needed(&self, data: u64) -> u64 {
+        let files = self
+            .order
+            .formats
+            .iter()
+            .flat_map(|format| format.endings());
+        let files = files.map(|ending| match *ending {
+            "raw" | "vhd" | "ovirt.ova" => data,
+            // What is packed has half of its size.
+            _ => data / 2,
+        });
+        files.sum()
+    }
+
+    fn create(&self, name: &str) -> Result<File> {
+        self.work.remove_file(name)?;
+        let file = self.work.file(name, true)?;
+        file.set_permissions(Permissions::from_mode(disk::PRIVATE))
+            .with_context(|| format!("setting the mode of {name}"))?;
+        Ok(file)
+    }
+
+    /// Reads the disk once, for all formats that we write.
+    async fn spread(&self, original: &Original) -> Result<Spread> {
+        use Format::{Aws, Azure, Gcp, Ova, Raw, RawXz, RawZst, VagrantVirtualbox, Vmdk};
+        let mut wanted: Vec<&'static str> = Vec::new();
+        for (ending, formats) in [
+            ("raw", &[Raw, Aws][..]),
+            ("raw.bmap", &[Raw, RawZst, RawXz]),
+            ("vhd", &[Azure]),
+            ("tar.gz", &[Gcp]),
+            ("raw.zst", &[RawZst]),
+            ("raw.xz", &[RawXz]),
+            ("vmdk", &[Vmdk, Ova, VagrantVirtualbox]),
+        ] {
+            if self.wants(formats) {
+                wanted.push(ending);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Spread::default());
+        }
+        let files = wanted
+            .iter()
+            .map(|ending| Ok((*ending, self.create(&at(ending))?)))
+            .collect::<Result<Vec<_>>>()?;
+        let (file, driver) = self.readable(original).await?;
+        let vmdk_file = format!("{}.vmdk", inner_name(&self.order.name));
+        let hardware = self.order.hardware.vmware_version();
+        let uuid = self.uuid.clone();
+        let waited = self.begun.elapsed();
+        let mut spread = blocking::stoppable(move |stop| {
+            let source = Source::open(file, driver)?;
+            let data = source.data()?;
+            let (pool, populated) = (Pool::start(), Arc::new(AtomicU64::new(0)));
+            let size = source.size;
+            let writers = files.into_iter().map(|(ending, file)| {
+                Ok::<Box<dyn Writer>, anyhow::Error>(match ending {
+                    "raw" => Box::new(RawWriter::new(file, size)),
+                    "raw.bmap" => Box::new(BlockMapWriter::new(file, size)),
+                    "vhd" => Box::new(RawWriter::vhd(file, size.next_multiple_of(vhd::ALIGNMENT))),
+                    "tar.gz" => {
+                        let size = size.next_multiple_of(gcp::ALIGNMENT);
+                        Box::new(GcpWriter::begin(file, size, &data, &pool)?)
+                    }
+                    "raw.zst" => Box::new(StreamWriter::begin(file, size, Codec::Zstd, &pool)?),
+                    "raw.xz" => Box::new(StreamWriter::begin(file, size, Codec::Xz, &pool)?),
+                    _ => {
+                        let description = Description {
+                            file: &vmdk_file,
+                            uuid: &uuid,
+                            hardware,
+                        };
+                        let populated = Arc::clone(&populated);
+                        let writer = VmdkWriter::begin(file, size, &description, populated, &pool);
+                        Box::new(writer?)
+                    }
+                })
+            });
+            let writers = writers.collect::<Result<Vec<_>>>()?;
+            let times = spread::spread(&source, &data, writers, stop)?;
+            let times = wanted.iter().zip(times);
+            Ok(Spread {
+                times: times.map(|(ending, time)| (at(ending), time)).collect(),
+                data: data.iter().map(|range| range.end - range.start).sum(),
+                populated: populated.load(Ordering::Relaxed),
+            })
+        })
+        .await?;
+        for (_, time) in &mut spread.times {
+            *time += waited;
+        }
+        Ok(spread)
+    }
+
+    /// The disk in a format that we read. What we do not, `qemu-img` makes plain first.
+    async fn readable(&self, original: &Original) -> Result<(File, DiskFormat)> {
+        if matches!(original.format, DiskFormat::Raw | DiskFormat::Qcow2) {
+            return Ok((original.file.try_clone()?, original.format));
+        }
+        let name = "part.raw";
+        let plain = self.create(name)?;
+        let target = (self.work, name, DiskFormat::Raw);
+        qemu_img::convert((&original.file, original.format), target, &[], false)
+            .await
+            .context("reading the disk")?;
+        // Nobody needs its name.
+        self.work.remove_file(name)?;
+        Ok((plain, DiskFormat::Raw))
+    }
+
+    /// Has `qemu-img` write the formats that it writes well.
+    async fn copies(&self, original: &Original) -> Result<Vec<(String, Duration)>> {
+        let mut times = Vec::new();
+        let image = (&original.file, original.format);
+        let compression = format!("compression_type={}", self.order.compress.name());
+        let qcow2: (&str, &[&str]) = match self.order.compress {
+            Compress::None => ("qcow2", &["compat=1.1"]),
+            _ => ("qcow2", &["compat=1.1", &compression]),
+        };
+        let compressed = self.order.compress != Compress::None;
+        let mut wanted: Vec<(String, DiskFormat, &[&str], bool)> = Vec::new();
+        if self.wants(&[Format::Qcow2]) && (compressed || self.as_it_is.is_none()) {
+            wanted.push((at("qcow2"), DiskFormat::Qcow2, qcow2.1, compressed));
+        }
+        let plain_is_there = self.as_it_is.is_some()
+            || (self.wants(&[Format::Qcow2]) && self.order.compress == Compress::None);
+        if self.wants(&PACKED_QCOW2) && !plain_is_there {
+            wanted.push((
+                PLAIN_QCOW2.to_owned(),
+                DiskFormat::Qcow2,
+                &["compat=1.1"],
+                false,
+            ));
+        }
+        if self.wants(&[Format::VagrantVmware]) {
+            let options = &["subformat=monolithicSparse,adapter_type=lsilogic"];
+            wanted.push((SPARSE_VMDK.to_owned(), DiskFormat::Vmdk, options, false));
+        }
+        if self.wants(&[Format::VagrantHyperv]) {
+            wanted.push((
+                VHDX.to_owned(),
+                DiskFormat::Vhdx,
+                &["subformat=dynamic"],
+                false,
+            ));
+        }
+        for (name, driver, options, compressed) in wanted {
+            self.create(&name)?;
+            qemu_img::convert(image, (self.work, &name, driver), options, compressed)
+                .await
+                .with_context(|| format!("converting the disk to {}", driver.name()))?;
+            times.push((name, self.begun.elapsed()));
+        }
+        Ok(times)
+    }
+
+    /// Where a qcow2 without compression is, for packages that hold one.
+    fn plain_qcow2(&self) -> String {
+        match self.as_it_is {
+            Some(own) => own.to_owned(),
+            None if self.done.contains_key(PLAIN_QCOW2) => PLAIN_QCOW2.to_owned(),
+            None => at("qcow2"),
+        }
+    }
+
+    /// Packs what is taken whole.
+    async fn pack(&mut self, original: &Original, populated: u64) -> Result<()> {
+        for format in self.order.formats.clone() {
+            let part = match format {
+                Format::Ova | Format::VagrantVirtualbox => at("vmdk"),
+                Format::Ovirt | Format::VagrantLibvirt | Format::Containerdisk => {
+                    self.plain_qcow2()
+                }
+                Format::VagrantVmware => SPARSE_VMDK.to_owned(),
+                Format::VagrantHyperv => VHDX.to_owned(),
+                Format::Aws => {
+                    self.write_commands()?;
+                    continue;
+                }
+                _ => continue,
+            };
+            let file = match self.as_it_is {
+                Some(own) if own == part => original.file.try_clone()?,
+                _ => self.work.file(&part, false)?,
+            };
+            let populated = match format {
+                Format::Ova => populated,
+                _ => file.metadata()?.len(),
+            };
+            let part = Part {
+                file,
+                capacity: self.virtual_size,
+                populated,
+                uuid: self.uuid.clone(),
+            };
+            let name = at(format.ending());
+            let (into, order) = (self.create(&name)?, self.order.clone());
+            let layer = match format {
+                Format::Containerdisk => Some(self.create(LAYER)?),
+                _ => None,
+            };
+            blocking::stoppable(move |stop| {
+                let package = Package {
+                    name: &inner_name(&order.name),
+                    hardware: &order.hardware,
+                    part: &part,
+                    stop,
+                };
+                let pool = Pool::start();
+                match (format, layer) {
+                    (Format::Ova, _) => ova::vsphere(&package, into),
+                    (Format::Ovirt, _) => ova::ovirt(&package, into),
+                    (Format::VagrantLibvirt, _) => vagrant::libvirt(&package, into, &pool),
+                    (Format::VagrantVirtualbox, _) => vagrant::virtualbox(&package, into, &pool),
+                    (Format::VagrantVmware, _) => vagrant::vmware(&package, into, &pool),
+                    (Format::VagrantHyperv, _) => vagrant::hyperv(&package, into, &pool),
+                    (_, Some(layer)) => containerdisk::write(&package, into, layer, &pool),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+            self.work.remove_file(LAYER)?;
+            self.done.insert(name, self.begun.elapsed());
+        }
+        Ok(())
+    }
+
+    fn write_commands(&mut self) -> Result<()> {
+        let Order { name, hardware, .. } = self.order;
+        let text = aws::text(name, &format!("{name}.raw"), self.virtual_size, hardware);
+        let at = at("aws.sh");
+        self.create(&at)?
+            .write_all(text.as_bytes())
+            .context("writing the commands for AWS")?;
+        self.done.insert(at, self.begun.elapsed());
+        Ok(())
+    }
+
+    /// All files that were asked for, with their digests.
+    async fn collect(&self, original: &Original) -> Result<Vec<Made>> {
+        let mut files: Vec<Made> = Vec::new();
+        for format in &self.order.formats {
+            for ending in format.endings() {
+                if files.iter().any(|made| made.ending == *ending) {
+                    continue;
+                }
+                let at = at(ending);
+                let (at, file, lasted) = match (self.done.get(&at), self.as_it_is) {
+                    (Some(lasted), _) => {
+                        let file = self.work.file(&at, false)?;
+                        (at, file, *lasted)
+                    }
+                    (None, Some(own)) => {
+                        (own.to_owned(), original.file.try_clone()?, Duration::ZERO)
+                    }
+                    (None, None) => bail!("{at} was not made"),
+                };
+                files.push(Made {
+                    format: *format,
+                    ending,
+                    at,
+                    file,
+                    size: 0,
+                    allocated: 0,
+                    sha256: String::new(),
+                    lasted,
+                });
+            }
+        }
+        let handles = files
+            .iter()
+            .map(|made| made.file.try_clone().context("digesting the images"))
+            .collect::<Result<Vec<_>>>()?;
+        let digests = blocking::stoppable(move |stop| digests(&handles, stop)).await?;
+        for (made, (sha256, size)) in files.iter_mut().zip(digests) {
+            (made.sha256, made.size) = (sha256, size);
+            made.allocated = made.file.metadata()?.blocks() * 512;
+        }
+        Ok(files)
+    }
+}
+
+/// Formats that hold a qcow2.
+const PACKED_QCOW2: [Format; 3] = [Format::Ovirt, Format::VagrantLibvirt, Format::Containerdisk];
+
+/// The digests and lengths of files, on all processors.
+fn digests(files: &[File], stop: &AtomicBool) -> Result<Vec<(String, u64)>> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Vec::with_capacity(files.len());
+    for some in files.chunks(processors) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = some
+                .iter()
+                .map(|file| scope.spawn(|| checksum::hash(file, stop)))
+                .collect();
+            for thread in threads {
+                let digest = thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                all.push(digest?);
+            }
+            anyhow::Ok(())
+        })?;
+    }
+    Ok(all)
+}
