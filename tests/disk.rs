@@ -199,10 +199,30 @@ fn links_are_followed_within_the_tree_and_end() {
     assert!(format!("{error:#}").contains("more than 4096"), "{error:#}");
 }
 
+/// What the kernel had not put in its place yet is read through the logs; what is not read through them is not
+/// told.
+#[test]
+fn file_systems_of_a_killed_guest_are_read_through_their_logs() {
+    let mut system = system(disk("killed.qcow2")).unwrap();
+    assert_eq!(system.unclean, ["/", "/boot"].map(PathBuf::from));
+    for top in ["/", "/boot"].map(Path::new) {
+        let names = system.read_dir(&top.join("new")).unwrap().unwrap();
+        assert_eq!(names.len(), 99, "{top:?}");
+        assert_eq!(system.read(&top.join("new/100"), 100).unwrap(), b"100\n");
+        assert_eq!(system.kind(&top.join("new/50")).unwrap(), None);
+        let log = system.read(&top.join("var/log/anaconda/anaconda.log"), 1 << 20);
+        assert!(log.unwrap().ends_with(b"\n10000\n"));
+        let why = format!("{:#}", system.attributes(&top.join("new")).unwrap_err());
+        assert!(why.contains("was not unmounted"), "{why}");
+    }
+    let clean = self::system(disk("lvm.qcow2")).unwrap();
+    assert_eq!(clean.unclean, [] as [PathBuf; 0]);
+}
+
 /// Images that are cut short, or in which bytes were altered, at many places: an answer or an error, soon.
 #[test]
 fn broken_images_end_with_an_error() {
-    for name in ["lvm", "btrfs", "mbr"] {
+    for name in ["lvm", "btrfs", "mbr", "killed"] {
         let whole = disk(&format!("{name}.qcow2"));
         let size = whole.size();
         for part in 1..8 {
@@ -225,17 +245,21 @@ fn broken_images_end_with_an_error() {
     }
 }
 
-/// A disk in which one byte in some thousand is another one, which ones by the seed.
+/// A disk in which a byte of some sectors is another one, which ones by the seed.
 fn alter(disk: Device, seed: u64) -> Device {
+    const SECTOR: u64 = 512;
     Device::new(disk.size(), move |at, into| {
         disk.read(at, into)?;
-        for (byte, place) in into.iter_mut().zip(at..) {
-            let mixed = (place ^ seed << 32)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(29);
-            let mixed = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40;
-            if mixed.is_multiple_of(500 << (seed % 8)) {
-                *byte ^= (mixed >> 16) as u8 | 1;
+        for sector in at / SECTOR..=(at + into.len() as u64) / SECTOR {
+            let mixed = (sector ^ seed << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mixed = mixed.rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 24;
+            let place = sector * SECTOR + (mixed >> 8) % SECTOR;
+            if mixed.is_multiple_of(1 << (seed % 8))
+                && let Some(byte) = place
+                    .checked_sub(at)
+                    .and_then(|at| into.get_mut(at as usize))
+            {
+                *byte ^= (mixed >> 20) as u8 | 1;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Btrfs on one device, or one of its mirrors.
+//! Btrfs on one device, or one of its mirrors, as its last commit left it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use lambutter::{BlockRead, Error, Inode};
 
 use super::btrfs_items::Items;
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Metadata};
+use super::tree::{Attribute, FileTree, Kind, Metadata};
 
 /// A subvolume, with those that lie in it.
 #[allow(missing_debug_implementations)] // lambutter has none
@@ -77,6 +77,18 @@ impl BlockRead for Reader {
 }
 
 impl FileTree for Btrfs {
+    fn was_unmounted(&mut self) -> Result<bool> {
+        Ok(self.items.has_no_log())
+    }
+
+    fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
+        let Some(inode) = self.find(path)? else {
+            return Ok(None);
+        };
+        let found = self.system.metadata(&inode).map_err(said)?;
+        Ok(Some((Kind::of(found.mode), found.size)))
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
         let Some(inode) = self.find(path)? else {
             return Ok(None);

@@ -43,6 +43,9 @@ pub struct Items {
     node: usize,
     /// Where the tree of trees begins.
     root: u64,
+    /// Where the log begins, in which files are that were to be safe before the next commit; 0 if
+    /// there is none.
+    log: u64,
     chunks: Vec<Chunk>,
 }
 
@@ -78,6 +81,7 @@ impl Items {
         let mut items = Items {
             device_id: number(201, 8)?,
             root: number(80, 8)?,
+            log: number(96, 8)?,
             chunks: Vec::new(),
             device,
             node,
@@ -98,6 +102,11 @@ impl Items {
             items.add(start, &chunk)?;
         }
         Ok(items)
+    }
+
+    /// Whether all is in its place.
+    pub fn has_no_log(&self) -> bool {
+        self.log == 0
     }
 
     fn add(&mut self, start: u64, chunk: &[u8]) -> Result<()> {

@@ -8,7 +8,7 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 
 use super::device::Device;
 use super::ext_attributes;
-use super::tree::{Attribute, FileTree, Metadata};
+use super::tree::{Attribute, FileTree, Kind, Metadata};
 
 /// A file system.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ impl Ext4Read for Reader {
 }
 
 impl FileTree for Ext {
+    fn was_unmounted(&mut self) -> Result<bool> {
+        ext_attributes::was_unmounted(&self.device)
+    }
+
+    fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
+        let metadata = self.metadata(path)?;
+        Ok(metadata.map(|metadata| (metadata.kind, metadata.size)))
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
         let found = match self.system.symlink_metadata(path) {
             Err(Ext4Error::NotFound | Ext4Error::NotADirectory) => return Ok(None),

@@ -52,6 +52,15 @@ struct System<'a> {
     wide: bool,
 }
 
+/// Whether nothing is in the journal that is not in its place.
+///
+/// # Errors
+/// The superblock cannot be read.
+pub fn was_unmounted(device: &Device) -> Result<bool> {
+    let block = device.bytes(SUPERBLOCK.0, SUPERBLOCK.1)?;
+    Ok(little(&block, 0x60, 4)? & UNCLEAN == 0)
+}
+
 /// The attributes of a file.
 ///
 /// # Errors

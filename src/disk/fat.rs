@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
 
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Metadata};
+use super::tree::{Attribute, FileTree, Kind, Metadata};
 
 /// Most entries of a directory. A chain of clusters can be a ring.
 const MOST_ENTRIES: usize = 65536;
@@ -63,6 +63,16 @@ fn seconds(time: DateTime) -> i64 {
 }
 
 impl FileTree for Fat {
+    fn was_unmounted(&mut self) -> Result<bool> {
+        // It has no log.
+        Ok(true)
+    }
+
+    fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
+        let metadata = self.metadata(path)?;
+        Ok(metadata.map(|metadata| (metadata.kind, metadata.size)))
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
         let path = relative(path)?;
         if path.is_empty() {

@@ -253,3 +253,72 @@ fn read(segments: &[Segment], mut at: u64, mut into: &mut [u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXTENT: usize = 4 * SECTOR as usize;
+
+    /// A physical volume with a text; its extents begin at 8 KiB, and each byte says in which it is.
+    fn member(id: &str, text: &str) -> Device {
+        let mut bytes = vec![0; 8192 + 16 * EXTENT];
+        for (extent, number) in bytes[8192..].chunks_mut(EXTENT).zip(1..) {
+            extent.fill(number);
+        }
+        let mut put = |at: usize, what: &[u8]| bytes[at..at + what.len()].copy_from_slice(what);
+        let mut number = |at: usize, number: u64| put(at, &number.to_le_bytes());
+        // Areas of data, the end, areas of metadata, the end; then the head of those.
+        for (at, value) in [(584, 8192), (616, 4096), (624, 4096), (4136, 512)] {
+            number(at, value);
+        }
+        number(4144, text.len() as u64);
+        number(532, 32);
+        put(512, b"LABELONE");
+        put(536, b"LVM2 001");
+        put(544, id.as_bytes());
+        put(4100, HEAD);
+        put(4608, text.as_bytes());
+        Device::of_bytes(bytes)
+    }
+
+    #[test]
+    fn volumes_are_put_together_or_named() {
+        let (one, other) = ("1".repeat(32), "2".repeat(32));
+        let volume = |name: &str, kind: &str, stripes: &str| {
+            format!(
+                "{name} {{ status = [\"READ\", \"VISIBLE\"] segment_count = 1\n\
+                 segment1 {{ start_extent = 0 extent_count = 4 type = \"{kind}\" stripe_size = 2\n\
+                 stripes = [{stripes}] }} }}\n"
+            )
+        };
+        let text = format!(
+            "g-1 {{ seqno = 2 extent_size = 4\nphysical_volumes {{\n\
+             pv0 {{ id = \"{one}\" pe_start = 16 }} pv1 {{ id = \"{other}\" pe_start = 16 }}\n\
+             pv2 {{ id = \"gone\" pe_start = 16 }} }}\nlogical_volumes {{\n{}{}{}{}}} }}",
+            volume("linear", "striped", "\"pv0\", 3"),
+            volume("two", "striped", "\"pv0\", 0, \"pv1\", 5"),
+            volume("thin", "thin", ""),
+            volume("half", "striped", "\"pv0\", 0, \"pv2\", 0"),
+        );
+        let old = text
+            .replace("seqno = 2", "seqno = 1")
+            .replace("linear", "before");
+        let (volumes, troubles) = volumes(&[member(&one, &text), member(&other, &old)]);
+        assert_eq!(troubles, [] as [String; 0]);
+        let names: Vec<String> = volumes.iter().map(Logical::mapper_name).collect();
+        assert_eq!(names, ["g--1-linear", "g--1-two", "g--1-thin", "g--1-half"]);
+        let linear = volumes[0].device.as_ref().unwrap();
+        assert_eq!(linear.size(), 4 * EXTENT as u64);
+        assert_eq!(linear.bytes(EXTENT as u64 - 1, 2).unwrap(), [4, 5]);
+        // Two sectors on one, two on the other.
+        let two = volumes[1].device.as_ref().unwrap();
+        let around = |at: u64| two.bytes(at - 1, 2).unwrap();
+        assert_eq!(around(1024), [1, 6]);
+        assert_eq!(around(2048), [6, 1]);
+        assert_eq!(around(4096), [6, 2]);
+        let why = |number: usize| volumes[number].device.as_ref().unwrap_err().as_str();
+        assert_eq!(why(2), "thin volumes of LVM are not read");
+        assert_eq!(why(3), "a physical volume of its group is not here");
+    }
+}

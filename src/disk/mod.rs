@@ -26,6 +26,7 @@ mod ext_attributes;
 mod fat;
 mod xfs;
 mod xfs_inode;
+mod xfs_log;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

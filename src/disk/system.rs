@@ -35,6 +35,8 @@ pub struct System {
     pub mounts: Vec<Mount>,
     /// What its fstab mounts that cannot be read: where, and why.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// Where file systems are mounted that were not unmounted: what their logs hold may be missing.
+    pub unclean: Vec<PathBuf>,
     directories: HashMap<PathBuf, Option<PathBuf>>,
 }
 
@@ -82,6 +84,7 @@ impl System {
             volumes,
             mounts: vec![root],
             unreadable: Vec::new(),
+            unclean: Vec::new(),
             directories: HashMap::new(),
         };
         let table = system.read(&Path::new("/").join(FSTAB), MOST_FSTAB)?;
@@ -93,6 +96,11 @@ impl System {
             match system.mount(&entry) {
                 Ok(mount) => system.mounts.push(mount),
                 Err(why) => system.unreadable.push((entry.at, format!("{why:#}"))),
+            }
+        }
+        for mount in &mut system.mounts {
+            if !mount.tree.was_unmounted()? {
+                system.unclean.push(mount.at.clone());
             }
         }
         Ok(system)
@@ -119,8 +127,20 @@ impl System {
     /// # Errors
     /// It lies where it cannot be read.
     pub fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
+        let Some(place) = self.place(path, false)? else {
+            return Ok(None);
+        };
+        let (mount, within) = self.mount_of(&place)?;
+        mount.tree.metadata(&within)
+    }
+
+    /// What kind of file it is, and its bytes; none if there is none. Of a link, what the link itself is.
+    ///
+    /// # Errors
+    /// It lies where it cannot be read.
+    pub fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
         match self.place(path, false)? {
-            Some(place) => self.metadata_at(&place),
+            Some(place) => self.kind_at(&place),
             None => Ok(None),
         }
     }
@@ -149,9 +169,9 @@ impl System {
         let Some(place) = self.place(path, true)? else {
             return Ok(None);
         };
-        let metadata = self.metadata_at(&place)?.ok_or_else(missing)?;
-        ensure!(metadata.kind == Kind::File, "it is no regular file");
-        Ok(Some((place, metadata.size)))
+        let (kind, size) = self.kind_at(&place)?.ok_or_else(missing)?;
+        ensure!(kind == Kind::File, "it is no regular file");
+        Ok(Some((place, size)))
     }
 
     /// Fills `into` with the content of a file that [`System::find_file`] found, from a place on, as far as it
@@ -200,9 +220,9 @@ impl System {
         mount.tree.attributes(&within)
     }
 
-    fn metadata_at(&mut self, place: &Path) -> Result<Option<Metadata>> {
+    fn kind_at(&mut self, place: &Path) -> Result<Option<(Kind, u64)>> {
         let (mount, path) = self.mount_of(place)?;
-        mount.tree.metadata(&path)
+        mount.tree.kind(&path)
     }
 
     /// The file system that a path without links lies in, and the path within.
@@ -255,10 +275,10 @@ impl System {
                 continue;
             }
             let next = at.join(name);
-            let Some(metadata) = self.metadata_at(&next)? else {
+            let Some((kind, _)) = self.kind_at(&next)? else {
                 return Ok(None);
             };
-            match metadata.kind {
+            match kind {
                 Kind::Link if follow || !rest.is_empty() => {
                     links += 1;
                     ensure!(links <= MOST_LINKS, "too many links lead to it");
@@ -327,6 +347,6 @@ fn root_on(number: usize, volume: &Volume) -> Result<Option<Mount>> {
 }
 
 fn is_root(tree: &mut dyn FileTree, top: &Path) -> Result<bool> {
-    let mut there = |name: &str| anyhow::Ok(tree.metadata(&top.join(name))?.is_some());
+    let mut there = |name: &str| anyhow::Ok(tree.kind(&top.join(name))?.is_some());
     Ok(there(FSTAB)? && (there(RELEASES[0])? || there(RELEASES[1])?))
 }

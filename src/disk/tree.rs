@@ -43,17 +43,23 @@ pub struct Metadata {
     pub modified: i64,
 }
 
-impl Metadata {
-    /// Of an inode's fields.
-    pub fn new(mode: u32, (uid, gid): (u32, u32), size: u64, modified: i64) -> Metadata {
-        let kind = match mode & 0o170_000 {
+impl Kind {
+    /// Of an inode's mode.
+    pub fn of(mode: u32) -> Kind {
+        match mode & 0o170_000 {
             0o100_000 => Kind::File,
             0o040_000 => Kind::Directory,
             0o120_000 => Kind::Link,
             _ => Kind::Special,
-        };
+        }
+    }
+}
+
+impl Metadata {
+    /// Of an inode's fields.
+    pub fn new(mode: u32, (uid, gid): (u32, u32), size: u64, modified: i64) -> Metadata {
         Metadata {
-            kind,
+            kind: Kind::of(mode),
             mode: mode & 0o7777,
             uid,
             gid,
@@ -68,6 +74,19 @@ pub type Attribute = (String, Vec<u8>);
 
 /// A file system. Paths are absolute and without `.` and `..`; no link on them is followed.
 pub trait FileTree {
+    /// Whether it was unmounted. Else what a file system's log holds may be missing here, and what is not
+    /// read through it (owners, times, attributes) may not be known.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn was_unmounted(&mut self) -> Result<bool>;
+
+    /// What kind of file it is, and its bytes; none if there is none.
+    ///
+    /// # Errors
+    /// The file system cannot be read there.
+    fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>>;
+
     /// What is known of a file; none if there is none.
     ///
     /// # Errors

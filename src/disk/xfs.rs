@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, ensure};
 use lamxfs::{BlockRead, Error, Inode};
 
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Metadata};
+use super::tree::{Attribute, FileTree, Kind, Metadata};
 use super::xfs_inode::Inodes;
 
 /// A file system.
@@ -65,6 +65,18 @@ impl BlockRead for Reader {
 }
 
 impl FileTree for Xfs {
+    fn was_unmounted(&mut self) -> Result<bool> {
+        self.inodes.was_unmounted()
+    }
+
+    fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
+        let Some(inode) = self.find(path)? else {
+            return Ok(None);
+        };
+        let found = self.system.metadata(&inode).map_err(said)?;
+        Ok(Some((Kind::of(found.mode()), found.size())))
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>> {
         let Some(inode) = self.find(path)? else {
             return Ok(None);

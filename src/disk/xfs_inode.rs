@@ -1,14 +1,17 @@
 //! What lamxfs does not give of XFS' inodes: owners, times and extended attributes (XFS Algorithms and
 //! Data Structures, 3rd edition; Linux' `fs/xfs/libxfs/xfs_format.h`, `xfs_da_format.h`).
 //!
-//! They are read as they lie on the volume: of a file system that was not unmounted, they can be older
-//! than its log.
+//! They are read as they lie on the volume, where they are older than the log of a file system that was not
+//! unmounted: then they are not known.
+
+use std::cell::OnceCell;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::bytes::{big, slice};
 use super::device::Device;
 use super::tree::Attribute;
+use super::xfs_log;
 
 /// Most blocks of attributes of one file, and most extents that they lie in. Linux writes one or two.
 const MOST_BLOCKS: u64 = 1024;
@@ -42,6 +45,10 @@ pub struct Inodes {
     groups: u64,
     /// Whether its structures have checksums and describe themselves.
     fifth: bool,
+    /// The log: its first block, and how many there are.
+    log: (u64, u64),
+    /// Whether it was unmounted, once that was looked at.
+    unmounted: OnceCell<bool>,
 }
 
 /// A run of blocks of a file.
@@ -67,6 +74,8 @@ impl Inodes {
             group_bits: number(124, 1)?,
             groups: number(88, 4)?,
             fifth: number(100, 2)? & 0xf == 5,
+            log: (number(48, 8)?, number(96, 4)?),
+            unmounted: OnceCell::new(),
             device,
         };
         ensure!(
@@ -91,7 +100,26 @@ impl Inodes {
         place.context("XFS is broken: beyond its groups")
     }
 
+    /// Whether it was unmounted: all that is in the log is in its place.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn was_unmounted(&self) -> Result<bool> {
+        if let Some(known) = self.unmounted.get() {
+            return Ok(*known);
+        }
+        let (first, count) = self.log;
+        let size = count.checked_mul(self.block);
+        let size = size.context("XFS is broken: its log is too large")?;
+        let unmounted = xfs_log::is_closed(&self.device, self.place(first)?, size)?;
+        Ok(*self.unmounted.get_or_init(|| unmounted))
+    }
+
     fn inode(&self, number: u64) -> Result<Vec<u8>> {
+        ensure!(
+            self.was_unmounted()?,
+            "XFS was not unmounted, so owners, times and attributes are not known"
+        );
         let bits = self.inodes_per_block_bits;
         let within = (number & ((1 << bits) - 1)) * self.inode_size;
         let at = self.place(number >> bits)? + within;

@@ -125,18 +125,14 @@ fn logs_in(tree: &mut dyn FileTree, place: &Path) -> Vec<Log> {
         let path = place.join(name);
         let name = name.to_str()?;
         let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let metadata = tree.metadata(&path).ok()??;
-        if name.starts_with('.')
-            || !name.chars().all(fit)
-            || metadata.kind != Kind::File
-            || metadata.size > room
-        {
+        let (kind, size) = tree.kind(&path).ok()??;
+        if name.starts_with('.') || !name.chars().all(fit) || kind != Kind::File || size > room {
             return None;
         }
-        let mut content = vec![0; metadata.size as usize];
+        let mut content = vec![0; size as usize];
         let length = tree.read(&path, 0, &mut content).ok()?;
         content.truncate(length);
-        room -= metadata.size;
+        room -= size;
         let name = name.to_owned();
         Some(Log { name, content })
     });

@@ -95,7 +95,7 @@ pub fn firmware(disk: &Device, volumes: &Volumes, troubles: &mut Vec<String>) ->
 /// Whether an EFI partition has the loader that any firmware starts.
 fn has_loader(tree: &mut dyn FileTree) -> Result<bool> {
     let directory = Path::new("/EFI/BOOT");
-    if tree.metadata(directory)?.is_none() {
+    if tree.kind(directory)?.is_none() {
         return Ok(false);
     }
     let names = tree.read_dir(directory)?;
@@ -112,7 +112,7 @@ pub fn kernels(system: &mut System) -> Result<Vec<Kernel>> {
         for version in system.read_dir(directory)?.unwrap_or_default() {
             // What is left of a kernel that was removed has no modules.
             let list = directory.join(&version).join("modules.dep");
-            if system.metadata(&list)?.is_some() {
+            if system.kind(&list)?.is_some() {
                 versions.insert(version.to_string_lossy().into_owned());
             }
         }
@@ -120,7 +120,7 @@ pub fn kernels(system: &mut System) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
     for version in versions {
         let mut in_boot = |name: String| {
-            let found = system.metadata(&Path::new("/boot").join(name))?;
+            let found = system.kind(&Path::new("/boot").join(name))?;
             anyhow::Ok(found.is_some())
         };
         kernels.push(Kernel {

@@ -97,6 +97,11 @@ pub fn look(disk: &Device) -> Result<Inspection> {
 
 fn installed(system: &mut System, troubles: &mut Vec<String>) -> Installed {
     // One part that cannot be read does not hide the others.
+    let unclean = system.unclean.iter();
+    troubles.extend(unclean.map(|at| {
+        let at = at.display();
+        format!("the file system of {at} was not unmounted: its last changes may be missing")
+    }));
     let mut told = Told { system, troubles };
     Installed {
         release: told.of("its release", release::release),

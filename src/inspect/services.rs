@@ -27,8 +27,8 @@ pub fn enabled(system: &mut System) -> Result<Vec<String>> {
         }
         let path = Path::new(UNITS).join(&directory);
         for unit in system.read_dir(&path)?.unwrap_or_default() {
-            let metadata = system.metadata(&path.join(&unit))?;
-            if metadata.is_some_and(|metadata| metadata.kind == Kind::Link) {
+            let kind = system.kind(&path.join(&unit))?;
+            if kind.is_some_and(|(kind, _)| kind == Kind::Link) {
                 units.insert(unit.to_string_lossy().into_owned());
             }
         }
@@ -44,8 +44,8 @@ pub fn enabled(system: &mut System) -> Result<Vec<String>> {
 /// The target that it boots to.
 pub fn default_target(system: &mut System) -> Result<Option<String>> {
     let link = Path::new(UNITS).join("default.target");
-    match system.metadata(&link)? {
-        Some(metadata) if metadata.kind == Kind::Link => {
+    match system.kind(&link)? {
+        Some((Kind::Link, _)) => {
             let target = system.read_link(&link)?;
             let name = target.file_name();
             Ok(name.map(|name| name.to_string_lossy().into_owned()))
