@@ -121,7 +121,7 @@ enum Command {
     /// Say whether an importer takes a disk image, an OVA or a box, and if not, why
     ///
     /// Looks at the container, its sizes, the partition table, and whether the firmware finds
-    /// something to start; not into file systems. Findings go to standard error; those in the
+    /// something to start; for some importers at the system, too. Findings go to standard error; those in the
     /// formats for programs to standard output.
     Verify(verify::Args),
     /// Explain a rule of `ozr check`, or list all rules

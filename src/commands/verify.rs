@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use super::input;
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::error::{Classify, Kind, fail, reported};
+use crate::image::reader;
 use crate::machine::Firmware;
 use crate::ui::printer::{self, Color, Verbosity};
 use crate::verify::{self, Importer, Question};
@@ -114,6 +115,7 @@ fn look(args: &Args, path: &Path, runtime: &tokio::runtime::Runtime) -> anyhow::
         name: &name,
         file: &file,
         firmware: args.firmware,
+        program: Path::new(reader::OWN_PROGRAM),
     };
     let findings = runtime
         .block_on(verify::verify(args.importer, &question))

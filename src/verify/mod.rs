@@ -2,15 +2,17 @@
 //!
 //! Anybody's file: hostile ones cost bounded memory, and no more time than to read them once.
 //! [`facts`] finds out what a file is, [`archive`] what is in one that holds others, [`ovf`] what a
-//! descriptor says; one module for each importer judges that. What needs the inside of file systems
-//! is not looked at.
+//! descriptor says; one module for each importer judges that. [`inside`] judges the installed system
+//! where the disk is in a file of its own.
 
 pub mod archive;
 pub mod facts;
 mod importers;
+mod inside;
 pub mod ovf;
 
 use std::fs::File;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -19,6 +21,7 @@ use strum::IntoStaticStr;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::formats::boot::{Boot, Table};
 use crate::machine::Firmware;
+use facts::Kind;
 
 /// Who is to take the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, IntoStaticStr)]
@@ -49,6 +52,8 @@ pub struct Question<'a> {
     pub file: &'a File,
     /// The firmware that machines are to start it by, if it is said.
     pub firmware: Option<Firmware>,
+    /// The program that reads disks: [`reader::OWN_PROGRAM`](crate::image::reader::OWN_PROGRAM).
+    pub program: &'a Path,
 }
 
 /// What was found in a file.
@@ -136,5 +141,13 @@ pub async fn verify(importer: Importer, question: &Question<'_>) -> Result<Vec<D
         all: Vec::new(),
     };
     importers::judge(importer, question, &mut findings).await?;
+    let refused = findings
+        .all
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    let (kind, _) = facts::of_file(question.file)?;
+    if !refused && matches!(kind, Kind::Raw | Kind::FixedVhd(_) | Kind::Qcow2(_)) {
+        inside::look(importer, question, &mut findings).await;
+    }
     Ok(findings.all)
 }
