@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use ozr::options::Ports;
 use ozr::serve::{
     Access, Content, KICKSTART_NAME, Limits, Resource, ServeOptions, Server, TREE_NAME, Totals,
     Upstream, UpstreamResponse,
@@ -30,6 +31,7 @@ fn shared() -> impl Drop {
 
 fn localhost() -> ServeOptions {
     ServeOptions {
+        ports: Ports::ANY,
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         guest_host: "127.0.0.1".to_owned(),
         users: Some(vec![rustix::process::geteuid().as_raw()]),
@@ -684,6 +686,7 @@ fn a_missing_or_special_file_is_the_servers_fault() {
 fn it_listens_on_the_given_address_only() {
     let _shared = shared();
     let options = ServeOptions {
+        ports: Ports::ANY,
         bind: "127.0.0.2".parse().unwrap(),
         ..localhost()
     };
@@ -700,13 +703,49 @@ fn it_listens_on_the_given_address_only() {
 }
 
 #[test]
+fn the_first_free_port_of_a_range_is_taken() {
+    let _shared = shared();
+    // Two in a row, of which the first is taken: found by trying.
+    let (taken, first) = (0..100)
+        .find_map(|_| {
+            let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+            let first = taken.local_addr().unwrap().port();
+            let free = TcpListener::bind(("127.0.0.1", first.checked_add(1)?)).is_ok();
+            free.then_some((taken, first))
+        })
+        .unwrap();
+    let options = ServeOptions {
+        ports: Ports {
+            first,
+            last: first + 1,
+        },
+        ..localhost()
+    };
+    let (server, _accesses) = Server::start(options, Reporter::silent()).unwrap();
+    let url = server.add("k", Content::Bytes(b"x".to_vec().into()), "text/plain");
+    assert_eq!(url.port(), Some(first + 1));
+    drop(taken);
+}
+
+#[test]
 fn starting_fails_with_a_reason() {
     let _shared = shared();
     let fail = |options| {
         let error = Server::start(options, Reporter::silent()).unwrap_err();
         format!("{error:#}")
     };
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
     let message = fail(ServeOptions {
+        ports: Ports {
+            first: port,
+            last: port,
+        },
+        ..localhost()
+    });
+    assert!(message.contains(&format!("port {port}")), "{message}");
+    let message = fail(ServeOptions {
+        ports: Ports::ANY,
         // TEST-NET-1 (RFC 5737): on no host.
         bind: "192.0.2.1".parse().unwrap(),
         ..localhost()

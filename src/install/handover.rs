@@ -20,7 +20,7 @@ use crate::kickstart::compose;
 use crate::kickstart::mask;
 use crate::kickstart::scan;
 use crate::machine::Network;
-use crate::options::Deliver;
+use crate::options::{Deliver, Ports};
 use crate::secrets::Secrets;
 use crate::serve::{Access, Content, KICKSTART_NAME, ServeOptions, Server, TREE_NAME};
 use crate::tdl::Payload;
@@ -134,6 +134,7 @@ fn open_server(
     let address = prepared.host.network_address(&plan.guest.network)?;
     let options = ServeOptions {
         bind: address.bind,
+        ports: plan.options.serve_ports.unwrap_or(Ports::ANY),
         guest_host: address.guest_uses.to_string(),
         users: matches!(plan.guest.network, Network::User).then(|| prepared.host.users()),
         runtime_dir: place.runtime.path().to_path_buf(),

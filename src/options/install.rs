@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::values::{
-    Compress, Deliver, Format, Progress, Relay, ReportTarget, SbomFormat, Seconds, one_or_several,
+    Compress, Deliver, Format, Ports, Progress, Relay, ReportTarget, SbomFormat, Seconds,
+    one_or_several,
 };
 use super::{CheckOptions, Layer};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
@@ -162,6 +163,11 @@ pub struct InstallOptions {
     /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
     pub network: Option<Network>,
+
+    /// Ports for ozr's own server, as a firewall lets them through: 8000, or 8000-8010 of which the first
+    /// free one is taken [default: any]
+    #[arg(long, value_name = "PORTS", help_heading = "Guest")]
+    pub serve_ports: Option<Ports>,
 
     /// MAC address of the guest's NIC [default: random]
     #[arg(short = 'm', long, value_name = "MAC", help_heading = "Guest")]

@@ -60,8 +60,8 @@ mod values;
 
 pub use install::{InstallOptions, distinct};
 pub use values::{
-    Compress, Deliver, EventsTo, Format, Progress, Relay, ReleaseName, ReportFormat, ReportTarget,
-    SbomFormat, Seconds,
+    Compress, Deliver, EventsTo, Format, Ports, Progress, Relay, ReleaseName, ReportFormat,
+    ReportTarget, SbomFormat, Seconds,
 };
 
 /// What a check can be told. A key of `[check]` is the long name of its option;

@@ -403,6 +403,42 @@ impl TryFrom<String> for ReleaseName {
     }
 }
 
+/// TCP ports, of which the first that is free is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Ports {
+    /// The first.
+    pub first: u16,
+    /// The last, no smaller.
+    pub last: u16,
+}
+
+impl Ports {
+    /// Whichever the kernel gives.
+    pub const ANY: Ports = Ports { first: 0, last: 0 };
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse().ok().filter(|port| *port > 0);
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
+            _ => Err("write a port such as 8000, or a range such as 8000-8010".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<String> for Ports {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

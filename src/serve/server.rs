@@ -1,6 +1,7 @@
 //! Starting, filling and stopping the server.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use super::exchange::Exchanges;
 use super::gate;
 use super::relay::Upstream;
 use crate::hex;
+use crate::options::Ports;
 use crate::panics::lock;
 use crate::ui::event::Reporter;
 
@@ -71,6 +73,8 @@ impl Default for Limits {
 pub struct ServeOptions {
     /// The only address that is listened on.
     pub bind: IpAddr,
+    /// The ports, of which the first that is free is taken.
+    pub ports: Ports,
     /// The host in the URLs for the guest, such as `10.0.2.2` with user networking.
     pub guest_host: String,
     /// Whom on this host to answer: whose sockets the guest's connections are; everybody who
@@ -80,6 +84,33 @@ pub struct ServeOptions {
     pub runtime_dir: PathBuf,
     /// Where accesses are logged; appended to, mode 0600 if new.
     pub access_log: Option<PathBuf>,
+}
+
+/// Listens on the first of the ports that is free.
+fn listen(address: IpAddr, ports: Ports) -> anyhow::Result<TcpListener> {
+    let mut error = None;
+    for port in ports.first..=ports.last {
+        match TcpListener::bind((address, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(why) if why.kind() == ErrorKind::AddrInUse => error = Some((port, why)),
+            Err(why) => return Err(why).with_context(|| listening(address, port)),
+        }
+    }
+    let (port, why) = error.expect("there is a port");
+    Err(why).with_context(|| match ports.first == ports.last {
+        true => listening(address, port),
+        false => format!(
+            "listening on {address} for the guest: all ports from {} to {} are taken",
+            ports.first, ports.last
+        ),
+    })
+}
+
+fn listening(address: IpAddr, port: u16) -> String {
+    match port {
+        0 => format!("listening on {address} for the guest"),
+        port => format!("listening on {address}, port {port}, for the guest"),
+    }
 }
 
 /// What the server's threads share.
@@ -151,8 +182,7 @@ impl Server {
         limits: Limits,
         reporter: Reporter,
     ) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
-        let listener = TcpListener::bind((options.bind, 0))
-            .with_context(|| format!("listening on {} for the guest", options.bind))?;
+        let listener = listen(options.bind, options.ports)?;
         let address = listener.local_addr().context("reading the port")?;
         let token = hex::random()?;
         let base = base_url(&options.guest_host, address.port(), &token)?;
