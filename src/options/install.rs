@@ -317,6 +317,7 @@ mod tests {
         "\"plain\"",
         "{ strict = true }",
         "64",
+        "\"8000-8010\"",
     ];
 
     /// Each option is a flag and a key, the file's value reaches the build, and the command line's
