@@ -309,7 +309,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 7] = [
+    const VALUES: [&str; 8] = [
         "true",
         "[\"junit=a\"]",
         "7",
