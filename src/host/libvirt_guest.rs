@@ -87,7 +87,7 @@ impl Guest {
         self.life.ended().await
     }
 
-    /// Waits until QEMU has exited and closed its files. After [`super::End::HostDiskError`] it
+    /// Waits until QEMU has exited and closed its files. After an error of the host's disk it
     /// does not by itself.
     pub async fn finished(&self) -> GuestEnd {
         self.life.finished().await

@@ -2,7 +2,7 @@
 //! commands, and whether it is out.
 //!
 //! The items stand in `seal.toml`. Commands and check come from that one table; who runs the commands
-//! (a guest, [`crate::install::finish`]) and who checks (a process that reads the image) have nothing
+//! (a guest: `install/finish.rs`) and who checks (a process that reads the image) have nothing
 //! else in common.
 
 use std::collections::BTreeSet;

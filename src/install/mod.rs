@@ -5,7 +5,7 @@
 //! attempts until one succeeds or no further one would help. The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
 //! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
-//! it, until it ends or somebody wants it to [`cancel`] (`reporting` tells how far it is, `estimate`
+//! it, until it ends or somebody cancels it (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
 //! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
 //! All the while [`control`] answers whoever asks how far it is.
