@@ -132,4 +132,24 @@ mod tests {
         );
         assert_eq!(of("a\\b"), "# a\\\\b: 7 bytes\n\\SHA256 (a\\\\b) = 00\n");
     }
+
+    #[test]
+    fn who_is_told_to_stop_computes_no_checksum() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("image");
+        // Of a hole, and of data.
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(1 << 20)
+            .unwrap();
+        for content in [None, Some("data")] {
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
+            let file = File::open(&path).unwrap();
+            hash(&file, &AtomicBool::new(false)).unwrap();
+            let error = hash(&file, &AtomicBool::new(true)).unwrap_err();
+            assert_eq!(error.to_string(), "interrupted");
+        }
+    }
 }

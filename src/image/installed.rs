@@ -142,6 +142,7 @@ fn logs_in(tree: &mut dyn FileTree, place: &Path) -> Vec<Log> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::tree::{Attribute, Metadata};
 
     #[test]
     fn a_disk_is_in_use_if_a_partition_or_the_whole_holds_something() {
@@ -164,5 +165,65 @@ mod tests {
             assert!(used(&disk), "{at}");
         }
         assert!(!used(&[0; 4096]), "smaller than all");
+    }
+
+    /// A directory of files with their kinds and sizes.
+    struct Directory(Vec<(&'static str, Kind, u64)>);
+
+    impl FileTree for Directory {
+        fn was_unmounted(&mut self) -> anyhow::Result<bool> {
+            Ok(true)
+        }
+
+        fn kind(&mut self, path: &Path) -> anyhow::Result<Option<(Kind, u64)>> {
+            let mut files = self.0.iter();
+            let found = files.find(|(name, ..)| path == Path::new("/logs").join(name));
+            Ok(found.map(|(_, kind, size)| (*kind, *size)))
+        }
+
+        fn metadata(&mut self, _: &Path) -> anyhow::Result<Option<Metadata>> {
+            anyhow::bail!("kind and size say all")
+        }
+
+        fn read(&mut self, _: &Path, _: u64, into: &mut [u8]) -> anyhow::Result<usize> {
+            Ok(into.len())
+        }
+
+        fn read_dir(&mut self, _: &Path) -> anyhow::Result<Vec<PathBuf>> {
+            Ok(self.0.iter().map(|(name, ..)| name.into()).collect())
+        }
+
+        fn read_link(&mut self, _: &Path) -> anyhow::Result<PathBuf> {
+            anyhow::bail!("no link")
+        }
+
+        fn attributes(&mut self, _: &Path) -> anyhow::Result<Vec<Attribute>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn logs_are_files_with_plain_names_within_bounds() {
+        let mut tree = Directory(vec![
+            (".hidden", Kind::File, 1),
+            ("a b", Kind::File, 1),
+            ("ks-script-0_a.log", Kind::File, 10),
+            ("link.log", Kind::Link, 1),
+            ("pipe.log", Kind::Special, 0),
+            ("storage", Kind::Directory, 1),
+            ("huge.log", Kind::File, MOST_BYTES - 9),
+            ("rest.log", Kind::File, MOST_BYTES - 10),
+            ("more.log", Kind::File, 1),
+            ("empty.log", Kind::File, 0),
+        ]);
+        let logs = logs_in(&mut tree, Path::new("/logs"));
+        let logs = logs
+            .iter()
+            .map(|log| (log.name.as_str(), log.content.len() as u64));
+        assert!(logs.eq([
+            ("ks-script-0_a.log", 10),
+            ("rest.log", MOST_BYTES - 10),
+            ("empty.log", 0),
+        ]));
     }
 }

@@ -146,3 +146,26 @@ fn write(dir: BorrowedFd<'_>, name: &str, content: &str) -> std::io::Result<File
     file.write_all(content.as_bytes())?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_where_a_new_file_is_to_be_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("theirs"), "precious").unwrap();
+        std::os::unix::fs::symlink("theirs", path("link")).unwrap();
+        std::os::unix::fs::symlink("none", path("dangling")).unwrap();
+        let dir = File::open(directory.path()).unwrap();
+        for name in ["theirs", "link", "dangling"] {
+            write(dir.as_fd(), name, "ours").unwrap_err();
+        }
+        write(dir.as_fd(), "new", "ours").unwrap();
+        let read = |name: &str| std::fs::read_to_string(path(name)).ok();
+        assert_eq!(read("theirs").as_deref(), Some("precious"));
+        assert_eq!(read("new").as_deref(), Some("ours"));
+        assert_eq!(read("none"), None);
+    }
+}
