@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     attach, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install, list, man,
-    releases, screenshot, verify,
+    releases, screenshot, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -35,8 +35,8 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0    done
   1    the build failed
-  2    the command line, the configuration, the template or the kickstart is wrong
-  3    this host cannot build
+  2    the command line, the configuration, the template, the kickstart or the image is wrong
+  3    this host cannot build, or the disk fails
   4    the mirror cannot be used
   130  interrupted";
 
@@ -135,6 +135,12 @@ enum Command {
     /// Reads any raw or qcow2 image without booting or mounting it, within bounds of memory and time:
     /// ext2 to ext4, XFS, Btrfs, LVM, RPM databases of all releases. What is encrypted is named.
     Inspect(inspect::Args),
+    /// Write an image to a disk
+    ///
+    /// Refuses disks in use, asks, writes, reads everything back, and fits the partition table to the
+    /// disk. The disk's beginning is written last, so that a write that was cut does not boot. On success
+    /// the disk's path is the only line on standard output.
+    Write(write::Args),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
     /// Remove what builds left that were killed
@@ -183,6 +189,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Write(args) => write::run(args, config, verbosity, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 pub enum Kind {
     /// The build itself failed: the installer, the guest, the image.
     Build,
-    /// The command line, the configuration, the template or the kickstart is wrong.
+    /// The command line, the configuration, the template, the kickstart or the image is wrong.
     Input,
     /// This host cannot build: no hypervisor, no room, no permission.
     Host,

@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {install, verify} → {check, formats} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
+//! main → cli → commands → {install, verify} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! * [`commands`]: one file per verb; from options to a build and its report.
 //! * [`install`]: one install from plan to finished image.
 //! * [`check`]: what is wrong with a template or kickstart, before a guest boots.
+//! * [`metal`]: images onto disks.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
 //! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
@@ -57,6 +58,7 @@ pub mod install;
 pub mod kickstart;
 pub mod language;
 pub mod machine;
+pub mod metal;
 pub mod mirror;
 pub mod options;
 pub mod packages;

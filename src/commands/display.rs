@@ -1,10 +1,10 @@
-//! How an install is shown: what `--progress` asks for, made of what `ui` has.
+//! How an install or a write is shown: what `--progress` asks for, made of what `ui` has.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Classify, Kind, fail, inner_of, is_reported, kind_of, reported};
-use crate::install::Finished;
 use crate::install::failed::InstallFailed;
 use crate::options::{EventsTo, Progress};
 use crate::panics;
@@ -91,10 +91,10 @@ impl Display {
     ///
     /// # Errors
     /// That of `result`, of which only the exit status is left if all of it was shown.
-    pub fn end(self, result: anyhow::Result<Finished>) -> anyhow::Result<()> {
+    pub fn end(self, result: anyhow::Result<Vec<PathBuf>>) -> anyhow::Result<()> {
         let ended = match &result {
             Ok(finished) => Ended {
-                image: finished.images.first().cloned(),
+                image: finished.first().cloned(),
                 ..Ended::default()
             },
             Err(error) => {
@@ -114,7 +114,7 @@ impl Display {
         self.reporter.event(Event::Ended(ended));
         match result {
             Ok(finished) => {
-                for image in &finished.images {
+                for image in &finished {
                     printer::print_result(&image.display().to_string());
                 }
                 Ok(())

@@ -60,6 +60,13 @@ pub fn text(inspection: &Inspection) -> String {
     lines.text
 }
 
+/// The part of it that tells what is on a disk.
+pub fn storage_text(found: &Storage) -> String {
+    let mut lines = Lines::default();
+    storage(&mut lines, found);
+    lines.text
+}
+
 fn release(lines: &mut Lines, system: &Installed) {
     let id = || system.release.id.clone();
     let name = system.release.name.clone().or_else(id);

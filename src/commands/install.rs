@@ -88,7 +88,7 @@ pub fn run(
     let inputs = Inputs::read(args, config::load(config));
     let display = Display::open(inputs.progress(), inputs.options.is_ok(), verbosity, color)?;
     let result = inputs.install(display.reporter());
-    display.end(result)
+    display.end(result.map(|finished| finished.images))
 }
 
 /// What was handed in, read before anything is opened for writing.

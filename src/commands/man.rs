@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, check, convert, gc, inspect, install, verify};
+use super::{attach, check, convert, gc, inspect, install, verify, write};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -202,6 +202,7 @@ fn render(
             attach::EXAMPLES,
             check::EXAMPLES,
             inspect::EXAMPLES,
+            write::EXAMPLES,
         ]
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
@@ -210,6 +211,7 @@ fn render(
         Some("convert") => convert::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),
+        Some("write") => write::EXAMPLES.to_vec(),
         Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };
@@ -220,7 +222,7 @@ fn render(
     rest.text([roman(if all {
         "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
          ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), \
-         ozr-doctor(1), virsh(1), qemu-img(1)"
+         ozr-doctor(1), ozr-inspect(1), ozr-write(1), virsh(1), qemu-img(1)"
     } else {
         "ozr(1)"
     })]);

@@ -25,6 +25,7 @@ mod signals;
 mod template;
 pub mod verify;
 mod walk;
+pub mod write;
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::Write;

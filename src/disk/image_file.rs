@@ -34,10 +34,18 @@ pub fn open(mut file: File) -> Result<Device> {
     if start.starts_with(qcow2::MAGIC) {
         return qcow2::open(file).context("reading a qcow2 image");
     }
-    if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+    if let Some(name) = foreign(start) {
         bail!("{name} images are not read; make it one with `qemu-img convert -O qcow2`");
     }
     Ok(Device::new(size, move |at, into| {
         file.read_exact_at(into, at).context("reading the image")
     }))
+}
+
+/// The format of an image that begins so, if it is one that is not read.
+pub fn foreign(beginning: &[u8]) -> Option<&'static str> {
+    let known = OTHERS
+        .iter()
+        .find(|(magic, _)| beginning.starts_with(magic));
+    known.map(|(_, name)| *name)
 }

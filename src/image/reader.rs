@@ -48,6 +48,8 @@ pub enum Question {
     Look(Vec<Request>),
     /// What the image is.
     Inspect,
+    /// Its partitions, and what they hold.
+    Storage,
     /// What of these items of sealing is not taken out.
     Unsealed(BTreeSet<String>),
 }
@@ -56,7 +58,7 @@ impl Question {
     /// How long the process may compute. A disk of 20 logs takes some hundredths of a second.
     fn most_cpu(&self) -> Duration {
         match self {
-            Question::Contents | Question::Logs => Duration::from_secs(5),
+            Question::Contents | Question::Logs | Question::Storage => Duration::from_secs(5),
             Question::Look(_) | Question::Unsealed(_) => Duration::from_secs(20),
             Question::Inspect => Duration::from_secs(60),
         }
@@ -76,6 +78,7 @@ impl Question {
             Question::Contents => serde_json::to_vec(&installed::is_used(disk)?),
             Question::Logs => serde_json::to_vec(&installed::find_logs(disk)?),
             Question::Inspect => serde_json::to_vec(&inspect::look(disk)?),
+            Question::Storage => serde_json::to_vec(&inspect::storage(disk)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disk, requests)?),
             Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disk, items)?),
         };

@@ -95,6 +95,15 @@ pub fn look(disk: &Device) -> Result<Inspection> {
     })
 }
 
+/// Looks at a disk's partitions and what they hold, and no further.
+///
+/// # Errors
+/// It cannot be read, or its partition table is broken.
+pub fn storage(disk: &Device) -> Result<Storage> {
+    let volumes = Volumes::find(std::slice::from_ref(disk))?;
+    Ok(Storage::of(disk, &volumes))
+}
+
 fn installed(system: &mut System, troubles: &mut Vec<String>) -> Installed {
     // One part that cannot be read does not hide the others.
     let unclean = system.unclean.iter();

@@ -166,7 +166,12 @@ impl Fetcher {
     ///
     /// # Errors
     /// The fault, where another try makes no sense.
-    async fn pause(&self, tries: &mut Tries, fault: Fault, coming: &Coming) -> Result<(), Fault> {
+    pub(super) async fn pause(
+        &self,
+        tries: &mut Tries,
+        fault: Fault,
+        coming: &Coming,
+    ) -> Result<(), Fault> {
         let policy = &self.patience;
         tries.count += 1;
         let have = coming.have.load(Ordering::Relaxed);
@@ -290,7 +295,7 @@ impl Fetcher {
     }
 
     /// The fault of a status that is not the one that was hoped for.
-    fn status_fault(&self, url: &Url, response: &Response) -> Fault {
+    pub(super) fn status_fault(&self, url: &Url, response: &Response) -> Fault {
         let (url, status) = (shown(url), response.status());
         match (status.as_u16(), self.clients.proxy(response.url())) {
             (407, Some(proxy)) => Fault::ProxyAuthorization { url, proxy },
@@ -312,7 +317,7 @@ impl Fetcher {
     }
 
     /// Takes a body piece by piece, and gives up one that comes too slowly.
-    async fn body(
+    pub(super) async fn body(
         &self,
         url: &Url,
         response: &mut Response,
@@ -549,15 +554,15 @@ fn encoding(response: &Response) -> Option<String> {
 }
 
 /// What has come of a file, as its tries note it.
-struct Coming {
+pub(super) struct Coming {
     /// Bytes so far.
-    have: AtomicU64,
+    pub(super) have: AtomicU64,
     /// Whether the mirror has ever answered.
-    answered: AtomicBool,
+    pub(super) answered: AtomicBool,
 }
 
 impl Coming {
-    fn new(have: u64) -> Coming {
+    pub(super) fn new(have: u64) -> Coming {
         Coming {
             have: AtomicU64::new(have),
             answered: AtomicBool::new(false),
@@ -567,7 +572,7 @@ impl Coming {
 
 /// Failed requests.
 #[derive(Default)]
-struct Tries {
+pub(super) struct Tries {
     /// In a row.
     count: u32,
     /// Bytes that had come when the row began.
@@ -613,7 +618,7 @@ pub(super) fn check_head(
     }
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // A validator that is no header value came from no header, so it can be left out.
     if let Ok(value) = value.parse() {
         headers.insert(name, value);
@@ -631,7 +636,7 @@ pub(super) fn content_length(response: &Response) -> Option<u64> {
     header(response, CONTENT_LENGTH)?.parse().ok()
 }
 
-fn validators(response: &Response) -> Validators {
+pub(super) fn validators(response: &Response) -> Validators {
     Validators {
         etag: header(response, ETAG),
         last_modified: header(response, LAST_MODIFIED),
@@ -644,7 +649,7 @@ fn is_html(response: &Response) -> bool {
 }
 
 /// `bytes 5-9/10` as first byte and whole length.
-fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
+pub(super) fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
     let value = header(response, CONTENT_RANGE)?;
     let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
@@ -666,7 +671,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     }
 }
 
-fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
+pub(super) fn truncated(url: &Url, got: u64, expected: Option<u64>) -> Fault {
     Fault::Truncated {
         url: shown(url),
         got,

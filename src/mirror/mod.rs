@@ -3,6 +3,7 @@
 //! ```text
 //! mod       one tree: its .treeinfo, kernel, initrd, and whether stage 2 and other things are there
 //! obtain    address → file: cached, revalidated, downloaded, local
+//! stream    what is taken while it comes
 //! fetch     one download with resumption and retries     part   its unfinished bytes
 //! cache     where files lie                              upkeep list, prune, clear
 //! relay     for the guest's own requests
@@ -23,6 +24,7 @@ mod obtain;
 mod part;
 mod reach;
 mod relay;
+mod stream;
 mod upkeep;
 mod verify;
 
@@ -206,6 +208,22 @@ impl Mirror {
     /// What is wrong with the address or the server; more than `limit` bytes.
     pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Fault> {
         self.store.bytes(url, Expect::Any, limit).await
+    }
+
+    /// Takes what is at `url` piece by piece while it comes, and keeps nothing of it. `begin` hears how long
+    /// it is, if the server says so; `take` says whether it wants more. It may take as long as it comes
+    /// fast enough.
+    ///
+    /// # Errors
+    /// What is wrong with the address or the server.
+    pub async fn stream(
+        &self,
+        url: &Url,
+        begin: impl FnMut(Option<u64>),
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> anyhow::Result<()> {
+        let came = self.store.fetcher.stream(url, begin, take).await;
+        came.map_err(Fault::into_error)
     }
 
     /// The cache, for `ozr cache`.

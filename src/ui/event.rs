@@ -37,6 +37,8 @@ pub enum Event {
     Phase(#[serde(serialize_with = "with_title")] Phase),
     /// How far the install is.
     Progress(Progress),
+    /// How far a disk is written.
+    Transfer(Transfer),
     /// Why the install failed.
     Verdict(Judged),
     /// A detail below a step, shown with `-v`.
@@ -139,6 +141,73 @@ pub struct Progress {
     /// How long it will go on, from earlier builds like this one; none where there were none.
     #[serde(serialize_with = "seconds_if_known")]
     pub remaining: Option<Duration>,
+}
+
+/// How far a disk is written, or read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transfer {
+    /// The image.
+    pub name: String,
+    /// What goes on, in words.
+    pub doing: &'static str,
+    /// Bytes so far.
+    pub done: u64,
+    /// Bytes in all, if that is known.
+    pub total: Option<u64>,
+    /// How much of it is done, in percent, if that is known.
+    pub percent: Option<u8>,
+    /// Since it began.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// How long it will go on, at the rate of before.
+    #[serde(serialize_with = "seconds_if_known")]
+    pub remaining: Option<Duration>,
+}
+
+impl Transfer {
+    /// `done` of `total` bytes after `elapsed`.
+    pub fn new(
+        name: &str,
+        doing: &'static str,
+        done: u64,
+        total: Option<u64>,
+        elapsed: Duration,
+    ) -> Self {
+        let total = total.filter(|total| *total > 0);
+        let part = total.map(|total| (done as f64 / total as f64).min(1.0));
+        // At the very beginning there is no rate.
+        let known = part.filter(|part| *part > 0.01);
+        Transfer {
+            name: name.to_owned(),
+            doing,
+            done,
+            total,
+            percent: part.map(|part| (part * 100.0) as u8),
+            elapsed,
+            remaining: known.map(|part| elapsed.mul_f64((1.0 - part) / part)),
+        }
+    }
+
+    /// Bytes of how many: `120/3400 MiB`.
+    pub fn count(&self) -> String {
+        match self.total {
+            Some(total) => bytes(Counted {
+                done: self.done,
+                total,
+            }),
+            None => format!("{:.0} MiB", self.done as f64 / MIB),
+        }
+    }
+
+    /// Percent, bytes, what is left: `43%, 120/340 MiB, about 3 min left`.
+    pub fn words(&self) -> String {
+        let parts = [
+            self.percent.map(|percent| format!("{percent}%")),
+            Some(self.count()),
+            self.remaining.map(remaining),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Why an install failed.

@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::{Diagnostic, Severity};
-    use crate::ui::event::{Decisive, Ended, Judged, Progress, Sink};
+    use crate::ui::event::{Decisive, Ended, Judged, Progress, Sink, Transfer};
     use crate::watch::cause::Cause;
     use crate::watch::phases::Phase;
     use crate::watch::progress::Counted;
@@ -251,6 +251,13 @@ mod tests {
                 elapsed: Duration::from_millis(61_500),
                 remaining: Some(Duration::from_secs(60)),
             }),
+            Event::Transfer(Transfer::new(
+                "x",
+                "writing",
+                2,
+                Some(4),
+                Duration::from_secs(1),
+            )),
             Event::Verdict(Judged {
                 cause: Cause::ScriptFailed,
                 title: "a script failed",

@@ -56,6 +56,8 @@ struct Line {
     /// What goes on.
     title: String,
     progress: Option<Progress>,
+    /// How long it goes on, if it is no install.
+    left: Option<Duration>,
     /// The furthest that the bar has been: it does not go back, not even for another attempt.
     percent: u8,
     /// When the build began.
@@ -138,6 +140,26 @@ impl Show for Live {
                 line.estimated = moment.since_start;
                 line.progress = Some(progress);
             }
+            Event::Transfer(transfer) => {
+                let begins = self.bar.is_none();
+                let counted = transfer.count();
+                let mut line = self.line();
+                if begins {
+                    *line = Line {
+                        name: transfer.name,
+                        began: moment.since_start,
+                        ..Line::default()
+                    };
+                }
+                line.percent = transfer.percent.unwrap_or(0);
+                line.title = format!("{} {counted}", transfer.doing);
+                line.left = transfer.remaining;
+                line.estimated = moment.since_start;
+                drop(line);
+                if begins {
+                    self.draw_from_now_on();
+                }
+            }
             Event::Verdict(judged) => {
                 self.line().title = format!("ending the guest: {}", judged.title);
             }
@@ -154,9 +176,11 @@ impl Line {
         let room = columns.saturating_sub(1);
         let percent = format!("{:2}%", self.percent);
         let elapsed = event::elapsed(now.saturating_sub(self.began));
-        let left = self.progress.as_ref().and_then(|progress| {
+        let progress = self.progress.as_ref();
+        let left = progress.map_or(self.left, |progress| progress.remaining);
+        let left = left.map(|left| {
             let passed = now.saturating_sub(self.estimated);
-            Some(event::remaining(progress.remaining?.saturating_sub(passed)))
+            event::remaining(left.saturating_sub(passed))
         });
         let (name, title) = (Some(&self.name), Some(&self.title));
         let counted = self.counted();
@@ -267,6 +291,7 @@ mod tests {
                 elapsed: Duration::from_secs(250),
                 remaining: Some(Duration::from_secs(170)),
             }),
+            left: None,
             percent: 63,
             began: Duration::from_secs(2),
             estimated: Duration::from_secs(250),

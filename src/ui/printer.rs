@@ -11,7 +11,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use strum::FromRepr;
 
-use super::event::{Event, Progress, Sink};
+use super::event::{Event, Sink};
 use super::queue::{Clock, Moment, Show};
 use crate::diagnostic::layout::{self, Colours};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -149,12 +149,11 @@ impl Printer {
         }
     }
 
-    fn progress(&self, moment: Moment, progress: &Progress) {
+    fn sign_of_life(&self, moment: Moment, doing: &str, words: impl Fn() -> String) {
         let heard = *lock(&self.heard);
         // The console is a sign of life, too.
         if self.verbosity < Verbosity::Console && moment.since_start >= heard + SIGN_OF_LIFE {
-            let more = progress.words();
-            self.step(moment, &format!("{}: {more}", progress.phase.title()));
+            self.step(moment, &format!("{doing}: {}", words()));
         }
     }
 
@@ -163,7 +162,12 @@ impl Printer {
         match event {
             Event::Step(text) => self.step(moment, &text),
             Event::Phase(phase) => self.step(moment, phase.title()),
-            Event::Progress(progress) => self.progress(moment, &progress),
+            Event::Progress(progress) => {
+                self.sign_of_life(moment, progress.phase.title(), || progress.words());
+            }
+            Event::Transfer(transfer) => {
+                self.sign_of_life(moment, transfer.doing, || transfer.words());
+            }
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
             Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),

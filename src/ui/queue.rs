@@ -142,7 +142,7 @@ impl Shared {
 fn is_important(event: &Event) -> bool {
     !matches!(
         event,
-        Event::Console(_) | Event::Detail(_) | Event::Progress(_)
+        Event::Console(_) | Event::Detail(_) | Event::Progress(_) | Event::Transfer(_)
     )
 }
 
