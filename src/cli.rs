@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install, list, man,
-    releases, screenshot, verify, write,
+    attach, boot_test, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install,
+    list, man, releases, screenshot, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -96,6 +96,12 @@ enum Command {
     /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
     /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
+    /// Boot an image, and say whether it comes up as it must
+    ///
+    /// An overlay is booted: the image itself is not changed. What the boot test saw is put into the
+    /// directory NAME.boot-test, whose path is the only line on standard output. The exit status is 0
+    /// if the image passed, 1 if it did not.
+    BootTest(Box<boot_test::Args>),
     /// List the builds that are running: name, process, phase, percent, age, image
     List(list::Args),
     /// Show the console of a running build, until the build ends
@@ -179,6 +185,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let config = cli.output.config.as_deref();
     match cli.command {
         Command::Install(args) => install::run(*args, config, verbosity, color),
+        Command::BootTest(args) => boot_test::run(*args, config, &reporter),
         Command::List(args) => list::run(&args, config, &reporter),
         Command::Attach(args) => attach::run(&args, config, &reporter),
         Command::Screenshot(args) => screenshot::run(&args, config, &reporter),

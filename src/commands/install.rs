@@ -14,6 +14,7 @@ use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
+use crate::install::place::Claim;
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
 use crate::install::run::{Cancellation, stop};
 use crate::install::{self, Finished, place};
@@ -52,7 +53,7 @@ fn examples() -> String {
 
 /// How long threads of ours may finish what they do when the command ends. One may be opening
 /// libvirt, which takes seconds where it has to ask QEMU first, and cleans up when it is done.
-const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+pub(super) const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// `ozr install TEMPLATE`
 #[derive(Debug, clap::Args)]
@@ -266,7 +267,7 @@ fn check_and_build(
     };
     let plan = Arc::new(plan);
     let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
-    place::remove_leftovers(&plan, reporter).map_err(|error| stop.explain(error))?;
+    place::remove_leftovers(&Claim::of(&plan), reporter).map_err(|error| stop.explain(error))?;
     plan.output.check(plan.replaces())?;
     if !no_check {
         let checked = runtime.block_on(stop.or(check(&plan, template_text, &stop, reporter)));

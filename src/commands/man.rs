@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, check, convert, gc, inspect, install, verify, write};
+use super::{attach, boot_test, check, convert, gc, inspect, install, verify, write};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -199,6 +199,7 @@ fn render(
     let examples = match name {
         None => [
             install::EXAMPLES,
+            boot_test::EXAMPLES,
             attach::EXAMPLES,
             check::EXAMPLES,
             inspect::EXAMPLES,
@@ -206,6 +207,7 @@ fn render(
         ]
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
+        Some("boot-test") => boot_test::EXAMPLES.to_vec(),
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
         Some("convert") => convert::EXAMPLES.to_vec(),

@@ -1,6 +1,7 @@
 //! One file per verb; each turns options into work and reports what came of it.
 
 pub mod attach;
+pub mod boot_test;
 pub mod cache;
 pub mod check;
 mod checked;

@@ -114,12 +114,18 @@ impl Reports {
                 },
             },
         };
+        let render = |format| match format {
+            ReportFormat::Junit => junit::render(&build),
+            ReportFormat::Markdown => markdown::render(&build),
+        };
+        self.write_each(render, reporter);
+    }
+
+    /// Writes each, as `render` makes it. A report that cannot be written is warned about.
+    pub fn write_each(self, render: impl Fn(ReportFormat) -> String, reporter: &Reporter) {
         for report in self.0 {
             let file = report.file.display().to_string();
-            let text = match report.format {
-                ReportFormat::Junit => junit::render(&build),
-                ReportFormat::Markdown => markdown::render(&build),
-            };
+            let text = render(report.format);
             if let Err(error) = report.to.write(&text, &report.file) {
                 reporter.warn(format!("the report {file} could not be written: {error:#}"));
             }

@@ -18,6 +18,14 @@ const OTHERS: [(&[u8], &str); 5] = [
     (b"conectix", "vhd"),
 ];
 
+/// The disk of an overlay in qcow2, on the image that it was laid on.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_overlay(overlay: File, below: File) -> Result<Device> {
+    qcow2::open_over(overlay, open(below)?).context("reading an overlay")
+}
+
 /// The disk in a file; what it is, is seen from how it begins.
 ///
 /// # Errors

@@ -49,6 +49,8 @@ pub struct Image {
     cluster_bits: u32,
     l1: Vec<u64>,
     packing: Packing,
+    /// What is seen where this image holds nothing.
+    below: Option<Device>,
     tables: Mutex<Kept<u64>>,
     unpacked: Mutex<Kept<u8>>,
 }
@@ -83,7 +85,18 @@ impl<T> Kept<T> {
 /// # Errors
 /// Those of [`Image::open`].
 pub fn open(file: File) -> Result<Device> {
-    let image = Image::open(file)?;
+    device_of(Image::open(file)?)
+}
+
+/// The disk in an image that stands on the disk `below`, whatever file the image names for it.
+///
+/// # Errors
+/// Those of [`Image::open`]; it stands on none.
+pub fn open_over(file: File, below: Device) -> Result<Device> {
+    device_of(Image::read_header(file, Some(below))?)
+}
+
+fn device_of(image: Image) -> Result<Device> {
     Ok(Device::new(image.size, move |at, into| {
         image.read(at, into)
     }))
@@ -95,6 +108,10 @@ impl Image {
     /// # Errors
     /// It is no such image, broken, encrypted, or needs another file.
     pub fn open(file: File) -> Result<Image> {
+        Image::read_header(file, None)
+    }
+
+    fn read_header(file: File, below: Option<Device>) -> Result<Image> {
         let mut header = vec![0; 112];
         let length = read_up_to(&file, 0, &mut header)?;
         header.truncate(length);
@@ -104,9 +121,14 @@ impl Image {
             matches!(version, 2 | 3),
             "qcow2 version {version} is not known"
         );
+        let stands_alone = big(&header, 8, 8)? == 0;
         ensure!(
-            big(&header, 8, 8)? == 0,
+            stands_alone || below.is_some(),
             "the image stands on another one, which is not read; join them with `qemu-img convert`"
+        );
+        ensure!(
+            !stands_alone || below.is_none(),
+            "the image stands on no other one"
         );
         let cluster_bits = big(&header, 20, 4)? as u32;
         ensure!(
@@ -146,6 +168,7 @@ impl Image {
             cluster_bits,
             l1,
             packing,
+            below,
             tables: Mutex::default(),
             unpacked: Mutex::default(),
         })
@@ -217,8 +240,8 @@ impl Image {
         }
         let place = entry & PLACE;
         if place == 0 || entry & ZERO != 0 {
-            into.fill(0);
-            return Ok(());
+            let below = self.below.as_ref().filter(|_| entry & ZERO == 0);
+            return read_below(below, at, into);
         }
         // The last cluster of a file need not be whole.
         let length = read_up_to(&self.file, place + within as u64, into)?;
@@ -245,6 +268,15 @@ impl Image {
         read.context("unpacking a cluster of the image")?;
         Ok(bytes)
     }
+}
+
+/// Fills `into` from the disk below, and with zeroes where there is none.
+fn read_below(below: Option<&Device>, at: u64, into: &mut [u8]) -> Result<()> {
+    let there = below.map_or(0, |below| below.size().saturating_sub(at));
+    let length = usize::try_from(there).unwrap_or(usize::MAX).min(into.len());
+    let (covered, beyond) = into.split_at_mut(length);
+    beyond.fill(0);
+    below.map_or(Ok(()), |below| below.read(at.min(below.size()), covered))
 }
 
 /// A table of `count` places at a place of the file.

@@ -26,6 +26,8 @@ pub struct DiskSpec {
     pub path: PathBuf,
     /// The file's layout.
     pub format: DiskFormat,
+    /// The image that it stands on, absolute, which is only read; none for a disk of its own.
+    pub backing: Option<PathBuf>,
     /// What it is plugged into.
     pub bus: DiskBus,
 }
@@ -73,6 +75,9 @@ pub struct DomainSpec {
     pub mac: Mac,
     /// Where QEMU writes all that the console said.
     pub console_log: PathBuf,
+    /// Where QEMU writes the packets of its network card, in libpcap's format: a file that is there, empty,
+    /// beside the disk. Only with user networking, and where QEMU runs as us.
+    pub capture: Option<PathBuf>,
     /// Which build this guest belongs to; stands in the domain's metadata.
     pub build_id: String,
 }
@@ -103,6 +108,8 @@ impl DomainSpec {
     /// The files that a guest is made of, the disk first.
     pub(super) fn files(&self) -> Vec<&Path> {
         let mut files = vec![self.disk.path.as_path()];
+        files.extend(self.disk.backing.as_deref());
+        files.extend(self.capture.as_deref());
         if let Some(boot) = &self.boot {
             files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
         }

@@ -58,11 +58,12 @@ fn element<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> String {
 fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
     let wiring = install.map(|(wiring, _)| wiring);
     let platform = spec.platform();
+    let capturing = install.and(spec.capture.as_deref());
     let threaded = matches!(spec.disk.bus, DiskBus::Virtio | DiskBus::Scsi);
     let features = platform.features.iter();
     let features: String = features.map(|name| format!("    <{name}/>\n")).collect();
     format!(
-        r#"<domain type="{kind}">
+        r#"<domain type="{kind}"{qemu}>
   <name>{name}</name>
   <title>{title}</title>
 {metadata}  <memory unit="MiB">{memory}</memory>
@@ -79,7 +80,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
     </rng>
     <memballoon model="none"/>
   </devices>
-{seclabel}</domain>
+{seclabel}{capture}</domain>
 "#,
         kind = spec.accel.domain_type(),
         name = escaped(&spec.name),
@@ -99,14 +100,23 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
             // RHEL 9 and 10 need x86-64-v2 and v3, which QEMU's default CPU is not.
             Accel::Tcg => "maximum",
         },
-        // A guest that reboots has finished installing: the disk must not be booted here.
-        reboot = install.map_or("restart", |_| "destroy"),
+        // A guest that reboots has finished installing: the disk must not be booted here. An installed
+        // system may reboot, as for its first relabelling by SELinux.
+        reboot = match install.and(spec.boot.as_ref()) {
+            Some(_) => "destroy",
+            None => "restart",
+        },
         disk = disk(spec, install.is_some()),
         interface = interface(spec, wiring),
         console = console(spec, wiring),
         log_port = element(wiring, log_port),
         screen = element(platform.video, |model| screen(model, wiring)),
         seclabel = element(wiring.and_then(|wiring| wiring.run_as), seclabel),
+        qemu = match capturing {
+            Some(_) => r#" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0""#,
+            None => "",
+        },
+        capture = element(capturing, capture),
     )
 }
 
@@ -280,6 +290,22 @@ fn seclabel(user: QemuUser) -> String {
     )
 }
 
+/// Writes the beginnings of the network card's packets to a file. libvirt has no word for it, and calls the
+/// first card's other end `hostnet0`.
+fn capture(file: &Path) -> String {
+    // Enough of each for the options of DHCP.
+    const LENGTH: u32 = 600;
+    // QEMU's way to write a comma within a value.
+    let file = file.display().to_string().replace(',', ",,");
+    format!(
+        r#"  <qemu:commandline>
+    <qemu:arg value="-object"/>
+    <qemu:arg value="filter-dump,id=ozr-capture,netdev=hostnet0,maxlen={LENGTH},file={}"/>
+  </qemu:commandline>"#,
+        escaped(file)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,12 +331,14 @@ mod tests {
             disk: DiskSpec {
                 path: "/o/a b.qcow2".into(),
                 format: crate::machine::DiskFormat::Qcow2,
+                backing: None,
                 bus: DiskBus::Virtio,
             },
             network: Network::User,
             nic_model: "virtio".to_owned(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
             console_log: "/w/console.log".into(),
+            capture: None,
             build_id: "id<1>".to_owned(),
         }
     }
@@ -393,6 +421,25 @@ mod tests {
 </domain>
 "#;
         assert_eq!(installer_xml(&spec(), &wiring, &marker()), want);
+    }
+
+    #[test]
+    fn a_boot_test_may_reboot_and_its_packets_are_kept() {
+        let spec = DomainSpec {
+            boot: None,
+            capture: Some("/w/a,b.pcap".into()),
+            ..spec()
+        };
+        let xml = installer_xml(&spec, &Wiring::default(), &marker());
+        for present in [
+            "<domain type=\"qemu\" xmlns:qemu=",
+            "netdev=hostnet0,maxlen=600,file=/w/a,,b.pcap",
+            "<on_reboot>restart</on_reboot>",
+            "<boot dev=\"hd\"/>",
+        ] {
+            assert!(xml.contains(present), "{present} not in {xml}");
+        }
+        assert!(!bootable_xml(&spec).contains("qemu:"));
     }
 
     #[test]

@@ -104,6 +104,43 @@ impl Guest {
         ended
     }
 
+    /// Asks the guest to shut itself down, as its power button does. Whether it obeys is its own
+    /// affair: [`Guest::ended`] tells.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt refuses.
+    pub fn press_power_button(&self) -> anyhow::Result<()> {
+        let domain = &self.observer.domain;
+        domain
+            .shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+            .map_err(host_error)
+            .context("asking the guest to shut down")
+    }
+
+    /// Presses Ctrl, Alt and Delete on the guest's keyboard, which systemd takes for the wish to reboot in
+    /// order (`ctrl-alt-del.target`). Guests without such a keyboard hear nothing of it.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt refuses.
+    pub fn press_ctrl_alt_delete(&self) -> anyhow::Result<()> {
+        /// How long the keys are held, in milliseconds.
+        const HELD: u32 = 100;
+        // Left Ctrl, left Alt and Delete in Linux' numbers (`input-event-codes.h`).
+        let mut keys = [29_u32, 56, 111];
+        let count = keys.len() as i32;
+        let domain = &self.observer.domain;
+        domain
+            .send_key(
+                sys::VIR_KEYCODE_SET_LINUX,
+                HELD,
+                keys.as_mut_ptr(),
+                count,
+                0,
+            )
+            .map_err(host_error)
+            .context("pressing keys of the guest")
+    }
+
     fn end(&self) -> anyhow::Result<()> {
         if !self.life.is_lost() {
             if self.life.is_gone() {

@@ -73,6 +73,19 @@ pub async fn look(
     reader::ask(program, image, &Question::Look(requests)).await
 }
 
+/// The same of an overlay in qcow2, and the image `below` that it was laid on.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_over(
+    program: &Path,
+    overlay: &File,
+    below: &Path,
+    requests: Vec<Request>,
+) -> anyhow::Result<Vec<Answer>> {
+    reader::ask_over(program, overlay, Some(below), &Question::Look(requests)).await
+}
+
 /// The same, in this process.
 ///
 /// # Errors

@@ -45,6 +45,8 @@ pub struct OutputPaths {
     pub kickstart: PathBuf,
     /// What explains a failed build: a directory.
     pub failed: PathBuf,
+    /// What a boot test saw: a directory.
+    pub boot_test: PathBuf,
     /// What the image is made of, in each format that is asked for.
     pub sboms: Vec<(SbomFormat, PathBuf)>,
 }
@@ -129,6 +131,7 @@ impl OutputPaths {
             checksum: beside("CHECKSUM"),
             kickstart: beside("served.ks"),
             failed: beside("failed"),
+            boot_test: beside("boot-test"),
             sboms: Vec::new(),
             dir: dir.to_path_buf(),
             stem,
@@ -169,8 +172,15 @@ impl OutputPaths {
         ];
         let sboms = self.sboms.iter();
         let sboms = sboms.map(|(_, path)| ("the SBOM", path.as_path()));
-        let failed: (&'static str, &Path) = ("the directory of a failed build", &self.failed);
-        images.chain(others).chain(sboms).chain([failed]).collect()
+        let directories: [(&'static str, &Path); 2] = [
+            ("the directory of a failed build", &self.failed),
+            ("the directory of a boot test", &self.boot_test),
+        ];
+        images
+            .chain(others)
+            .chain(sboms)
+            .chain(directories)
+            .collect()
     }
 
     /// Refuses outputs that cannot get their names, before anything is spent on the build. With
@@ -181,8 +191,8 @@ impl OutputPaths {
     pub fn check(&self, replace: bool) -> anyhow::Result<()> {
         self.check_images(replace)?;
         for (what, path) in self.named() {
-            // The directory is made when a build has failed.
-            if path != self.failed {
+            // The directories are made when a build has failed, and when an image was booted.
+            if path != self.failed && path != self.boot_test {
                 publish::check_replaceable(what, path, replace)?;
             }
         }

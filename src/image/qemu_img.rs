@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -98,6 +99,26 @@ pub async fn create(dir: &OwnedDir, name: &str, size: u64) -> Result<()> {
     )
     .await
     .map(drop)
+}
+
+/// Creates the image `name` in `dir`, in qcow2, which stands on the image `backing`, of which it shows
+/// everything that is not written to it.
+///
+/// # Errors
+///
+/// If `qemu-img` fails: the backing image is not of that format, or not there.
+pub async fn create_overlay(
+    dir: &OwnedDir,
+    name: &str,
+    backing: (&Path, DiskFormat),
+) -> Result<()> {
+    let mut command = qemu_img(dir);
+    command
+        .args(["create", "-q", "-f", DiskFormat::Qcow2.name()])
+        .args(["-F", backing.1.name(), "-b"])
+        .arg(backing.0)
+        .arg(name);
+    process::output(&mut command).await.map(drop)
 }
 
 /// In the directory itself, whatever its path has come to mean.

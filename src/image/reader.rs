@@ -29,7 +29,8 @@ use crate::process;
 /// The program that reads disks: this one, whatever its file has become.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// The first argument of the process that reads a disk; the question follows. No user gives it.
+/// The first argument of the process that reads a disk; the question follows, and the image below an
+/// overlay. No user gives it.
 const VERB: &str = "--read-disk";
 
 /// Memory of the process that reads, in bytes: the largest logs as they are and in its answer, and a
@@ -95,10 +96,24 @@ pub async fn ask<T: DeserializeOwned>(
     image: &File,
     question: &Question,
 ) -> anyhow::Result<T> {
+    ask_over(program, image, None, question).await
+}
+
+/// The same of an overlay in qcow2, and the image that it was laid on.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_over<T: DeserializeOwned>(
+    program: &Path,
+    image: &File,
+    below: Option<&Path>,
+    question: &Question,
+) -> anyhow::Result<T> {
     let mut command = process::command(program);
     command
         .arg(VERB)
         .arg(serde_json::to_string(question)?)
+        .args(below)
         .stdin(Stdio::from(image.try_clone()?));
     let patience = question.patience();
     let answer = tokio::time::timeout(patience, process::output(&mut command)).await;
@@ -129,6 +144,7 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
     }
     let question = arguments.next()?.into_string().ok()?;
     let question: Question = serde_json::from_str(&question).ok()?;
+    let below = arguments.next();
     let answer = || {
         for (resource, most) in [
             (Resource::Data, MOST_MEMORY),
@@ -138,8 +154,12 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
             let (current, maximum) = (Some(most), Some(most));
             setrlimit(resource, Rlimit { current, maximum })?;
         }
-        let image = std::io::stdin().as_fd().try_clone_to_owned()?;
-        question.answer(&image_file::open(File::from(image))?)
+        let image = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let disk = match below {
+            Some(below) => image_file::open_overlay(image, File::open(below)?)?,
+            None => image_file::open(image)?,
+        };
+        question.answer(&disk)
     };
     Some(answer())
 }

@@ -1,9 +1,7 @@
 //! One attempt at an install: the steps, in order.
 
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -22,9 +20,9 @@ use super::prepare::Prepared;
 use super::record::Recorder;
 use super::run::Cancellation;
 use super::run::Finished;
+use super::start;
 use super::supervise::{Channels, Supervised};
-use crate::blocking;
-use crate::error::{Classify, Kind, failed};
+use crate::error::{Classify, Kind};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::set::From;
@@ -43,15 +41,6 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 /// How long QEMU may take to exit once the guest has switched itself off. It flushes its disk: as
 /// much as the host's memory holds of it, to a slow or a remote file system.
 pub(super) const EXIT_LIMIT: Duration = Duration::from_secs(600);
-
-/// How long libvirt may take to start a guest. It asks QEMU for its abilities once (seconds), and
-/// waits for QEMU's monitor for 30 s and more where the host is busy (libvirt 9.0,
-/// `qemuProcessWaitForMonitor`).
-const START_LIMIT: Duration = Duration::from_secs(180);
-
-/// How long somebody who wants to stop waits for a guest that is being started, so that it is ended
-/// with the build. It takes a second; libvirt cannot be interrupted.
-const LAST_START: Duration = Duration::from_secs(5);
 
 /// An attempt, and what it has so far.
 #[derive(Debug)]
@@ -216,34 +205,14 @@ impl<'a> Attempt<'a> {
 
     /// Starts a guest, paused; `keep` leaves it when it is dropped.
     pub(super) async fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
-        let (host, runtime) = (Arc::clone(&self.prepared.host), self.place.runtime.clone());
-        let spec = spec.clone();
-        let start = move || {
-            let started = host.start(&spec, keep);
-            drop(runtime);
-            started
-        };
-        let mut starting = pin!(blocking::within_async(START_LIMIT, start));
-        let waiting = async { Ok((&mut starting).await) };
-        let error = match self.cancellation.or(waiting).await {
-            Ok(Some(started)) => return started.map_err(|error| self.cancellation.explain(error)),
-            Ok(None) => failed!(
-                Kind::Host,
-                "libvirt has not started the guest in {} s: look at its log and QEMU's, or use another --connect",
-                START_LIMIT.as_secs()
-            ),
-            Err(cancelled) => match tokio::time::timeout(LAST_START, starting).await {
-                Ok(Some(Ok(started))) => {
-                    tokio::task::block_in_place(|| started.guest.destroy())?;
-                    return Err(cancelled);
-                }
-                Ok(Some(Err(_))) => return Err(cancelled),
-                Ok(None) | Err(_) => cancelled,
-            },
-        };
-        // A guest may yet come: whoever removes leftovers finds it by the entry in the register.
-        self.place.depends_on(Arc::new(AtomicBool::new(true)));
-        Err(error)
+        start::start(
+            &self.prepared.host,
+            self.place,
+            self.cancellation,
+            spec,
+            keep,
+        )
+        .await
     }
 
     /// Runs the installer until it has ended, or until it is clear how it will.
@@ -317,7 +286,12 @@ impl<'a> Attempt<'a> {
         }
         drop(self.guest.take());
         self.still_runs = false;
-        Ok(self.seal().await?.map_err(Box::new))
+        let sealed = match self.seal().await? {
+            Ok(sealed) => sealed,
+            Err(verdict) => return Ok(Err(Box::new(verdict))),
+        };
+        let booted = self.test_boot().await?;
+        Ok(booted.map(|()| sealed).map_err(Box::new))
     }
 
     /// Makes the image of the disk of a guest that is gone.

@@ -65,6 +65,7 @@ pub fn domain(
         disk: DiskSpec {
             path: place.work.join(disk::NAME),
             format: DiskFormat::Qcow2,
+            backing: None,
             bus: plan.guest.disk_bus,
         },
         network: plan.guest.network.clone(),
@@ -72,6 +73,7 @@ pub fn domain(
         mac,
         // QEMU's own copy of the console; ours is made of what is read from it.
         console_log: place.work.join(SERIAL_LOG),
+        capture: None,
         build_id: place.id.clone(),
     })
 }
@@ -88,6 +90,7 @@ pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> Option<DomainSpec> {
         disk: DiskSpec {
             path: path.to_path_buf(),
             format,
+            backing: None,
             bus: spec.disk.bus,
         },
         console_log: plan.output.console_log.clone(),

@@ -8,9 +8,11 @@
 //! it, until it ends or somebody cancels it (`reporting` tells how far it is, `estimate`
 //! how long it will go on by the `history` of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
 //! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
+//! [`boot_test`] boots what was made, and any other image.
 //! All the while [`control`] answers whoever asks how far it is.
 
 mod attempt;
+pub mod boot_test;
 pub mod contents;
 pub mod control;
 mod documents;
@@ -30,6 +32,7 @@ pub mod record;
 pub mod relay;
 mod reporting;
 pub mod run;
+mod start;
 pub mod supervise;
 
 pub use run::{Finished, run, wait_to_retry};

@@ -42,15 +42,49 @@ pub struct Place {
     registration: Mutex<Registration>,
 }
 
+/// What is to have a place: a build, or a boot test.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Its name, and what its guests' names are made of.
+    pub name: String,
+    /// What its guest is, for people.
+    pub what: String,
+    /// The image that it makes or tests.
+    pub image: PathBuf,
+    /// The directory that its work directory is made in.
+    pub dir: PathBuf,
+    /// What the work directory is named after.
+    pub stem: String,
+    /// `--connect`, if it was given.
+    pub connect: Option<String>,
+    /// `--state-dir`, if it was given.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Claim {
+    /// Of a build.
+    pub fn of(plan: &Plan) -> Claim {
+        Claim {
+            name: plan.name.clone(),
+            what: plan.release.to_string(),
+            image: plan.output.image.clone(),
+            dir: plan.output.dir.clone(),
+            stem: plan.output.stem.clone(),
+            connect: plan.options.connect.clone(),
+            state_dir: plan.options.state_dir.clone(),
+        }
+    }
+}
+
 /// Removes what dead builds have left: before anything else, so that a build which comes to nothing
 /// does not leave another's guest running.
 ///
 /// # Errors
 /// Host: what is left in this build's own place cannot be removed.
-pub fn remove_leftovers(plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
-    let state_dir = directories::state_dir(plan.options.state_dir.as_deref());
+pub fn remove_leftovers(claim: &Claim, reporter: &Reporter) -> anyhow::Result<()> {
+    let state_dir = directories::state_dir(claim.state_dir.as_deref());
     let state_dir = state_dir.kind(Kind::Host)?;
-    let work_dir = work_dir::place(&plan.output.dir, &plan.output.stem);
+    let work_dir = work_dir::place(&claim.dir, &claim.stem);
     leftovers::remove_before_build(&Register::at(&state_dir), &work_dir, reporter)
 }
 
@@ -60,41 +94,39 @@ impl Place {
     /// # Errors
     /// Input: `--connect` names no connection. Host: another build of this name is running, or a
     /// directory cannot be written.
-    pub fn take(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Place> {
-        let options = &plan.options;
-        let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
-        let state_dir = directories::state_dir(options.state_dir.as_deref()).kind(Kind::Host)?;
+    pub fn take(claim: &Claim, reporter: &Reporter) -> anyhow::Result<Place> {
+        let connection = Connection::choose(claim.connect.as_deref()).kind(Kind::Input)?;
+        let state_dir = directories::state_dir(claim.state_dir.as_deref()).kind(Kind::Host)?;
         let register = Register::at(&state_dir);
-        let output = &plan.output;
-        let work_dir = work_dir::place(&output.dir, &output.stem);
+        let (name, dir, stem) = (&claim.name, &claim.dir, &claim.stem);
+        let work_dir = work_dir::place(dir, stem);
         let id = hex::random()?;
         let entry = BuildEntry {
             id: id.clone(),
             pid: std::process::id(),
-            name: plan.name.clone(),
+            name: name.clone(),
             started: SystemTime::now(),
             connection: match &connection {
                 Connection::Embedded => None,
                 Connection::Uri(uri) => Some(uri.clone()),
             },
-            domain: host::domain_name(&plan.name, &id),
+            domain: host::domain_name(name, &id),
             runtime_dir: RuntimeDir::place(&id).kind(Kind::Host)?,
             mount: mount_of(&work_dir),
             machine: machine(),
             work_dir,
-            image: output.image.clone(),
+            image: claim.image.clone(),
             kept: false,
         };
         let registration = register.enter(entry.clone()).kind(Kind::Host)?;
-        std::fs::create_dir_all(&output.dir)
-            .map_err(|error| work_dir::cannot_write(&output.dir, &error))?;
-        let work = WorkDir::take(&output.dir, &output.stem, &id).kind(Kind::Host)?;
+        std::fs::create_dir_all(dir).map_err(|error| work_dir::cannot_write(dir, &error))?;
+        let work = WorkDir::take(dir, stem, &id).kind(Kind::Host)?;
         if !connection.runs_as_us() || rustix::process::geteuid().is_root() {
             work.let_others_pass()?;
         }
         let runtime = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).kind(Kind::Host)?;
         let console = work.join(evidence::CONSOLE_LOG);
-        let live = Live::new(&entry, plan.release.to_string(), console);
+        let live = Live::new(&entry, claim.what.clone(), console);
         let control = Control::serve(&runtime, live.clone())
             .inspect_err(|error| {
                 reporter.warn(format!("`ozr list` cannot ask this build: {error:#}"));

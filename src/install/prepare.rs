@@ -87,7 +87,10 @@ impl Prepared {
 
 /// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds. Should the
 /// build end meanwhile, `runtime` goes when the thread is done with it.
-async fn open_host(options: HostOptions, runtime: Arc<RuntimeDir>) -> anyhow::Result<Host> {
+pub(super) async fn open_host(
+    options: HostOptions,
+    runtime: Arc<RuntimeDir>,
+) -> anyhow::Result<Host> {
     let (host, _runtime) = tokio::task::spawn_blocking(move || (Host::open(&options), runtime))
         .await
         .context("opening libvirt")?;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::attempt;
 use super::failed::InstallFailed;
-use super::place::Place;
+use super::place::{Claim, Place};
 use super::plan::Plan;
 use crate::error::{Kind, failed, inner_of, kind_of};
 use crate::ui::event::{Event, Reporter};
@@ -34,7 +34,7 @@ pub async fn run(
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    let place = tokio::task::block_in_place(|| Place::take(plan, reporter))
+    let place = tokio::task::block_in_place(|| Place::take(&Claim::of(plan), reporter))
         .map_err(|error| stop.explain(error))?;
     reporter.event(Event::BuildStarted {
         name: plan.name.clone(),

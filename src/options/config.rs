@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{CHECK_KEYS, InstallOptions, Layer};
+use super::{CHECK_KEYS, InstallOptions, Layer, boot_test};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Classify, Kind};
 use crate::input;
@@ -82,7 +82,7 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
         )
         .help(
             "keys are the long options of `ozr install` without the leading `--`, \
-             those in [check] of `ozr check`",
+             those in [check] of `ozr check`, those in [boot-test] of `ozr boot-test`",
         )
     })
 }
@@ -106,10 +106,11 @@ fn unknown_key(message: &str) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
-    if known == CHECK_KEYS {
+    let tables: [(&str, &[&str]); 2] = [("check", &CHECK_KEYS), ("boot-test", &boot_test::KEYS)];
+    if let Some((table, keys)) = tables.iter().find(|(_, keys)| known == *keys) {
         return Some(format!(
-            "there is no option `{key}` in [check]; the keys there are {}",
-            known.join(", ")
+            "there is no option `{key}` in [{table}]; the keys there are {}",
+            keys.join(", ")
         ));
     }
     Some(match input::nearest(key, &known) {

@@ -9,7 +9,7 @@ use super::values::{
     Compress, Deliver, Format, Ports, Progress, Relay, ReportTarget, SbomFormat, Seconds,
     one_or_several,
 };
-use super::{CheckOptions, Layer};
+use super::{BootTestOptions, CheckOptions, Layer};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 layered! {
@@ -259,6 +259,10 @@ pub struct InstallOptions {
     #[arg(long, value_name = "DURATION", help_heading = "Mirror")]
     pub download_timeout: Option<Seconds>,
 
+    /// Whether to boot the image, and the table `[boot-test]` of the configuration file.
+    #[command(flatten)]
+    pub boot_test: BootTestOptions,
+
     /// The table `[check]` of the configuration file.
     #[arg(skip)]
     pub check: CheckOptions,
@@ -316,6 +320,7 @@ mod tests {
         "\"1h\"",
         "\"plain\"",
         "{ strict = true }",
+        "{ always = true }",
         "64",
         "\"8000-8010\"",
     ];

@@ -54,10 +54,12 @@ macro_rules! layered {
     };
 }
 
+mod boot_test;
 pub mod config;
 mod install;
 mod values;
 
+pub use boot_test::{BootTestOptions, TextPattern};
 pub use install::{InstallOptions, distinct};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Ports, Progress, Relay, ReleaseName, ReportFormat,

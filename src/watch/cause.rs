@@ -73,6 +73,8 @@ pub enum Cause {
     NoBootOutput,
     /// The guest did not get through with shutting down.
     PoweroffFailed,
+    /// The image was made, and failed its boot test.
+    BootTestFailed,
     /// The install made no progress for longer than any good one does.
     Stalled,
     /// The time limit of the whole install was reached.

@@ -8,6 +8,7 @@
 //! server, QEMU, counters, clock → witness ────────────────────┘ └→ progress, stall
 //! ```
 
+pub mod boot;
 pub mod cause;
 pub mod console;
 pub mod escape;

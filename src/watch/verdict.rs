@@ -200,6 +200,15 @@ impl Verdict {
         Verdict::new(Cause::SealFailed, sentence, phase, at, seen)
     }
 
+    /// An image that failed its boot test, as `sentence` says, after an install whose last phase was
+    /// `last`.
+    pub fn of_a_boot_test(sentence: String, last: Option<&PhaseTime>) -> Verdict {
+        let (phase, at) = last.map_or((Phase::PoweredOn, Duration::ZERO), |last| {
+            (last.phase, last.began + last.lasted)
+        });
+        Verdict::new(Cause::BootTestFailed, sentence, phase, at, Vec::new())
+    }
+
     /// What the exit status says.
     pub fn kind(&self) -> Kind {
         match self.full_disk {

@@ -90,12 +90,14 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         disk: DiskSpec {
             path: disk.to_owned(),
             format: ozr::machine::DiskFormat::Raw,
+            backing: None,
             bus: DiskBus::Virtio,
         },
         network: Network::User,
         nic_model: "virtio".to_owned(),
         mac: Mac::random().unwrap(),
         console_log: console_log.to_owned(),
+        capture: None,
         build_id: format!("build-{name}"),
     }
 }

@@ -18,6 +18,9 @@ const GETTING_READY: &str = "getting-ready";
 /// The stage in which a guest could start, and other builds' guests leave it no room.
 const WAITING: &str = "waiting-for-room";
 
+/// The stage in which the image is booted.
+const BOOT_TEST: &str = "boot-test";
+
 /// The stage after the guest: the disk becomes the image.
 const FINISHING: &str = "finishing-image";
 
@@ -110,6 +113,19 @@ impl Live {
         progress.phase().name().clone_into(&mut status.phase);
         status.percent = percent;
         status.packages = progress.packages();
+    }
+
+    /// The guest of a boot test was started.
+    pub fn testing(&self, guest: &Guest, accel: Accel) {
+        let mut now = self.now();
+        now.guest = Some(guest.observer());
+        now.status.accel = Some(accel.to_string());
+        BOOT_TEST.clone_into(&mut now.status.phase);
+    }
+
+    /// The guest of a boot test is gone.
+    pub fn tested(&self) {
+        self.now().guest = None;
     }
 
     /// The guest is done, and its disk becomes the image.

@@ -71,7 +71,7 @@ pub struct Status {
     /// What it installs, for people.
     pub release: String,
     /// `getting-ready`, `waiting-for-room`, a phase of the install by the names of manifests,
-    /// `finishing-image`.
+    /// `boot-test`, `finishing-image`.
     pub phase: String,
     /// How much of the install is done.
     pub percent: u8,

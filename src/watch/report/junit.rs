@@ -4,6 +4,7 @@
 //! Jenkins' xUnit plugin have in common: the attributes and the order of the elements.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use quick_xml::escape::escape;
 
@@ -11,81 +12,163 @@ use super::{BuildReport, How, word};
 use crate::error::Kind;
 use crate::printable;
 
+/// A test of a suite.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its name.
+    pub name: String,
+    /// What CI systems group it by.
+    pub class: &'static str,
+    /// How long it took.
+    pub lasted: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a test ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It passed; what it says.
+    Passed(String),
+    /// It failed.
+    Failed(Trouble),
+    /// It could not be tried.
+    Error(Trouble),
+}
+
+/// What kept a test from passing.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// It, in a word.
+    pub word: &'static str,
+    /// One sentence.
+    pub sentence: String,
+    /// All that is to be said.
+    pub text: String,
+    /// The last lines of the console.
+    pub output: Vec<String>,
+}
+
 /// The report: one suite with one test, which is the build. A build that failed is a failure;
 /// one that could not be tried, for its input, its host or the mirror, is an error.
 pub fn render(report: &BuildReport<'_>) -> String {
-    let (failures, errors) = match &report.how {
-        How::Done { .. } => (0, 0),
-        How::Failed { kind, .. } if *kind == Kind::Build => (1, 0),
-        How::Failed { .. } => (0, 1),
+    let seconds: Vec<(String, f64)> = report
+        .phases
+        .iter()
+        .map(|time| {
+            let name = format!("ozr.seconds.{}", time.phase.name());
+            (name, time.lasted.as_secs_f64())
+        })
+        .collect();
+    let case = Case {
+        name: report.name.to_owned(),
+        class: "ozr.install",
+        lasted: report.lasted,
+        outcome: of_build(&report.how),
     };
-    let time = format!("{:.3}", report.lasted.as_secs_f64());
-    let counts = format!(r#"tests="1" failures="{failures}" errors="{errors}" time="{time}""#);
+    suite(report.started, report.lasted, &seconds, &[case])
+}
+
+/// A suite of tests that took `lasted` in all, with the times of phases.
+pub fn suite(
+    started: SystemTime,
+    lasted: Duration,
+    seconds: &[(String, f64)],
+    cases: &[Case],
+) -> String {
+    let count = |of: fn(&Outcome) -> bool| cases.iter().filter(|case| of(&case.outcome)).count();
+    let failures = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let errors = count(|outcome| matches!(outcome, Outcome::Error(_)));
+    let time = format!("{:.3}", lasted.as_secs_f64());
+    let tests = cases.len();
+    let counts =
+        format!(r#"tests="{tests}" failures="{failures}" errors="{errors}" time="{time}""#);
     // The schemas know no time zone.
-    let started = humantime::format_rfc3339_seconds(report.started).to_string();
+    let started = humantime::format_rfc3339_seconds(started).to_string();
     let started = started.trim_end_matches('Z');
     let host = escaped(&rustix::system::uname().nodename().to_string_lossy());
     let version = env!("CARGO_PKG_VERSION");
-    let name = escaped(&printable::line(report.name));
-    let mut seconds = String::new();
-    for time in report.phases {
-        let (phase, lasted) = (time.phase.name(), time.lasted.as_secs_f64());
+    let mut properties = String::new();
+    for (name, lasted) in seconds {
         // Writing into a string does not fail.
         let _ = write!(
-            seconds,
+            properties,
             r#"
-      <property name="ozr.seconds.{phase}" value="{lasted:.3}"/>"#
+      <property name="{name}" value="{lasted:.3}"/>"#
         );
     }
-    let outcome = outcome(&report.how);
+    let cases: String = cases.iter().map(testcase).collect();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <testsuites {counts}>
   <testsuite name="ozr" {counts} skipped="0" timestamp="{started}" hostname="{host}">
     <properties>
-      <property name="ozr.version" value="{version}"/>{seconds}
+      <property name="ozr.version" value="{version}"/>{properties}
     </properties>
-    <testcase name="{name}" classname="ozr.install" time="{time}">
-      {outcome}
-    </testcase>
-  </testsuite>
+{cases}  </testsuite>
 </testsuites>
 "#
     )
 }
 
-/// What is in the test case.
-fn outcome(how: &How<'_>) -> String {
+fn testcase(case: &Case) -> String {
+    let name = escaped(&printable::line(&case.name));
+    let (class, time) = (case.class, case.lasted.as_secs_f64());
+    let outcome = match &case.outcome {
+        Outcome::Passed(said) => system_out(said),
+        Outcome::Failed(trouble) => element("failure", trouble),
+        Outcome::Error(trouble) => element("error", trouble),
+    };
+    format!(
+        r#"    <testcase name="{name}" classname="{class}" time="{time:.3}">
+      {outcome}
+    </testcase>
+"#
+    )
+}
+
+fn system_out(text: &str) -> String {
+    format!("<system-out>{}</system-out>", escaped(text))
+}
+
+fn element(name: &str, trouble: &Trouble) -> String {
+    let mut xml = format!(
+        r#"<{name} type="{}" message="{}">{}</{name}>"#,
+        trouble.word,
+        escaped(&printable::line(&trouble.sentence)),
+        escaped(&trouble.text)
+    );
+    if !trouble.output.is_empty() {
+        let _ = write!(xml, "\n      {}", system_out(&trouble.output.join("\n")));
+    }
+    xml
+}
+
+fn of_build(how: &How<'_>) -> Outcome {
     match how {
-        How::Done { image } => {
-            format!(
-                "<system-out>{}</system-out>",
-                escaped(&printable::line(image))
-            )
-        }
+        How::Done { image } => Outcome::Passed(printable::line(image).into_owned()),
         How::Failed {
             kind,
             sentence,
             verdict,
         } => {
-            let element = match kind {
-                Kind::Build => "failure",
-                _ => "error",
+            let trouble = Trouble {
+                word: word(*kind, *verdict),
+                sentence: (*sentence).to_owned(),
+                text: verdict.map_or((*sentence).to_owned(), super::text),
+                output: verdict.map_or_else(Vec::new, |verdict| verdict.console.clone()),
             };
-            let text = verdict.map_or((*sentence).to_owned(), super::text);
-            let mut xml = format!(
-                r#"<{element} type="{}" message="{}">{}</{element}>"#,
-                word(*kind, *verdict),
-                escaped(&printable::line(sentence)),
-                escaped(&text)
-            );
-            if let Some(verdict) = verdict.filter(|verdict| !verdict.console.is_empty()) {
-                let console = escaped(&verdict.console.join("\n"));
-                let _ = write!(xml, "\n      <system-out>{console}</system-out>");
+            match kind {
+                Kind::Build => Outcome::Failed(trouble),
+                _ => Outcome::Error(trouble),
             }
-            xml
         }
     }
+}
+
+/// What could not be tried, in a word.
+pub fn word_of(kind: Kind) -> &'static str {
+    word(kind, None)
 }
 
 /// The text fit to be printed, and without what else XML 1.0 cannot hold, however it is written.

@@ -237,7 +237,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn fields(above: &str, value: &serde_json::Value, found: &mut Vec<String>) {
+    /// The names of all fields of a JSON value, as documents write them.
+    pub(crate) fn fields(above: &str, value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
             serde_json::Value::Object(object) => {
                 for (name, value) in object {

@@ -1,0 +1,358 @@
+//! `ozr boot-test`
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::Context;
+
+use super::install::THREADS_PATIENCE;
+use super::reports::Reports;
+use super::signals::Signals;
+use crate::distro::Arch;
+use crate::error::{Classify, Kind, fail, kind_of};
+use crate::image::manifest::Manifest;
+use crate::image::output::{self, OutputPaths};
+use crate::input;
+use crate::install::boot_test::prepare::{Subject, prepare};
+use crate::install::boot_test::report::{BootTestFailed, Report};
+use crate::install::boot_test::{self, Stage, summary};
+use crate::install::place::{self, Claim, Place};
+use crate::install::run::{Cancellation, stop};
+use crate::machine::{AccelChoice, DiskBus, DiskFormat, Firmware, Network};
+use crate::options::{
+    BootTestOptions, Format, InstallOptions, Layer, ReportFormat, ReportTarget, Seconds,
+    TextPattern, config,
+};
+use crate::panics;
+use crate::ui::event::Reporter;
+use crate::ui::printer;
+
+/// Examples, for `--help` and the manual page: the command, and what it does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr boot-test rocky-9.qcow2",
+        "Boot the image until the login prompt; units that fail are failures.",
+    ),
+    (
+        "ozr boot-test rocky-9.qcow2 --firmware bios,uefi --clones 2",
+        "With either firmware, and two clones, which must differ in all that is a machine's own.",
+    ),
+    (
+        "ozr boot-test rocky-9.qcow2 --target multi-user --allow-failed kdump.service",
+        "Wait for a target of systemd's; kdump.service may fail.",
+    ),
+];
+
+fn examples() -> String {
+    let more = "Options that are missing are taken from the configuration file: those of the guest as \
+                for `ozr install`, the others from its table [boot-test].";
+    super::help_of(EXAMPLES, more)
+}
+
+/// Most bytes of a manifest that are read: one has some thousand.
+const MOST_MANIFEST: u64 = 1 << 20;
+
+/// How a qcow2 image begins.
+const QCOW2: &[u8] = b"QFI\xfb";
+
+/// `ozr boot-test IMAGE`
+#[derive(Debug, clap::Args)]
+#[command(after_help = examples())]
+pub struct Args {
+    /// The image; it is only read
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// Firmware to boot with, one boot for each: bios, uefi [default: as the image's manifest says,
+    /// else bios; uefi on aarch64 and armv7l]
+    #[arg(
+        long,
+        value_name = "FIRMWARE",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        help_heading = "Boot"
+    )]
+    firmware: Vec<Firmware>,
+
+    /// Wait for this target of systemd's in place of the login prompt on the serial console
+    #[arg(long, value_name = "TARGET", help_heading = "Boot")]
+    target: Option<String>,
+
+    /// Longest time of one boot [default: 10m; 30m in software emulation]
+    #[arg(short = 't', long, value_name = "DURATION", help_heading = "Boot")]
+    timeout: Option<Seconds>,
+
+    /// Boot N clones and compare what each has made for itself: machine-id, every SSH host key, boot id,
+    /// DHCP identity
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=16), help_heading = "Boot")]
+    clones: Option<u32>,
+
+    /// A unit that may fail, by its name or description, with * and ?; may be given more than once
+    #[arg(long, value_name = "UNIT", help_heading = "Boot")]
+    allow_failed: Vec<TextPattern>,
+
+    /// A denial of SELinux that is no failure: a pattern of its text from `avc:` on; may be given more
+    /// than once
+    #[arg(long, value_name = "PATTERN", help_heading = "Boot")]
+    allow_denied: Vec<TextPattern>,
+
+    /// Format of the image [default: as its manifest says, else as it begins]
+    #[arg(long, value_name = "FORMAT", help_heading = "Guest")]
+    format: Option<DiskFormat>,
+
+    /// Architecture of the image [default: as its manifest says, else this host's]
+    #[arg(long, value_name = "ARCH", help_heading = "Guest")]
+    arch: Option<Arch>,
+
+    /// libvirt connection, as for `ozr install`
+    #[arg(long, value_name = "URI", help_heading = "Guest")]
+    connect: Option<String>,
+
+    /// Accelerator [default: auto]
+    #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
+    accel: Option<AccelChoice>,
+
+    /// Number of virtual CPUs [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
+    vcpus: Option<u32>,
+
+    /// Memory in MiB [default: 2048]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
+    memory: Option<u64>,
+
+    /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
+    #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
+    network: Option<Network>,
+
+    /// Bus of the guest's disk [default: virtio]
+    #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
+    disk_bus: Option<DiskBus>,
+
+    /// Wait while N guests of ozr run already [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Guest")]
+    max_guests: Option<u32>,
+
+    /// Where NAME.boot-test is put, and the overlay while it lasts [default: beside the image]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    output_dir: Option<PathBuf>,
+
+    /// Write a report for CI systems: junit=FILE or markdown=FILE; may be given more than once
+    #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
+    report: Vec<ReportTarget>,
+
+    /// Where running builds are noted [default: /var/lib/ozr for root, else ~/.local/state/ozr]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    state_dir: Option<PathBuf>,
+
+    /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    cache_dir: Option<PathBuf>,
+}
+
+/// Tests an image, and prints the directory of what was seen.
+///
+/// # Errors
+/// Build: the image failed its test. Input, host: it could not be tested.
+pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
+    let below = config::load(config)?;
+    let (began, clock) = (SystemTime::now(), Instant::now());
+    let paths = OutputPaths::new(None, "", &[], Some(&args.image), None).kind(Kind::Input)?;
+    check_apart(&args, &paths)?;
+    let reports = Reports::open(&args.report)?;
+    let name = paths.stem.clone();
+    let tested = test(args, below, paths, reporter);
+    let (report, error) = match &tested {
+        Ok((report, _)) => (Some(report), None),
+        Err(error) => (None, Some(error)),
+    };
+    let summary = summary::Summary {
+        name: &name,
+        started: began,
+        lasted: clock.elapsed(),
+        report,
+        error: error.map(|error| (kind_of(error).unwrap_or(Kind::Host), format!("{error:#}"))),
+    };
+    let render = |format| match format {
+        ReportFormat::Junit => summary.junit(),
+        ReportFormat::Markdown => summary.markdown(),
+    };
+    reports.write_each(render, reporter);
+    let (report, target) = tested?;
+    for note in &report.notes {
+        reporter.note(note);
+    }
+    if !report.passed {
+        let seen = target.display();
+        let report = Box::new(report);
+        let failed: Result<(), _> = Err(BootTestFailed { report });
+        return failed
+            .with_context(|| format!("what it saw is in {seen}"))
+            .kind(Kind::Build);
+    }
+    reporter.step(&report.sentence);
+    printer::print_result(&target.display().to_string());
+    Ok(())
+}
+
+/// A report must not take the image's place.
+fn check_apart(args: &Args, paths: &OutputPaths) -> anyhow::Result<()> {
+    let reports = args
+        .report
+        .iter()
+        .map(|report| ("the report".to_owned(), report.file.clone()));
+    let outputs: Vec<_> = reports.collect();
+    output::check_apart(&outputs, &[("the image".to_owned(), paths.image.clone())])
+}
+
+/// Tests until it is done, or until a signal says to stop: what came of it, and where what was seen is.
+fn test(
+    args: Args,
+    below: InstallOptions,
+    paths: OutputPaths,
+    reporter: &Reporter,
+) -> anyhow::Result<(Report, PathBuf)> {
+    let dir = match &args.output_dir {
+        Some(dir) => std::path::absolute(dir)
+            .context("finding the output directory")
+            .kind(Kind::Input)?,
+        None => paths.dir.clone(),
+    };
+    let target = dir.join(paths.boot_test.file_name().unwrap_or_default());
+    let claim = Claim {
+        name: paths.stem.clone(),
+        what: "boot test".to_owned(),
+        image: paths.image.clone(),
+        dir,
+        stem: format!("{}.boot-test", paths.stem),
+        connect: args.connect.clone().or(below.connect.clone()),
+        state_dir: args.state_dir.clone().or(below.state_dir.clone()),
+    };
+    let subject = subject(args, below, paths)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("starting threads")
+        .kind(Kind::Host)?;
+    let (stopper, stop) = stop();
+    let stopper = Arc::new(stopper);
+    let defect = Arc::clone(&stopper);
+    panics::then(move || defect.stop("a defect of ozr"));
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen().kind(Kind::Host)?
+    };
+    let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    place::remove_leftovers(&claim, reporter).map_err(|error| stop.explain(error))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            tested = in_place(subject, &claim, &target, &stop, reporter) => tested,
+            _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed"),
+        }
+    });
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    result.map(|report| (report, target))
+}
+
+async fn in_place(
+    subject: Subject,
+    claim: &Claim,
+    target: &Path,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<Report> {
+    let place = tokio::task::block_in_place(|| Place::take(claim, reporter));
+    let place = place.map_err(|error| stop.explain(error))?;
+    let (plan, host) = stop.or(prepare(subject, &place, reporter)).await?;
+    let stage = Stage {
+        place: &place,
+        host: &host,
+        cancellation: stop,
+        reporter,
+    };
+    boot_test::run(&plan, stage, target).await
+}
+
+/// What is tested: by the options, what is below them, and the manifest beside the image.
+fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Result<Subject> {
+    let manifest = manifest_of(&paths);
+    let beside = manifest.as_ref();
+    let arch = match args.arch.or_else(|| beside?.release.arch.parse().ok()) {
+        Some(arch) => arch,
+        None => std::env::consts::ARCH
+            .parse()
+            .ok()
+            .context("which architecture the image is for is not known: name it with --arch")
+            .kind(Kind::Input)?,
+    };
+    let usual = match arch {
+        Arch::Aarch64 | Arch::Armv7l => Firmware::Uefi,
+        _ => Firmware::Bios,
+    };
+    let firmware = beside.map(|manifest| manifest.host.firmware.as_str());
+    let firmware = match firmware {
+        Some(name) if name == Firmware::Uefi.name() => Firmware::Uefi,
+        Some(_) => Firmware::Bios,
+        None => usual,
+    };
+    let known = beside.and_then(|manifest| match manifest.image.format {
+        Format::Qcow2 => Some(DiskFormat::Qcow2),
+        Format::Raw => Some(DiskFormat::Raw),
+        _ => None,
+    });
+    let format = match args.format.or(known) {
+        Some(format) => format,
+        None => format_of(&paths.image)?,
+    };
+    let options = BootTestOptions {
+        always: true,
+        firmware: args.firmware,
+        timeout: args.timeout,
+        target: args.target,
+        clones: args.clones,
+        allow_failed: args.allow_failed,
+        allow_denied: args.allow_denied,
+        memory: args.memory,
+        vcpus: args.vcpus,
+    };
+    Ok(Subject {
+        name: paths.stem,
+        image: paths.image,
+        format,
+        arch,
+        firmware,
+        accel: args.accel.or(below.accel).unwrap_or_default(),
+        disk_bus: args.disk_bus.or(below.disk_bus).unwrap_or_default(),
+        nic_model: below.network_device,
+        network: args.network.or(below.network).unwrap_or_default(),
+        max_guests: args.max_guests.or(below.max_guests),
+        cache_dir: args.cache_dir.or(below.cache_dir),
+        options: options.over(below.boot_test),
+    })
+}
+
+/// The manifest beside the image, if it is of this image.
+fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
+    let bytes = input::read_bounded(&paths.manifest, MOST_MANIFEST).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    let name = paths.image.file_name()?.to_str()?;
+    (manifest.image.file == name).then_some(manifest)
+}
+
+/// The format of an image of which nothing is known: what it begins with.
+fn format_of(image: &Path) -> anyhow::Result<DiskFormat> {
+    let mut start = [0; QCOW2.len()];
+    let mut read = || -> std::io::Result<bool> {
+        let count = File::open(image)?.read(&mut start)?;
+        Ok(count == QCOW2.len() && start == QCOW2)
+    };
+    let is_qcow2 = read().with_context(|| format!("reading the image {}", image.display()));
+    Ok(match is_qcow2.kind(Kind::Input)? {
+        true => DiskFormat::Qcow2,
+        false => DiskFormat::Raw,
+    })
+}

@@ -1,0 +1,237 @@
+//! Follows a guest that boots: feeds the judge with what its console says, hands that to the recorder,
+//! and tells the user how far it is.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+use crate::blocking;
+use crate::error::{Classify, Kind, fail};
+use crate::host::{Guest, Port};
+use crate::install::record::{Recorder, Track};
+use crate::install::run::Cancellation;
+use crate::secrets::Secrets;
+use crate::ui::event::{Event, Reporter};
+use crate::watch::boot::{Decision, Judge, Milestone};
+use crate::watch::console::{Console, Output};
+use crate::watch::witness::End;
+
+/// How long the console must be silent before an unfinished line (a prompt) is looked at.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How much of the guest's packets is kept, in bytes: it asks for an address early.
+pub const MOST_PACKETS: u64 = 8 << 20;
+
+/// How often is looked after how much that is.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// How long the console may stay open when the guest is gone. libvirt closes it at once.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long after the power button the keys for a reboot are pressed, to which systemd does not listen while
+/// it shuts down. Most guests are gone by then.
+const POWER_BUTTON: Duration = Duration::from_secs(15);
+
+/// How long a picture of the screen may take; QEMU needs some tens of milliseconds.
+const SCREENSHOT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Follows one guest.
+pub struct Follower<'a> {
+    pub guest: &'a Arc<Guest>,
+    pub console: Port,
+    pub recorder: &'a Recorder,
+    pub cancellation: &'a Cancellation,
+    pub secrets: &'a Secrets,
+    pub reporter: &'a Reporter,
+    /// When its CPUs were started.
+    pub started: Instant,
+    pub terminal: Console,
+    /// The packets of its network card, if they are kept.
+    pub capture: Option<File>,
+    /// How much of the judge's milestones was told.
+    pub told: Option<Milestone>,
+}
+
+impl Follower<'_> {
+    /// Follows the guest until the judge has decided. The guest itself is left to the caller.
+    ///
+    /// # Errors
+    /// Host: QEMU or libvirt failed. Somebody asked to stop.
+    pub async fn until_decided(&mut self, judge: &mut Judge) -> anyhow::Result<Decision> {
+        let mut pulse = pulse();
+        let mut unsettled: Option<Instant> = None;
+        let mut end: Option<Instant> = None;
+        let mut open = true;
+        loop {
+            let now = self.started.elapsed();
+            self.tell(judge, now);
+            if let Some(decision) = judge.decision(now) {
+                return Ok(decision);
+            }
+            if end.is_some_and(|patience| !open || Instant::now() >= patience) {
+                return Ok(judge.ended(now));
+            }
+            let deadline = self.started + judge.deadline();
+            let wake = end.map_or(deadline, |patience| patience.min(deadline));
+            tokio::select! {
+                biased;
+                why = self.cancellation.wanted() => {
+                    return Err(crate::install::run::interrupted(why));
+                }
+                () = sleep_until(wake) => {}
+                _ = pulse.tick() => self.limit_capture(),
+                piece = heard(self.recorder, &mut self.console), if open => match piece {
+                    Some(bytes) => {
+                        judge.heard(self.started.elapsed());
+                        unsettled = Some(Instant::now() + QUIET);
+                        let output = self.terminal.feed(&bytes);
+                        self.recorder.put(Track::ConsoleBytes, bytes);
+                        self.lines(judge, output);
+                    }
+                    None => {
+                        open = false;
+                        unsettled = None;
+                        let output = self.terminal.settle();
+                        self.lines(judge, output);
+                    }
+                },
+                () = sleep_until(unsettled.unwrap_or(wake)), if unsettled.is_some() => {
+                    unsettled = None;
+                    let output = self.terminal.settle();
+                    self.lines(judge, output);
+                }
+                ended = self.guest.ended(), if end.is_none() => {
+                    check_end(ended.cause, ended.detail.as_deref())?;
+                    end = Some(Instant::now() + DRAIN);
+                }
+            }
+        }
+    }
+
+    /// Has the guest shut itself down in order, and waits until it has, for at most `limit`: whether it has.
+    /// The power button is pressed, and the keys for a reboot where that brings nothing (a kernel without
+    /// its driver). What the guest says is recorded.
+    ///
+    /// # Errors
+    /// Host: QEMU or libvirt failed. Somebody asked to stop.
+    pub async fn shut_down(&mut self, judge: &mut Judge, limit: Duration) -> anyhow::Result<bool> {
+        tokio::task::block_in_place(|| self.guest.press_power_button()).kind(Kind::Host)?;
+        let begun = Instant::now();
+        let mut keys = Some(begun + POWER_BUTTON);
+        let reboots = judge.reboots();
+        let mut pulse = pulse();
+        let mut open = true;
+        loop {
+            if judge.reboots() > reboots {
+                // Everything is unmounted.
+                return Ok(true);
+            }
+            tokio::select! {
+                biased;
+                why = self.cancellation.wanted() => {
+                    return Err(crate::install::run::interrupted(why));
+                }
+                () = sleep_until(begun + limit) => return Ok(false),
+                _ = pulse.tick() => self.limit_capture(),
+                () = sleep_until(keys.unwrap_or(begun)), if keys.is_some() => {
+                    keys = None;
+                    tokio::task::block_in_place(|| self.guest.press_ctrl_alt_delete())
+                        .kind(Kind::Host)?;
+                }
+                piece = heard(self.recorder, &mut self.console), if open => match piece {
+                    Some(bytes) => {
+                        let output = self.terminal.feed(&bytes);
+                        self.recorder.put(Track::ConsoleBytes, bytes);
+                        self.lines(judge, output);
+                    }
+                    None => open = false,
+                },
+                ended = self.guest.ended() => {
+                    check_end(ended.cause, ended.detail.as_deref())?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// The guest's screen, if it has one.
+    pub async fn screenshot(&self) -> Option<Vec<u8>> {
+        let guest = self.guest.observer();
+        blocking::within_async(SCREENSHOT_PATIENCE, move || guest.screenshot().ok()).await?
+    }
+
+    /// The judge hears what was said; everybody else without secrets.
+    fn lines(&self, judge: &mut Judge, output: Vec<Output>) {
+        let now = self.started.elapsed();
+        let mut record = String::new();
+        for item in output {
+            let Output::Line(line) = item else {
+                continue;
+            };
+            let shown = self.secrets.hide(&line);
+            judge.line(now, &shown);
+            record.push_str(&shown);
+            record.push('\n');
+            self.reporter.event(Event::Console(shown));
+        }
+        self.recorder.put(Track::ConsoleLines, record.into_bytes());
+    }
+
+    /// A guest may send without end: of its packets the first are kept.
+    fn limit_capture(&self) {
+        let Some(capture) = &self.capture else {
+            return;
+        };
+        let length = capture.metadata().map_or(0, |meta| meta.len());
+        if length > MOST_PACKETS {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // A file system that cannot do that keeps more.
+            let punched = fallocate(capture, flags, MOST_PACKETS, length - MOST_PACKETS);
+            tracing::debug!(?punched, "leaving out what else the guest sent");
+        }
+    }
+
+    fn tell(&mut self, judge: &Judge, now: Duration) {
+        let Some((milestone, _)) = judge.milestones().last() else {
+            return;
+        };
+        if self.told < Some(*milestone) {
+            self.told = Some(*milestone);
+            let seconds = now.as_secs_f64();
+            let text = format!("boot test: {} after {seconds:.1} s", milestone.title());
+            self.reporter.detail(text);
+        }
+    }
+}
+
+fn pulse() -> tokio::time::Interval {
+    let mut pulse = tokio::time::interval(PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    pulse
+}
+
+/// The next bytes of the console, when there is room to record them.
+async fn heard(recorder: &Recorder, port: &mut Port) -> Option<Vec<u8>> {
+    recorder.room().await;
+    port.read().await
+}
+
+/// Whether a guest's end is its own doing.
+fn check_end(end: End, detail: Option<&str>) -> anyhow::Result<()> {
+    let what = match end {
+        End::ByGuest | End::Gone => return Ok(()),
+        End::Killed => "somebody else ended the guest of the boot test",
+        End::Crashed => "QEMU of the boot test's guest died",
+        End::HostDiskFull => "the file system below the work directory is full",
+        End::HostDiskError => "the overlay of the boot test's guest cannot be read or written",
+        End::ConnectionLost => "the connection to libvirt was lost during the boot test",
+    };
+    let detail = detail.map_or(String::new(), |detail| format!(" ({detail})"));
+    fail!(
+        Kind::Host,
+        "{what}{detail}: look at the host's journal and at the storage, then test again"
+    );
+}

@@ -1,0 +1,23 @@
+//! Boot tests: an image is booted on an overlay, followed on its serial console until it is up or
+//! clearly will not be, and ended; what was written to the overlay is read without the guest's help.
+//!
+//! [`run`] tests as a [`plan::BootPlan`] says, in a [`Place`](super::place::Place) as a build has it:
+//! with an entry in the register, directories of its own, and nothing left behind. The parts:
+//! [`guest`](self::guest) makes the overlay and the guest, `follow` listens to it, `identity` reads what
+//! a clone has made for itself, `health` what every image has to have right, [`evidence`] keeps what was
+//! seen. `after_install` is the boot test of a build.
+
+pub mod after_install;
+mod dhcp;
+pub mod evidence;
+mod follow;
+mod guest;
+mod health;
+mod identity;
+pub mod plan;
+pub mod prepare;
+pub mod report;
+pub mod summary;
+mod test;
+
+pub use test::{Stage, run};

@@ -1,0 +1,121 @@
+//! What a boot test of an image that exists stands on: libvirt, and the image's own form.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::plan::{BootPlan, Machine, ready};
+use crate::distro::{Arch, VirtioModel};
+use crate::error::{Classify, Kind, fail};
+use crate::host::{self, Host, HostOptions};
+use crate::image::qemu_img;
+use crate::install::place::Place;
+use crate::install::prepare::open_host;
+use crate::machine::{AccelChoice, DiskBus, DiskFormat, Firmware, Network};
+use crate::options::BootTestOptions;
+use crate::secrets::Secrets;
+use crate::state::directories;
+use crate::ui::event::Reporter;
+
+/// The fastest network card that every system knows, in libvirt's words.
+const NIC_MODEL: &str = "virtio";
+
+/// An image that exists, and the machine that it is to be booted in.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// What it is called.
+    pub name: String,
+    /// Its file, absolute.
+    pub image: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The firmware of one who says nothing else.
+    pub firmware: Firmware,
+    /// What is to run the CPUs.
+    pub accel: AccelChoice,
+    /// What the disk is plugged into.
+    pub disk_bus: DiskBus,
+    /// Model of the network card, if it was chosen.
+    pub nic_model: Option<String>,
+    /// The network.
+    pub network: Network,
+    /// How many guests may run at a time.
+    pub max_guests: Option<u32>,
+    /// Where the cache is, if that was chosen.
+    pub cache_dir: Option<PathBuf>,
+    /// What is wanted of the boots.
+    pub options: BootTestOptions,
+}
+
+/// Opens libvirt, looks at the image, and decides.
+///
+/// # Errors
+/// Host: libvirt cannot be used. Input: the image is not of its format, or stands on another file.
+pub async fn prepare(
+    subject: Subject,
+    place: &Place,
+    reporter: &Reporter,
+) -> anyhow::Result<(BootPlan, Arc<Host>)> {
+    check_image(&subject).await?;
+    let cache_dir = directories::cache_dir(subject.cache_dir.as_deref()).kind(Kind::Host)?;
+    let host_options = HostOptions {
+        connection: place.connection.clone(),
+        runtime_dir: place.runtime.path().to_path_buf(),
+        capability_cache: cache_dir.join("qemu-capabilities"),
+        libvirt_networks: matches!(subject.network, Network::Libvirt(_)),
+    };
+    let host = open_host(host_options, Arc::clone(&place.runtime)).await?;
+    let facts = host.kvm_facts(subject.arch);
+    let (accel, warning) = host::choose(subject.accel, &facts, subject.arch)?;
+    if let Some(warning) = warning {
+        reporter.warn(warning);
+    }
+    let mut firmware = subject.options.firmware.clone();
+    if firmware.is_empty() {
+        firmware.push(subject.firmware);
+    }
+    let plan = BootPlan {
+        name: subject.name,
+        image: subject.image,
+        format: subject.format,
+        machine: Machine {
+            arch: subject.arch,
+            accel,
+            virtio: VirtioModel::Modern,
+            disk_bus: subject.disk_bus,
+            nic_model: subject.nic_model.unwrap_or_else(|| NIC_MODEL.to_owned()),
+            network: subject.network,
+        },
+        firmware,
+        clones: subject.options.clones.unwrap_or(1),
+        ready: ready(&subject.options),
+        options: subject.options,
+        max_guests: subject.max_guests,
+        secrets: Secrets::default(),
+    };
+    Ok((plan, Arc::new(host)))
+}
+
+/// An image that names another file would let its guest read that file of this host.
+async fn check_image(subject: &Subject) -> anyhow::Result<()> {
+    let shown = subject.image.display();
+    let look = async {
+        let file = File::open(&subject.image)?;
+        qemu_img::info(&file, subject.format).await
+    };
+    let info = look
+        .await
+        .with_context(|| format!("looking at {shown} as {} (--format)", subject.format.name()))
+        .kind(Kind::Input)?;
+    if !info.is_standalone() {
+        fail!(
+            Kind::Input,
+            "{shown} stands on another file: join them with `qemu-img convert`, and test what comes out"
+        );
+    }
+    Ok(())
+}

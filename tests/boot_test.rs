@@ -1,0 +1,317 @@
+//! `ozr boot-test`: real guests. Boot sectors say what a system would say, one for each way in which a boot
+//! can fail; the stand-in is installed, booted and compared with itself.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use support::site::{Outcome, Site, kickstart, run};
+use support::small::{Then, boot_sector};
+use support::verdict::verdict;
+
+/// What a good boot says.
+const UP: &str = "[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\
+                  [  OK  ] Started a.service - A.\r\nweb login: ";
+
+/// An image beside nothing else, whose boot sector says this.
+fn image(site: &Site, text: &str, then: Then) -> PathBuf {
+    let image = site.out().join("web.raw");
+    std::fs::write(&image, boot_sector(text.as_bytes(), 1, then)).unwrap();
+    image
+}
+
+fn boot_test(site: &Site, image: &Path, options: &[&str]) -> Command {
+    let mut command = site.ozr();
+    command
+        .args([
+            "boot-test",
+            "--accel",
+            "tcg",
+            "--memory",
+            "128",
+            "--vcpus",
+            "1",
+        ])
+        .arg("--state-dir")
+        .arg(site.path("state"))
+        .arg("--cache-dir")
+        .arg(site.path("cache"))
+        .args(options)
+        .arg(image);
+    command
+}
+
+/// The report that a boot test left in a directory.
+fn report(seen: &Path) -> Value {
+    let text = std::fs::read_to_string(seen.join("boot-test.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The image failed its test for this reason, and nothing else is left but what was seen.
+fn assert_fails(text: &str, then: Then, options: &[&str], reason: &str, words: &[&str]) {
+    let site = Site::bare("web");
+    let image = image(&site, text, then);
+    let before = std::fs::read(&image).unwrap();
+    let outcome = run(boot_test(&site, &image, options));
+    outcome.assert_failed(1, words);
+    outcome.assert_failed(1, &[&format!("({reason})"), "web.boot-test"]);
+    let report = report(&site.out().join("web.boot-test"));
+    assert_eq!(report["reason"], reason, "{}", outcome.stderr);
+    assert_eq!(report["passed"], false);
+    assert_eq!(report["boots"][0]["reason"], reason);
+    let mut seen = vec!["bios-1.console.log", "bios-1.console.raw"];
+    // A guest that is gone has no screen.
+    seen.extend((reason != "guest-ended").then_some("bios-1.png"));
+    assert_left(&site, &outcome, &seen);
+    assert_eq!(std::fs::read(&image).unwrap(), before);
+}
+
+/// Beside the image there is only the directory with these files and the report.
+fn assert_left(site: &Site, outcome: &Outcome, files: &[&str]) {
+    let names = |dir: &Path| {
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&site.out()), ["web.boot-test", "web.raw"]);
+    let mut wanted: Vec<&str> = files.iter().copied().chain(["boot-test.json"]).collect();
+    wanted.sort_unstable();
+    assert_eq!(names(&site.out().join("web.boot-test")), wanted);
+    site.assert_nothing_runs(outcome);
+}
+
+#[test]
+fn an_image_that_comes_up_passes_and_is_not_changed() {
+    let site = Site::bare("web");
+    let image = image(&site, UP, Then::Hang);
+    let before = std::fs::read(&image).unwrap();
+    let junit = format!("junit={}", site.path("r.xml").display());
+    let markdown = format!("markdown={}", site.path("r.md").display());
+    let options = [
+        "--target",
+        "multi-user",
+        "--timeout",
+        "5",
+        "--report",
+        &junit,
+        "--report",
+        &markdown,
+    ];
+    // Another thing is waited for than what comes.
+    let outcome = run(boot_test(&site, &image, &options));
+    outcome.assert_failed(
+        1,
+        &[
+            "(timed-out)",
+            "multi-user.target was not reached within 5 s",
+        ],
+    );
+    let report = report(&site.out().join("web.boot-test"));
+    assert_eq!(report["boots"][0]["kernel"], "5.14.0-1.el9");
+    assert_eq!(report["boots"][0]["milestones"][2]["milestone"], "init");
+    assert_eq!(std::fs::read(&image).unwrap(), before);
+    let xml = std::fs::read_to_string(site.path("r.xml")).unwrap();
+    assert!(
+        xml.contains(r#"tests="1" failures="1" errors="0""#),
+        "{xml}"
+    );
+    assert!(xml.contains(r#"<failure type="timed-out""#), "{xml}");
+    let text = std::fs::read_to_string(site.path("r.md")).unwrap();
+    assert!(text.contains("| bios-1 | timed-out |"), "{text}");
+}
+
+#[test]
+fn nothing_at_all() {
+    // The limit of the whole is shorter than that for the first output.
+    let options = ["--timeout", "4"];
+    assert_fails(
+        "",
+        Then::Hang,
+        &options,
+        "no-output",
+        &["nothing came from the serial console within 4 s"],
+    );
+}
+
+#[test]
+fn a_boot_loader_that_finds_nothing() {
+    assert_fails(
+        "grub rescue> ",
+        Then::Hang,
+        &[],
+        "nothing-bootable",
+        &["grub rescue>"],
+    );
+}
+
+#[test]
+fn a_kernel_that_panics() {
+    let text = "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n";
+    assert_fails(
+        text,
+        Then::Hang,
+        &[],
+        "kernel-panic",
+        &["Unable to mount root fs"],
+    );
+}
+
+#[test]
+fn emergency_mode_and_dracuts_shell() {
+    let text = "You are in emergency mode. After logging in, type journalctl\r\n";
+    assert_fails(
+        text,
+        Then::Hang,
+        &[],
+        "emergency-mode",
+        &["You are in emergency mode"],
+    );
+    assert_fails(
+        "dracut:/# ",
+        Then::Hang,
+        &[],
+        "emergency-mode",
+        &["dracut:/#"],
+    );
+}
+
+#[test]
+fn a_unit_that_fails_and_may_not() {
+    let text = format!("[FAILED] Failed to start a.service - The A.\r\n{UP}");
+    assert_fails(
+        &text,
+        Then::Hang,
+        &["--allow-failed", "b.service"],
+        "failed-units",
+        &["a.service - The A failed"],
+    );
+}
+
+#[test]
+fn a_denial() {
+    let text = format!("[ 9.0] audit: avc:  denied  {{ read }} for x\r\n{UP}");
+    assert_fails(
+        &text,
+        Then::Hang,
+        &[],
+        "selinux-denials",
+        &["avc:  denied  { read } for x"],
+    );
+}
+
+#[test]
+fn a_guest_that_reboots_again_and_again() {
+    assert_fails(
+        "[ 1.0] reboot: Restarting system\r\n",
+        Then::Reset,
+        &[],
+        "reboot-loop",
+        &["reboots again"],
+    );
+}
+
+#[test]
+fn a_guest_that_switches_itself_off() {
+    assert_fails(
+        "[ 1.0] x\r\n",
+        Then::PowerOff,
+        &[],
+        "guest-ended",
+        &["switched itself off"],
+    );
+}
+
+#[test]
+fn what_is_no_image_is_refused_before_a_guest_starts() {
+    let site = Site::bare("web");
+    let missing = site.out().join("web.raw");
+    let outcome = run(boot_test(&site, &missing, &[]));
+    outcome.assert_failed(2, &["reading the image"]);
+    std::fs::write(&missing, "QFI\u{fb}").unwrap();
+    let outcome = run(boot_test(&site, &missing, &["--format", "qcow2"]));
+    outcome.assert_failed(2, &["web.raw as qcow2 (--format)"]);
+    assert!(!site.out().join("web.boot-test").exists());
+    // An image that names a file of this host must not be opened.
+    let secret = site.write("secret", &"s".repeat(1 << 20));
+    let overlay = site.out().join("web.qcow2");
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .args([&secret, &overlay])
+        .status();
+    assert!(made.unwrap().success());
+    let outcome = run(boot_test(&site, &overlay, &[]));
+    outcome.assert_failed(2, &["stands on another file"]);
+    site.assert_nothing_runs(&outcome);
+}
+
+/// A signal ends a boot test, and nothing is left.
+#[test]
+fn an_interrupted_boot_test_leaves_nothing() {
+    let site = Site::bare("web");
+    let image = image(&site, "[ 1.0] x\r\n", Then::Hang);
+    let mut running = support::site::start(boot_test(&site, &image, &["-v"]));
+    running.wait_for("boot test: the kernel after");
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_failed(130, &["interrupted by SIGINT"]);
+    site.assert_nothing_runs(&outcome);
+    let names: Vec<_> = std::fs::read_dir(site.out()).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+/// The stand-in: installed with its boot test, and two clones compared; then with a unit that fails, whose
+/// image is not published.
+#[test]
+fn a_build_with_its_boot_test() {
+    let Some(site) = Site::new("web") else {
+        return;
+    };
+    let config = site.write("ozr.toml", "[boot-test]\nalways = true\nclones = 2\n");
+    let mut command = site.install(&kickstart(""));
+    command.arg("--config").arg(&config);
+    let outcome = run(command);
+    outcome.assert_done();
+    let report = report(&site.output("boot-test"));
+    assert_eq!(report["passed"], true, "{report}");
+    assert_eq!(report["clones"]["count"], 2);
+    let compared = report["clones"]["compared"].as_array().unwrap();
+    let of = |name: &str| compared.iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(of("machine-id")["differs"], true, "{report}");
+    assert_eq!(of("DHCP identity")["differs"], true, "{report}");
+    // There is no sshd in the stand-in, which is said and is no pass.
+    assert_eq!(of("SSH host key")["differs"], Value::Null, "{report}");
+    let check = &report["boots"][0]["checks"][0];
+    assert_eq!(
+        (&check["name"], &check["passed"]),
+        (&"the newest kernel runs".into(), &true.into())
+    );
+}
+
+#[test]
+fn a_build_whose_image_fails_its_boot_test() {
+    let Some(site) = Site::new("web") else {
+        return;
+    };
+    let broken = "%post --erroronfail\n\
+        printf '[Unit]\\nDescription=Broken\\n[Service]\\nType=oneshot\\nExecStart=/bin/false\\n' >/etc/systemd/system/broken.service\n\
+        mkdir -p /etc/systemd/system/multi-user.target.wants\n\
+        ln -s ../broken.service /etc/systemd/system/multi-user.target.wants/broken.service\n\
+        %end\n";
+    let mut command = site.install(&kickstart(broken));
+    command.arg("--boot-test");
+    let outcome = run(command);
+    outcome.assert_failed(1, &["(failed-units)", "broken.service - Broken failed"]);
+    assert!(!site.output("qcow2").exists());
+    let verdict = verdict(&site);
+    assert_eq!(verdict["cause"], "boot-test-failed");
+    assert_eq!(report(&site.output("boot-test"))["reason"], "failed-units");
+    site.assert_nothing_runs(&outcome);
+}
