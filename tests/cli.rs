@@ -11,9 +11,10 @@ use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 19] = [
     "",
     "install",
+    "boot-test",
     "list",
     "attach",
     "screenshot",
@@ -26,6 +27,7 @@ const PAGES: [&str; 17] = [
     "cache",
     "gc",
     "inspect",
+    "write",
     "doctor",
     "man",
     "completions",
@@ -113,7 +115,7 @@ fn wrong_command_lines() {
         ),
         (
             vec!["man", "nosuch"],
-            "install, list, attach, screenshot, check, convert, verify, explain",
+            "install, boot-test, list, attach, screenshot, check, convert, verify, explain",
         ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),

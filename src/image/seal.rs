@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use glob::{MatchOptions, Pattern};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,13 @@ pub fn commands(items: &[&Item], root: &str) -> String {
 /// The disk cannot be read, or a part of the system on it cannot: then nothing is proved.
 pub fn unsealed(disk: &Device, names: &BTreeSet<String>) -> Result<Vec<Unsealed>> {
     let mut system = System::find(Volumes::find(std::slice::from_ref(disk))?)?;
+    // What lies in a log or cannot be read may be what is looked for.
+    if let Some((place, why)) = system.unreadable.first() {
+        bail!("{} cannot be read: {why}", place.display());
+    }
+    if let Some(unclean) = system.unclean.first() {
+        bail!("{} was not unmounted", unclean.display());
+    }
     let mut found = Vec::new();
     for item in items().iter().filter(|item| names.contains(&item.name)) {
         let left =

@@ -43,7 +43,9 @@ mod tests {
 
     #[test]
     fn it_is_a_table_without_partitions() {
-        let disk = Device::of_bytes(sector().to_vec());
+        let mut bytes = sector().to_vec();
+        bytes.resize(1 << 16, 0);
+        let disk = Device::of_bytes(bytes);
         let table = partitions::read(&disk).unwrap().unwrap();
         assert!(table.partitions.is_empty());
         // The text is where the code looks for it, and ends before the partitions.

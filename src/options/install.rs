@@ -313,7 +313,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 8] = [
+    const VALUES: [&str; 9] = [
         "true",
         "[\"junit=a\"]",
         "7",

@@ -2,7 +2,7 @@
 //!
 //! Anybody's file: hostile ones cost bounded memory, and no more time than to read them once.
 //! [`facts`] finds out what a file is, [`archive`] what is in one that holds others, [`ovf`] what a
-//! descriptor says; one module for each importer judges that. [`inside`] judges the installed system
+//! descriptor says; one module for each importer judges that. `inside` judges the installed system
 //! where the disk is in a file of its own.
 
 pub mod archive;

@@ -3,7 +3,7 @@
 //!
 //! [`run`] tests as a [`plan::BootPlan`] says, in a [`Place`](super::place::Place) as a build has it:
 //! with an entry in the register, directories of its own, and nothing left behind. The parts:
-//! [`guest`](self::guest) makes the overlay and the guest, `follow` listens to it, `identity` reads what
+//! `guest` makes the overlay and the guest, `follow` listens to it, `identity` reads what
 //! a clone has made for itself, `health` what every image has to have right, [`evidence`] keeps what was
 //! seen. `after_install` is the boot test of a build.
 
