@@ -99,7 +99,8 @@ done
 mount -o remount,rw /sysroot || fail "the root of the installed system ($root) cannot be written to"
 # The installed system's own programs do the rest, in its own place.
 for each in dev proc sys; do
-    mount -o move "/$each" "/sysroot/$each" || fail "/$each cannot be handed to the installed system"
+    mount -o move "/$each" "/sysroot/$each" 2>/dev/null || mount --move "/$each" "/sysroot/$each" ||
+        fail "/$each cannot be handed to the installed system"
 done
 read -r token </ozr-token
 export token
