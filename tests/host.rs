@@ -139,14 +139,17 @@ async fn a_guest_that_nobody_listens_to_for_a_while_loses_nothing() {
     assert!(said.ends_with(&line.repeat(usize::from(times))));
 }
 
+/// An installed system may restart, as for its first relabelling; only an installer that does has done
+/// its work (the domain's XML says so, and installs that end so are tested as a whole).
 #[tokio::test]
-async fn a_restart_is_an_end() {
+async fn a_system_without_an_installer_may_restart() {
     let mut small = start("restarts", &boot_sector(b"AGAIN", 1, Then::Reset));
     small.started.guest.resume().unwrap();
-    let said = read_all(&mut small.started.console).await;
-    assert_eq!(finished(&small).await.cause, End::ByGuest);
-    let times = said.windows(5).filter(|window| window == b"AGAIN").count();
-    assert_eq!(times, 1);
+    for _ in 0..2 {
+        read_until(&mut small.started.console, b"AGAIN").await;
+    }
+    small.started.guest.destroy().unwrap();
+    assert_eq!(finished(&small).await.cause, End::Killed);
 }
 
 #[tokio::test]
