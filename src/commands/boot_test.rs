@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 
 use super::install::THREADS_PATIENCE;
 use super::reports::Reports;
-use super::signals::Signals;
+use super::signals;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, kind_of};
 use crate::image::manifest::Manifest;
@@ -20,13 +19,12 @@ use crate::install::boot_test::prepare::{Subject, prepare};
 use crate::install::boot_test::report::{BootTestFailed, Report};
 use crate::install::boot_test::{self, Stage, summary};
 use crate::install::place::{self, Claim, Place};
-use crate::install::run::{Cancellation, stop};
+use crate::install::run::Cancellation;
 use crate::machine::{AccelChoice, DiskBus, DiskFormat, Firmware, Network};
 use crate::options::{
     BootTestOptions, Format, InstallOptions, Layer, ReportFormat, ReportTarget, Seconds,
     TextPattern, config,
 };
-use crate::panics;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
@@ -231,21 +229,8 @@ fn test(
         state_dir: args.state_dir.clone().or(below.state_dir.clone()),
     };
     let subject = subject(args, below, paths)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("starting threads")
-        .kind(Kind::Host)?;
-    let (stopper, stop) = stop();
-    let stopper = Arc::new(stopper);
-    let defect = Arc::clone(&stopper);
-    panics::then(move || defect.stop("a defect of ozr"));
-    let signals = {
-        let _inside = runtime.enter();
-        Signals::listen().kind(Kind::Host)?
-    };
-    let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    let runtime = signals::runtime()?;
+    let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
     place::remove_leftovers(&claim, reporter).map_err(|error| stop.explain(error))?;
     let result = runtime.block_on(async {
         tokio::select! {

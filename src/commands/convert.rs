@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{input, json_lines};
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind, fail, failed};
@@ -38,8 +38,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 fn examples() -> String {
-    let lines = EXAMPLES.iter().map(|(command, _)| format!("  {command}\n"));
-    format!("Examples:\n{}", lines.collect::<String>())
+    super::examples_of(EXAMPLES)
 }
 
 /// `ozr convert IMAGE`
@@ -114,12 +113,7 @@ pub struct Args {
 /// Input: the command line is wrong, the image is none of its format or needs another file, a name is
 /// taken. Host: there is no room, `qemu-img` is missing. Interrupted.
 pub fn run(args: Args, reporter: &Reporter) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("starting threads")
-        .kind(Kind::Host)?;
+    let runtime = signals::runtime()?;
     let converted = runtime.block_on(async {
         let mut signals = Signals::listen().kind(Kind::Host)?;
         tokio::select! {

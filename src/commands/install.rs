@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::display::Display;
 use super::reports::{About, Reports};
-use super::signals::Signals;
+use super::signals;
 use super::template::{self, ReadTemplate};
 use super::{input, preflight};
 use crate::check::subject;
@@ -16,12 +16,11 @@ use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::place::Claim;
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
-use crate::install::run::{Cancellation, stop};
+use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
-use crate::panics;
 use crate::tdl::Template;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Color, Verbosity};
@@ -251,22 +250,9 @@ fn check_and_build(
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     // The install itself runs in this thread; one more hears signals and `ozr attach` meanwhile.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("starting threads")
-        .kind(Kind::Host)?;
-    let (stopper, stop) = stop();
-    let stopper = Arc::new(stopper);
-    let defect = Arc::clone(&stopper);
-    panics::then(move || defect.stop("a defect of ozr"));
-    let signals = {
-        let _inside = runtime.enter();
-        Signals::listen().kind(Kind::Host)?
-    };
+    let runtime = signals::runtime()?;
     let plan = Arc::new(plan);
-    let mut impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
     place::remove_leftovers(&Claim::of(&plan), reporter).map_err(|error| stop.explain(error))?;
     plan.output.check(plan.replaces())?;
     if !no_check {

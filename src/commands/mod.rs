@@ -50,8 +50,13 @@ pub enum ListFormat {
 
 /// The end of a command's help: its examples, and `more`.
 fn help_of(examples: &[(&str, &str)], more: &str) -> String {
+    format!("{}\n{more}", examples_of(examples))
+}
+
+/// A command's examples, for its help.
+fn examples_of(examples: &[(&str, &str)]) -> String {
     let lines = examples.iter().map(|(command, _)| format!("  {command}\n"));
-    format!("Examples:\n{}\n{more}", lines.collect::<String>())
+    format!("Examples:\n{}", lines.collect::<String>())
 }
 
 /// Rows with each column as wide as its widest cell.

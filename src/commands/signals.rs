@@ -3,11 +3,49 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::blocking;
-use crate::install::run::Canceller;
+use crate::error::{Classify, Kind};
+use crate::install::run::{Cancellation, Canceller, stop};
+use crate::panics;
 use crate::ui::event::Reporter;
+
+/// What a command works in that hears signals meanwhile: its own thread, and one more.
+///
+/// # Errors
+/// Host: there can be no thread.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("starting threads")
+        .kind(Kind::Host)
+}
+
+/// Hears signals from now on: what the first one, or a defect of ozr's own, asks of what runs; and a
+/// task that ends at the second.
+///
+/// # Errors
+/// Host: the system refuses.
+pub fn cancellation(
+    runtime: &Runtime,
+    reporter: &Reporter,
+) -> anyhow::Result<(Cancellation, JoinHandle<()>)> {
+    let (stopper, stop) = stop();
+    let stopper = Arc::new(stopper);
+    let defect = Arc::clone(&stopper);
+    panics::then(move || defect.stop("a defect of ozr"));
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen().kind(Kind::Host)?
+    };
+    let impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
+    Ok((stop, impatience))
+}
 
 /// The signals that ask us to stop.
 #[derive(Debug)]
@@ -41,7 +79,7 @@ impl Signals {
     }
 
     /// Asks the build to stop at the first; returns at the second.
-    pub async fn stop_then_wait(mut self, stopper: Arc<Canceller>, reporter: Reporter) {
+    async fn stop_then_wait(mut self, stopper: Arc<Canceller>, reporter: Reporter) {
         let name = self.next().await;
         reporter.note(format!(
             "{name}: stopping; once more stops without a verdict"

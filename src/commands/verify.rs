@@ -27,8 +27,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 fn examples() -> String {
-    let lines = EXAMPLES.iter().map(|(command, _)| format!("  {command}\n"));
-    format!("Examples:\n{}", lines.collect::<String>())
+    super::examples_of(EXAMPLES)
 }
 
 /// `ozr verify --for IMPORTER FILE…`

@@ -10,7 +10,7 @@ use anyhow::Context;
 use url::Url;
 
 use super::display::Display;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{input, inspected};
 use crate::blocking;
 use crate::error::{Classify, Kind, fail};
@@ -133,12 +133,7 @@ impl MirrorPlan {
 fn write(args: &Args, mirror: Option<MirrorPlan>, reporter: &Reporter) -> anyhow::Result<PathBuf> {
     let named = args.sha256.as_deref().map(Paper::named).transpose();
     let named = named.kind(Kind::Input)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("starting threads")
-        .kind(Kind::Host)?;
+    let runtime = signals::runtime()?;
     let candidate = Candidate::look(&args.device, args.to_file)?;
     if !args.yes && (input::is_stdin(Path::new(&args.image)) || !io::stdin().is_terminal()) {
         fail!(
