@@ -26,7 +26,14 @@ fn main() -> ExitCode {
     let color = cli.color();
     panics::install(printer::print_defect);
     match catch_unwind(|| cli::run(cli)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => match printer::unwritten() {
+            None => ExitCode::SUCCESS,
+            Some(error) => {
+                let error = anyhow::anyhow!("writing to standard output: {error}");
+                printer::print_error(&error, color);
+                ExitCode::from(Kind::Host.exit_status())
+            }
+        },
         Ok(Err(error)) => {
             // What a task that panicked says of itself may quote anything.
             if !panics::seen() || inner_of::<InstallFailed>(&error).is_some() {

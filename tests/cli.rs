@@ -39,6 +39,38 @@ fn ozr(site: &Site, arguments: &[&str]) -> Outcome {
     run(command)
 }
 
+/// What cannot be printed is no panic, and a result that nobody got is no success; a reader that
+/// has seen enough is no fault.
+#[test]
+fn full_and_closed_outputs() {
+    let site = Site::bare("full");
+    let template = broken_template(&site);
+    let status = |arguments: &[&str], out: Stdio, err: Stdio| {
+        let mut command = site.ozr();
+        command.args(arguments).stdout(out).stderr(err);
+        command.status().unwrap().code()
+    };
+    let full = || Stdio::from(std::fs::File::create("/dev/full").unwrap());
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for outputs in [full, closed] {
+        let refused = status(&["install", &template], Stdio::null(), outputs());
+        assert_eq!(refused, Some(2));
+        assert_eq!(status(&["man"], closed(), outputs()), Some(0));
+        assert_eq!(status(&["man"], full(), outputs()), Some(3));
+        assert_eq!(status(&["releases"], full(), outputs()), Some(3));
+    }
+    let output = site.ozr().arg("man").stdout(full()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said.trim_end(),
+        "error: writing to standard output: No space left on device (os error 28)"
+    );
+}
+
 /// Writes a template that has an error in its fourth line.
 fn broken_template(site: &Site) -> String {
     let text = std::fs::read_to_string(site.write_template()).unwrap();

@@ -3,8 +3,8 @@
 // Every other module is kept from printing by these lints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::Write;
-use std::sync::Mutex;
+use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -203,8 +203,11 @@ impl Show for Printer {
 pub fn print_error(error: &anyhow::Error, color: Color) {
     match finding_of(error) {
         _ if is_reported(error) => {}
-        Some(finding) => eprintln!("{}", laid_out(finding, &color.for_stderr())),
-        None => eprintln!("error: {}", printable::line(&format!("{error:#}"))),
+        Some(finding) => print_report(&format!("{}\n", laid_out(finding, &color.for_stderr()))),
+        None => print_report(&format!(
+            "error: {}\n",
+            printable::line(&format!("{error:#}"))
+        )),
     }
 }
 
@@ -221,12 +224,13 @@ fn laid_out(finding: &Diagnostic, colours: &Colours) -> String {
     text
 }
 
-/// Prints a report of several lines to stderr as it is.
+/// Prints a report of several lines to stderr as it is. A reader that went away, or a full disk,
+/// does not change how the command ends.
 pub fn print_report(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Prints a result for scripts: one line on stdout. A reader that went away is no error.
+/// Prints a result for scripts: one line on stdout.
 pub fn print_result(line: &str) {
     print_text(&format!("{line}\n"));
 }
@@ -241,7 +245,21 @@ pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Prints a text of several lines to stdout as it is.
+/// Prints a text of several lines to stdout as it is. What cannot be written is known to
+/// [`unwritten`]; a reader that went away is no error.
 pub fn print_text(text: &str) {
-    let _ = print_bytes(text.as_bytes());
+    match print_bytes(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNWRITTEN.get_or_init(|| error);
+        }
+        _ => {}
+    }
 }
+
+/// The first error of [`print_text`] and [`print_result`]: a command that did its work and could
+/// not say so has failed.
+pub fn unwritten() -> Option<&'static std::io::Error> {
+    UNWRITTEN.get()
+}
+
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
