@@ -58,6 +58,31 @@ impl DiskBus {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// What the guest's kernel calls a disk on it, by its number from 0 on.
+    pub fn device(self, disk: usize) -> String {
+        let prefix = match self {
+            DiskBus::Virtio => "vd",
+            // Every kernel since 2.6.19 says so of IDE, too.
+            DiskBus::Scsi | DiskBus::Sata | DiskBus::Ide => "sd",
+        };
+        format!("{prefix}{}", letter(disk))
+    }
+
+    /// How many disks a guest has at most.
+    pub fn most_disks(self) -> usize {
+        match self {
+            // Two channels with two disks each.
+            DiskBus::Ide => 4,
+            // Each has a letter of its own, and there is room for more devices beside them.
+            _ => 16,
+        }
+    }
+}
+
+/// The letter of a disk, by its number from 0 on.
+pub fn letter(disk: usize) -> char {
+    char::from(b'a' + disk.min(25) as u8)
 }
 
 /// The format of a disk's file, by QEMU's name of the driver that reads and writes it.

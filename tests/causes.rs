@@ -268,9 +268,9 @@ fn storage_failed() {
         "storage-failed",
         "preparing",
         Line(CMDLINE),
-        &["installer reported", "--disk-size"],
+        &["installer reported", "--disk"],
     );
-    let options = ["--disk-size", "300MB"];
+    let options = ["--disk", "300MB"];
     standin_fails(&site, &kickstart(""), &options, &expected);
     assert_not_waited_for(&site);
 }
@@ -326,7 +326,7 @@ fn the_guests_disk_is_full() {
         "disk-full",
         "downloading",
         Line(CMDLINE),
-        &["on the / filesystem", "--disk-size"],
+        &["on the / filesystem", "--disk"],
     );
     let verdict = standin_fails(&site, &text, &[], &expected);
     assert_eq!(verdict["full_disk"], "guest");
@@ -353,7 +353,7 @@ fn the_hosts_disk_is_full() {
         says: &["output directory is full", "make room on the host"],
     };
     let mut command = site.install_unchecked(&kickstart(""));
-    command.args(["--disk-size", "256MiB"]);
+    command.args(["--disk", "256MiB"]);
     let mut running = start(command);
     running.wait_for("] starting the guest");
     mounted.remount("size=64m");

@@ -105,7 +105,7 @@ fn help_and_version() {
         "--accel",
         "--vcpus",
         "--memory",
-        "--disk-size",
+        "--disk",
         "--firmware",
         "--network",
         "--deliver",
@@ -209,7 +209,7 @@ fn options_of_oz_are_understood() {
         vec![
             "--auto",
             &kickstart,
-            "--disk",
+            "--output",
             "x.dsk",
             "--timeout",
             "1800",

@@ -78,8 +78,9 @@ struct Target {
 impl Build {
     async fn new(output: &Path) -> Self {
         let work = WorkDir::take(output, "image", "test").unwrap();
-        let disk = disk::create(work.dir(), SIZE).await.unwrap();
-        write_as_a_guest(&work.join(disk::NAME));
+        let disk = disk::create(work.dir(), &[SIZE]).await.unwrap();
+        let disk = disk.into_iter().next().unwrap();
+        write_as_a_guest(&work.join(&disk::name(0)));
         work.dir()
             .replace("console.log", b"a line of the console\n")
             .unwrap();
@@ -89,16 +90,17 @@ impl Build {
 
     /// The path of the disk.
     fn path(&self) -> PathBuf {
-        self.work.join(disk::NAME)
+        self.work.join(&disk::name(0))
     }
 
     async fn finish(&self, target: &Target) -> anyhow::Result<PathBuf> {
-        let own = Some(disk::NAME);
+        let own = Some(disk::name(0));
         let original = Original::open(self.disk.try_clone()?, DiskFormat::Qcow2, own).await?;
         let order = Order {
             formats: vec![target.format],
             compress: target.compress,
             name: "image".to_owned(),
+            devices: vec!["vda".to_owned()],
             hardware: Hardware {
                 release: None,
                 arch: Arch::X86_64,
@@ -108,7 +110,7 @@ impl Build {
             },
         };
         let work = self.work.dir();
-        let conversion = make::make(work, original, &order).await?;
+        let conversion = make::make(work, vec![original], &order).await?;
         let manifest = format!("{{\"sha256\": \"{}\"}}\n", conversion.files[0].sha256);
         let paths = &target.paths;
         let beside: [(From<'_>, &Path); 4] = [
@@ -464,7 +466,7 @@ async fn a_disk_without_contents_is_told_from_one_that_holds_something() {
     let raw = dir.path().join("disk.raw");
     let used = async || {
         let disk = as_qcow2(&raw);
-        installed::has_contents(Path::new(OZR), &disk)
+        installed::has_contents(Path::new(OZR), std::slice::from_ref(&disk))
             .await
             .unwrap()
     };
@@ -505,13 +507,15 @@ async fn a_hostile_file_system_costs_a_process_that_nobody_needs() {
         disk.write_all_at(bytes, superblock + at).unwrap();
     }
     let disk = as_qcow2(&raw);
-    let error = installed::logs(Path::new(OZR), &disk).await.unwrap_err();
+    let error = installed::logs(Path::new(OZR), std::slice::from_ref(&disk))
+        .await
+        .unwrap_err();
     assert!(
         format!("{error:#}").contains("was killed by signal"),
         "{error:#}"
     );
     assert!(
-        installed::has_contents(Path::new(OZR), &disk)
+        installed::has_contents(Path::new(OZR), std::slice::from_ref(&disk))
             .await
             .unwrap()
     );
@@ -545,7 +549,9 @@ async fn the_installers_logs_are_read_from_the_disk() {
         mkfs(&raw);
         write_table(&raw, table == "gpt");
         let disk = as_qcow2(&raw);
-        let mut found = installed::logs(Path::new(OZR), &disk).await.unwrap();
+        let mut found = installed::logs(Path::new(OZR), std::slice::from_ref(&disk))
+            .await
+            .unwrap();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<&str> = found.iter().map(|log| log.name.as_str()).collect();
         assert_eq!(names, ["anaconda.log", "storage.log"], "{table}");
@@ -555,8 +561,8 @@ async fn the_installers_logs_are_read_from_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty.raw");
     fs::File::create(&empty).unwrap().set_len(64 * MIB).unwrap();
-    let logs = installed::logs(Path::new(OZR), &as_qcow2(&empty)).await;
+    let logs = installed::logs(Path::new(OZR), &[as_qcow2(&empty)]).await;
     assert_eq!(logs.unwrap(), []);
     let null = fs::File::open("/dev/null").unwrap();
-    installed::logs(Path::new(OZR), &null).await.unwrap_err();
+    installed::logs(Path::new(OZR), &[null]).await.unwrap_err();
 }

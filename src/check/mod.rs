@@ -89,11 +89,13 @@ pub struct Setting {
     pub arch: Option<Arch>,
     /// What starts the guest.
     pub firmware: Option<Firmware>,
-    /// What the guest's disk is plugged into.
+    /// What the guest's disks are plugged into.
     pub disk_bus: Option<DiskBus>,
-    /// Size of the guest's disk in bytes.
+    /// How many disks the guest has.
+    pub disks: usize,
+    /// Size of the guest's disks in bytes, all together.
     pub disk_bytes: Option<u64>,
-    /// The machine is a guest that ozr makes: one disk, which is blank, and no medium.
+    /// The machine is a guest that ozr makes: its disks are blank, and there is no medium.
     pub new_guest: bool,
     /// How the kickstart gets to the guest.
     pub deliver: Option<Deliver>,
@@ -116,6 +118,7 @@ impl Setting {
             arch: None,
             firmware: None,
             disk_bus: None,
+            disks: 1,
             disk_bytes: None,
             new_guest: false,
             deliver: None,

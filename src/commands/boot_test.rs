@@ -1,5 +1,6 @@
 //! `ozr boot-test`
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -60,9 +61,10 @@ const QCOW2: &[u8] = b"QFI\xfb";
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
-    /// The image; it is only read
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    /// The image; it is only read. Of a machine with several disks those of all, in order
+    /// [default: those that the manifest beside IMAGE names, too]
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
 
     /// Firmware to boot with, one boot for each: bios, uefi [default: as the image's manifest says,
     /// else bios; uefi on aarch64 and armv7l]
@@ -125,7 +127,7 @@ pub struct Args {
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
     network: Option<Network>,
 
-    /// Bus of the guest's disk [default: virtio]
+    /// Bus of the guest's disks [default: virtio]
     #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
     disk_bus: Option<DiskBus>,
 
@@ -157,7 +159,7 @@ pub struct Args {
 pub fn run(args: Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let below = config::load(config)?;
     let (began, clock) = (SystemTime::now(), Instant::now());
-    let paths = OutputPaths::new(None, "", &[], Some(&args.image), None).kind(Kind::Input)?;
+    let paths = OutputPaths::new(None, "", &[], Some(&args.images[0]), None).kind(Kind::Input)?;
     check_apart(&args, &paths)?;
     let reports = Reports::open(&args.report)?;
     let name = paths.stem.clone();
@@ -304,9 +306,24 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         memory: args.memory,
         vcpus: args.vcpus,
     };
+    let mut more_images = Vec::new();
+    for image in &args.images[1..] {
+        let path = std::path::absolute(image)
+            .with_context(|| format!("finding the directory of {}", image.display()))
+            .kind(Kind::Input)?;
+        more_images.push(path);
+    }
+    if let (Some(manifest), true) = (beside, more_images.is_empty()) {
+        let format = manifest.image.format;
+        let others = manifest.images.iter();
+        let others = others.filter(|file| file.disk > 1 && file.format == format);
+        let named = others.filter(|file| file.file.ends_with(format.ending()));
+        more_images.extend(named.map(|file| paths.dir.join(file_name(&file.file))));
+    }
     Ok(Subject {
         name: paths.stem,
         image: paths.image,
+        more_images,
         format,
         arch,
         firmware,
@@ -318,6 +335,11 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         cache_dir: args.cache_dir.or(below.cache_dir),
         options: options.over(below.boot_test),
     })
+}
+
+/// What a manifest names lies beside it, wherever it would lead.
+fn file_name(name: &str) -> &OsStr {
+    Path::new(name).file_name().unwrap_or_default()
 }
 
 /// The manifest beside the image, if it is of this image.

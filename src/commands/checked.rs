@@ -322,11 +322,13 @@ pub fn setting(
         return Ok(None);
     };
     let arch = template.os.arch;
+    let disks = plan::disks(options, template)?;
     Ok(Some(Setting {
         arch: Some(arch),
         firmware: Some(plan::firmware(options, *release, arch)),
         disk_bus: Some(options.disk_bus.unwrap_or_default()),
-        disk_bytes: Some(plan::disk_bytes(options, template)?),
+        disks: disks.len(),
+        disk_bytes: Some(disks.iter().sum()),
         new_guest: true,
         deliver: Some(options.deliver.unwrap_or_default()),
         adds_ending: !options.verbatim,

@@ -17,8 +17,8 @@ use crate::formats::make::{self, Order, Original};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::image::qemu_img;
-use crate::install::plan::check_compress;
-use crate::machine::{DiskFormat, Firmware};
+use crate::install::plan::{check_compress, check_packages};
+use crate::machine::{DiskBus, DiskFormat, Firmware};
 use crate::options::{Compress, Format, ReleaseName, distinct};
 use crate::state::work_dir::{self, WorkDir};
 use crate::tdl;
@@ -35,19 +35,23 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "ozr convert rocky-9.qcow2 --format qcow2 --compress zstd --name rocky-9-small",
         "Write rocky-9-small.qcow2, compressed.",
     ),
+    (
+        "ozr convert db.qcow2 db.vdb.qcow2 --format ova",
+        "Write db.ova, an appliance with both disks.",
+    ),
 ];
 
 fn examples() -> String {
     super::examples_of(EXAMPLES)
 }
 
-/// `ozr convert IMAGE`
+/// `ozr convert IMAGE...`
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    /// The image; of a machine with several disks those of all, in order
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
 
     /// Formats to write, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk, ova,
     /// ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk
@@ -140,26 +144,47 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
     let formats = distinct(&args.format);
     let compress = args.compress.unwrap_or_default();
     check_compress(&formats, compress).kind(Kind::Input)?;
-    let (file, format) = open(&args.image, args.from)?;
-    let name = args.name.clone().unwrap_or_else(|| stem(&args.image));
+    let image = &args.images[0];
+    let count = args.images.len();
+    check_packages(&formats, count).kind(Kind::Input)?;
+    let most = DiskBus::default().most_disks();
+    if count > most {
+        fail!(
+            Kind::Input,
+            "{count} images are more than the {most} disks that a machine has here"
+        );
+    }
+    let name = args.name.clone().unwrap_or_else(|| stem(image));
     tdl::check_name(&name).map_err(|reason| failed!(Kind::Input, "--name {name:?}: {reason}"))?;
-    let output = OutputPaths::new(args.output_dir.as_deref(), &name, &formats, None, None)?;
+    let mut output = OutputPaths::new(args.output_dir.as_deref(), &name, &formats, None, None)?;
+    let devices: Vec<String> = (0..count)
+        .map(|disk| DiskBus::default().device(disk))
+        .collect();
+    for (disk, device) in devices.iter().enumerate().skip(1) {
+        output.add_disk(disk, device, &formats);
+    }
     check_names(args, &output)?;
-    let original = Original::open(file, format, None)
-        .await
-        .with_context(|| format!("reading {} as {}", args.image.display(), format.name()))
-        .kind(Kind::Input)?;
+    let mut originals = Vec::new();
+    for image in &args.images {
+        let (file, format) = open(image, args.from)?;
+        let original = Original::open(file, format, None)
+            .await
+            .with_context(|| format!("reading {} as {}", image.display(), format.name()))
+            .kind(Kind::Input)?;
+        originals.push(original);
+    }
     let work = take_work_dir(&output)?;
     let order = Order {
         formats,
         compress,
         name,
-        hardware: describe(args, &original).await?,
+        devices,
+        hardware: describe(args, &originals[0]).await?,
     };
-    reporter.step(format!("converting {}", args.image.display()));
-    let conversion = make::make(work.dir(), original, &order)
+    reporter.step(format!("converting {}", image.display()));
+    let conversion = make::make(work.dir(), originals, &order)
         .await
-        .with_context(|| format!("converting {}", args.image.display()))
+        .with_context(|| format!("converting {}", image.display()))
         .kind(Kind::Host)?;
     conversion.publish(work.dir(), &output, &[], args.force)?;
     Ok((conversion, output))
@@ -229,10 +254,15 @@ fn open(image: &Path, named: Option<DiskFormat>) -> anyhow::Result<(File, DiskFo
 /// Refuses names that are taken, before anything is spent.
 fn check_names(args: &Args, output: &OutputPaths) -> anyhow::Result<()> {
     let owned = |what: &str, path: &Path| (what.to_owned(), path.to_path_buf());
-    let images = output.images.iter().map(|(_, path)| path);
+    let images = output.images.iter().map(|image| &image.path);
     let all: Vec<_> = images.chain([&output.checksum]).collect();
     let outputs: Vec<_> = all.iter().map(|path| owned("a new image", path)).collect();
-    output::check_apart(&outputs, &[owned("IMAGE", &args.image)])?;
+    let inputs: Vec<_> = args
+        .images
+        .iter()
+        .map(|path| owned("IMAGE", path))
+        .collect();
+    output::check_apart(&outputs, &inputs)?;
     output.check_images(args.force)
 }
 
@@ -250,7 +280,7 @@ async fn describe(args: &Args, original: &Original) -> anyhow::Result<Hardware> 
             let (file, format) = (&original.file, original.format);
             let beginning = qemu_img::beginning(file, format, boot::BEGINNING)
                 .await
-                .with_context(|| format!("reading {}", args.image.display()))
+                .with_context(|| format!("reading {}", args.images[0].display()))
                 .kind(Kind::Input)?;
             Boot::of(&beginning).firmware().unwrap_or(Firmware::Bios)
         }

@@ -30,13 +30,13 @@ fn examples() -> String {
     super::help_of(EXAMPLES, "docs/inspect.md describes the JSON.")
 }
 
-/// `ozr inspect IMAGE`
+/// `ozr inspect IMAGE...`
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
-    /// The image, raw or qcow2, or a block device
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    /// The image, raw or qcow2, or a block device; of a machine with several disks those of all, in order
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
 
     /// How it is written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -61,19 +61,26 @@ enum Format {
 /// # Errors
 /// Input: it cannot be read, or holds no packages where they are asked for.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let image = &args.image;
+    let image = &args.images[0];
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .kind(Kind::Host)?;
     let read = async {
-        let file = std::fs::File::open(image)?;
-        reader::inspect(Path::new(reader::OWN_PROGRAM), &file).await
+        let open = |image: &PathBuf| {
+            let file = std::fs::File::open(image);
+            file.with_context(|| format!("reading {}", image.display()))
+        };
+        let files = args
+            .images
+            .iter()
+            .map(open)
+            .collect::<Result<Vec<_>, _>>()?;
+        reader::inspect(Path::new(reader::OWN_PROGRAM), &files)
+            .await
+            .with_context(|| format!("reading {}", image.display()))
     };
-    let inspection = runtime.block_on(read);
-    let inspection = inspection
-        .with_context(|| format!("reading {}", image.display()))
-        .kind(Kind::Input)?;
+    let inspection = runtime.block_on(read).kind(Kind::Input)?;
     let text = match args.format {
         Format::Human => inspected::text(&inspection),
         Format::Json => {

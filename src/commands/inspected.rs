@@ -42,7 +42,9 @@ pub fn text(inspection: &Inspection) -> String {
     if let Some(system) = &inspection.system {
         release(&mut lines, system);
     }
-    storage(&mut lines, &inspection.storage);
+    for disk in std::iter::once(&inspection.storage).chain(&inspection.more_disks) {
+        storage(&mut lines, disk);
+    }
     let firmware = inspection.firmware.iter().map(|firmware| match firmware {
         Firmware::Bios => "BIOS",
         Firmware::Uefi => "UEFI",

@@ -114,8 +114,7 @@ impl Inputs {
         let options = below.and_then(|below| {
             let options = args.options.clone().over(below);
             let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
-            let name = read.map(|read| read.template.name.as_str());
-            check_apart(&args.template, name, &options).map(|()| options)
+            check_apart(&args.template, read.map(|read| &read.template), &options).map(|()| options)
         });
         Inputs {
             args,
@@ -159,16 +158,19 @@ impl Inputs {
 }
 
 /// Refuses a build two of whose files are one. The outputs that are named after the image are
-/// known with `name`, the template's.
+/// known with the template as it was `read`, if it could be.
 fn check_apart(
     template: &Path,
-    name: Option<&str>,
+    read: Option<&Template>,
     options: &InstallOptions,
 ) -> anyhow::Result<()> {
     let owned = |what: &str, path: &Path| (what.to_owned(), path.to_path_buf());
     let mut outputs = Vec::new();
+    let name = read.map(|read| read.name.as_str());
     if let Some(name) = options.name.as_deref().or(name) {
-        let paths = OutputPaths::of(options, name).kind(Kind::Input)?;
+        let disks = read.map_or(0, |read| read.disks.len());
+        let disks = disks.max(options.disk.len()).max(1);
+        let paths = OutputPaths::of(options, name, disks).kind(Kind::Input)?;
         let named = paths.named().into_iter();
         outputs.extend(named.map(|(what, path)| owned(what, path)));
     }

@@ -111,7 +111,6 @@ const ENVIRONMENT: Entries = &[
 /// What Oz's users know by other names.
 const OZ_OPTIONS: Entries = &[
     ("-a, --auto FILE", "The same as -k."),
-    ("--disk FILE", "The same as -s, --output."),
     ("--xmlfile FILE", "The same as -x, --xml."),
     ("--force-download", "The same as -f, --refetch."),
     (

@@ -16,7 +16,7 @@ use crate::blocking;
 use crate::error::{Classify, Kind, fail};
 use crate::image::checksum;
 use crate::image::disk::human;
-use crate::image::reader::{self, Question};
+use crate::image::reader::{self, Image, Question};
 use crate::inspect::Storage;
 use crate::metal::copy::{self, Job, Written};
 use crate::metal::papers::{self, Paper};
@@ -323,7 +323,11 @@ fn ask(
 ) -> anyhow::Result<()> {
     let found = runtime.block_on(async {
         let program = Path::new(reader::OWN_PROGRAM);
-        reader::ask::<Storage>(program, &candidate.file, &Question::Storage).await
+        let image = Image {
+            file: &candidate.file,
+            below: None,
+        };
+        reader::ask::<Storage>(program, &[image], &Question::Storage).await
     });
     let path = candidate.path.display();
     let mut text = format!("{path}: {}", human(candidate.size));

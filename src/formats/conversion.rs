@@ -17,6 +17,8 @@ use crate::ui::event::Reporter;
 /// A finished file, which has no name of its own yet.
 #[derive(Debug)]
 pub struct Made {
+    /// The disk that it is of, from 0 on.
+    pub disk: usize,
     /// The first format that it belongs to.
     pub format: Format,
     /// What its name ends in.
@@ -40,9 +42,9 @@ pub struct Made {
 pub struct Conversion {
     /// The files, in the order of the formats.
     pub files: Vec<Made>,
-    /// The size of the disk that the guest sees, in bytes.
-    pub virtual_size: u64,
-    /// Bytes of it that were read.
+    /// The sizes of the disks that the guest sees, in bytes.
+    pub virtual_sizes: Vec<u64>,
+    /// Bytes of them that were read.
     pub data: u64,
     /// How long it took, digests included.
     pub lasted: Duration,
@@ -53,8 +55,8 @@ impl Conversion {
     fn place<'a>(&self, made: &Made, output: &'a OutputPaths) -> &'a Path {
         let mut images = output.images.iter();
         images
-            .find(|(ending, _)| *ending == made.ending)
-            .map_or(&output.image, |(_, path)| path)
+            .find(|image| (image.disk, image.ending) == (made.disk, made.ending))
+            .map_or(&output.image, |image| &image.path)
     }
 
     /// What manifests say of the files.
@@ -63,6 +65,7 @@ impl Conversion {
         files
             .map(|made| manifest::File {
                 file: file_name(self.place(made, output)),
+                disk: made.disk as u32 + 1,
                 format: made.format,
                 size: made.size,
                 allocated: made.allocated,

@@ -41,7 +41,7 @@ pub struct Original {
     pub format: DiskFormat,
     /// Its name in the work directory, where the file is one that the build itself has made: it
     /// becomes the image where nothing is to be changed.
-    pub own: Option<&'static str>,
+    pub own: Option<String>,
     /// The size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
     /// What the file takes on its file system, in bytes.
@@ -54,11 +54,7 @@ impl Original {
     /// # Errors
     /// It is not of this format; it stands on another file, which a stranger's image could name at
     /// will.
-    pub async fn open(
-        file: File,
-        format: DiskFormat,
-        own: Option<&'static str>,
-    ) -> Result<Original> {
+    pub async fn open(file: File, format: DiskFormat, own: Option<String>) -> Result<Original> {
         let info = qemu_img::info(&file, format)
             .await
             .context("looking at the disk")?;
@@ -84,20 +80,31 @@ pub struct Order {
     pub compress: Compress,
     /// The image's name, without an ending.
     pub name: String,
+    /// What the guest calls its disks, in order: the names of the images of all but the first end in it,
+    /// too.
+    pub devices: Vec<String>,
     /// The machine that the image is for.
     pub hardware: Hardware,
 }
 
-/// The name of a file in the work directory.
-fn at(ending: &str) -> String {
-    format!("new.{ending}")
+/// The name in the work directory of a file of the disk with this number, from 0 on.
+fn at(disk: usize, ending: &str) -> String {
+    match disk {
+        0 => format!("new.{ending}"),
+        more => format!("new-{}.{ending}", more + 1),
+    }
 }
 
-/// What stands between the disk and a package: kept only if it is asked for, too.
-const PLAIN_QCOW2: &str = "part.qcow2";
-const SPARSE_VMDK: &str = "part.vmdk";
-const VHDX: &str = "part.vhdx";
-const LAYER: &str = "part.layer";
+/// The same of what stands between the disk and a package: kept only if it is asked for, too.
+fn part_at(disk: usize, ending: &str) -> String {
+    at(disk, ending).replacen("new", "part", 1)
+}
+
+/// Endings of such files.
+const PLAIN_QCOW2: &str = "qcow2";
+const SPARSE_VMDK: &str = "vmdk";
+const VHDX: &str = "vhdx";
+const LAYER: &str = "layer";
 
 /// The image's name as descriptions and archives of every kind take it: 80 letters, digits, dots and
 /// dashes.
@@ -107,56 +114,67 @@ fn inner_name(name: &str) -> String {
     name.map(|c| if fit(c) { c } else { '_' }).collect()
 }
 
-/// Makes all of it.
+/// Makes all of it, of a machine's disks: the first is the system's.
 ///
 /// # Errors
 /// There is no room (kind `Host`); it cannot be read or written.
-pub async fn make(work: &OwnedDir, original: Original, order: &Order) -> Result<Conversion> {
+pub async fn make(work: &OwnedDir, originals: Vec<Original>, order: &Order) -> Result<Conversion> {
     let begun = Instant::now();
-    let mut job = Job {
-        work,
-        order,
-        begun,
-        done: BTreeMap::new(),
-        as_it_is: original
-            .own
-            .filter(|_| original.format == DiskFormat::Qcow2),
-        virtual_size: original.virtual_size,
-        uuid: uuid::random()?,
-    };
-    if !job.is_done_already() {
-        disk::ensure_space(
-            work.path(),
-            job.needed(original.actual_size),
-            "converting the image",
-        )?;
+    let mut jobs = Vec::new();
+    for (disk, original) in originals.into_iter().enumerate() {
+        let is_qcow2 = original.format == DiskFormat::Qcow2;
+        jobs.push(Job {
+            work,
+            order,
+            begun,
+            disk,
+            done: BTreeMap::new(),
+            as_it_is: original.own.clone().filter(|_| is_qcow2),
+            original,
+            uuid: uuid::random()?,
+            data: 0,
+            populated: 0,
+        });
     }
-    let spread = job.spread(&original);
-    let copies = job.copies(&original);
-    let (spread, copies) = tokio::try_join!(spread, copies)?;
-    job.done.extend(spread.times);
-    job.done.extend(copies);
-    job.pack(&original, spread.populated).await?;
-    let files = job.collect(&original).await?;
+    let working = jobs.iter().filter(|job| !job.is_done_already());
+    let needed = working.map(|job| job.needed(job.original.actual_size));
+    if let needed @ 1.. = needed.sum() {
+        disk::ensure_space(work.path(), needed, "converting the image")?;
+    }
+    for job in &mut jobs {
+        let (spread, copies) = tokio::try_join!(job.spread(), job.copies())?;
+        job.done.extend(spread.times);
+        job.done.extend(copies);
+        (job.data, job.populated) = (spread.data, spread.populated);
+    }
+    pack(&mut jobs).await?;
+    let files = collect(&jobs).await?;
     Ok(Conversion {
         files,
-        virtual_size: original.virtual_size,
-        data: spread.data,
+        virtual_sizes: jobs.iter().map(|job| job.original.virtual_size).collect(),
+        data: jobs.iter().map(|job| job.data).sum(),
         lasted: begun.elapsed(),
     })
 }
 
+/// What is made of one disk.
 struct Job<'a> {
     work: &'a OwnedDir,
     order: &'a Order,
     begun: Instant,
+    /// The disk's number, from 0 on.
+    disk: usize,
+    original: Original,
     /// Which files are whole, by their names in the work directory, and how long it took.
     done: BTreeMap<String, Duration>,
     /// The original's name, if it can be used as it is where a qcow2 is wanted.
-    as_it_is: Option<&'static str>,
-    virtual_size: u64,
+    as_it_is: Option<String>,
     /// The UUID of the disk.
     uuid: String,
+    /// Bytes that were read.
+    data: u64,
+    /// Bytes of a VMDK's grains that hold data.
+    populated: u64,
 }
 
 /// What came of reading the disk.
@@ -209,7 +227,7 @@ impl Job<'_> {
     }
 
     /// Reads the disk once, for all formats that we write.
-    async fn spread(&self, original: &Original) -> Result<Spread> {
+    async fn spread(&self) -> Result<Spread> {
         use Format::{Aws, Azure, Gcp, Ova, Raw, RawXz, RawZst, VagrantVirtualbox, Vmdk};
         let mut wanted: Vec<&'static str> = Vec::new();
         for (ending, formats) in [
@@ -230,9 +248,10 @@ impl Job<'_> {
         }
         let files = wanted
             .iter()
-            .map(|ending| Ok((*ending, self.create(&at(ending))?)))
+            .map(|ending| Ok((*ending, self.create(&self.at(ending))?)))
             .collect::<Result<Vec<_>>>()?;
-        let (file, driver) = self.readable(original).await?;
+        let (file, driver) = self.readable().await?;
+        let disk = self.disk;
         let vmdk_file = format!("{}.vmdk", inner_name(&self.order.name));
         let hardware = self.order.hardware.vmware_version();
         let uuid = self.uuid.clone();
@@ -269,7 +288,9 @@ impl Job<'_> {
             let times = spread::spread(&source, &data, writers, stop)?;
             let times = wanted.iter().zip(times);
             Ok(Spread {
-                times: times.map(|(ending, time)| (at(ending), time)).collect(),
+                times: times
+                    .map(|(ending, time)| (at(disk, ending), time))
+                    .collect(),
                 data: data.iter().map(|range| range.end - range.start).sum(),
                 populated: populated.load(Ordering::Relaxed),
             })
@@ -282,24 +303,26 @@ impl Job<'_> {
     }
 
     /// The disk in a format that we read. What we do not, `qemu-img` makes plain first.
-    async fn readable(&self, original: &Original) -> Result<(File, DiskFormat)> {
+    async fn readable(&self) -> Result<(File, DiskFormat)> {
+        let original = &self.original;
         if matches!(original.format, DiskFormat::Raw | DiskFormat::Qcow2) {
             return Ok((original.file.try_clone()?, original.format));
         }
-        let name = "part.raw";
-        let plain = self.create(name)?;
-        let target = (self.work, name, DiskFormat::Raw);
+        let name = part_at(self.disk, "raw");
+        let plain = self.create(&name)?;
+        let target = (self.work, name.as_str(), DiskFormat::Raw);
         qemu_img::convert((&original.file, original.format), target, &[], false)
             .await
             .context("reading the disk")?;
         // Nobody needs its name.
-        self.work.remove_file(name)?;
+        self.work.remove_file(&name)?;
         Ok((plain, DiskFormat::Raw))
     }
 
     /// Has `qemu-img` write the formats that it writes well.
-    async fn copies(&self, original: &Original) -> Result<Vec<(String, Duration)>> {
+    async fn copies(&self) -> Result<Vec<(String, Duration)>> {
         let mut times = Vec::new();
+        let original = &self.original;
         let image = (&original.file, original.format);
         let compression = format!("compression_type={}", self.order.compress.name());
         let qcow2: (&str, &[&str]) = match self.order.compress {
@@ -309,13 +332,13 @@ impl Job<'_> {
         let compressed = self.order.compress != Compress::None;
         let mut wanted: Vec<(String, DiskFormat, &[&str], bool)> = Vec::new();
         if self.wants(&[Format::Qcow2]) && (compressed || self.as_it_is.is_none()) {
-            wanted.push((at("qcow2"), DiskFormat::Qcow2, qcow2.1, compressed));
+            wanted.push((self.at("qcow2"), DiskFormat::Qcow2, qcow2.1, compressed));
         }
         let plain_is_there = self.as_it_is.is_some()
             || (self.wants(&[Format::Qcow2]) && self.order.compress == Compress::None);
         if self.wants(&PACKED_QCOW2) && !plain_is_there {
             wanted.push((
-                PLAIN_QCOW2.to_owned(),
+                part_at(self.disk, PLAIN_QCOW2),
                 DiskFormat::Qcow2,
                 &["compat=1.1"],
                 false,
@@ -323,11 +346,12 @@ impl Job<'_> {
         }
         if self.wants(&[Format::VagrantVmware]) {
             let options = &["subformat=monolithicSparse,adapter_type=lsilogic"];
-            wanted.push((SPARSE_VMDK.to_owned(), DiskFormat::Vmdk, options, false));
+            let name = part_at(self.disk, SPARSE_VMDK);
+            wanted.push((name, DiskFormat::Vmdk, options, false));
         }
         if self.wants(&[Format::VagrantHyperv]) {
             wanted.push((
-                VHDX.to_owned(),
+                part_at(self.disk, VHDX),
                 DiskFormat::Vhdx,
                 &["subformat=dynamic"],
                 false,
@@ -345,106 +369,152 @@ impl Job<'_> {
 
     /// Where a qcow2 without compression is, for packages that hold one.
     fn plain_qcow2(&self) -> String {
-        match self.as_it_is {
-            Some(own) => own.to_owned(),
-            None if self.done.contains_key(PLAIN_QCOW2) => PLAIN_QCOW2.to_owned(),
-            None => at("qcow2"),
+        let plain = part_at(self.disk, PLAIN_QCOW2);
+        match &self.as_it_is {
+            Some(own) => own.clone(),
+            None if self.done.contains_key(&plain) => plain,
+            None => self.at("qcow2"),
         }
     }
 
-    /// Packs what is taken whole.
-    async fn pack(&mut self, original: &Original, populated: u64) -> Result<()> {
-        for format in self.order.formats.clone() {
-            let part = match format {
-                Format::Ova | Format::VagrantVirtualbox => at("vmdk"),
-                Format::Ovirt | Format::VagrantLibvirt | Format::Containerdisk => {
-                    self.plain_qcow2()
-                }
-                Format::VagrantVmware => SPARSE_VMDK.to_owned(),
-                Format::VagrantHyperv => VHDX.to_owned(),
-                Format::Aws => {
-                    self.write_commands()?;
-                    continue;
-                }
-                _ => continue,
+    fn at(&self, ending: &str) -> String {
+        at(self.disk, ending)
+    }
+
+    /// The disk in the form that a format packs; none where it packs none.
+    fn part(&self, format: Format) -> Result<Option<Part>> {
+        let name = match format {
+            Format::Ova | Format::VagrantVirtualbox => self.at("vmdk"),
+            Format::Ovirt | Format::VagrantLibvirt | Format::Containerdisk => self.plain_qcow2(),
+            Format::VagrantVmware => part_at(self.disk, SPARSE_VMDK),
+            Format::VagrantHyperv => part_at(self.disk, VHDX),
+            _ => return Ok(None),
+        };
+        let file = match &self.as_it_is {
+            Some(own) if *own == name => self.original.file.try_clone()?,
+            _ => self.work.file(&name, false)?,
+        };
+        let populated = match format {
+            Format::Ova => self.populated,
+            _ => file.metadata()?.len(),
+        };
+        Ok(Some(Part {
+            file,
+            capacity: self.original.virtual_size,
+            populated,
+            uuid: self.uuid.clone(),
+        }))
+    }
+
+    /// Packs the disk, and `more` of the machine with it, into a format that takes it whole.
+    async fn pack(&mut self, format: Format, part: Part, more: Vec<Part>) -> Result<()> {
+        let name = self.at(format.ending());
+        let (into, order) = (self.create(&name)?, self.order.clone());
+        let layer_name = part_at(self.disk, LAYER);
+        let layer = match format {
+            Format::Containerdisk => Some(self.create(&layer_name)?),
+            _ => None,
+        };
+        blocking::stoppable(move |stop| {
+            let package = Package {
+                name: &inner_name(&order.name),
+                hardware: &order.hardware,
+                part: &part,
+                more: &more,
+                stop,
             };
-            let file = match self.as_it_is {
-                Some(own) if own == part => original.file.try_clone()?,
-                _ => self.work.file(&part, false)?,
-            };
-            let populated = match format {
-                Format::Ova => populated,
-                _ => file.metadata()?.len(),
-            };
-            let part = Part {
-                file,
-                capacity: self.virtual_size,
-                populated,
-                uuid: self.uuid.clone(),
-            };
-            let name = at(format.ending());
-            let (into, order) = (self.create(&name)?, self.order.clone());
-            let layer = match format {
-                Format::Containerdisk => Some(self.create(LAYER)?),
-                _ => None,
-            };
-            blocking::stoppable(move |stop| {
-                let package = Package {
-                    name: &inner_name(&order.name),
-                    hardware: &order.hardware,
-                    part: &part,
-                    stop,
-                };
-                let pool = Pool::start();
-                match (format, layer) {
-                    (Format::Ova, _) => ova::vsphere(&package, into),
-                    (Format::Ovirt, _) => ova::ovirt(&package, into),
-                    (Format::VagrantLibvirt, _) => vagrant::libvirt(&package, into, &pool),
-                    (Format::VagrantVirtualbox, _) => vagrant::virtualbox(&package, into, &pool),
-                    (Format::VagrantVmware, _) => vagrant::vmware(&package, into, &pool),
-                    (Format::VagrantHyperv, _) => vagrant::hyperv(&package, into, &pool),
-                    (_, Some(layer)) => containerdisk::write(&package, into, layer, &pool),
-                    _ => Ok(()),
-                }
-            })
-            .await?;
-            self.work.remove_file(LAYER)?;
-            self.done.insert(name, self.begun.elapsed());
-        }
+            let pool = Pool::start();
+            match (format, layer) {
+                (Format::Ova, _) => ova::vsphere(&package, into),
+                (Format::Ovirt, _) => ova::ovirt(&package, into),
+                (Format::VagrantLibvirt, _) => vagrant::libvirt(&package, into, &pool),
+                (Format::VagrantVirtualbox, _) => vagrant::virtualbox(&package, into, &pool),
+                (Format::VagrantVmware, _) => vagrant::vmware(&package, into, &pool),
+                (Format::VagrantHyperv, _) => vagrant::hyperv(&package, into, &pool),
+                (_, Some(layer)) => containerdisk::write(&package, into, layer, &pool),
+                _ => Ok(()),
+            }
+        })
+        .await?;
+        self.work.remove_file(&layer_name)?;
+        self.done.insert(name, self.begun.elapsed());
         Ok(())
     }
 
-    fn write_commands(&mut self) -> Result<()> {
+    /// Writes AWS's commands for the images of these disks.
+    fn write_commands(&mut self, disks: &[(String, u64)]) -> Result<()> {
         let Order { name, hardware, .. } = self.order;
-        let text = aws::text(name, &format!("{name}.raw"), self.virtual_size, hardware);
-        let at = at("aws.sh");
+        let text = aws::text(name, disks, hardware);
+        let at = self.at("aws.sh");
         self.create(&at)?
             .write_all(text.as_bytes())
             .context("writing the commands for AWS")?;
         self.done.insert(at, self.begun.elapsed());
         Ok(())
     }
+}
 
-    /// All files that were asked for, with their digests.
-    async fn collect(&self, original: &Original) -> Result<Vec<Made>> {
-        let mut files: Vec<Made> = Vec::new();
-        for format in &self.order.formats {
-            for ending in format.endings() {
-                if files.iter().any(|made| made.ending == *ending) {
+/// Packs what is taken whole.
+async fn pack(jobs: &mut [Job<'_>]) -> Result<()> {
+    let Some(order) = jobs.first().map(|job| job.order) else {
+        return Ok(());
+    };
+    for format in order.formats.iter().copied() {
+        if format == Format::Aws {
+            let names = jobs.iter().map(|job| match order.devices.get(job.disk) {
+                Some(device) if job.disk > 0 => format!("{}.{device}.raw", order.name),
+                _ => format!("{}.raw", order.name),
+            });
+            let sizes = jobs.iter().map(|job| job.original.virtual_size);
+            let disks: Vec<_> = names.zip(sizes).collect();
+            jobs[0].write_commands(&disks)?;
+            continue;
+        }
+        let parts = jobs.iter().map(|job| job.part(format));
+        let parts = parts.collect::<Result<Option<Vec<_>>>>();
+        let Some(mut parts) = parts? else {
+            continue;
+        };
+        if format.endings_of_more().is_empty() {
+            let first = parts.remove(0);
+            jobs[0].pack(format, first, parts).await?;
+        } else {
+            for (job, part) in jobs.iter_mut().zip(parts) {
+                job.pack(format, part, Vec::new()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All files that were asked for, with their digests.
+async fn collect(jobs: &[Job<'_>]) -> Result<Vec<Made>> {
+    let mut files: Vec<Made> = Vec::new();
+    for job in jobs {
+        for format in &job.order.formats {
+            let endings = match job.disk {
+                0 => format.endings(),
+                _ => format.endings_of_more(),
+            };
+            for ending in endings {
+                let mut there = files.iter().filter(|made| made.disk == job.disk);
+                if there.any(|made| made.ending == *ending) {
                     continue;
                 }
-                let at = at(ending);
-                let (at, file, lasted) = match (self.done.get(&at), self.as_it_is) {
+                let at = job.at(ending);
+                let (at, file, lasted) = match (job.done.get(&at), &job.as_it_is) {
                     (Some(lasted), _) => {
-                        let file = self.work.file(&at, false)?;
+                        let file = job.work.file(&at, false)?;
                         (at, file, *lasted)
                     }
                     (None, Some(own)) => {
-                        (own.to_owned(), original.file.try_clone()?, Duration::ZERO)
+                        let file = job.original.file.try_clone()?;
+                        (own.clone(), file, Duration::ZERO)
                     }
                     (None, None) => bail!("{at} was not made"),
                 };
                 files.push(Made {
+                    disk: job.disk,
                     format: *format,
                     ending,
                     at,
@@ -456,17 +526,17 @@ impl Job<'_> {
                 });
             }
         }
-        let handles = files
-            .iter()
-            .map(|made| made.file.try_clone().context("digesting the images"))
-            .collect::<Result<Vec<_>>>()?;
-        let digests = blocking::stoppable(move |stop| digests(&handles, stop)).await?;
-        for (made, (sha256, size)) in files.iter_mut().zip(digests) {
-            (made.sha256, made.size) = (sha256, size);
-            made.allocated = made.file.metadata()?.blocks() * 512;
-        }
-        Ok(files)
     }
+    let handles = files
+        .iter()
+        .map(|made| made.file.try_clone().context("digesting the images"))
+        .collect::<Result<Vec<_>>>()?;
+    let digests = blocking::stoppable(move |stop| digests(&handles, stop)).await?;
+    for (made, (sha256, size)) in files.iter_mut().zip(digests) {
+        (made.sha256, made.size) = (sha256, size);
+        made.allocated = made.file.metadata()?.blocks() * 512;
+    }
+    Ok(files)
 }
 
 /// Formats that hold a qcow2.

@@ -1,48 +1,64 @@
 //! OVAs: vSphere's, and oVirt's.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use anyhow::{Context, Result};
 
-use super::package::{Package, add};
+use super::package::{Package, Part, add};
 use super::tarball::{Form, Tarball};
 use super::{ovf, uuid};
 use crate::hex;
 use crate::image::checksum;
 
-/// Writes vSphere's (DSP0243, 5.1): the descriptor first, the manifest of digests, the disk.
+/// Writes vSphere's (DSP0243, 5.1): the descriptor first, the manifest of digests, the disks.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn vsphere(package: &Package<'_>, into: File) -> Result<()> {
-    let [descriptor, manifest, disk] =
-        ["ovf", "mf", "vmdk"].map(|ending| format!("{}.{ending}", package.name));
-    let (sha256, size) = checksum::hash(&package.part.file, package.stop)?;
-    let text = ovf::vmware(package.name, package.hardware, &package.disk(&disk, size));
-    let digests = format!(
-        "SHA256({descriptor})= {}\nSHA256({disk})= {sha256}\n",
-        hex::sha256(&text)
-    );
-    let (size, mut content) = package.content()?;
+    let [descriptor, manifest] = ["ovf", "mf"].map(|ending| format!("{}.{ending}", package.name));
+    let names = (1..).map(|number| match number {
+        1 => format!("{}.vmdk", package.name),
+        more => format!("{}-{more}.vmdk", package.name),
+    });
+    let parts: Vec<(&Part, String)> = package.parts().zip(names).collect();
+    let (mut disks, mut digests) = (Vec::new(), String::new());
+    for (part, name) in &parts {
+        let (sha256, size) = checksum::hash(&part.file, package.stop)?;
+        disks.push(part.described(name, size));
+        let _ = writeln!(digests, "SHA256({name})= {sha256}");
+    }
+    let text = ovf::vmware(package.name, package.hardware, &disks);
+    let digests = format!("SHA256({descriptor})= {}\n{digests}", hex::sha256(&text));
     let mut tarball = Tarball::begin(BufWriter::new(into), Form::Ustar);
     add(&mut tarball, &descriptor, &text)?;
     add(&mut tarball, &manifest, &digests)?;
-    tarball.file(&disk, size, &mut content)?;
+    for (part, name) in &parts {
+        let (size, mut content) = package.content_of(part)?;
+        tarball.file(name, size, &mut content)?;
+    }
     tarball.end()?.flush().context("writing an OVA")
 }
 
-/// Writes oVirt's: its descriptor has one name, and the disk's file is called by a UUID.
+/// Writes oVirt's: its descriptor has one name, and the disks' files are called by UUIDs.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn ovirt(package: &Package<'_>, into: File) -> Result<()> {
-    let (file, machine) = (uuid::random()?, uuid::random()?);
-    let (size, mut content) = package.content()?;
-    let disk = package.disk(&file, size);
-    let text = ovf::ovirt(package.name, package.hardware, &disk, &machine);
+    let machine = uuid::random()?;
+    let parts = package.parts().map(|part| Ok((part, uuid::random()?)));
+    let parts = parts.collect::<Result<Vec<(&Part, String)>>>()?;
+    let mut disks = Vec::new();
+    for (part, name) in &parts {
+        disks.push(part.described(name, part.file.metadata()?.len()));
+    }
+    let text = ovf::ovirt(package.name, package.hardware, &disks, &machine);
     let mut tarball = Tarball::begin(BufWriter::new(into), Form::Ustar);
     add(&mut tarball, "vm.ovf", &text)?;
-    tarball.file(&file, size, &mut content)?;
+    for (part, name) in &parts {
+        let (size, mut content) = package.content_of(part)?;
+        tarball.file(name, size, &mut content)?;
+    }
     tarball.end()?.flush().context("writing an OVA for oVirt")
 }

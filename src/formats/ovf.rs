@@ -4,7 +4,7 @@
 //! exports itself; oVirt's what `OvfOvaReader` of its engine reads, as Oracle's `mk-envelope.py`
 //! writes it.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 
 use super::hardware::Hardware;
@@ -81,8 +81,36 @@ fn config(key: &str, value: impl Display) -> String {
 
 /// vSphere's: a paravirtual disk controller's place is taken by LSI Logic's, as each kernel of the
 /// family that has not VMware's own finds it; VMXNET3.
-pub fn vmware(name: &str, hardware: &Hardware, disk: &Disk<'_>) -> String {
+pub fn vmware(name: &str, hardware: &Hardware, disks: &[Disk<'_>]) -> String {
     let name = escaped(name);
+    let (mut files, mut sections, mut drives) = (String::new(), String::new(), String::new());
+    for (disk, number) in disks.iter().zip(1_u32..) {
+        let (file, size) = (escaped(disk.file), disk.size);
+        let _ = writeln!(
+            files,
+            r#"    <File ovf:href="{file}" ovf:id="file{number}" ovf:size="{size}"/>"#
+        );
+        let (capacity, populated) = (disk.capacity, disk.populated);
+        let _ = writeln!(
+            sections,
+            r#"    <Disk ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:diskId="vmdisk{number}" ovf:fileRef="file{number}" ovf:format="{STREAM_OPTIMIZED}" ovf:populatedSize="{populated}"/>"#
+        );
+        // The controller itself is at 7. The others' numbers stand behind those of all else.
+        let address = if number <= 7 { number - 1 } else { number };
+        let instance = if number == 1 { 4 } else { 5 + number };
+        drives += &item(
+            "",
+            &[
+                ("AddressOnParent", &address.to_string()),
+                ("ElementName", &format!("Hard disk {number}")),
+                ("HostResource", &format!("ovf:/disk/vmdisk{number}")),
+                ("InstanceID", &instance.to_string()),
+                ("Parent", "3"),
+                ("ResourceType", "17"),
+            ],
+            "",
+        );
+    }
     let controller = item(
         "",
         &[
@@ -92,18 +120,6 @@ pub fn vmware(name: &str, hardware: &Hardware, disk: &Disk<'_>) -> String {
             ("InstanceID", "3"),
             ("ResourceSubType", "VirtualSCSI"),
             ("ResourceType", "6"),
-        ],
-        "",
-    );
-    let drive = item(
-        "",
-        &[
-            ("AddressOnParent", "0"),
-            ("ElementName", "Hard disk 1"),
-            ("HostResource", "ovf:/disk/vmdisk1"),
-            ("InstanceID", "4"),
-            ("Parent", "3"),
-            ("ResourceType", "17"),
         ],
         "",
     );
@@ -136,12 +152,10 @@ pub fn vmware(name: &str, hardware: &Hardware, disk: &Disk<'_>) -> String {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="{ENVELOPE}" xmlns:ovf="{ENVELOPE}" xmlns:rasd="{RASD}" xmlns:vssd="{VSSD}" xmlns:vmw="http://www.vmware.com/schema/ovf">
   <References>
-    <File ovf:href="{file}" ovf:id="file1" ovf:size="{size}"/>
-  </References>
+{files}  </References>
   <DiskSection>
     <Info>Virtual disk information</Info>
-    <Disk ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="{STREAM_OPTIMIZED}" ovf:populatedSize="{populated}"/>
-  </DiskSection>
+{sections}  </DiskSection>
   <NetworkSection>
     <Info>The list of logical networks</Info>
     <Network ovf:name="VM Network">
@@ -162,14 +176,10 @@ pub fn vmware(name: &str, hardware: &Hardware, disk: &Disk<'_>) -> String {
         <vssd:VirtualSystemIdentifier>{name}</vssd:VirtualSystemIdentifier>
         <vssd:VirtualSystemType>vmx-{version}</vssd:VirtualSystemType>
       </System>
-{basics}{controller}{drive}{nic}{video}      {firmware}      {secure_boot}    </VirtualHardwareSection>
+{basics}{controller}{drives}{nic}{video}      {firmware}      {secure_boot}    </VirtualHardwareSection>
   </VirtualSystem>
 </Envelope>
 "#,
-        file = escaped(disk.file),
-        size = disk.size,
-        capacity = disk.capacity,
-        populated = disk.populated,
         os = hardware.cim_os(),
         guest = hardware.vmware_guest(),
         version = hardware.vmware_version(),
@@ -305,9 +315,9 @@ pub fn virtualbox(name: &str, hardware: &Hardware, disk: &Disk<'_>, machine: &st
     )
 }
 
-/// oVirt's: the disk is a qcow2 whose file is called by a UUID of its own.
-pub fn ovirt(name: &str, hardware: &Hardware, disk: &Disk<'_>, machine: &str) -> String {
-    let (name, uuid) = (escaped(name), disk.uuid);
+/// oVirt's: each disk is a qcow2 whose file is called by a UUID of its own.
+pub fn ovirt(name: &str, hardware: &Hardware, disks: &[Disk<'_>], machine: &str) -> String {
+    let name = escaped(name);
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     // 2026/11/29 12:00:00
     let now = now.replace('-', "/").replace('T', " ").replace('Z', "");
@@ -320,20 +330,58 @@ pub fn ovirt(name: &str, hardware: &Hardware, disk: &Disk<'_>, machine: &str) ->
         None => 5,
     };
     let (vcpus, memory) = (hardware.vcpus, hardware.memory_mib);
+    let (mut files, mut sections, mut drives) = (String::new(), String::new(), String::new());
+    for (disk, number) in disks.iter().zip(1_u32..) {
+        let (file, uuid, size) = (escaped(disk.file), disk.uuid, disk.size);
+        let (alias, kind, boot) = match number {
+            1 => (name.clone(), "System", "true"),
+            more => (format!("{name}-{more}"), "Data", "false"),
+        };
+        let order = if number == 1 { 1 } else { 0 };
+        let _ = writeln!(
+            files,
+            r#"    <File ovf:href="{file}" ovf:id="{file}" ovf:size="{size}"/>"#
+        );
+        let (capacity, populated) = (disk.capacity, disk.populated);
+        let _ = writeln!(
+            sections,
+            r#"    <Disk ovf:diskId="{uuid}" ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:populatedSize="{populated}" ovf:fileRef="{file}" ovf:parentRef="" ovf:format="http://www.gnome.org/~markmc/qcow-image-format.html" ovf:volume-format="COW" ovf:volume-type="Sparse" ovf:disk-interface="VirtIO_SCSI" ovf:boot="{boot}" ovf:disk-type="{kind}" ovf:disk-alias="{alias}"/>"#
+        );
+        let _ = writeln!(
+            drives,
+            r#"      <Item>
+        <rasd:Caption>{alias}</rasd:Caption>
+        <rasd:InstanceId>{file}</rasd:InstanceId>
+        <rasd:ResourceType>17</rasd:ResourceType>
+        <Type>disk</Type>
+        <rasd:HostResource>ovf:disk/{uuid}</rasd:HostResource>
+        <rasd:Parent>00000000-0000-0000-0000-000000000000</rasd:Parent>
+        <rasd:Template>00000000-0000-0000-0000-000000000000</rasd:Template>
+        <rasd:ApplicationList/>
+        <rasd:StorageId>00000000-0000-0000-0000-000000000000</rasd:StorageId>
+        <rasd:StoragePoolId>00000000-0000-0000-0000-000000000000</rasd:StoragePoolId>
+        <rasd:CreationDate>{now}</rasd:CreationDate>
+        <rasd:LastModified>{now}</rasd:LastModified>
+        <rasd:last_modified_date>{now}</rasd:last_modified_date>
+        <Device>disk</Device>
+        <BootOrder>{order}</BootOrder>
+        <IsPlugged>true</IsPlugged>
+        <IsReadOnly>false</IsReadOnly>
+      </Item>"#
+        );
+    }
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <ovf:Envelope xmlns="{ENVELOPE}" xmlns:ovf="{ENVELOPE}" xmlns:rasd="{RASD}" xmlns:vssd="{VSSD}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:ovirt="http://www.ovirt.org/ovf" ovf:version="4.4.0.0">
   <References>
-    <File ovf:href="{file}" ovf:id="{file}" ovf:size="{size}"/>
-  </References>
+{files}  </References>
   <NetworkSection>
     <Info>List of networks</Info>
     <Network ovf:name="ovirtmgmt"/>
   </NetworkSection>
   <DiskSection>
     <Info>List of Virtual Disks</Info>
-    <Disk ovf:diskId="{uuid}" ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:populatedSize="{populated}" ovf:fileRef="{file}" ovf:parentRef="" ovf:format="http://www.gnome.org/~markmc/qcow-image-format.html" ovf:volume-format="COW" ovf:volume-type="Sparse" ovf:disk-interface="VirtIO_SCSI" ovf:boot="true" ovf:disk-type="System" ovf:disk-alias="{name}"/>
-  </DiskSection>
+{sections}  </DiskSection>
   <VirtualSystem ovf:id="{machine}">
     <Name>{name}</Name>
     <Description/>
@@ -387,26 +435,7 @@ pub fn ovirt(name: &str, hardware: &Hardware, disk: &Disk<'_>, machine: &str) ->
         <rasd:AllocationUnits>MegaBytes</rasd:AllocationUnits>
         <rasd:VirtualQuantity>{memory}</rasd:VirtualQuantity>
       </Item>
-      <Item>
-        <rasd:Caption>{name}</rasd:Caption>
-        <rasd:InstanceId>{file}</rasd:InstanceId>
-        <rasd:ResourceType>17</rasd:ResourceType>
-        <Type>disk</Type>
-        <rasd:HostResource>ovf:disk/{uuid}</rasd:HostResource>
-        <rasd:Parent>00000000-0000-0000-0000-000000000000</rasd:Parent>
-        <rasd:Template>00000000-0000-0000-0000-000000000000</rasd:Template>
-        <rasd:ApplicationList/>
-        <rasd:StorageId>00000000-0000-0000-0000-000000000000</rasd:StorageId>
-        <rasd:StoragePoolId>00000000-0000-0000-0000-000000000000</rasd:StoragePoolId>
-        <rasd:CreationDate>{now}</rasd:CreationDate>
-        <rasd:LastModified>{now}</rasd:LastModified>
-        <rasd:last_modified_date>{now}</rasd:last_modified_date>
-        <Device>disk</Device>
-        <BootOrder>1</BootOrder>
-        <IsPlugged>true</IsPlugged>
-        <IsReadOnly>false</IsReadOnly>
-      </Item>
-      <Item>
+{drives}      <Item>
         <rasd:Caption>Ethernet adapter on ovirtmgmt</rasd:Caption>
         <rasd:InstanceId>3</rasd:InstanceId>
         <rasd:ResourceType>10</rasd:ResourceType>
@@ -424,10 +453,6 @@ pub fn ovirt(name: &str, hardware: &Hardware, disk: &Disk<'_>, machine: &str) ->
     </VirtualHardwareSection>
   </VirtualSystem>
 </ovf:Envelope>
-"#,
-        file = escaped(disk.file),
-        size = disk.size,
-        capacity = disk.capacity,
-        populated = disk.populated,
+"#
     )
 }

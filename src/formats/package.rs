@@ -33,6 +33,8 @@ pub struct Package<'a> {
     pub hardware: &'a Hardware,
     /// The disk.
     pub part: &'a Part,
+    /// The machine's other disks, for what holds several.
+    pub more: &'a [Part],
     /// Set when nobody waits for it any more.
     pub stop: &'a AtomicBool,
 }
@@ -59,12 +61,25 @@ impl Read for Content<'_> {
 }
 
 impl Package<'_> {
+    /// All disks, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(self.part).chain(self.more)
+    }
+
     /// The disk's file and its length.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn content(&self) -> Result<(u64, Content<'_>)> {
-        let mut file = self.part.file.try_clone()?;
+        self.content_of(self.part)
+    }
+
+    /// The file of one of the disks and its length.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn content_of(&self, part: &Part) -> Result<(u64, Content<'_>)> {
+        let mut file = part.file.try_clone()?;
         file.rewind().context("reading a disk to be packed")?;
         let size = file.metadata()?.len();
         let file = BufReader::with_capacity(1 << 20, file);
@@ -74,12 +89,19 @@ impl Package<'_> {
 
     /// What a description says of the disk, whose file of `size` bytes is called `file`.
     pub fn disk<'b>(&'b self, file: &'b str, size: u64) -> Disk<'b> {
+        self.part.described(file, size)
+    }
+}
+
+impl Part {
+    /// What a description says of it, whose file of `size` bytes is called `file`.
+    pub fn described<'b>(&'b self, file: &'b str, size: u64) -> Disk<'b> {
         Disk {
             file,
             size,
-            capacity: self.part.capacity,
-            populated: self.part.populated,
-            uuid: &self.part.uuid,
+            capacity: self.capacity,
+            populated: self.populated,
+            uuid: &self.uuid,
         }
     }
 }

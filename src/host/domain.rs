@@ -7,19 +7,18 @@ use std::str::FromStr;
 use super::probe::Accel;
 use crate::distro::{Arch, VirtioModel};
 use crate::hex;
-use crate::machine::{DiskBus, DiskFormat, Firmware, Network};
+use crate::machine::{DiskBus, DiskFormat, Firmware, Network, letter};
 
-/// What Linux, or libvirt, calls the first disk of a bus.
-pub(super) fn first_device(bus: DiskBus) -> &'static str {
+/// What libvirt calls a disk of a bus, by its number from 0 on.
+pub(super) fn target_device(bus: DiskBus, disk: usize) -> String {
     match bus {
-        DiskBus::Virtio => "vda",
-        // libvirt wants `hda` on IDE, though every kernel since 2.6.19 says `sda`.
-        DiskBus::Ide => "hda",
-        DiskBus::Scsi | DiskBus::Sata => "sda",
+        // Though every kernel since 2.6.19 says `sda`.
+        DiskBus::Ide => format!("hd{}", letter(disk)),
+        bus => bus.device(disk),
     }
 }
 
-/// The guest's only disk.
+/// A disk of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpec {
     /// Its file, absolute.
@@ -65,8 +64,10 @@ pub struct DomainSpec {
     pub firmware: Firmware,
     /// The installer's kernel; without it, the disk is booted.
     pub boot: Option<DirectBoot>,
-    /// Its disk.
+    /// Its disk, with the system.
     pub disk: DiskSpec,
+    /// Its other disks, on the same bus.
+    pub more_disks: Vec<DiskSpec>,
     /// Its network.
     pub network: Network,
     /// libvirt's model of the network card (`virtio`, `e1000e` …).
@@ -105,10 +106,17 @@ pub(super) enum Console {
 }
 
 impl DomainSpec {
+    /// All its disks, in order.
+    pub(super) fn disks(&self) -> impl Iterator<Item = &DiskSpec> {
+        std::iter::once(&self.disk).chain(&self.more_disks)
+    }
+
     /// The files that a guest is made of, the disk first.
     pub(super) fn files(&self) -> Vec<&Path> {
-        let mut files = vec![self.disk.path.as_path()];
-        files.extend(self.disk.backing.as_deref());
+        let disks = self.disks();
+        let disks = disks
+            .flat_map(|disk| std::iter::once(disk.path.as_path()).chain(disk.backing.as_deref()));
+        let mut files: Vec<&Path> = disks.collect();
         files.extend(self.capture.as_deref());
         if let Some(boot) = &self.boot {
             files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);

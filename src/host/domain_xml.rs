@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::domain::{Console, DomainSpec, first_device};
+use super::domain::{Console, DiskSpec, DomainSpec, target_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
 use super::probe::Accel;
 use super::qemu_user::QemuUser;
@@ -74,7 +74,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <on_reboot>{reboot}</on_reboot>
   <on_crash>destroy</on_crash>
   <devices>
-{disk}    <controller type="usb" model="none"/>
+{disks}    <controller type="usb" model="none"/>
 {interface}{console}{log_port}{screen}    <rng model="virtio">
       <backend model="random">/dev/urandom</backend>
     </rng>
@@ -106,7 +106,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
             Some(_) => "destroy",
             None => "restart",
         },
-        disk = disk(spec, install.is_some()),
+        disks = disks(spec, install.is_some()),
         interface = interface(spec, wiring),
         console = console(spec, wiring),
         log_port = element(wiring, log_port),
@@ -169,23 +169,32 @@ fn os(spec: &DomainSpec, install: Option<&Wiring>) -> String {
     )
 }
 
-fn disk(spec: &DomainSpec, install: bool) -> String {
-    let bus = spec.disk.bus;
+fn disks(spec: &DomainSpec, install: bool) -> String {
+    let controller = (spec.disk.bus == DiskBus::Scsi).then_some("virtio-scsi");
+    let controller = element(controller, |model| {
+        format!(
+            r#"    <controller type="scsi" model="{model}" index="0">
+      <driver iothread="1"/>
+    </controller>"#
+        )
+    });
+    let disks = spec.disks().enumerate();
+    let disks: String = disks
+        .map(|(number, spec)| disk(number, spec, install))
+        .collect();
+    controller + &disks
+}
+
+fn disk(number: usize, spec: &DiskSpec, install: bool) -> String {
+    let bus = spec.bus;
     format!(
-        r#"{controller}    <disk type="file" device="disk">
+        r#"    <disk type="file" device="disk">
       <driver name="qemu" type="{format}"{unsafe_cache} discard="unmap"{thread}/>
       <source file="{file}"/>
       <target dev="{device}" bus="{bus}"/>
     </disk>
 "#,
-        controller = element((bus == DiskBus::Scsi).then_some("virtio-scsi"), |model| {
-            format!(
-                r#"    <controller type="scsi" model="{model}" index="0">
-      <driver iothread="1"/>
-    </controller>"#
-            )
-        }),
-        format = spec.disk.format.name(),
+        format = spec.format.name(),
         // The image is synced once, when it is finished; until then it is worth nothing.
         unsafe_cache = match install {
             true => r#" cache="unsafe" detect_zeroes="unmap""#,
@@ -195,8 +204,8 @@ fn disk(spec: &DomainSpec, install: bool) -> String {
             DiskBus::Virtio => r#" iothread="1""#,
             _ => "",
         },
-        file = escaped(spec.disk.path.display()),
-        device = first_device(bus),
+        file = escaped(spec.path.display()),
+        device = target_device(bus, number),
         bus = bus.name(),
     )
 }
@@ -334,6 +343,7 @@ mod tests {
                 backing: None,
                 bus: DiskBus::Virtio,
             },
+            more_disks: Vec::new(),
             network: Network::User,
             nic_model: "virtio".to_owned(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
@@ -456,6 +466,35 @@ mod tests {
             "<target dev=\"vda\" bus=\"virtio\"/>",
         ] {
             assert!(xml.contains(present), "{present} not in {xml}");
+        }
+    }
+
+    #[test]
+    fn each_disk_stands_in_its_place() {
+        let mut spec = spec();
+        for (bus, devices) in [
+            (DiskBus::Virtio, ["vda", "vdb", "vdc"]),
+            (DiskBus::Sata, ["sda", "sdb", "sdc"]),
+            (DiskBus::Ide, ["hda", "hdb", "hdc"]),
+        ] {
+            spec.disk.bus = bus;
+            spec.more_disks = ["/o/b", "/o/c"]
+                .map(|path| DiskSpec {
+                    path: path.into(),
+                    ..spec.disk.clone()
+                })
+                .into();
+            let xml = bootable_xml(&spec);
+            let places: Vec<usize> = ["/o/a b.qcow2", "/o/b", "/o/c"]
+                .iter()
+                .zip(devices)
+                .flat_map(|(file, device)| {
+                    let file = xml.find(&format!("<source file=\"{file}\"/>")).unwrap();
+                    let target = format!("<target dev=\"{device}\" bus=\"{}\"/>", bus.name());
+                    [file, xml.find(&target).unwrap()]
+                })
+                .collect();
+            assert!(places.is_sorted(), "{xml}");
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use virt::domain::Domain;
 use virt::sys;
 
-use super::domain::{DomainSpec, first_device};
+use super::domain::{DomainSpec, target_device};
 use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
 use super::libvirt::{Host, host_error};
 use super::libvirt_events::Subscription;
@@ -70,6 +70,9 @@ impl Host {
                 return Err(error).kind(Kind::Host);
             }
         };
+        let disks = spec.disks().enumerate();
+        let disks = disks.map(|(number, disk)| target_device(disk.bus, number));
+        let disks = disks.collect();
         let guest = Guest {
             life,
             _subscription: subscription,
@@ -79,7 +82,7 @@ impl Host {
             observer: Observer {
                 connect: self.connect.clone(),
                 domain,
-                disk: first_device(spec.disk.bus),
+                disks,
                 mac: spec.mac.to_string(),
             },
             sockets: GuestSockets {
@@ -171,7 +174,7 @@ impl Host {
         // QEMU answers this after it has accepted both connections, and if it still runs: what
         // ended before the subscription is noticed here.
         domain
-            .block_stats(first_device(spec.disk.bus))
+            .block_stats(&target_device(spec.disk.bus, 0))
             .map_err(host_error)
             .context("asking the new guest's QEMU for a sign of life")?;
         Ok((subscription, console, log_port))

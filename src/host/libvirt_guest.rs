@@ -260,8 +260,8 @@ pub struct Counters {
 pub struct Observer {
     pub(super) connect: Connect,
     pub(super) domain: Domain,
-    /// The disk, by what the domain's XML calls it.
-    pub(super) disk: &'static str,
+    /// The disks, by what the domain's XML calls them.
+    pub(super) disks: Vec<String>,
     /// The network card, by its address.
     pub(super) mac: String,
 }
@@ -291,11 +291,15 @@ impl Observer {
     /// # Errors
     /// [`Kind::Host`] when it does not run.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        let disk = self.domain.block_stats(self.disk).map_err(host_error)?;
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
+        let mut written = 0;
+        for disk in &self.disks {
+            let stats = self.domain.block_stats(disk).map_err(host_error)?;
+            written += count(stats.wr_bytes);
+        }
         let network = self.domain.interface_stats(&self.mac);
         Ok(Counters {
-            written: count(disk.wr_bytes),
+            written,
             received: network.map_or(0, |stats| count(stats.rx_bytes)),
         })
     }

@@ -17,7 +17,7 @@ use crate::machine::{Firmware, Network};
 impl Host {
     /// Finds what is wrong before libvirt says it less well.
     pub(super) fn check(&self, spec: &DomainSpec) -> anyhow::Result<()> {
-        let mut files = vec![("disk", &spec.disk.path)];
+        let mut files: Vec<_> = spec.disks().map(|disk| ("disk", &disk.path)).collect();
         if let Some(boot) = &spec.boot {
             files.push(("kernel", &boot.kernel));
             files.push(("initrd", &boot.initrd));

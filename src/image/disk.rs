@@ -14,29 +14,40 @@ use crate::state::OwnedDir;
 /// which a script can have printed anything.
 pub const PRIVATE: u32 = 0o600;
 
-/// Name of the disk in the work directory.
-pub const NAME: &str = "disk.qcow2";
+/// Name of the disk with a number, from 0 on, in the work directory.
+pub fn name(disk: usize) -> String {
+    match disk {
+        0 => "disk.qcow2".to_owned(),
+        more => format!("disk-{}.qcow2", more + 1),
+    }
+}
 
 /// Below this an install of the smallest release would not fit: a minimal EL install takes about
 /// 1.2 GiB, downloads included.
 const LEAST_SPACE: u64 = 1 << 30;
 
-/// Creates the disk of `size` bytes in the work directory, thin, in qcow2: its metadata knows what
-/// the guest has discarded, whatever the file system can do. The file itself.
+/// Creates disks of these sizes in bytes in the work directory, thin, in qcow2: its metadata knows what
+/// the guest has discarded, whatever the file system can do. The files themselves.
 ///
 /// # Errors
 ///
 /// If there is no room to speak of, or `qemu-img` fails.
-pub async fn create(work: &OwnedDir, size: u64) -> Result<File> {
-    ensure_space(work.path(), LEAST_SPACE.min(size), "an install")?;
-    qemu_img::create(work, NAME, size)
-        .await
-        .context("creating the guest's disk")?;
-    let disk = work.file(NAME, false)?;
-    // It will hold password hashes and keys.
-    disk.set_permissions(Permissions::from_mode(PRIVATE))
-        .context("setting the mode of the guest's disk")?;
-    Ok(disk)
+pub async fn create(work: &OwnedDir, sizes: &[u64]) -> Result<Vec<File>> {
+    let first = sizes.first().copied().unwrap_or_default();
+    ensure_space(work.path(), LEAST_SPACE.min(first), "an install")?;
+    let mut disks = Vec::new();
+    for (number, size) in sizes.iter().enumerate() {
+        let name = name(number);
+        qemu_img::create(work, &name, *size)
+            .await
+            .context("creating the guest's disk")?;
+        let disk = work.file(&name, false)?;
+        // It will hold password hashes and keys.
+        disk.set_permissions(Permissions::from_mode(PRIVATE))
+            .context("setting the mode of the guest's disk")?;
+        disks.push(disk);
+    }
+    Ok(disks)
 }
 
 /// The room, in bytes, that an ordinary user has on the file system of `directory`.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{self, Question};
+use super::reader::{self, Image, Question};
 use crate::disk::contents;
 use crate::disk::device::Device;
 use crate::disk::partitions;
@@ -46,29 +46,38 @@ pub struct Log {
     pub content: Vec<u8>,
 }
 
-/// Whether a disk that no guest uses holds a partition with contents, or a file system. Asks
+/// Whether one of the disks that no guest uses holds a partition with contents, or a file system. Asks
 /// `program`, [`reader::OWN_PROGRAM`].
 ///
 /// # Errors
 /// It cannot be told.
-pub async fn has_contents(program: &Path, disk: &File) -> anyhow::Result<bool> {
-    reader::ask(program, disk, &Question::Contents).await
+pub async fn has_contents(program: &Path, disks: &[File]) -> anyhow::Result<bool> {
+    reader::ask(program, &Image::all(disks), &Question::Contents).await
 }
 
-/// The installer's logs on a disk that no guest uses; none if there are none, or if they are
+/// The installer's logs on disks that no guest uses; none if there are none, or if they are
 /// where they cannot be read. Asks `program`, [`reader::OWN_PROGRAM`].
 ///
 /// # Errors
-/// The disk cannot be read.
-pub async fn logs(program: &Path, disk: &File) -> anyhow::Result<Vec<Log>> {
-    reader::ask(program, disk, &Question::Logs).await
+/// A disk cannot be read.
+pub async fn logs(program: &Path, disks: &[File]) -> anyhow::Result<Vec<Log>> {
+    reader::ask(program, &Image::all(disks), &Question::Logs).await
 }
 
-/// Whether a disk holds a partition with contents, or something else that is known.
+/// Whether one of the disks holds a partition with contents, or something else that is known.
 ///
 /// # Errors
-/// It cannot be read.
-pub(super) fn is_used(disk: &Device) -> anyhow::Result<bool> {
+/// One cannot be read.
+pub(super) fn is_used(disks: &[Device]) -> anyhow::Result<bool> {
+    for disk in disks {
+        if holds_something(disk)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds_something(disk: &Device) -> anyhow::Result<bool> {
     let whole = disk.beginning(0, BEGINNING)?;
     let known = |(at, signature): &(usize, &[u8])| {
         let there = whole.get(*at..);
@@ -87,12 +96,12 @@ pub(super) fn is_used(disk: &Device) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// The installer's logs on a disk, as far as they can be read.
+/// The installer's logs on disks, as far as they can be read.
 ///
 /// # Errors
-/// The disk cannot be read.
-pub(super) fn find_logs(disk: &Device) -> anyhow::Result<Vec<Log>> {
-    for volume in Volumes::find(std::slice::from_ref(disk))?.all {
+/// A disk cannot be read.
+pub(super) fn find_logs(disks: &[Device]) -> anyhow::Result<Vec<Log>> {
+    for volume in Volumes::find(disks)?.all {
         let Ok(mut tree) = volume.open(None) else {
             continue;
         };
@@ -146,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_disk_is_in_use_if_a_partition_or_the_whole_holds_something() {
-        let used = |bytes: &[u8]| is_used(&Device::of_bytes(bytes.to_vec())).unwrap();
+        let used = |bytes: &[u8]| is_used(&[Device::of_bytes(bytes.to_vec())]).unwrap();
         let mut disk = vec![0_u8; 1 << 20];
         assert!(!used(&disk), "all zeroes");
         disk[..8].copy_from_slice(b"garbage!");

@@ -1,11 +1,10 @@
 //! Files of the system that an image holds: what is known of them, and their contents.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{self, Question};
+use super::reader::{self, Image, Question};
 use crate::disk::device::Device;
 use crate::disk::system::System;
 use crate::disk::tree::{Kind, Metadata};
@@ -60,38 +59,25 @@ pub struct Entry {
     pub label: Option<String>,
 }
 
-/// Answers about files of the system in an image that no guest uses, in the order of the requests: of
+/// Answers about files of the system on disks that no guest uses, in the order of the requests: of
 /// some hundred at once, for each call starts a process. Asks `program`, [`reader::OWN_PROGRAM`].
 ///
 /// # Errors
-/// The image cannot be read, or holds no system that can be read.
+/// An image cannot be read, or they hold no system that can be read.
 pub async fn look(
     program: &Path,
-    image: &File,
+    images: &[Image<'_>],
     requests: Vec<Request>,
 ) -> anyhow::Result<Vec<Answer>> {
-    reader::ask(program, image, &Question::Look(requests)).await
-}
-
-/// The same of an overlay in qcow2, and the image `below` that it was laid on.
-///
-/// # Errors
-/// As [`look`].
-pub async fn look_over(
-    program: &Path,
-    overlay: &File,
-    below: &Path,
-    requests: Vec<Request>,
-) -> anyhow::Result<Vec<Answer>> {
-    reader::ask_over(program, overlay, Some(below), &Question::Look(requests)).await
+    reader::ask(program, images, &Question::Look(requests)).await
 }
 
 /// The same, in this process.
 ///
 /// # Errors
-/// The disk cannot be read, or holds no system that can be read.
-pub(super) fn answers(disk: &Device, requests: &[Request]) -> anyhow::Result<Vec<Answer>> {
-    let mut system = System::find(Volumes::find(std::slice::from_ref(disk))?)?;
+/// A disk cannot be read, or they hold no system that can be read.
+pub(super) fn answers(disks: &[Device], requests: &[Request]) -> anyhow::Result<Vec<Answer>> {
+    let mut system = System::find(Volumes::find(disks)?)?;
     let answers = requests.iter().map(|request| {
         answer(&mut system, request).unwrap_or_else(|why| Answer::Unknown(format!("{why:#}")))
     });

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub image: Image,
     /// What was taken out of it.
     pub seal: Seal,
+    /// The guest's disks, that with the system first.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     /// All images, the first among them.
     pub images: Vec<File>,
     /// The machine that ran the install.
@@ -122,11 +125,28 @@ pub struct Seal {
     pub unproved: Option<String>,
 }
 
+/// A disk of the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// What the guest's kernel calls it: `vda`.
+    pub device: String,
+    /// The size that the guest sees, in bytes.
+    pub size: u64,
+}
+
+/// Manifests of earlier versions were of one disk.
+fn first() -> u32 {
+    1
+}
+
 /// A file that was made of the disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct File {
     /// Its name, without directories.
     pub file: String,
+    /// Which of the guest's disks it is made of, from 1; what holds all of them is of the first.
+    #[serde(default = "first")]
+    pub disk: u32,
     /// The first format that it belongs to.
     pub format: Format,
     /// Its length in bytes.
@@ -246,8 +266,13 @@ mod tests {
                 left: vec!["hostname".to_owned()],
                 unproved: Some("it is encrypted".to_owned()),
             },
+            disks: vec![Disk {
+                device: "vda".to_owned(),
+                size: 2,
+            }],
             images: vec![File {
                 file: "x.qcow2".to_owned(),
+                disk: 1,
                 format: Format::Qcow2,
                 size: 1,
                 allocated: 4096,

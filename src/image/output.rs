@@ -30,9 +30,8 @@ pub struct OutputPaths {
     pub stem: String,
     /// The image, the first of them.
     pub image: PathBuf,
-    /// All images with what their names end in, in the order of the formats; block maps and the
-    /// like among them.
-    pub images: Vec<(&'static str, PathBuf)>,
+    /// All images in the order of the disks and the formats; block maps and the like among them.
+    pub images: Vec<ImagePath>,
     /// What was built from what, in JSON.
     pub manifest: PathBuf,
     /// What the guest said.
@@ -51,19 +50,35 @@ pub struct OutputPaths {
     pub sboms: Vec<(SbomFormat, PathBuf)>,
 }
 
+/// Where an image of a disk is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePath {
+    /// Which disk it is of, from 0 on.
+    pub disk: usize,
+    /// What its name ends in, by its format.
+    pub ending: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
 impl OutputPaths {
-    /// Paths for an image called `name`, as the options have it.
+    /// Paths for an image called `name` of a machine with so many disks, as the options have it.
     ///
     /// # Errors
     /// Those of [`OutputPaths::new`].
-    pub fn of(options: &InstallOptions, name: &str) -> anyhow::Result<Self> {
+    pub fn of(options: &InstallOptions, name: &str, disks: usize) -> anyhow::Result<Self> {
+        let formats = options.formats();
         let mut paths = OutputPaths::new(
             options.output_dir.as_deref(),
             name,
-            &options.formats(),
+            &formats,
             options.output.as_deref(),
             options.xml.as_deref(),
         )?;
+        let bus = options.disk_bus.unwrap_or_default();
+        for disk in 1..disks {
+            paths.add_disk(disk, &bus.device(disk), &formats);
+        }
         for format in &options.sbom {
             if !paths.sboms.iter().any(|(other, _)| other == format) {
                 let file = format!("{}.{}", paths.stem, format.ending());
@@ -114,10 +129,18 @@ impl OutputPaths {
             .unwrap_or(&file_name)
             .to_owned();
         let beside = |ending: &str| dir.join(format!("{stem}.{ending}"));
-        let mut images = vec![(first.ending(), image.clone())];
+        let mut images = vec![ImagePath {
+            disk: 0,
+            ending: first.ending(),
+            path: image.clone(),
+        }];
         for ending in formats.iter().flat_map(|format| format.endings()) {
-            if images.iter().all(|(other, _)| other != ending) {
-                images.push((*ending, beside(ending)));
+            if images.iter().all(|other| other.ending != *ending) {
+                images.push(ImagePath {
+                    disk: 0,
+                    ending,
+                    path: beside(ending),
+                });
             }
         }
         Ok(OutputPaths {
@@ -140,13 +163,27 @@ impl OutputPaths {
         })
     }
 
-    /// The image that libvirt boots, and its format; none if there is none among the formats.
-    pub fn bootable(&self) -> Option<(&Path, DiskFormat)> {
-        let bootable = [("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw)];
-        self.images.iter().find_map(|(ending, path)| {
-            let (_, format) = bootable.iter().find(|(known, _)| known == ending)?;
-            Some((path.as_path(), *format))
-        })
+    /// Adds the images of one disk more, which the guest calls `device`.
+    pub fn add_disk(&mut self, disk: usize, device: &str, formats: &[Format]) {
+        for ending in formats.iter().flat_map(|format| format.endings_of_more()) {
+            let path = self.dir.join(format!("{}.{device}.{ending}", self.stem));
+            if self.images.iter().all(|other| other.path != path) {
+                self.images.push(ImagePath { disk, ending, path });
+            }
+        }
+    }
+
+    /// The images that libvirt boots, one for each disk, and their format; none if there is none among
+    /// the formats.
+    pub fn bootable(&self) -> Option<(Vec<&Path>, DiskFormat)> {
+        let formats = [("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw)];
+        let (first, format) = self.images.iter().find_map(|image| {
+            let (_, format) = formats.iter().find(|(known, _)| *known == image.ending)?;
+            Some((image, *format))
+        })?;
+        let all = self.images.iter();
+        let all = all.filter(|image| image.ending == first.ending);
+        Some((all.map(|image| image.path.as_path()).collect(), format))
     }
 
     /// The images' paths, without block maps and the like.
@@ -155,14 +192,14 @@ impl OutputPaths {
             let mut formats = Format::VARIANTS.iter();
             formats.any(|format| format.ending() == ending)
         };
-        let images = self.images.iter().filter(|(ending, _)| is_image(ending));
-        images.map(|(_, path)| path.clone()).collect()
+        let images = self.images.iter().filter(|image| is_image(image.ending));
+        images.map(|image| image.path.clone()).collect()
     }
 
     /// Everything that a build leaves, the images first, with what each is called.
     pub fn named(&self) -> Vec<(&'static str, &Path)> {
         let images = self.images.iter();
-        let images = images.map(|(_, path)| ("the image", path.as_path()));
+        let images = images.map(|image| ("the image", image.path.as_path()));
         let others: [(&'static str, &Path); 5] = [
             ("the image's XML", &self.xml),
             ("the manifest", &self.manifest),
@@ -212,7 +249,7 @@ impl OutputPaths {
     /// # Errors
     /// Input: a name is taken, or cannot be.
     pub fn check_images(&self, replace: bool) -> anyhow::Result<()> {
-        for (_, image) in &self.images {
+        for ImagePath { path: image, .. } in &self.images {
             publish::check_replaceable("the image", image, replace)?;
             if replace {
                 publish::check_unused(image)?;
@@ -379,15 +416,37 @@ mod tests {
         assert!(names.contains(&Path::new("/o/x.libvirt.box")), "{names:?}");
         assert_eq!(
             paths.bootable(),
-            Some((Path::new("/o/x.qcow2"), DiskFormat::Qcow2))
+            Some((vec![Path::new("/o/x.qcow2")], DiskFormat::Qcow2))
         );
         let error = OutputPaths::new(None, "x", formats, Some(Path::new("/o/x")), None);
         assert!(error.unwrap_err().to_string().contains("--output-dir"));
         // One image and its block map.
         let raw = OutputPaths::new(None, "x", &[Format::Raw], Some(Path::new("/o/y.img")), None);
         let images = raw.unwrap().images;
-        assert_eq!(images[0].1, Path::new("/o/y.img"));
-        assert_eq!(images[1].1, Path::new("/o/y.raw.bmap"));
+        assert_eq!(images[0].path, Path::new("/o/y.img"));
+        assert_eq!(images[1].path, Path::new("/o/y.raw.bmap"));
+    }
+
+    #[test]
+    fn each_disk_has_its_images() {
+        let formats = [Format::Raw, Format::Qcow2, Format::Aws, Format::Ova];
+        let mut paths = OutputPaths::new(Some(Path::new("/o")), "x", &formats, None, None).unwrap();
+        paths.add_disk(1, "vdb", &formats);
+        let names = paths.images.iter().map(|image| image.path.as_path());
+        let expected = [
+            "x.raw",
+            "x.raw.bmap",
+            "x.qcow2",
+            "x.aws.sh",
+            "x.ova",
+            "x.vdb.raw",
+            "x.vdb.raw.bmap",
+            "x.vdb.qcow2",
+        ];
+        assert!(names.eq(expected.map(|name| Path::new("/o").join(name))));
+        let raw = vec![Path::new("/o/x.raw"), Path::new("/o/x.vdb.raw")];
+        assert_eq!(paths.bootable(), Some((raw, DiskFormat::Raw)));
+        assert_eq!(paths.paths().len(), 5);
     }
 
     #[test]

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use crate::process;
 /// The program that reads disks: this one, whatever its file has become.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// The first argument of the process that reads a disk; the question follows, and the image below an
-/// overlay. No user gives it.
+/// The first argument of the process that reads disks; what is asked follows ([`Asked`]), and the first
+/// disk is its standard input. No user gives it.
 const VERB: &str = "--read-disk";
 
 /// Memory of the process that reads, in bytes: the largest logs as they are and in its answer, and a
@@ -70,51 +70,78 @@ impl Question {
         4 * self.most_cpu()
     }
 
-    /// The answer, as JSON, in this process.
+    /// The answer about the disks of a machine, as JSON, in this process.
     ///
     /// # Errors
-    /// The disk cannot be read.
-    pub fn answer(&self, disk: &Device) -> anyhow::Result<Vec<u8>> {
+    /// A disk cannot be read.
+    pub fn answer(&self, disks: &[Device]) -> anyhow::Result<Vec<u8>> {
         let answer = match self {
-            Question::Contents => serde_json::to_vec(&installed::is_used(disk)?),
-            Question::Logs => serde_json::to_vec(&installed::find_logs(disk)?),
-            Question::Inspect => serde_json::to_vec(&inspect::look(disk)?),
-            Question::Storage => serde_json::to_vec(&inspect::storage(disk)?),
-            Question::Look(requests) => serde_json::to_vec(&look::answers(disk, requests)?),
-            Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disk, items)?),
+            Question::Contents => serde_json::to_vec(&installed::is_used(disks)?),
+            Question::Logs => serde_json::to_vec(&installed::find_logs(disks)?),
+            Question::Inspect => serde_json::to_vec(&inspect::look(disks)?),
+            Question::Storage => serde_json::to_vec(&inspect::storage(disks)?),
+            Question::Look(requests) => serde_json::to_vec(&look::answers(disks, requests)?),
+            Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disks, items)?),
         };
         Ok(answer?)
     }
 }
 
-/// Asks `program`, [`OWN_PROGRAM`], of an image that no guest uses.
-///
-/// # Errors
-/// The image cannot be read, within the bounds that there are for it.
-pub async fn ask<T: DeserializeOwned>(
-    program: &Path,
-    image: &File,
-    question: &Question,
-) -> anyhow::Result<T> {
-    ask_over(program, image, None, question).await
+/// The image of a disk that no guest uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    /// Its file.
+    pub file: &'a File,
+    /// The image that it was laid on, if it is an overlay in qcow2.
+    pub below: Option<&'a Path>,
 }
 
-/// The same of an overlay in qcow2, and the image that it was laid on.
+impl<'a> Image<'a> {
+    /// Images that stand on no others.
+    pub fn all(files: &'a [File]) -> Vec<Image<'a>> {
+        let images = files.iter().map(|file| Image { file, below: None });
+        images.collect()
+    }
+}
+
+/// What the process that reads disks is asked.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    question: Question,
+    /// The image below the first disk, if that is an overlay.
+    below: Option<PathBuf>,
+    /// The other disks, each with the image below it.
+    more: Vec<(PathBuf, Option<PathBuf>)>,
+}
+
+/// Asks `program`, [`OWN_PROGRAM`], of the images of a machine's disks, at least one.
 ///
 /// # Errors
-/// As [`ask`].
-pub async fn ask_over<T: DeserializeOwned>(
+/// An image cannot be read, within the bounds that there are for it.
+pub async fn ask<T: DeserializeOwned>(
     program: &Path,
-    image: &File,
-    below: Option<&Path>,
+    images: &[Image<'_>],
     question: &Question,
 ) -> anyhow::Result<T> {
+    let (first, more) = images.split_first().context("there is no disk to read")?;
+    // Our own descriptors, whatever the files' paths have come to mean.
+    let ours = |file: &File| {
+        let (pid, number) = (std::process::id(), file.as_raw_fd());
+        PathBuf::from(format!("/proc/{pid}/fd/{number}"))
+    };
+    let asked = Asked {
+        question: question.clone(),
+        below: first.below.map(Path::to_owned),
+        more: more
+            .iter()
+            .map(|image| (ours(image.file), image.below.map(Path::to_owned)))
+            .collect(),
+    };
     let mut command = process::command(program);
     command
         .arg(VERB)
-        .arg(serde_json::to_string(question)?)
-        .args(below)
-        .stdin(Stdio::from(image.try_clone()?));
+        .arg(serde_json::to_string(&asked)?)
+        .stdin(Stdio::from(first.file.try_clone()?));
     let patience = question.patience();
     let answer = tokio::time::timeout(patience, process::output(&mut command)).await;
     let answer = answer
@@ -124,12 +151,12 @@ pub async fn ask_over<T: DeserializeOwned>(
     serde_json::from_slice(&answer).context("reading the guest's disk")
 }
 
-/// What an image is that no guest uses. Asks `program`, [`OWN_PROGRAM`].
+/// What the images are that no guest uses: the disks of one machine. Asks `program`, [`OWN_PROGRAM`].
 ///
 /// # Errors
-/// It cannot be read.
-pub async fn inspect(program: &Path, image: &File) -> anyhow::Result<Inspection> {
-    ask(program, image, &Question::Inspect).await
+/// One cannot be read.
+pub async fn inspect(program: &Path, images: &[File]) -> anyhow::Result<Inspection> {
+    ask(program, &Image::all(images), &Question::Inspect).await
 }
 
 /// The answer of the process that reads the disk on its standard input, if these arguments are for
@@ -142,9 +169,9 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
     if arguments.next()? != VERB {
         return None;
     }
-    let question = arguments.next()?.into_string().ok()?;
-    let question: Question = serde_json::from_str(&question).ok()?;
-    let below = arguments.next();
+    let asked = arguments.next()?.into_string().ok()?;
+    let asked: Asked = serde_json::from_str(&asked).ok()?;
+    let question = asked.question;
     let answer = || {
         for (resource, most) in [
             (Resource::Data, MOST_MEMORY),
@@ -154,12 +181,16 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
             let (current, maximum) = (Some(most), Some(most));
             setrlimit(resource, Rlimit { current, maximum })?;
         }
-        let image = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        let disk = match below {
-            Some(below) => image_file::open_overlay(image, File::open(below)?)?,
-            None => image_file::open(image)?,
+        let open = |image: File, below: Option<PathBuf>| match below {
+            Some(below) => image_file::open_overlay(image, File::open(below)?),
+            None => image_file::open(image),
         };
-        question.answer(&disk)
+        let first = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let mut disks = vec![open(first, asked.below)?];
+        for (image, below) in asked.more {
+            disks.push(open(File::open(image)?, below)?);
+        }
+        question.answer(&disks)
     };
     Some(answer())
 }

@@ -122,12 +122,12 @@ pub fn commands(items: &[&Item], root: &str) -> String {
     script
 }
 
-/// What of the items is not taken out of the system on a disk.
+/// What of the items is not taken out of the system on these disks.
 ///
 /// # Errors
-/// The disk cannot be read, or a part of the system on it cannot: then nothing is proved.
-pub fn unsealed(disk: &Device, names: &BTreeSet<String>) -> Result<Vec<Unsealed>> {
-    let mut system = System::find(Volumes::find(std::slice::from_ref(disk))?)?;
+/// A disk cannot be read, or a part of the system on them cannot: then nothing is proved.
+pub fn unsealed(disks: &[Device], names: &BTreeSet<String>) -> Result<Vec<Unsealed>> {
+    let mut system = System::find(Volumes::find(disks)?)?;
     // What lies in a log or cannot be read may be what is looked for.
     if let Some((place, why)) = system.unreadable.first() {
         bail!("{} cannot be read: {why}", place.display());
@@ -287,7 +287,7 @@ mod tests {
         assert!(make.status().unwrap().success());
         let disk = image_file::open(image.reopen().unwrap()).unwrap();
         let names = items().iter().map(|item| item.name.clone()).collect();
-        unsealed(&disk, &names).unwrap()
+        unsealed(&[disk], &names).unwrap()
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
         let image = dir.path().join("x");
         fs::write(&image, vec![0; 1 << 20]).unwrap();
         let disk = image_file::open(fs::File::open(image).unwrap()).unwrap();
-        assert!(unsealed(&disk, &BTreeSet::new()).is_err());
+        assert!(unsealed(&[disk], &BTreeSet::new()).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod services;
 mod storage;
 mod text;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::device::Device;
@@ -31,8 +31,11 @@ pub const SCHEMA: u32 = 1;
 pub struct Inspection {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The disk.
+    /// The disk; of a machine with several, the first.
     pub storage: Storage,
+    /// The other disks of a machine with several.
+    #[serde(default)]
+    pub more_disks: Vec<Storage>,
     /// Firmware that finds a boot loader on the disk.
     pub firmware: Vec<Firmware>,
     /// The system that is installed on it; none if there is none, or none that can be read.
@@ -70,15 +73,20 @@ pub struct Installed {
     pub packages: Option<Vec<Package>>,
 }
 
-/// Looks at a disk.
+/// Looks at the disks of a machine.
 ///
 /// # Errors
-/// It cannot be read, or its partition table is broken.
-pub fn look(disk: &Device) -> Result<Inspection> {
-    let volumes = Volumes::find(std::slice::from_ref(disk))?;
+/// There is none, one cannot be read, or its partition table is broken.
+pub fn look(disks: &[Device]) -> Result<Inspection> {
+    let disk = disks.first().context("there is no disk")?;
+    let volumes = Volumes::find(disks)?;
     let mut troubles = volumes.troubles.clone();
     let firmware = boot::firmware(disk, &volumes, &mut troubles);
-    let storage = Storage::of(disk, &volumes);
+    let storage = Storage::of(0, disk, &volumes);
+    let more_disks = disks.iter().enumerate().skip(1);
+    let more_disks = more_disks
+        .map(|(number, disk)| Storage::of(number, disk, &volumes))
+        .collect();
     let system = match System::find(volumes) {
         Ok(mut system) => Some(installed(&mut system, &mut troubles)),
         Err(why) => {
@@ -89,19 +97,20 @@ pub fn look(disk: &Device) -> Result<Inspection> {
     Ok(Inspection {
         schema: SCHEMA,
         storage,
+        more_disks,
         firmware,
         system,
         troubles,
     })
 }
 
-/// Looks at a disk's partitions and what they hold, and no further.
+/// Looks at the partitions of a machine's first disk and what they hold, and no further.
 ///
 /// # Errors
-/// It cannot be read, or its partition table is broken.
-pub fn storage(disk: &Device) -> Result<Storage> {
-    let volumes = Volumes::find(std::slice::from_ref(disk))?;
-    Ok(Storage::of(disk, &volumes))
+/// There is none, one cannot be read, or its partition table is broken.
+pub fn storage(disks: &[Device]) -> Result<Storage> {
+    let disk = disks.first().context("there is no disk")?;
+    Ok(Storage::of(0, disk, &Volumes::find(disks)?))
 }
 
 fn installed(system: &mut System, troubles: &mut Vec<String>) -> Installed {
@@ -182,6 +191,7 @@ mod tests {
                     unreadable: some(),
                 }],
             },
+            more_disks: Vec::new(),
             firmware: vec![Firmware::Uefi],
             system: Some(Installed {
                 release: Release {

@@ -47,7 +47,7 @@ pub struct Storage {
     pub filesystem: Option<Filesystem>,
     /// Its partitions.
     pub partitions: Vec<Partition>,
-    /// The logical volumes of LVM.
+    /// The logical volumes of LVM; of a machine with several disks they stand with the first.
     pub volumes: Vec<Volume>,
 }
 
@@ -120,10 +120,11 @@ pub struct Unreadable {
 }
 
 impl Storage {
-    pub(super) fn of(disk: &Device, volumes: &Volumes) -> Storage {
+    /// The storage of the disk with this number, from 0 on.
+    pub(super) fn of(number: usize, disk: &Device, volumes: &Volumes) -> Storage {
         let mut storage = Storage {
             size: disk.size(),
-            table: volumes.tables.first().copied().flatten(),
+            table: volumes.tables.get(number).copied().flatten(),
             filesystem: None,
             partitions: Vec::new(),
             volumes: Vec::new(),
@@ -131,16 +132,18 @@ impl Storage {
         for volume in &volumes.all {
             let filesystem = volume.contents.as_ref().map(filesystem);
             match &volume.place {
-                Place::Disk(_) => storage.filesystem = filesystem,
-                Place::Partition(_, partition) => {
+                Place::Disk(disk) if *disk == number => storage.filesystem = filesystem,
+                Place::Partition(disk, partition) if *disk == number => {
                     storage.partitions.push(with(partition, filesystem));
                 }
-                Place::Logical(name) => storage.volumes.push(Volume {
+                Place::Disk(_) | Place::Partition(..) => {}
+                Place::Logical(name) if number == 0 => storage.volumes.push(Volume {
                     path: format!("/dev/mapper/{name}"),
                     size: volume.device.as_ref().ok().map(Device::size),
                     filesystem,
                     unreadable: volume.device.as_ref().err().cloned(),
                 }),
+                Place::Logical(_) => {}
             }
         }
         storage

@@ -262,7 +262,7 @@ impl<'a> Attempt<'a> {
     /// Makes sure that a guest that has done all that a good install does has installed something.
     async fn has_installed(&self) -> Result<(), Box<Verdict>> {
         let program = Path::new(reader::OWN_PROGRAM);
-        match installed::has_contents(program, &self.prepared.disk).await {
+        match installed::has_contents(program, &self.prepared.disks).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let last = self.supervised.as_ref().and_then(|all| all.phases.last());
@@ -305,11 +305,14 @@ impl<'a> Attempt<'a> {
         drop(self.handover.server.take());
         place.live.finishing();
         reporter.step("finishing the image");
-        let (work, disk) = (place.work.dir(), &self.prepared.disk);
-        let (disk, order) = (disk.try_clone()?, plan.order());
+        let (work, order) = (place.work.dir(), plan.order());
         let conversion = async {
-            let original = Original::open(disk, DiskFormat::Qcow2, Some(disk::NAME)).await?;
-            make::make(work, original, &order).await
+            let mut originals = Vec::new();
+            for (number, disk) in self.prepared.disks.iter().enumerate() {
+                let (disk, own) = (disk.try_clone()?, disk::name(number));
+                originals.push(Original::open(disk, DiskFormat::Qcow2, Some(own)).await?);
+            }
+            make::make(work, originals, &order).await
         };
         let conversion = self.cancellation.or(conversion).await?;
         let contents = async { anyhow::Ok(self.contents().await) };

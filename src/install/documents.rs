@@ -11,7 +11,7 @@ use super::attempt::Attempt;
 use super::finish::Sealed;
 use crate::formats::conversion::Conversion;
 use crate::image::manifest::{
-    Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
+    Disk, Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
 use crate::options::{Compress, Format};
@@ -85,9 +85,23 @@ impl Attempt<'_> {
                     _ => Compress::None,
                 },
                 size: first.size,
-                virtual_size: conversion.virtual_size,
+                virtual_size: conversion
+                    .virtual_sizes
+                    .first()
+                    .copied()
+                    .unwrap_or_default(),
                 sha256: first.sha256.clone(),
             },
+            disks: plan
+                .order()
+                .devices
+                .into_iter()
+                .zip(&conversion.virtual_sizes)
+                .map(|(device, size)| Disk {
+                    device,
+                    size: *size,
+                })
+                .collect(),
             images: conversion.entries(&plan.output),
             host: Host {
                 name: node_name(),

@@ -116,7 +116,9 @@ impl Attempt<'_> {
     async fn make_room(&self) {
         self.end_guest().await;
         // It is removed with the work directory otherwise.
-        let _ = self.prepared.disk.set_len(0);
+        for disk in &self.prepared.disks {
+            let _ = disk.set_len(0);
+        }
     }
 
     /// The guest's screen, if it still has one.
@@ -166,16 +168,13 @@ impl Attempt<'_> {
     async fn add_disk_logs(&self, gathered: &Gathered) {
         let storing = |time: &PhaseTime| time.phase >= Phase::Configuring;
         let stays = self.plan.options.keep && self.still_runs;
-        let emptied = self
-            .prepared
-            .disk
-            .metadata()
-            .is_ok_and(|disk| disk.len() == 0);
+        let mut disks = self.prepared.disks.iter();
+        let emptied = disks.all(|disk| disk.metadata().is_ok_and(|disk| disk.len() == 0));
         if stays || emptied || !self.phases().iter().any(storing) {
             return;
         }
         let program = Path::new(reader::OWN_PROGRAM);
-        let added = match installed::logs(program, &self.prepared.disk).await {
+        let added = match installed::logs(program, &self.prepared.disks).await {
             Ok(logs) => gathered.add_logs(&logs, &self.handover.secrets),
             Err(error) => Err(error),
         };

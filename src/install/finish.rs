@@ -20,7 +20,7 @@ use crate::distro::serial_console;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
-use crate::image::reader::{self, Question};
+use crate::image::reader::{self, Image, Question};
 use crate::image::seal::{self, Item, Unsealed};
 use crate::kickstart::outline::Outline;
 use crate::watch::verdict::Verdict;
@@ -84,7 +84,8 @@ impl Attempt<'_> {
         let names: BTreeSet<String> = items.iter().map(|item| item.name.clone()).collect();
         let question = Question::Unsealed(names.clone());
         let program = Path::new(reader::OWN_PROGRAM);
-        let looking = reader::ask::<Vec<Unsealed>>(program, &self.prepared.disk, &question);
+        let disks = Image::all(&self.prepared.disks);
+        let looking = reader::ask::<Vec<Unsealed>>(program, &disks, &question);
         let left = self.cancellation.or(async { Ok(looking.await) }).await?;
         let mut sealed = Sealed {
             items: names.into_iter().collect(),

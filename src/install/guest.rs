@@ -48,6 +48,12 @@ pub fn domain(
             .map_err(|reason| failed!(Kind::Input, "--mac-address: {reason}"))?,
         None => Mac::random()?,
     };
+    let disk = |number| DiskSpec {
+        path: place.work.join(&disk::name(number)),
+        format: DiskFormat::Qcow2,
+        backing: None,
+        bus: plan.guest.disk_bus,
+    };
     Ok(DomainSpec {
         name: domain_name(&plan.name, &place.id),
         title: plan.name.clone(),
@@ -62,12 +68,8 @@ pub fn domain(
             initrd: handover.initrd.clone(),
             cmdline: command_line(plan, handover)?,
         }),
-        disk: DiskSpec {
-            path: place.work.join(disk::NAME),
-            format: DiskFormat::Qcow2,
-            backing: None,
-            bus: plan.guest.disk_bus,
-        },
+        disk: disk(0),
+        more_disks: (1..plan.guest.disks.len()).map(disk).collect(),
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
         mac,
@@ -78,21 +80,23 @@ pub fn domain(
     })
 }
 
-/// The same guest with the finished image as its disk, if libvirt boots one of the formats: what
+/// The same guest with the finished images as its disks, if libvirt boots one of the formats: what
 /// [`bootable_xml`] takes.
 ///
 /// [`bootable_xml`]: crate::host::bootable_xml
 pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> Option<DomainSpec> {
-    let (path, format) = plan.output.bootable()?;
+    let (paths, format) = plan.output.bootable()?;
+    let mut disks = paths.into_iter().map(|path| DiskSpec {
+        path: path.to_path_buf(),
+        format,
+        backing: None,
+        bus: spec.disk.bus,
+    });
     Some(DomainSpec {
         name: finished_name(&plan.name),
         boot: None,
-        disk: DiskSpec {
-            path: path.to_path_buf(),
-            format,
-            backing: None,
-            bus: spec.disk.bus,
-        },
+        disk: disks.next()?,
+        more_disks: disks.collect(),
         console_log: plan.output.console_log.clone(),
         ..spec.clone()
     })

@@ -27,7 +27,7 @@ impl Attempt<'_> {
     /// It cannot be told.
     pub(super) async fn contents(&self) -> anyhow::Result<Contents> {
         let program = Path::new(reader::OWN_PROGRAM);
-        let inspection = reader::inspect(program, &self.prepared.disk).await?;
+        let inspection = reader::inspect(program, &self.prepared.disks).await?;
         let system = inspection.system;
         let system = system.with_context(|| inspection.troubles.join("; "))?;
         let packages = system.packages;

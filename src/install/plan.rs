@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use url::Url;
 
 use crate::distro::{Arch, Generation, Release};
-use crate::error::{Kind, failed};
+use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
 use crate::formats::make::Order;
 use crate::image::output::OutputPaths;
@@ -117,13 +117,13 @@ pub struct GuestPlan {
     pub vcpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
-    /// Size of the disk in bytes.
-    pub disk_bytes: u64,
+    /// Sizes of the disks in bytes: the system's, and what the kickstart makes of the others.
+    pub disks: Vec<u64>,
     /// What starts it.
     pub firmware: Firmware,
     /// What the user asks for to run its CPUs.
     pub accel: AccelChoice,
-    /// What its disk is plugged into.
+    /// What its disks are plugged into.
     pub disk_bus: DiskBus,
     /// Model of its network card.
     pub nic_model: String,
@@ -165,7 +165,9 @@ impl Plan {
         let formats = options.formats();
         let compress = options.compress.unwrap_or_default();
         check_compress(&formats, compress)?;
-        let output = OutputPaths::of(&options, &name)?;
+        let disks = disks(&options, &template)?;
+        check_packages(&formats, disks.len())?;
+        let output = OutputPaths::of(&options, &name, disks.len())?;
         warnings.extend(output.check_ending(formats[0])?);
         if output.bootable().is_none() && options.xml.is_some() {
             bail!(
@@ -178,7 +180,7 @@ impl Plan {
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
             );
         }
-        let guest = plan_guest(&template, &options, release, &mut warnings)?;
+        let guest = plan_guest(&template, &options, disks, release, &mut warnings)?;
         let (seal, unsealed) = plan_seal(&kickstart, &options, release, &mut warnings)?;
         Ok(Plan {
             name,
@@ -210,6 +212,9 @@ impl Plan {
             formats: self.formats.clone(),
             compress: self.compress,
             name: self.output.stem.clone(),
+            devices: (0..self.guest.disks.len())
+                .map(|disk| self.guest.disk_bus.device(disk))
+                .collect(),
             hardware: Hardware {
                 release: Some(self.release),
                 arch: self.arch,
@@ -244,7 +249,21 @@ pub fn check_compress(formats: &[Format], compress: Compress) -> anyhow::Result<
     bail!("--compress is for qcow2 images: add qcow2 to --format, or leave out --compress")
 }
 
-/// A kickstart that is served untouched leaves no room for what the template adds.
+/// What holds one disk only cannot be made of a machine with several.
+///
+/// # Errors
+/// A format is such a one.
+pub fn check_packages(formats: &[Format], disks: usize) -> anyhow::Result<()> {
+    let single = formats.iter().find(|format| format.holds_one_disk());
+    match single {
+        Some(format) if disks > 1 => bail!(
+            "a box of {} holds one disk, and the machine has {disks}: leave {0} out of --format, or let the machine have one disk",
+            format.name()
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// What is sealed, and the names of what is not.
 fn plan_seal(
     kickstart: &Kickstart,
@@ -279,6 +298,7 @@ fn plan_seal(
     ))
 }
 
+/// A kickstart that is served untouched leaves no room for what the template adds.
 fn check_verbatim(
     template: &Template,
     kickstart: &Kickstart,
@@ -303,6 +323,7 @@ fn check_verbatim(
 fn plan_guest(
     template: &Template,
     options: &InstallOptions,
+    disks: Vec<u64>,
     release: Release,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<GuestPlan> {
@@ -313,10 +334,6 @@ fn plan_guest(
         warnings.push(format!(
             "{memory_mib} MiB of memory are less than the {needed} MiB that the installer of {release} is said to need"
         ));
-    }
-    let disk_bytes = disk_bytes(options, template)?;
-    if disk_bytes < MINIMUM_DISK {
-        bail!("a disk of {disk_bytes} bytes holds no system: write a size such as 10G");
     }
     let firmware = firmware(options, release, arch);
     if matches!(arch, Arch::Ppc64 | Arch::Ppc64le | Arch::S390x | Arch::I386)
@@ -329,7 +346,7 @@ fn plan_guest(
     Ok(GuestPlan {
         vcpus: options.vcpus.unwrap_or(vcpus),
         memory_mib,
-        disk_bytes,
+        disks,
         firmware,
         accel: options.accel.unwrap_or_default(),
         disk_bus: options.disk_bus.unwrap_or_default(),
@@ -342,17 +359,39 @@ fn plan_guest(
     })
 }
 
-/// The size of the disk in bytes: the option's, else the template's, else Oz's.
+/// The sizes of the disks in bytes, the system's first: each the option's, else the template's, else Oz's.
 ///
 /// # Errors
-/// Input: the option is no size.
-pub fn disk_bytes(options: &InstallOptions, template: &Template) -> anyhow::Result<u64> {
-    let size = match &options.disk_size {
-        Some(text) => tdl::parse_size(text)
-            .map_err(|reason| failed!(Kind::Input, "--disk-size: {reason}; {}", tdl::SIZE_HELP))?,
-        None => template.disk_size,
-    };
-    Ok(size.unwrap_or(DEFAULT_DISK))
+/// Input: an option is no size, or there are more disks than the bus has room for.
+pub fn disks(options: &InstallOptions, template: &Template) -> anyhow::Result<Vec<u64>> {
+    let mut sizes = template.disks.clone();
+    let count = sizes.len().max(options.disk.len()).max(1);
+    let bus = options.disk_bus.unwrap_or_default();
+    if count > bus.most_disks() {
+        fail!(
+            Kind::Input,
+            "the machine would have {count} disks, and {} is the most on {}: leave some out",
+            bus.most_disks(),
+            bus.name()
+        );
+    }
+    sizes.resize(count, None);
+    for (size, text) in sizes.iter_mut().zip(&options.disk) {
+        *size = tdl::parse_size(text)
+            .map_err(|reason| failed!(Kind::Input, "--disk: {reason}; {}", tdl::SIZE_HELP))?;
+    }
+    let sizes: Vec<u64> = sizes
+        .into_iter()
+        .map(|size| size.unwrap_or(DEFAULT_DISK))
+        .collect();
+    if sizes[0] < MINIMUM_DISK {
+        fail!(
+            Kind::Input,
+            "a disk of {} bytes holds no system: write a size such as 10G",
+            sizes[0]
+        );
+    }
+    Ok(sizes)
 }
 
 /// What starts the guest: what the user chose, else what is usual.

@@ -27,8 +27,8 @@ pub struct Prepared {
     pub contents: Option<Contents>,
     /// What runs the guest's CPUs.
     pub accel: Accel,
-    /// The guest's disk, the file itself.
-    pub disk: File,
+    /// The guest's disks, the files themselves: the system's first.
+    pub disks: Vec<File>,
     /// libvirt.
     pub host: Arc<Host>,
     /// What asks the mirror.
@@ -72,12 +72,12 @@ impl Prepared {
         if let Some(warning) = warning {
             reporter.warn(warning);
         }
-        let disk = disk::create(place.work.dir(), plan.guest.disk_bytes).await?;
+        let disks = disk::create(place.work.dir(), &plan.guest.disks).await?;
         Ok(Prepared {
             tree,
             contents,
             accel,
-            disk,
+            disks,
             host: Arc::new(host),
             mirror,
             reaches,

@@ -62,7 +62,6 @@ pub struct InstallOptions {
     #[arg(
         short = 's',
         long = "output",
-        alias = "disk",
         value_name = "FILE",
         conflicts_with = "output_dir",
         help_heading = "Output"
@@ -152,9 +151,16 @@ pub struct InstallOptions {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
     pub memory: Option<u64>,
 
-    /// Size of the disk: 20G, 512 MiB, or a number of GiB [default: the template's, else 10G]
-    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
-    pub disk_size: Option<String>,
+    /// Size of a disk: 20G, 512 MiB, or a number of GiB; given again, of the next one, which is added
+    /// where the template has none [default: the template's, else 10G]
+    #[arg(
+        long,
+        visible_alias = "disk-size",
+        value_name = "SIZE",
+        help_heading = "Guest"
+    )]
+    #[serde(alias = "disk-size", deserialize_with = "one_or_several")]
+    pub disk: Vec<String>,
 
     /// Firmware [default: bios; uefi on aarch64 and armv7l]
     #[arg(long, value_name = "FIRMWARE", help_heading = "Guest")]
@@ -177,7 +183,7 @@ pub struct InstallOptions {
     #[arg(short = 'n', long, value_name = "MODEL", help_heading = "Guest")]
     pub network_device: Option<String>,
 
-    /// Bus of the guest's disk [default: virtio]
+    /// Bus of the guest's disks [default: virtio]
     #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
     pub disk_bus: Option<DiskBus>,
 

@@ -160,6 +160,27 @@ impl Format {
         }
     }
 
+    /// The same of a further disk of a machine: none where one file holds all disks, and what is said of
+    /// all of them lies beside the first.
+    pub fn endings_of_more(self) -> &'static [&'static str] {
+        match self {
+            Format::Ova | Format::Ovirt => &[],
+            Format::Aws => &["raw"],
+            other => other.endings(),
+        }
+    }
+
+    /// Whether its file holds the only disk of a machine.
+    pub fn holds_one_disk(self) -> bool {
+        matches!(
+            self,
+            Format::VagrantLibvirt
+                | Format::VagrantVirtualbox
+                | Format::VagrantVmware
+                | Format::VagrantHyperv
+        )
+    }
+
     /// What the name of its image ends in.
     pub fn ending(self) -> &'static str {
         self.endings()[0]

@@ -26,7 +26,7 @@ pub use payload::MAX_PAYLOAD_BYTES;
 
 use crate::diagnostic::Diagnostic;
 use crate::printable;
-use findings::{Findings, Form, child};
+use findings::{Findings, Form};
 use xml::Element;
 
 /// Decodes and reads the file of the template `name`.
@@ -79,9 +79,12 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
         "files",
         "precommands",
         "commands",
-        "disk",
     ];
-    findings.check(root, Form::once(&once).with(&["version"]));
+    let form = Form {
+        many: &["disk"],
+        ..Form::once(&once).with(&["version"])
+    };
+    findings.check(root, form);
     if let Some(version) = root.attribute("version")
         && version.value.trim() != "1.0"
     {
@@ -107,7 +110,8 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
     let files = customize::files(root, findings);
     let precommands = customize::commands(root, "precommands", findings);
     let commands = customize::commands(root, "commands", findings);
-    let disk_size = read_disk(root, findings);
+    let disks = root.children.iter().filter(|child| child.name == "disk");
+    let disks = disks.map(|disk| read_disk(disk, findings)).collect();
     let (os, release) = os?;
     Some(Template {
         name: guest?,
@@ -117,14 +121,13 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
         files,
         precommands,
         commands,
-        disk_size,
+        disks,
         warnings: Vec::new(),
         release,
     })
 }
 
-fn read_disk(root: &Element, findings: &mut Findings<'_>) -> Option<u64> {
-    let disk = child(root, "disk")?;
+fn read_disk(disk: &Element, findings: &mut Findings<'_>) -> Option<u64> {
     findings.check(disk, Form::once(&["size"]));
     let (text, span) = findings.text(disk, "size")?;
     match parse_size(text) {

@@ -49,8 +49,9 @@ pub struct Template {
     pub precommands: Vec<Command>,
     /// Commands to run last, in the order in which they run.
     pub commands: Vec<Command>,
-    /// Size of the disk in bytes, at most [`super::QCOW2_MAX`]; `None` means the default.
-    pub disk_size: Option<u64>,
+    /// Sizes of the disks in bytes, at most [`super::QCOW2_MAX`], the system's first; `None` means the
+    /// default.
+    pub disks: Vec<Option<u64>>,
     /// What was accepted, but is probably not what its author expects.
     pub warnings: Vec<Diagnostic>,
     pub(super) release: Result<Release, Vec<Diagnostic>>,

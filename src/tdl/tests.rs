@@ -163,7 +163,7 @@ hello &lt;there&gt;
             ("second", &Payload::Inline(b"echo two".to_vec())),
         ]
     );
-    assert_eq!(template.disk_size, Some(20_000_000_000));
+    assert_eq!(template.disks, [Some(20_000_000_000)]);
 }
 
 #[test]
@@ -195,7 +195,6 @@ fn structure() {
         ),
         (with(NAME), &["a second <name>"]),
         (with(OS), &["a second <os>"]),
-        (with("<disk/><disk/>"), &["a second <disk>"]),
         (
             with("<pakages/>"),
             &["unknown element <pakages>", "did you mean `packages`"],
@@ -724,10 +723,13 @@ fn disks() {
         ("<size>2EiB</size>", Some(1 << 61)),
     ] {
         assert_eq!(
-            accept(&with(&format!("<disk>{size}</disk>"))).disk_size,
-            bytes
+            accept(&with(&format!("<disk>{size}</disk>"))).disks,
+            [bytes]
         );
     }
+    let several = "<disk/><disk><size>1T</size></disk><disk><size>5</size></disk>";
+    let several = accept(&with(several)).disks;
+    assert_eq!(several, [None, Some(1 << 40), Some(5 << 30)]);
     for (size, words) in [
         ("10E", "no known unit"),
         ("T10", "begin with a digit"),

@@ -36,7 +36,7 @@ const MOVING_DISKS: [&str; 5] = ["/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/
 
 /// Looks into the disk of a file that is plain, with or without a VHD's footer, or a qcow2.
 pub(super) async fn look(importer: Importer, question: &Question<'_>, findings: &mut Findings<'_>) {
-    match reader::inspect(question.program, question.file).await {
+    match reader::inspect(question.program, std::slice::from_ref(question.file)).await {
         Ok(inspection) => judge(importer, &inspection, findings),
         Err(error) => findings.note(format!("what is inside was not looked at: {error:#}")),
     }

@@ -171,7 +171,7 @@ mod tests {
             populated: 1,
             uuid: "u",
         };
-        let vmware = read(&ovf::vmware("a<b", &hardware, &disk)).unwrap();
+        let vmware = read(&ovf::vmware("a<b", &hardware, std::slice::from_ref(&disk))).unwrap();
         assert_eq!(vmware.namespace, NAMESPACE);
         assert_eq!(vmware.systems, ["vmx-18"]);
         assert_eq!(vmware.firmware.as_deref(), Some("efi"));
@@ -181,7 +181,13 @@ mod tests {
         let virtualbox = read(&ovf::virtualbox("a", &hardware, &disk, "m")).unwrap();
         assert_eq!(virtualbox.images, ["{u}"]);
         assert!(!virtualbox.resources.contains(&"32768".to_owned()));
-        let ovirt = read(&ovf::ovirt("a", &hardware, &disk, "m")).unwrap();
+        let ovirt = read(&ovf::ovirt(
+            "a",
+            &hardware,
+            std::slice::from_ref(&disk),
+            "m",
+        ))
+        .unwrap();
         assert_eq!(ovirt.disks[0].volume_format, "COW");
     }
 

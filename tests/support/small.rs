@@ -93,6 +93,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
             backing: None,
             bus: DiskBus::Virtio,
         },
+        more_disks: Vec::new(),
         network: Network::User,
         nic_model: "virtio".to_owned(),
         mac: Mac::random().unwrap(),

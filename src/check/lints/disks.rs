@@ -3,7 +3,6 @@
 use super::{Lint, Linter, first_option, has_option};
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::{Version, values};
-use crate::machine::DiskBus;
 
 /// KS110 and KS112 to KS115.
 pub const LINTS: &[Lint] = &[named, kept, no_clearpart, no_zerombr, interactive];
@@ -35,28 +34,23 @@ fn bus_prefix(disk: &str) -> Option<&'static str> {
     })
 }
 
-/// The only disk of a guest with this bus.
-fn only_disk(bus: DiskBus) -> &'static str {
-    match bus {
-        DiskBus::Virtio => "vda",
-        DiskBus::Scsi | DiskBus::Sata | DiskBus::Ide => "sda",
-    }
-}
-
-/// Whether a guest with the only disk `own` has what `spec` names: a name, a pattern, or several
+/// Whether a guest with the disks `own` has what `spec` names: a name, a pattern, or several
 /// with `|` between them (anaconda, device_matches, RHEL 7 and later). Nothing where that cannot
 /// be known: a path, a label, a name that is no kernel's.
-fn exists(spec: &str, own: &str) -> Option<bool> {
+fn exists(spec: &str, own: &[String]) -> Option<bool> {
     let mut known = true;
     for name in spec.split('|') {
         let name = name.trim();
         let name = name.strip_prefix("/dev/").unwrap_or(name);
         let is_pattern = name.contains(['*', '?', '[']);
         // With the number of a partition it is on that disk.
-        let matches =
-            |pattern: glob::Pattern| pattern.matches(own) || pattern.matches(&format!("{own}1"));
+        let matches = |pattern: glob::Pattern| {
+            let mut own = own.iter();
+            own.any(|own| pattern.matches(own) || pattern.matches(&format!("{own}1")))
+        };
+        let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
         if glob::Pattern::new(name).is_ok_and(matches)
-            || !is_pattern && name.trim_end_matches(|c: char| c.is_ascii_digit()) == own
+            || !is_pattern && own.iter().any(|own| own == disk)
         {
             return Some(true);
         }
@@ -69,26 +63,35 @@ fn exists(spec: &str, own: &str) -> Option<bool> {
 }
 
 fn named(linter: &mut Linter<'_>) {
-    let own = linter.setting.disk_bus.map(only_disk);
-    let help = match own {
-        Some(own) => format!("leave the name out, or write `{own}`"),
+    let disks = linter.setting.disks;
+    let own: Option<Vec<String>> = linter
+        .setting
+        .disk_bus
+        .map(|bus| (0..disks).map(|disk| bus.device(disk)).collect());
+    let shown = own.as_ref().map(|own| shown(own));
+    let help = match &shown {
+        Some(own) if disks == 1 => format!("leave the name out, or write {own}"),
+        Some(own) => format!("write one of {own}, or give the guest one disk more (`--disk`)"),
         None => "leave the name out: a machine with one disk needs none".to_string(),
     };
     for entry in &linter.reading.commands {
         let name = entry.name;
         let options = NAMING.iter().find(|(of, _)| *of == name);
         for option in options.map_or([].as_slice(), |(_, options)| options) {
-            let disks = values::list(entry.arguments().value(option).unwrap_or_default());
-            let found = disks.into_iter().find_map(|disk| match own {
+            let named = values::list(entry.arguments().value(option).unwrap_or_default());
+            let found = named.into_iter().find_map(|disk| match &own {
                 Some(own) => match exists(disk, own)? {
-                    true if (name, *option) == ("ignoredisk", "--drives") => Some((
+                    true if (name, *option) == ("ignoredisk", "--drives") && disks == 1 => Some((
                         Error,
                         format!("`ignoredisk` leaves out `{disk}`, the only disk"),
                     )),
                     true => None,
                     false => Some((
                         Error,
-                        format!("`{name}` names the disk `{disk}`, and the guest has only `{own}`"),
+                        format!(
+                            "`{name}` names the disk `{disk}`, and the guest has only {}",
+                            self::shown(own)
+                        ),
                     )),
                 },
                 None => Some(match bus_prefix(disk)? {
@@ -108,6 +111,15 @@ fn named(linter: &mut Linter<'_>) {
                 linter.at((entry, *option), severity, "KS110", message, &help);
             }
         }
+    }
+}
+
+/// Names of disks for people.
+fn shown(disks: &[String]) -> String {
+    match disks {
+        [only] => format!("`{only}`"),
+        [first, .., last] => format!("`{first}` to `{last}`"),
+        [] => String::new(),
     }
 }
 
@@ -220,10 +232,10 @@ fn interactive(linter: &mut Linter<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found, severity};
-    use super::*;
     use crate::check::Setting;
     use crate::diagnostic::Severity;
     use crate::language::Version::{Fedora, Rhel};
+    use crate::machine::DiskBus;
 
     #[test]
     fn names_of_disks_depend_on_the_bus() {
@@ -306,6 +318,32 @@ mod tests {
                 Some(Severity::Error),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn names_of_several_disks() {
+        let guest = Setting {
+            disk_bus: Some(DiskBus::Scsi),
+            disks: 3,
+            new_guest: true,
+            ..Setting::alone(Rhel(9))
+        };
+        for text in [
+            "ignoredisk --only-use=sda,sdc\n",
+            "ignoredisk --drives=sdb\n",
+            "clearpart --all --drives=sd?\n",
+            "part /srv --size=1 --ondisk=/dev/sdb\n",
+            "bootloader --boot-drive=sda\n",
+        ] {
+            assert_eq!(found(text, &guest, "KS110"), [], "{text}");
+        }
+        for text in [
+            "ignoredisk --only-use=sda,sdd\n",
+            "part /srv --size=1 --ondisk=vdb\n",
+        ] {
+            let found = severity(text, &guest, "KS110");
+            assert_eq!(found, Some(Severity::Error), "{text}");
         }
     }
 

@@ -128,8 +128,8 @@ fn undeclared(linter: &mut Linter<'_>) {
     }
 }
 
-/// What the lines ask of the disk: MiB at least, and whether something takes what is left. Only
-/// where that says something: one disk, and no partition that is there already.
+/// What the lines ask of the disks: MiB at least, and whether something takes what is left. Only
+/// where that says something: of one disk or all of them, and no partition that is there already.
 fn asked(linter: &Linter<'_>) -> Option<(u64, bool)> {
     let size = |entry: &Entry| {
         let size = entry.arguments().integer("--size").unwrap_or_default();
@@ -162,7 +162,7 @@ fn asked(linter: &Linter<'_>) -> Option<(u64, bool)> {
         }
     }
     let least = plain.saturating_add(physical.max(logical));
-    (disks.len() < 2).then_some((least, grows))
+    (disks.len() < 2 || disks.len() == linter.setting.disks).then_some((least, grows))
 }
 
 fn size(linter: &mut Linter<'_>) {
@@ -173,13 +173,20 @@ fn size(linter: &mut Linter<'_>) {
         return;
     };
     let disk = disk / MIB;
+    let has = match linter.setting.disks {
+        1 => "the disk has",
+        _ => "the disks have",
+    };
     if least > disk {
-        let message =
-            format!("the partitions take at least {least} MiB, and the disk has {disk} MiB");
+        let message = format!("the partitions take at least {least} MiB, and {has} {disk} MiB");
         let needed = least.div_ceil(1024) + 1;
         let help = format!("enlarge the disk to {needed} GiB or more, or lower the sizes");
         linter.at(last, Error, "KS103", message, help);
-    } else if disk - least > UNUSED && !grows && linter.reading.complete {
+    } else if disk - least > UNUSED
+        && !grows
+        && linter.reading.complete
+        && linter.setting.disks == 1
+    {
         let unused = disk - least;
         let message = format!("no partition grows, so {unused} MiB of the disk stay unused");
         let help = "add `--grow` to the last partition";

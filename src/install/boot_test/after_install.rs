@@ -24,7 +24,10 @@ impl Attempt<'_> {
         }
         let plan = BootPlan {
             name: build.name.clone(),
-            image: self.place.work.join(disk::NAME),
+            image: self.place.work.join(&disk::name(0)),
+            more_images: (1..build.guest.disks.len())
+                .map(|disk| self.place.work.join(&disk::name(disk)))
+                .collect(),
             format: DiskFormat::Qcow2,
             machine: Machine {
                 arch: spec.arch,

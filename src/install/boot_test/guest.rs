@@ -13,9 +13,14 @@ use crate::install::place::Place;
 use crate::install::record::SERIAL_LOG;
 use crate::machine::{DiskFormat, Network};
 
-/// Name of the overlay in the work directory, beside the image of a build: QEMU's user is let in to
-/// both.
-pub const OVERLAY: &str = "overlay.qcow2";
+/// Name of the overlay of the disk with a number, from 0 on, in the work directory, beside the image of a
+/// build: QEMU's user is let in to both.
+pub fn overlay(disk: usize) -> String {
+    match disk {
+        0 => "overlay.qcow2".to_owned(),
+        more => format!("overlay-{}.qcow2", more + 1),
+    }
+}
 
 /// Name of the variables that UEFI keeps, which libvirt makes beside the disk.
 const NVRAM: &str = "nvram.fd";
@@ -26,30 +31,48 @@ pub const CAPTURE: &str = "boot-test.pcap";
 /// Overlays hold what a system writes at its first boot: host keys among it.
 const PRIVATE: u32 = 0o600;
 
-/// Makes a fresh overlay, and removes what the boot before has left.
+/// Makes fresh overlays, and removes what the boot before has left.
 ///
 /// # Errors
-/// Host: it cannot be made. Input: the image is not of the format that it is said to be.
+/// Host: they cannot be made. Input: an image is not of the format that it is said to be.
 pub async fn lay_over(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
     let work = place.work.dir();
-    for name in [OVERLAY, NVRAM, CAPTURE] {
+    remove_overlays(plan, place)?;
+    for name in [NVRAM, CAPTURE] {
         work.remove_file(name)
-            .context("removing the overlay of the boot before")
+            .context("removing what the boot before has left")
             .kind(Kind::Host)?;
     }
-    qemu_img::create_overlay(work, OVERLAY, (&plan.image, plan.format))
-        .await
-        .with_context(|| format!("laying an overlay on {}", plan.image.display()))
-        .kind(Kind::Host)?;
-    work.file(OVERLAY, false)
-        .and_then(|file| file.set_permissions(Permissions::from_mode(PRIVATE)))
-        .context("setting the mode of the overlay")
-        .kind(Kind::Host)?;
+    for (disk, image) in plan.images().enumerate() {
+        let name = overlay(disk);
+        qemu_img::create_overlay(work, &name, (image, plan.format))
+            .await
+            .with_context(|| format!("laying an overlay on {}", image.display()))
+            .kind(Kind::Host)?;
+        work.file(&name, false)
+            .and_then(|file| file.set_permissions(Permissions::from_mode(PRIVATE)))
+            .context("setting the mode of the overlay")
+            .kind(Kind::Host)?;
+    }
     let capture = work.file(CAPTURE, true);
     capture
         .map(drop)
         .context("keeping the guest's packets")
         .kind(Kind::Host)
+}
+
+/// Removes the overlays of a boot.
+///
+/// # Errors
+/// Host: one cannot be removed.
+pub fn remove_overlays(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
+    for disk in 0..plan.images().count() {
+        let removed = place.work.dir().remove_file(overlay(disk));
+        removed
+            .context("removing the overlay of a boot")
+            .kind(Kind::Host)?;
+    }
+    Ok(())
 }
 
 /// The guest that boots it: another machine each time, with an address and (libvirt's choice) a UUID of
@@ -59,6 +82,12 @@ pub async fn lay_over(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
 /// When the kernel gives no random bytes.
 pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<DomainSpec> {
     let machine = &plan.machine;
+    let mut disks = plan.images().enumerate().map(|(disk, image)| DiskSpec {
+        path: place.work.join(&overlay(disk)),
+        format: DiskFormat::Qcow2,
+        backing: Some(image.clone()),
+        bus: machine.disk_bus,
+    });
     Ok(DomainSpec {
         name: domain_name(&plan.name, &place.id),
         title: format!("{} (boot test)", plan.name),
@@ -69,12 +98,8 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         memory_mib: plan.memory_mib(),
         firmware: boot.firmware,
         boot: None,
-        disk: DiskSpec {
-            path: place.work.join(OVERLAY),
-            format: DiskFormat::Qcow2,
-            backing: Some(plan.image.clone()),
-            bus: machine.disk_bus,
-        },
+        disk: disks.next().context("there is no image")?,
+        more_disks: disks.collect(),
         network: machine.network.clone(),
         nic_model: machine.nic_model.clone(),
         mac: Mac::random()?,

@@ -1,12 +1,11 @@
 //! What every image has to have right, read from the overlay of a boot that was shut down.
 
 use std::cmp::Ordering;
-use std::fs::File;
 use std::path::Path;
 
 use super::report::Check;
-use crate::image::look::{Answer, Request, look_over};
-use crate::image::reader::OWN_PROGRAM;
+use crate::image::look::{Answer, Request, look};
+use crate::image::reader::{Image, OWN_PROGRAM};
 
 /// Where installed kernels are, by their releases.
 const KERNELS: &str = "/boot";
@@ -15,17 +14,13 @@ const KERNEL: &str = "vmlinuz-";
 /// How names of rescue kernels go on; those are not the newest.
 const RESCUE: &str = "0-rescue";
 
-/// Checks the overlay on `image` of a boot in which the kernel `running` ran.
+/// Checks the overlays of a boot in which the kernel `running` ran.
 ///
 /// # Errors
-/// It holds no system that can be read.
-pub async fn check(
-    overlay: &File,
-    image: &Path,
-    running: Option<&str>,
-) -> anyhow::Result<Vec<Check>> {
+/// They hold no system that can be read.
+pub async fn check(images: &[Image<'_>], running: Option<&str>) -> anyhow::Result<Vec<Check>> {
     let requests = vec![Request::List(KERNELS.into())];
-    let answers = look_over(Path::new(OWN_PROGRAM), overlay, image, requests).await?;
+    let answers = look(Path::new(OWN_PROGRAM), images, requests).await?;
     let kernel = match answers.into_iter().next() {
         Some(Answer::Entries(entries)) => {
             let names = entries.iter().map(|entry| entry.path.as_str());

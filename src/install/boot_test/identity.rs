@@ -1,15 +1,14 @@
 //! What a machine has made for itself at its first boot, read from the overlay of a clone that was shut
 //! down: no two machines may have any of it in common.
 
-use std::fs::File;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::dhcp::ClientIds;
 use crate::hex;
-use crate::image::look::{Answer, Entry, Request, look_over};
-use crate::image::reader::OWN_PROGRAM;
+use crate::image::look::{Answer, Entry, Request, look};
+use crate::image::reader::{Image, OWN_PROGRAM};
 
 /// Most bytes of a file that holds an identity. A host key has some hundred, a lease some thousand.
 const MOST_BYTES: u64 = 64 << 10;
@@ -78,15 +77,15 @@ pub struct Likeness {
     pub found: String,
 }
 
-/// Reads the identities in `overlay` on `image`.
+/// Reads the identities in the overlays of a boot.
 ///
 /// # Errors
-/// It holds no system that can be read.
-pub async fn read(overlay: &File, image: &Path) -> anyhow::Result<Identities> {
+/// They hold no system that can be read.
+pub async fn read(images: &[Image<'_>]) -> anyhow::Result<Identities> {
     let program = Path::new(OWN_PROGRAM);
     let mut requests: Vec<Request> = FILES.iter().map(|(path, _)| whole(path)).collect();
     requests.extend([SSH, NETWORK_MANAGER, DHCLIENT].map(|dir| Request::List(dir.into())));
-    let answers = look_over(program, overlay, image, requests).await?;
+    let answers = look(program, images, requests).await?;
     let mut identities = Identities::default();
     let mut machine_id = None;
     for ((path, name), answer) in FILES.iter().zip(&answers) {
@@ -121,7 +120,7 @@ pub async fn read(overlay: &File, image: &Path) -> anyhow::Result<Identities> {
             most: MOST_JOURNAL,
         });
     }
-    let answers = look_over(program, overlay, image, requests).await?;
+    let answers = look(program, images, requests).await?;
     for ((_, name), answer) in more.iter().zip(&answers) {
         match answer {
             Answer::Content(content) => drop(identities.add(name, content)),

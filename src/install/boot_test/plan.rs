@@ -35,7 +35,9 @@ pub struct BootPlan {
     pub name: String,
     /// The image, absolute. It is only read.
     pub image: PathBuf,
-    /// Its format.
+    /// The images of the machine's other disks, absolute.
+    pub more_images: Vec<PathBuf>,
+    /// Their format.
     pub format: DiskFormat,
     /// The machine that it is for.
     pub machine: Machine,
@@ -62,7 +64,7 @@ pub struct Machine {
     pub accel: Accel,
     /// Which virtio its kernel speaks.
     pub virtio: VirtioModel,
-    /// What its disk is plugged into.
+    /// What its disks are plugged into.
     pub disk_bus: DiskBus,
     /// Model of its network card.
     pub nic_model: String,
@@ -90,6 +92,11 @@ impl Boot {
 }
 
 impl BootPlan {
+    /// The images of all disks, in order.
+    pub fn images(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.image).chain(&self.more_images)
+    }
+
     /// The boots, in order.
     pub fn boots(&self) -> Vec<Boot> {
         let mut boots = Vec::new();

@@ -1,7 +1,7 @@
 //! What a boot test of an image that exists stands on: libvirt, and the image's own form.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -29,7 +29,9 @@ pub struct Subject {
     pub name: String,
     /// Its file, absolute.
     pub image: PathBuf,
-    /// Its format.
+    /// The images of the machine's other disks, absolute.
+    pub more_images: Vec<PathBuf>,
+    /// Their format.
     pub format: DiskFormat,
     /// Its architecture.
     pub arch: Arch,
@@ -37,7 +39,7 @@ pub struct Subject {
     pub firmware: Firmware,
     /// What is to run the CPUs.
     pub accel: AccelChoice,
-    /// What the disk is plugged into.
+    /// What the disks are plugged into.
     pub disk_bus: DiskBus,
     /// Model of the network card, if it was chosen.
     pub nic_model: Option<String>,
@@ -60,7 +62,9 @@ pub async fn prepare(
     place: &Place,
     reporter: &Reporter,
 ) -> anyhow::Result<(BootPlan, Arc<Host>)> {
-    check_image(&subject).await?;
+    for image in std::iter::once(&subject.image).chain(&subject.more_images) {
+        check_image(&subject, image).await?;
+    }
     let cache_dir = directories::cache_dir(subject.cache_dir.as_deref()).kind(Kind::Host)?;
     let host_options = HostOptions {
         connection: place.connection.clone(),
@@ -81,6 +85,7 @@ pub async fn prepare(
     let plan = BootPlan {
         name: subject.name,
         image: subject.image,
+        more_images: subject.more_images,
         format: subject.format,
         machine: Machine {
             arch: subject.arch,
@@ -101,10 +106,10 @@ pub async fn prepare(
 }
 
 /// An image that names another file would let its guest read that file of this host.
-async fn check_image(subject: &Subject) -> anyhow::Result<()> {
-    let shown = subject.image.display();
+async fn check_image(subject: &Subject, image: &Path) -> anyhow::Result<()> {
+    let shown = image.display();
     let look = async {
-        let file = File::open(&subject.image)?;
+        let file = File::open(image)?;
         qemu_img::info(&file, subject.format).await
     };
     let info = look

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::dhcp;
 use super::evidence::{self, Gathered};
 use super::follow::{Follower, MOST_PACKETS};
-use super::guest::{self, CAPTURE, OVERLAY};
+use super::guest::{self, CAPTURE};
 use super::health;
 use super::identity::{self, Identities};
 use super::plan::{Boot, BootPlan};
@@ -18,6 +18,7 @@ use super::report::{BootReport, ClonesReport, Reached, Report, SCHEMA};
 use crate::error::{Classify, Kind};
 use crate::host::{Accel, Guest, Host};
 use crate::image::checksum;
+use crate::image::reader::Image;
 use crate::install::evidence as install_evidence;
 use crate::install::place::Place;
 use crate::install::record::Recorder;
@@ -60,7 +61,7 @@ pub struct Stage<'a> {
 pub async fn run(plan: &BootPlan, stage: Stage<'_>, target: &Path) -> anyhow::Result<Report> {
     let work = stage.place.work.dir();
     let gathered = Gathered::begin(work).kind(Kind::Host)?;
-    let before = digest(plan, stage).await?;
+    let before = digests(plan, stage).await?;
     let mut boots = Vec::new();
     for boot in plan.boots() {
         let report = one_boot(plan, stage, boot, &gathered).await?;
@@ -70,27 +71,36 @@ pub async fn run(plan: &BootPlan, stage: Stage<'_>, target: &Path) -> anyhow::Re
             break;
         }
     }
-    let after = digest(plan, stage).await?;
-    let report = conclude(plan, boots, before, &after);
+    let after = digests(plan, stage).await?;
+    let report = conclude(plan, boots, &before, &after);
     gathered.publish(work, target, &report.json()?)?;
     Ok(report)
 }
 
-/// The SHA-256 of the image's file.
-async fn digest(plan: &BootPlan, stage: Stage<'_>) -> anyhow::Result<String> {
-    let path = &plan.image;
-    let digest = async {
-        let file = std::fs::File::open(path)?;
-        anyhow::Ok(checksum::sha256(&file).await?.0)
-    };
-    let digest = stage.cancellation.or(digest).await;
-    digest
-        .with_context(|| format!("reading the image {}", path.display()))
-        .kind(Kind::Host)
+/// The SHA-256 of each image's file.
+async fn digests(plan: &BootPlan, stage: Stage<'_>) -> anyhow::Result<Vec<String>> {
+    let mut digests = Vec::new();
+    for path in plan.images() {
+        let digest = async {
+            let file = std::fs::File::open(path)?;
+            anyhow::Ok(checksum::sha256(&file).await?.0)
+        };
+        let digest = stage.cancellation.or(digest).await;
+        let digest = digest
+            .with_context(|| format!("reading the image {}", path.display()))
+            .kind(Kind::Host)?;
+        digests.push(digest);
+    }
+    Ok(digests)
 }
 
 /// What is made of all boots.
-fn conclude(plan: &BootPlan, boots: Vec<BootReport>, before: String, after: &str) -> Report {
+fn conclude(
+    plan: &BootPlan,
+    boots: Vec<BootReport>,
+    before: &[String],
+    after: &[String],
+) -> Report {
     let mut notes = Vec::new();
     for boot in &boots {
         let untold = boot.checks.iter().filter(|check| check.passed.is_none());
@@ -149,7 +159,7 @@ fn conclude(plan: &BootPlan, boots: Vec<BootReport>, before: String, after: &str
         schema: SCHEMA,
         ozr_version: env!("CARGO_PKG_VERSION"),
         name: name.clone(),
-        sha256: before,
+        sha256: before.first().cloned().unwrap_or_default(),
         passed: first.is_none(),
         reason: first.map(|(reason, _)| reason),
         sentence,
@@ -266,7 +276,7 @@ async fn one_boot(
     } else {
         reporter.step(format!("boot test {name}: {}", report.sentence));
     }
-    work.remove_file(OVERLAY).kind(Kind::Host)?;
+    guest::remove_overlays(plan, place)?;
     Ok(report)
 }
 
@@ -358,10 +368,19 @@ async fn read_overlay(
     gathered: &Gathered,
 ) -> anyhow::Result<()> {
     let work = stage.place.work.dir();
-    let overlay = work.file(OVERLAY, false).kind(Kind::Host)?;
+    let count = plan.images().count();
+    let overlays = (0..count).map(|disk| work.file(guest::overlay(disk), false));
+    let overlays = overlays.collect::<Result<Vec<_>, _>>().kind(Kind::Host)?;
+    let images = overlays.iter().zip(plan.images());
+    let images: Vec<Image<'_>> = images
+        .map(|(file, below)| Image {
+            file,
+            below: Some(below),
+        })
+        .collect();
     let read = async {
-        let identities = identity::read(&overlay, &plan.image).await?;
-        let checks = health::check(&overlay, &plan.image, report.kernel.as_deref()).await?;
+        let identities = identity::read(&images).await?;
+        let checks = health::check(&images, report.kernel.as_deref()).await?;
         anyhow::Ok((identities, checks))
     };
     // The wish to stop is an error; what the disk is like is none.
