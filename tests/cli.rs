@@ -532,4 +532,12 @@ fn a_template_may_not_name_any_file_of_the_host() {
     site.write("ozr.toml", "file-root = \"/etc\"\n");
     let config = site.path("ozr.toml").display().to_string();
     check(&["file:///etc/passwd"], &["--config", &config]).assert_done();
+    // Nor a tree there: a mistake in the template, which another try does not change.
+    let tree = std::fs::read_to_string(&path).unwrap();
+    let tree = tree.replace("http://192.0.2.1/", "file:///etc/tree/");
+    let tree = tree.replace("<arch>", "<rootpw>x</rootpw><arch>");
+    let tree = site.write("tree.tdl", &tree).display().to_string();
+    let outcome = ozr(&site, &["install", &tree, "--retries", "3"]);
+    outcome.assert_failed(2, &["KS216", "--file-root"]);
+    assert!(!outcome.stderr.contains("again"), "{outcome:?}");
 }

@@ -122,7 +122,7 @@ pub struct Means<'a> {
     pub reporter: &'a Reporter,
 }
 
-/// Tries every address and looks up every name. Findings have the ids KS201 to KS215.
+/// Tries every address and looks up every name. Findings have the ids KS201 to KS216.
 /// To be called within a runtime with several threads; names that are still being resolved when
 /// time is up are left to a thread, so shut the runtime down without waiting for those.
 ///

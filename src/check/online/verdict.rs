@@ -190,7 +190,7 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         Fault::Slow { .. } | Fault::TooLong { .. } => {
             Verdict::warning("KS209", fault.to_string(), "")
         }
-        Fault::Outside { .. } => Verdict::error("KS202", fault.to_string(), ""),
+        Fault::Outside { .. } => Verdict::error("KS216", fault.to_string(), ""),
         Fault::Proxy { .. }
         | Fault::ProxyAuthorization { .. }
         | Fault::Address { .. }
