@@ -11,7 +11,7 @@ use crate::mirror::Mirror;
 use crate::serve::{Content, Server};
 use crate::tdl::{Payload, Template};
 
-/// Largest content of one file or command, in bytes (the README promises that much).
+/// Largest content of one file or command, in bytes (docs/template.md promises that much).
 pub const MAX_CONTENT: u64 = 16 << 20;
 
 /// A file or command of the template: its name and its content.

@@ -65,7 +65,7 @@ impl Default for RetryPolicy {
             rate_window: Duration::from_secs(30),
             // An initrd of 170 MB with 50 KB/s.
             whole: Duration::from_secs(3600),
-            // What the README promises of plain progress.
+            // What docs/watching.md promises of plain progress.
             tell_every: Duration::from_secs(30),
             tries: 5,
             first_pause: Duration::from_millis(500),

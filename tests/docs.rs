@@ -1,0 +1,115 @@
+//! The documents: their links lead somewhere, and their command lines are understood.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use ozr::cli::Cli;
+
+/// The documents that users read, with their texts.
+fn documents() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs")).unwrap();
+    let mut all: Vec<PathBuf> = pages
+        .map(|page| page.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+        .collect();
+    all.extend(["README.md", "CONTRIBUTING.md", "fixtures/README.md"].map(|name| root.join(name)));
+    all.into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// What a code host calls a heading.
+fn anchor(heading: &str) -> String {
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut seen = 0;
+    for (page, text) in documents() {
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains(':') {
+                continue;
+            }
+            seen += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let mut headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let found =
+                    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading);
+                assert!(found, "{}: {link}", page.display());
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} links were found");
+}
+
+#[test]
+fn command_lines_are_understood() {
+    let mut seen = 0;
+    for (page, text) in documents() {
+        for line in text.lines() {
+            let Some(command) = line.strip_prefix("    ") else {
+                continue;
+            };
+            let command = command.strip_prefix("$ ").unwrap_or(command);
+            let command = command.strip_prefix("sudo ").unwrap_or(command);
+            // A remark, or what another program gets, is not for ozr.
+            let command = command.split([';', '|', '&', '#', '>']).next().unwrap();
+            if !command.starts_with("ozr ") || command.contains('…') {
+                continue;
+            }
+            let words = command
+                .split_whitespace()
+                .map(|word| word.trim_matches('\''));
+            let parsed = Cli::command().try_get_matches_from(words);
+            if let Err(error) = parsed {
+                panic!("{}: {line}\n{error}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} command lines were found");
+}
+
+#[test]
+fn commands_within_sentences_exist() {
+    let program = Cli::command();
+    let mut seen = 0;
+    for (page, text) in documents() {
+        for span in text.split('`').skip(1).step_by(2) {
+            let Some(rest) = span.strip_prefix("ozr ") else {
+                continue;
+            };
+            let name = rest.split([' ', '\n', ':']).next().unwrap();
+            let known = program.find_subcommand(name).is_some();
+            let placeholder = name.chars().all(|c| c.is_uppercase());
+            assert!(
+                known || placeholder || name == "help" || name.starts_with('-'),
+                "{}: {span}",
+                page.display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "only {seen} commands were found");
+}
