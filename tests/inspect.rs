@@ -72,10 +72,19 @@ fn image(directory: &Path) -> PathBuf {
         root.join("etc/systemd/system/default.target"),
     )
     .unwrap();
-    let database = fs::read(fixture("packages/rpmdb.sqlite.zst")).unwrap();
-    let database = zstd::decode_all(database.as_slice()).unwrap();
-    fs::create_dir_all(root.join("var/lib/rpm")).unwrap();
-    fs::write(root.join("var/lib/rpm/rpmdb.sqlite"), database).unwrap();
+    for (name, to) in [
+        ("rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite"),
+        ("history.sqlite", "var/lib/dnf/history.sqlite"),
+        ("history.sqlite-wal", "var/lib/dnf/history.sqlite-wal"),
+    ] {
+        let packed = fs::read(fixture(&format!("packages/{name}.zst"))).unwrap();
+        let to = root.join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+    }
+    // As yum has it, in a directory for each package.
+    let yum = "var/lib/yum/yumdb/e/1c5d-epoch-zero-2.0~rc1-3.el9-noarch/from_repo";
+    put(yum, "base");
     let disk = directory.join("rocky-9.raw");
     fs::File::create(&disk).unwrap().set_len(32 << 20).unwrap();
     let made = Command::new("mke2fs")
@@ -133,7 +142,21 @@ packages     5, 48.2 KiB of files
     let json = stdout(&inspect(&["--format", "json"], &image));
     assert!(!json.contains("secret"), "a password's digest");
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(value["system"]["packages"][0]["epoch"], 2);
+    let packages = value["system"]["packages"].as_array().unwrap();
+    assert_eq!(packages[0]["epoch"], 2);
+    let from = packages.iter().map(|package| &package["repository"]);
+    let from: Vec<_> = from.map(|repository| repository.as_str()).collect();
+    assert_eq!(
+        from,
+        // The key is from no repository; what was installed again is from where it was then.
+        [
+            Some("BaseOS"),
+            Some("base"),
+            None,
+            Some("updates"),
+            Some("anaconda")
+        ]
+    );
     assert_eq!(value["system"]["users"][1]["password"], "set");
     // The same from qcow2, in each of its packings.
     for packing in ["zlib", "zstd"] {

@@ -16,13 +16,14 @@ use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::install::place::Claim;
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
+use crate::install::remarks::Remarks;
 use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
 use crate::tdl::Template;
-use crate::ui::event::Reporter;
+use crate::ui::event::{Reporter, Sink};
 use crate::ui::printer::{Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
@@ -145,12 +146,14 @@ impl Inputs {
             Some(name) => name.clone(),
             None => input::display_name(&file),
         });
+        let remarks = Arc::new(Remarks::default());
+        let heard = reporter.and(Arc::clone(&remarks) as Arc<dyn Sink>);
         let template = self.template;
-        let template = template.and_then(|loaded| template::accept(&file, loaded, reporter));
-        let planned = template.and_then(|read| plan(&file, read, no_check, options, reporter));
+        let template = template.and_then(|loaded| template::accept(&file, loaded, &heard));
+        let planned = template.and_then(|read| plan(&file, read, no_check, options, &heard));
         let built = planned.and_then(|(plan, text)| {
             about.name.clone_from(&plan.name);
-            check_and_build(plan, text, no_check, reporter)
+            check_and_build(plan, text, no_check, &remarks, reporter)
         });
         reports.write(&about, &built, reporter);
         built
@@ -249,6 +252,7 @@ fn check_and_build(
     plan: Plan,
     template_text: String,
     no_check: bool,
+    remarks: &Arc<Remarks>,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     // The install itself runs in this thread; one more hears signals and `ozr attach` meanwhile.
@@ -258,17 +262,20 @@ fn check_and_build(
     place::remove_leftovers(&Claim::of(&plan), reporter).map_err(|error| stop.explain(error))?;
     plan.output.check(plan.replaces())?;
     if !no_check {
-        let checked = runtime.block_on(stop.or(check(&plan, template_text, &stop, reporter)));
+        let checked =
+            runtime.block_on(stop.or(check(&plan, template_text, remarks, &stop, reporter)));
         if checked.is_err() {
             // An address that is still being tried is not waited for.
             runtime.shutdown_background();
             return checked.map(|()| unreachable!("an error stays one"));
         }
     }
+    // What the check finds is told apart from what is remarked elsewhere.
+    let heard = reporter.and(Arc::clone(remarks) as Arc<dyn Sink>);
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            finished = install::run(&plan, &stop, reporter) => finished.kind(Kind::Build),
+            finished = install::run(&plan, remarks, &stop, &heard) => finished.kind(Kind::Build),
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict"),
         }
@@ -282,14 +289,16 @@ fn check_and_build(
 async fn check(
     plan: &Arc<Plan>,
     template_text: String,
+    remarks: &Arc<Remarks>,
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
         let (plan, text, heard) = (Arc::clone(plan), template_text.clone(), reporter.clone());
+        let remarks = Arc::clone(remarks);
         let last = number >= attempts;
-        let once = move || preflight::run(&plan, &text, last, &heard);
+        let once = move || preflight::run(&plan, &text, last, &remarks, &heard);
         let checked = tokio::task::spawn_blocking(once).await;
         match checked
             .context("checking the kickstart")

@@ -11,6 +11,7 @@ use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::error::{Kind, failed};
 use crate::install::plan::Plan;
+use crate::install::remarks::Remarks;
 use crate::language::{Included, Includes, Reading};
 use crate::ui::event::{Event, Reporter};
 
@@ -39,6 +40,7 @@ pub fn run(
     plan: &Plan,
     template_text: &str,
     last: bool,
+    remarks: &Remarks,
     reporter: &Reporter,
 ) -> anyhow::Result<Option<String>> {
     let written = &plan.kickstart;
@@ -75,6 +77,7 @@ pub fn run(
     if !last && let Some(first) = passing(&checked.findings) {
         return Ok(Some(first.in_one_line()));
     }
+    remarks.add(&checked.findings);
     report(checked.findings, reporter).map(|()| None)
 }
 

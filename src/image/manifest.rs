@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::inspect::Storage;
 use crate::options::{Compress, Format};
 use crate::packages::Package;
 
@@ -41,12 +42,18 @@ pub struct Manifest {
     /// The guest's disks, that with the system first.
     #[serde(default)]
     pub disks: Vec<Disk>,
+    /// The disk: its partitions and volumes; none if that could not be told.
+    pub storage: Option<Storage>,
     /// All images, the first among them.
     pub images: Vec<File>,
     /// The machine that ran the install.
     pub host: Host,
     /// The phases of the install, in order.
     pub phases: Vec<Phase>,
+    /// The repositories that the installer took packages from, as they were when it began.
+    pub repositories: Vec<Repository>,
+    /// What the check before the build found in the template and the kickstart.
+    pub findings: Vec<Finding>,
     /// What was worth a remark, though the build succeeded.
     pub notes: Vec<String>,
     /// The packages that are installed in the image, sorted; none if it has no RPM database that could be read.
@@ -157,6 +164,36 @@ pub struct File {
     pub sha256: String,
     /// How long it took until it was whole, from the beginning of the conversion, in seconds.
     pub seconds: f64,
+}
+
+/// A repository of packages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repository {
+    /// What the installer calls it; packages name it so.
+    pub name: Option<String>,
+    /// Its address, without credentials.
+    pub url: String,
+    /// The `revision` of its `repomd.xml`; none if it has none, or could not be asked.
+    pub revision: Option<String>,
+    /// The SHA-256 of its `repomd.xml`, in hexadecimal.
+    pub repomd_sha256: Option<String>,
+}
+
+/// A finding of the check before the build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// The rule that found it.
+    pub id: Option<String>,
+    /// The file, without directories.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What it is, in a sentence.
+    pub message: String,
 }
 
 /// The machine that ran the install.
@@ -288,6 +325,21 @@ mod tests {
                 firmware: "uefi".to_owned(),
             },
             phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
+            storage: Some(crate::inspect::sample().storage),
+            repositories: vec![Repository {
+                name: Some("anaconda".to_owned()),
+                url: "https://example.org/os/".to_owned(),
+                revision: Some("1714000000".to_owned()),
+                repomd_sha256: Some("0".repeat(64)),
+            }],
+            findings: vec![Finding {
+                severity: "warning".to_owned(),
+                id: Some("KS101".to_owned()),
+                file: "x.ks".to_owned(),
+                line: 1,
+                column: 1,
+                message: "m".to_owned(),
+            }],
             notes: vec!["n".to_owned()],
             packages: Some(vec![crate::packages::sample("bash", Some(1))]),
         }

@@ -23,7 +23,10 @@ use super::look::{self, Request};
 use super::seal;
 use crate::disk::device::Device;
 use crate::disk::image_file;
+use crate::disk::system::System;
+use crate::disk::volumes::Volumes;
 use crate::inspect::{self, Inspection};
+use crate::packages::origin;
 use crate::process;
 
 /// The program that reads disks: this one, whatever its file has become.
@@ -51,6 +54,8 @@ pub enum Question {
     Inspect,
     /// Its partitions, and what they hold.
     Storage,
+    /// From which repositories the packages are.
+    Origins,
     /// What of these items of sealing is not taken out.
     Unsealed(BTreeSet<String>),
 }
@@ -60,7 +65,9 @@ impl Question {
     fn most_cpu(&self) -> Duration {
         match self {
             Question::Contents | Question::Logs | Question::Storage => Duration::from_secs(5),
-            Question::Look(_) | Question::Unsealed(_) => Duration::from_secs(20),
+            Question::Look(_) | Question::Unsealed(_) | Question::Origins => {
+                Duration::from_secs(20)
+            }
             Question::Inspect => Duration::from_secs(60),
         }
     }
@@ -82,6 +89,10 @@ impl Question {
             Question::Storage => serde_json::to_vec(&inspect::storage(disks)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disks, requests)?),
             Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disks, items)?),
+            Question::Origins => {
+                let mut system = System::find(Volumes::find(disks)?)?;
+                serde_json::to_vec(&origin::of(&mut system)?)
+            }
         };
         Ok(answer?)
     }

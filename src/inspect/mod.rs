@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::device::Device;
 use crate::disk::system::System;
 use crate::disk::volumes::Volumes;
-use crate::packages::{self, Package};
+use crate::packages::{self, Package, origin};
 
 pub use accounts::{Password, User};
 pub use boot::{BootEntry, Firmware, Kernel};
@@ -121,6 +121,11 @@ fn installed(system: &mut System, troubles: &mut Vec<String>) -> Installed {
         format!("the file system of {at} was not unmounted: its last changes may be missing")
     }));
     let mut told = Told { system, troubles };
+    let mut packages = told.of("its packages", packages::of);
+    if let Some(packages) = &mut packages {
+        let origins = told.of("where its packages are from", origin::of);
+        origin::add(&origins, packages);
+    }
     Installed {
         release: told.of("its release", release::release),
         arch: told.of("its architecture", release::arch),
@@ -133,7 +138,7 @@ fn installed(system: &mut System, troubles: &mut Vec<String>) -> Installed {
         services: told.of("its services", services::enabled),
         users: told.of("its users", accounts::users),
         selinux: told.of("its SELinux mode", release::selinux),
-        packages: told.of("its packages", packages::of),
+        packages,
     }
 }
 
@@ -152,96 +157,96 @@ impl Told<'_> {
     }
 }
 
+/// A value in which nothing is absent, for tests.
+#[cfg(test)]
+pub fn sample() -> Inspection {
+    let text = || "x".to_owned();
+    let some = || Some(text());
+    let filesystem = || {
+        Some(Filesystem {
+            kind: text(),
+            label: some(),
+            uuid: some(),
+        })
+    };
+    Inspection {
+        schema: SCHEMA,
+        storage: Storage {
+            size: 1,
+            table: Some(crate::disk::partitions::Kind::Gpt),
+            filesystem: filesystem(),
+            partitions: vec![Partition {
+                number: 1,
+                start: 1,
+                size: 1,
+                kind: text(),
+                type_name: some(),
+                uuid: some(),
+                name: some(),
+                filesystem: filesystem(),
+            }],
+            volumes: vec![Volume {
+                path: text(),
+                size: Some(1),
+                filesystem: filesystem(),
+                unreadable: some(),
+            }],
+        },
+        more_disks: Vec::new(),
+        firmware: vec![Firmware::Uefi],
+        system: Some(Installed {
+            release: Release {
+                id: some(),
+                version_id: some(),
+                name: some(),
+                cpe: some(),
+                variant_id: some(),
+            },
+            arch: some(),
+            hostname: some(),
+            mounts: vec![Mount {
+                at: text(),
+                on: text(),
+                kind: text(),
+                subvolume: some(),
+            }],
+            unreadable: vec![Unreadable {
+                at: text(),
+                why: text(),
+            }],
+            kernels: vec![Kernel {
+                version: text(),
+                image: true,
+                initramfs: true,
+            }],
+            boot_entries: vec![BootEntry {
+                title: some(),
+                linux: text(),
+                arguments: text(),
+            }],
+            default_target: some(),
+            services: vec![text()],
+            users: vec![User {
+                name: text(),
+                uid: 0,
+                home: text(),
+                shell: text(),
+                password: Password::Set,
+                authorized_keys: 1,
+            }],
+            selinux: Some(Selinux {
+                mode: text(),
+                policy: some(),
+            }),
+            packages: Some(vec![packages::sample("x", Some(1))]),
+        }),
+        troubles: vec![text()],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::partitions;
-
-    /// A value in which nothing is absent.
-    fn sample() -> Inspection {
-        let text = || "x".to_owned();
-        let some = || Some(text());
-        let filesystem = || {
-            Some(Filesystem {
-                kind: text(),
-                label: some(),
-                uuid: some(),
-            })
-        };
-        Inspection {
-            schema: SCHEMA,
-            storage: Storage {
-                size: 1,
-                table: Some(partitions::Kind::Gpt),
-                filesystem: filesystem(),
-                partitions: vec![Partition {
-                    number: 1,
-                    start: 1,
-                    size: 1,
-                    kind: text(),
-                    type_name: some(),
-                    uuid: some(),
-                    name: some(),
-                    filesystem: filesystem(),
-                }],
-                volumes: vec![Volume {
-                    path: text(),
-                    size: Some(1),
-                    filesystem: filesystem(),
-                    unreadable: some(),
-                }],
-            },
-            more_disks: Vec::new(),
-            firmware: vec![Firmware::Uefi],
-            system: Some(Installed {
-                release: Release {
-                    id: some(),
-                    version_id: some(),
-                    name: some(),
-                    cpe: some(),
-                    variant_id: some(),
-                },
-                arch: some(),
-                hostname: some(),
-                mounts: vec![Mount {
-                    at: text(),
-                    on: text(),
-                    kind: text(),
-                    subvolume: some(),
-                }],
-                unreadable: vec![Unreadable {
-                    at: text(),
-                    why: text(),
-                }],
-                kernels: vec![Kernel {
-                    version: text(),
-                    image: true,
-                    initramfs: true,
-                }],
-                boot_entries: vec![BootEntry {
-                    title: some(),
-                    linux: text(),
-                    arguments: text(),
-                }],
-                default_target: some(),
-                services: vec![text()],
-                users: vec![User {
-                    name: text(),
-                    uid: 0,
-                    home: text(),
-                    shell: text(),
-                    password: Password::Set,
-                    authorized_keys: 1,
-                }],
-                selinux: Some(Selinux {
-                    mode: text(),
-                    policy: some(),
-                }),
-                packages: Some(vec![packages::sample("x", Some(1))]),
-            }),
-            troubles: vec![text()],
-        }
-    }
 
     #[test]
     fn the_documentation_names_every_field_and_no_other() {

@@ -18,6 +18,7 @@ use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
 use super::record::Recorder;
+use super::remarks::Remarks;
 use super::run::Cancellation;
 use super::run::Finished;
 use super::start;
@@ -29,6 +30,7 @@ use crate::image::set::From;
 use crate::image::{disk, installed, reader};
 use crate::machine::DiskFormat;
 use crate::mirror::shown;
+use crate::packages::origin::Origins;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
 use crate::watch::verdict::{Outcome, Verdict};
@@ -47,6 +49,8 @@ pub(super) const EXIT_LIMIT: Duration = Duration::from_secs(600);
 pub struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) place: &'a Place,
+    /// What was found and remarked so far.
+    pub(super) remarks: &'a Remarks,
     pub(super) cancellation: &'a Cancellation,
     pub(super) reporter: &'a Reporter,
     /// What it stands on.
@@ -65,6 +69,8 @@ pub struct Attempt<'a> {
     pub(super) hypervisor: Option<Versions>,
     /// How it went, once it was followed to its end.
     pub(super) supervised: Option<Supervised>,
+    /// Where the packages are from.
+    pub(super) origins: Origins,
 }
 
 /// Makes an image, or tells why there is none. What it made in the build's place is left there;
@@ -75,10 +81,11 @@ pub struct Attempt<'a> {
 pub async fn run(
     plan: &Plan,
     place: &Place,
+    remarks: &Remarks,
     cancellation: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    let mut attempt = Attempt::prepare(plan, place, cancellation, reporter).await?;
+    let mut attempt = Attempt::prepare(plan, place, remarks, cancellation, reporter).await?;
     let slot = attempt.wait_for_room().await?;
     let verdict = match attempt.install().await {
         Ok(Ok(notes)) => {
@@ -100,6 +107,7 @@ impl<'a> Attempt<'a> {
     async fn prepare(
         plan: &'a Plan,
         place: &'a Place,
+        remarks: &'a Remarks,
         cancellation: &'a Cancellation,
         reporter: &'a Reporter,
     ) -> anyhow::Result<Attempt<'a>> {
@@ -114,6 +122,7 @@ impl<'a> Attempt<'a> {
         Ok(Attempt {
             plan,
             place,
+            remarks,
             cancellation,
             reporter,
             prepared,
@@ -124,6 +133,7 @@ impl<'a> Attempt<'a> {
             still_runs: false,
             hypervisor: None,
             supervised: None,
+            origins: Origins::new(),
         })
     }
 
@@ -286,6 +296,8 @@ impl<'a> Attempt<'a> {
         }
         drop(self.guest.take());
         self.still_runs = false;
+        // Sealing takes the history out that says it.
+        self.read_origins().await?;
         let sealed = match self.seal().await? {
             Ok(sealed) => sealed,
             Err(verdict) => return Ok(Err(Box::new(verdict))),
@@ -326,10 +338,7 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => return Err(error.context("making the SBOM of the image")),
         };
-        let packages = contents
-            .as_ref()
-            .map(|contents| contents.packages.as_slice());
-        let manifest = self.manifest(&conversion, notes, sealed, packages)?;
+        let manifest = self.manifest(&conversion, sealed, contents.as_ref())?;
         let sboms = contents
             .as_ref()
             .map(|contents| self.sboms(&conversion, contents));

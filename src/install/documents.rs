@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::attempt::Attempt;
 use super::finish::Sealed;
+use super::papers::Contents;
 use crate::formats::conversion::Conversion;
 use crate::image::manifest::{
     Disk, Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
 };
 use crate::mirror::{CachedFile, shown};
 use crate::options::{Compress, Format};
-use crate::packages::Package;
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
 
@@ -23,16 +23,15 @@ use crate::watch::verdict::seconds;
 const OS_RELEASE: &str = "/etc/os-release";
 
 impl Attempt<'_> {
-    /// The manifest of the images, as JSON. `notes` are what was worth a remark, `packages` what is installed.
+    /// The manifest of the images, as JSON; `contents` is what is installed, if that could be told.
     ///
     /// # Errors
     /// None that is known.
     pub(super) fn manifest(
         &self,
         conversion: &Conversion,
-        notes: &[String],
         sealed: &Sealed,
-        packages: Option<&[Package]>,
+        contents: Option<&Contents>,
     ) -> anyhow::Result<String> {
         let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
         let os = &plan.template.os;
@@ -122,8 +121,11 @@ impl Attempt<'_> {
                 left: self.plan.unsealed.clone(),
                 unproved: sealed.unproved.clone(),
             },
-            notes: notes.to_vec(),
-            packages: packages.map(<[Package]>::to_vec),
+            storage: contents.map(|contents| contents.storage.clone()),
+            repositories: self.prepared.repositories.clone(),
+            findings: self.remarks.findings(),
+            notes: self.remarks.notes(),
+            packages: contents.map(|contents| contents.packages.clone()),
         };
         manifest.to_json()
     }

@@ -8,14 +8,18 @@ use anyhow::Context;
 use super::attempt::Attempt;
 use crate::formats::conversion::Conversion;
 use crate::image::reader;
-use crate::inspect::Release;
+use crate::image::reader::{Image, Question};
+use crate::inspect::{Release, Storage};
 use crate::packages::Package;
+use crate::packages::origin::{self, Origins};
 use crate::sbom::{self, Subject};
 
 /// What is installed in an image.
 #[derive(Debug)]
 pub(super) struct Contents {
     release: Release,
+    /// The disk.
+    pub storage: Storage,
     /// The packages, sorted.
     pub packages: Vec<Package>,
 }
@@ -31,12 +35,33 @@ impl Attempt<'_> {
         let system = inspection.system;
         let system = system.with_context(|| inspection.troubles.join("; "))?;
         let packages = system.packages;
-        let packages = packages.with_context(|| match inspection.troubles.as_slice() {
+        let mut packages = packages.with_context(|| match inspection.troubles.as_slice() {
             [] => "it has no RPM database".to_owned(),
             troubles => troubles.join("; "),
         })?;
-        let release = system.release;
-        Ok(Contents { release, packages })
+        origin::add(&self.origins, &mut packages);
+        Ok(Contents {
+            release: system.release,
+            storage: inspection.storage,
+            packages,
+        })
+    }
+
+    /// Reads where the packages are from, on the disk of a guest that is gone.
+    ///
+    /// # Errors
+    /// The user stops the build.
+    pub(super) async fn read_origins(&mut self) -> anyhow::Result<()> {
+        let program = Path::new(reader::OWN_PROGRAM);
+        let disks = Image::all(&self.prepared.disks);
+        let asking = reader::ask::<Origins>(program, &disks, &Question::Origins);
+        match self.cancellation.or(async { Ok(asking.await) }).await? {
+            Ok(origins) => self.origins = origins,
+            Err(error) => self.reporter.note(format!(
+                "the manifest does not say where packages are from: {error:#}"
+            )),
+        }
+        Ok(())
     }
 
     /// What the images are made of, in each format that is asked for, and where that goes.

@@ -9,9 +9,11 @@ use super::contents::Contents;
 use super::place::Place;
 use super::plan::Plan;
 use super::relay::Reaches;
+use super::repositories;
 use crate::error::{Classify, Kind};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
+use crate::image::manifest::Repository;
 use crate::machine::Network;
 use crate::mirror::{InstallTree, Mirror, MirrorOptions, shown};
 use crate::state::directories;
@@ -35,6 +37,8 @@ pub struct Prepared {
     pub mirror: Mirror,
     /// How the guest gets to addresses.
     pub reaches: Reaches,
+    /// The repositories, as they are now.
+    pub repositories: Vec<Repository>,
 }
 
 impl Prepared {
@@ -73,6 +77,7 @@ impl Prepared {
             reporter.warn(warning);
         }
         let disks = disk::create(place.work.dir(), &plan.guest.disks).await?;
+        let repositories = repositories::of(plan, &mirror, &tree).await;
         Ok(Prepared {
             tree,
             contents,
@@ -81,6 +86,7 @@ impl Prepared {
             host: Arc::new(host),
             mirror,
             reaches,
+            repositories,
         })
     }
 }

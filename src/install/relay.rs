@@ -53,16 +53,8 @@ impl Reaches {
             };
             (repository.url.url().clone(), access)
         }));
-        let network = match plan.guest.network {
-            Network::User => Some(host::user_network()),
-            Network::Libvirt(_) | Network::Bridge(_) => None,
-        };
-        let known = Known {
-            release: Some(plan.release),
-            version: None,
-            arch: Some(plan.arch),
-            user_network: network,
-        };
+        let known = known(plan);
+        let network = known.user_network;
         let mut kickstart = Vec::new();
         for (target, span) in addresses(plan, &known) {
             // A password in a kickstart is known to the guest.
@@ -121,8 +113,21 @@ impl Reaches {
     }
 }
 
+/// What is known of what addresses mean.
+pub(super) fn known(plan: &Plan) -> Known {
+    Known {
+        release: Some(plan.release),
+        version: None,
+        arch: Some(plan.arch),
+        user_network: match plan.guest.network {
+            Network::User => Some(host::user_network()),
+            Network::Libvirt(_) | Network::Bridge(_) => None,
+        },
+    }
+}
+
 /// The addresses in the author's kickstart that the installer asks for, and where they stand.
-fn addresses(plan: &Plan, known: &Known) -> Vec<(references::Target, Range<usize>)> {
+pub(super) fn addresses(plan: &Plan, known: &Known) -> Vec<(references::Target, Range<usize>)> {
     let Some(version) = Version::of(plan.release) else {
         return Vec::new();
     };

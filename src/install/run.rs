@@ -10,6 +10,7 @@ use super::attempt;
 use super::failed::InstallFailed;
 use super::place::{Claim, Place};
 use super::plan::Plan;
+use super::remarks::Remarks;
 use crate::error::{Kind, failed, inner_of, kind_of};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::progress::PhaseTime;
@@ -23,7 +24,7 @@ pub struct Finished {
     pub phases: Vec<PhaseTime>,
 }
 
-/// Builds. Dropping the future ends the build, too: its guest is destroyed, everything unfinished
+/// Builds; the manifest has the `remarks` so far, which hear what is reported. Dropping the future ends the build, too: its guest is destroyed, everything unfinished
 /// is removed; only a verdict is not left then.
 ///
 /// # Errors
@@ -31,6 +32,7 @@ pub struct Finished {
 /// failed install is kept in `NAME.failed/`.
 pub async fn run(
     plan: &Plan,
+    remarks: &Remarks,
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
@@ -44,7 +46,7 @@ pub async fn run(
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
         place.live.attempt(number);
-        let error = match attempt::run(plan, &place, stop, reporter).await {
+        let error = match attempt::run(plan, &place, remarks, stop, reporter).await {
             Ok(finished) => return Ok(finished),
             Err(error) => error,
         };

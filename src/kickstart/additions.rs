@@ -111,6 +111,12 @@ impl Script {
 }
 
 impl Additions {
+    /// The names of the repositories, in order.
+    pub fn names_of_repositories(&self) -> impl Iterator<Item = &str> {
+        let all = self.repositories.iter();
+        all.map(|repository| repository.name.as_str())
+    }
+
     /// Checks everything that could break the kickstart or the guest.
     ///
     /// # Errors

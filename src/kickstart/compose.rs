@@ -9,6 +9,10 @@ use super::scan::BYTE_ORDER_MARK;
 use super::script;
 use crate::error::{Kind, fail, failure};
 
+/// What the installer's names of the template's repositories begin with: it keeps them apart from the
+/// author's, and from those that the installer finds in the tree.
+pub const ID_PREFIX: &str = "ozr-";
+
 /// First line of the block at the end. No regular expression characters: `sed` looks for it.
 pub const BLOCK_LINE: &str = "# ozr: from here on added from the template";
 
@@ -63,12 +67,11 @@ pub fn compose(user: &str, outline: &Outline, additions: &Additions) -> anyhow::
     text.push_str(BLOCK_LINE);
     text.push('\n');
 
-    let ids = script::repository_ids(additions);
+    let ids = script::repository_ids(additions.names_of_repositories());
     for (repository, id) in additions.repositories.iter().zip(&ids) {
-        // The prefix keeps it apart from the author's repositories and from those that the
-        // installer finds in the tree. `check` has refused URLs with quotes.
+        // `check` has refused URLs with quotes.
         let url = &repository.base_url;
-        let _ = write!(text, "repo --name=\"ozr-{id}\" --baseurl=\"{url}\"");
+        let _ = write!(text, "repo --name=\"{ID_PREFIX}{id}\" --baseurl=\"{url}\"");
         text.push_str(if repository.sslverify {
             "\n"
         } else {

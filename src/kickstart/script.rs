@@ -72,10 +72,10 @@ pub fn repository_id(name: &str) -> String {
 }
 
 /// The ids of the repositories, in order and all different.
-pub fn repository_ids(additions: &Additions) -> Vec<String> {
+pub fn repository_ids<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
-    for repository in &additions.repositories {
-        let id = repository_id(&repository.name);
+    for name in names {
+        let id = repository_id(name);
         let mut unique = id.clone();
         let mut number = 2;
         while ids.iter().any(|taken| taken.eq_ignore_ascii_case(&unique)) {
@@ -139,7 +139,7 @@ pub fn apply_section(additions: &Additions) -> String {
     let _ = writeln!(text, "stage_name={}", stage_name(additions));
     text.push_str(APPLY);
 
-    let ids = repository_ids(additions);
+    let ids = repository_ids(additions.names_of_repositories());
     for (repository, id) in additions.repositories.iter().zip(&ids) {
         push_repository(&mut text, repository, id, &repository.base_url);
     }
@@ -317,7 +317,7 @@ mod tests {
             ..Additions::default()
         };
         assert_eq!(
-            repository_ids(&additions),
+            repository_ids(additions.names_of_repositories()),
             ["my_repo", "my_repo-2", "MY_REPO-3", "_._x", "_a", "_"]
         );
     }

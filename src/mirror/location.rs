@@ -64,6 +64,21 @@ pub fn join(tree: &Url, path: &str) -> Url {
     url
 }
 
+/// The address with a slash at its end, so that it is a directory.
+pub fn with_slash(base: &Url) -> Url {
+    let mut url = base.clone();
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", base.path()));
+    }
+    url
+}
+
+/// A place given relative to a tree, perhaps beside it, on the same server.
+pub fn beside(base: &Url, path: &str) -> Option<Url> {
+    let url = with_slash(base).join(&format!("{path}/")).ok()?;
+    (url.origin() == base.origin() && url.scheme() == base.scheme()).then_some(url)
+}
+
 /// An address as it may be shown and stored: without user, password, query and fragment, any of
 /// which may be a secret.
 pub fn shown(url: &Url) -> String {
@@ -220,6 +235,23 @@ mod tests {
             "http://m/.treeinfo"
         );
         assert_eq!(join(&url("file:///srv/t"), "k").as_str(), "file:///srv/t/k");
+    }
+
+    #[test]
+    fn repositories_beside_a_tree() {
+        let base = Url::parse("http://u:p@m/9/BaseOS/x86_64/os").unwrap();
+        for (path, expected) in [
+            (".", Some("http://u:p@m/9/BaseOS/x86_64/os/")),
+            (
+                "../../../AppStream/x86_64/os",
+                Some("http://u:p@m/9/AppStream/x86_64/os/"),
+            ),
+            ("Server", Some("http://u:p@m/9/BaseOS/x86_64/os/Server/")),
+            ("//other/x", None),
+        ] {
+            let found = beside(&base, path).map(String::from);
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use cache::{Cache, CacheEntry, Lease};
 pub use client::{Credentials, RetryPolicy};
 pub use fault::Fault;
 pub use fetch::Answer;
-pub use location::{Location, check_tree, join, public, shown};
+pub use location::{Location, beside, check_tree, join, public, shown, with_slash};
 pub use obtain::{CachedFile, Origin};
 pub use reach::{Access, Obstacle, Reach};
 pub use treeinfo::TreeInfo;

@@ -51,12 +51,20 @@ pub struct TreeInfo {
     pub initrd: Option<String>,
     /// The installer's main image, relative to the tree.
     pub stage2: Option<String>,
-    /// The repositories of the tree's variants, relative to the tree: `.`, and places beside it
-    /// such as `../../AppStream/x86_64/os`. Empty in trees before EL 8, whose repository is the
+    /// The repositories of the tree's variants. Empty in trees before EL 8, whose repository is the
     /// tree itself.
-    pub repositories: Vec<String>,
+    pub repositories: Vec<Variant>,
     /// Digests by path relative to the tree.
     pub checksums: BTreeMap<String, Checksum>,
+}
+
+/// The repository of a variant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variant {
+    /// Its place relative to the tree: `.`, or beside it as `../../AppStream/x86_64/os`.
+    pub path: String,
+    /// The variant's name, such as `AppStream`; the installer calls the repository so.
+    pub name: String,
 }
 
 impl TreeInfo {
@@ -229,8 +237,8 @@ impl Reader<'_> {
 
     /// The `repository` of each `[variant-*]`; add-ons (EL 7) are not installed from unless asked
     /// for. What is no relative path is left out, as anaconda leaves out what it cannot use.
-    fn repositories(&self) -> Vec<String> {
-        let mut repositories: Vec<String> = self
+    fn repositories(&self) -> Vec<Variant> {
+        let mut repositories: Vec<Variant> = self
             .ini
             .sections
             .iter()
@@ -239,14 +247,18 @@ impl Reader<'_> {
                 let kind = self.ini.get(section, "type");
                 kind.is_none_or(|kind| kind.value == "variant")
             })
-            .filter_map(|section| self.ini.get(section, "repository"))
-            .map(|entry| entry.value)
-            .filter(|path| path.len() <= MAX_PATH)
-            .filter(|path| !path.starts_with('/') && !path.contains("://"))
-            .map(|path| path.trim_end_matches('/').to_string())
+            .filter_map(|section| {
+                let path = self.ini.get(section, "repository")?.value;
+                let usable =
+                    path.len() <= MAX_PATH && !path.starts_with('/') && !path.contains("://");
+                usable.then(|| Variant {
+                    path: path.trim_end_matches('/').to_string(),
+                    name: section["variant-".len()..].to_string(),
+                })
+            })
             .collect();
         repositories.sort();
-        repositories.dedup();
+        repositories.dedup_by(|later, first| later.path == first.path);
         repositories
     }
 

@@ -23,6 +23,9 @@ const ARCH: u64 = 1022;
 const SOURCE_RPM: u64 = 1044;
 const LONG_SIZE: u64 = 5009;
 
+/// The digest of the header itself, without its signatures.
+const SHA256_HEADER: u64 = 273;
+
 /// Signatures: those of the header by OpenPGP, RSA and DSA, then those of header and payload.
 const SIGNATURES: [u64; 5] = [278, 268, 267, 259, 262];
 
@@ -62,6 +65,8 @@ pub fn package(blob: &[u8]) -> Result<Package> {
             .unwrap_or(0),
         vendor: header.text(VENDOR),
         signing_key,
+        header_sha256: header.text(SHA256_HEADER),
+        repository: None,
         source_rpm: header.text(SOURCE_RPM),
         license: header.text(LICENSE),
         summary: header.text(SUMMARY),

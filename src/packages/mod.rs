@@ -7,6 +7,7 @@ mod berkeley;
 mod header;
 mod ndb;
 mod openpgp;
+pub mod origin;
 mod sqlite;
 mod sqlite_log;
 
@@ -45,6 +46,11 @@ pub struct Package {
     pub vendor: Option<String>,
     /// The id of the key that it is signed with, 16 hexadecimal digits.
     pub signing_key: Option<String>,
+    /// The SHA-256 of its RPM header, in hexadecimal, as `%{SHA256HEADER}` of `rpm -q` has it; none of
+    /// packages that were made without (before RPM 4.14).
+    pub header_sha256: Option<String>,
+    /// The id of the repository that it was installed from, if dnf or yum have noted it.
+    pub repository: Option<String>,
     /// The file name of the source package that it was built from.
     pub source_rpm: Option<String>,
     /// Its licence, as it says itself.
@@ -92,18 +98,25 @@ pub fn of(system: &mut System) -> Result<Option<Vec<Package>>> {
             if system.find_file(&file)?.is_none() {
                 continue;
             }
-            let content = system.read(&file, MOST_BYTES)?;
-            let log = directory.join(format!("{}-wal", kind.file));
-            let log = match system.find_file(&log)? {
-                Some(_) => system.read(&log, MOST_BYTES)?,
-                None => Vec::new(),
-            };
+            let (content, log) = with_log(system, &file)?;
             return parse(kind, content, &log)
                 .map(Some)
                 .with_context(|| format!("reading the RPM database {}", file.display()));
         }
     }
     Ok(None)
+}
+
+/// The content of a database, and of SQLite's log beside it; nothing where there is none.
+fn with_log(system: &mut System, file: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+    let content = system.read(file, MOST_BYTES)?;
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let log = match system.find_file(Path::new(&log))? {
+        Some(_) => system.read(Path::new(&log), MOST_BYTES)?,
+        None => Vec::new(),
+    };
+    Ok((content, log))
 }
 
 fn parse(kind: &Kind, mut content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> {
@@ -147,6 +160,8 @@ pub fn sample(name: &str, epoch: Option<u32>) -> Package {
         size: 5,
         vendor: Some("Example Corp".to_owned()),
         signing_key: Some("702d426d350d275d".to_owned()),
+        header_sha256: Some("0".repeat(64)),
+        repository: Some("baseos".to_owned()),
         source_rpm: Some(format!("{name}-1.2-3.el9.src.rpm")),
         license: Some("GPLv2+ and MIT".to_owned()),
         summary: Some("A summary".to_owned()),

@@ -1,5 +1,5 @@
-//! The one table of SQLite that RPM's headers are in (SQLite's fileformat2.html):
-//! `Packages(hnum INTEGER PRIMARY KEY, blob BLOB)`.
+//! Tables of SQLite's databases (its fileformat2.html): the one that RPM's headers are in,
+//! `Packages(hnum INTEGER PRIMARY KEY, blob BLOB)`, and those of dnf's history.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -25,27 +25,108 @@ struct Pages<'a> {
     usable: usize,
 }
 
+/// A value in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// None, or a kind that nothing here asks for.
+    Null,
+    /// A number.
+    Number(i64),
+    /// A text or bytes.
+    Bytes(&'a [u8]),
+}
+
 /// Takes all headers in a database.
 ///
 /// # Errors
 /// It is broken, or has no such table.
 pub fn headers(content: &[u8], take: &mut Take<'_>) -> Result<()> {
-    let pages = Pages::open(content)?;
-    let mut table = None;
-    pages.rows(1, &mut |row| {
-        if let [b"table", b"Packages", _, root, ..] = fields(row)?.as_slice() {
-            table = Some(big(root, 0, root.len().min(8))?);
-        }
-        Ok(())
-    })?;
-    pages.rows(table.context("it has no table of packages")?, &mut |row| {
-        let fields = fields(row)?;
-        take(fields.get(1).context("a row has too few fields")?)
+    table(content, "Packages", &["blob"], &mut |row| match row {
+        [Value::Bytes(header)] => take(header),
+        _ => bail!("a row has too few fields"),
     })
 }
 
+/// Takes these columns of all rows of a table.
+///
+/// # Errors
+/// The database is broken, or has no such table or column.
+pub fn table(
+    content: &[u8],
+    name: &str,
+    columns: &[&str],
+    take: &mut dyn FnMut(&[Value<'_>]) -> Result<()>,
+) -> Result<()> {
+    let pages = Pages::open(content)?;
+    let mut found = None;
+    pages.rows(1, &mut |_, row| {
+        let row = fields(row)?;
+        if let [
+            Value::Bytes(b"table"),
+            Value::Bytes(called),
+            _,
+            Value::Number(root),
+            rest @ ..,
+        ] = row.as_slice()
+            && *called == name.as_bytes()
+        {
+            let sql = match rest.first() {
+                Some(Value::Bytes(sql)) => String::from_utf8_lossy(sql).into_owned(),
+                _ => String::new(),
+            };
+            found = Some((u64::try_from(*root)?, sql));
+        }
+        Ok(())
+    })?;
+    let (root, sql) = found.with_context(|| format!("it has no table `{name}`"))?;
+    let known = column_names(&sql);
+    let places = columns.iter().map(|column| {
+        let place = known.iter().position(|known| known == column);
+        place.with_context(|| format!("its table `{name}` has no column `{column}`"))
+    });
+    let places = places.collect::<Result<Vec<_>>>()?;
+    pages.rows(root, &mut |key, row| {
+        let fields = fields(row)?;
+        let values = places.iter().zip(columns).map(|(place, column)| {
+            // A column that was added later is missing in older rows.
+            match fields.get(*place).copied().unwrap_or(Value::Null) {
+                // The key of a row is not stored a second time.
+                Value::Null if *column == "id" => Value::Number(key),
+                value => value,
+            }
+        });
+        take(&values.collect::<Vec<_>>())
+    })
+}
+
+/// The names of a table's columns, in the statement that made it.
+fn column_names(sql: &str) -> Vec<String> {
+    let mut plain = String::new();
+    let mut rest = sql;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        plain += before;
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    plain += rest;
+    let inside = plain.split_once('(').map_or("", |(_, inside)| inside);
+    let mut depth = 0;
+    let parts = inside.split(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        c == ',' && depth == 0
+    });
+    let name = |part: &str| {
+        let first = part.split_whitespace().next()?;
+        Some(first.trim_matches(['"', '`', '[', ']']).to_owned())
+    };
+    parts.filter_map(name).collect()
+}
+
 /// The fields of a row: their kinds, which say how long they are, and then they.
-fn fields(row: &[u8]) -> Result<Vec<&[u8]>> {
+fn fields(row: &[u8]) -> Result<Vec<Value<'_>>> {
     let (length, mut at) = varint(row, 0)?;
     let mut place = length as usize;
     let mut fields = Vec::new();
@@ -62,7 +143,17 @@ fn fields(row: &[u8]) -> Result<Vec<&[u8]>> {
         };
         let bytes = slice(row, place, usize::try_from(length)?)?;
         place += bytes.len();
-        fields.push(bytes);
+        fields.push(match kind {
+            0 | 7 => Value::Null,
+            8 => Value::Number(0),
+            9 => Value::Number(1),
+            1..=6 => {
+                let unused = 64 - 8 * bytes.len() as u32;
+                let number = big(bytes, 0, bytes.len())? << unused;
+                Value::Number(number as i64 >> unused)
+            }
+            _ => Value::Bytes(bytes),
+        });
     }
     Ok(fields)
 }
@@ -113,8 +204,8 @@ impl<'a> Pages<'a> {
         slice(self.content, at.context("a page is missing")?, self.size)
     }
 
-    /// Takes all rows of the table that begins on a page.
-    fn rows(&self, root: u64, take: &mut Take<'_>) -> Result<()> {
+    /// Takes all rows of the table that begins on a page, with their keys.
+    fn rows(&self, root: u64, take: &mut dyn FnMut(i64, &[u8]) -> Result<()>) -> Result<()> {
         let mut pending = vec![(root, DEEPEST)];
         let mut seen = 0;
         while let Some((number, depth)) = pending.pop() {
@@ -136,7 +227,8 @@ impl<'a> Pages<'a> {
                 if kind == INTERIOR {
                     pending.push((big(page, cell, 4)?, depth - 1));
                 } else {
-                    take(&self.row(page, cell)?)?;
+                    let (key, row) = self.row(page, cell)?;
+                    take(key, &row)?;
                 }
             }
             if kind == INTERIOR {
@@ -146,10 +238,10 @@ impl<'a> Pages<'a> {
         Ok(())
     }
 
-    /// The row in a cell of a leaf, its end on pages of its own if it is long.
-    fn row(&self, page: &[u8], cell: usize) -> Result<Vec<u8>> {
+    /// The row in a cell of a leaf, its end on pages of its own if it is long; and its key.
+    fn row(&self, page: &[u8], cell: usize) -> Result<(i64, Vec<u8>)> {
         let (length, at) = varint(page, cell)?;
-        let (_, at) = varint(page, at)?;
+        let (key, at) = varint(page, at)?;
         let length = usize::try_from(length)?;
         ensure!(length <= self.content.len(), "a row is too long");
         let most = self.usable - 35;
@@ -172,6 +264,29 @@ impl<'a> Pages<'a> {
             let more = (length - row.len()).min(self.usable - 4);
             row.extend_from_slice(slice(page, 4, more)?);
         }
-        Ok(row)
+        Ok((key as i64, row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_named_in_the_statement_that_made_the_table() {
+        let sql = "CREATE TABLE trans_item (\n id INTEGER PRIMARY KEY, /* a, b */ trans_id INTEGER REFERENCES trans(id),\n\
+            \"repo_id\" INTEGER, CONSTRAINT u UNIQUE (trans_id, repo_id))";
+        assert_eq!(
+            column_names(sql)[..3],
+            ["id", "trans_id", "repo_id"].map(str::to_owned)
+        );
+        assert!(column_names("").is_empty());
+    }
+
+    #[test]
+    fn numbers_have_signs() {
+        let row = [5, 1, 2, 8, 9, 0xff, 0x01, 0x02];
+        let expected = [-1, 0x0102, 0, 1].map(Value::Number);
+        assert_eq!(fields(&row).unwrap(), expected);
     }
 }

@@ -314,6 +314,12 @@ impl Reporter {
         Reporter(Arc::new(Several(Vec::new())))
     }
 
+    /// The same, and to another sink, too.
+    #[must_use]
+    pub fn and(&self, other: Arc<dyn Sink>) -> Self {
+        Reporter(Arc::new(Several::new(vec![Arc::clone(&self.0), other])))
+    }
+
     /// Reports an event.
     pub fn event(&self, event: Event) {
         self.0.take(event);

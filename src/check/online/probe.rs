@@ -10,7 +10,8 @@ use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
 use crate::machine::UserNetwork;
 use crate::mirror::{
-    Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, check_tree, join, public, shown,
+    Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, beside, check_tree, join, public,
+    shown, with_slash,
 };
 
 /// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
@@ -408,7 +409,7 @@ impl Probing {
         let mut named: Vec<Url> = info
             .repositories
             .iter()
-            .filter_map(|path| beside(base, path))
+            .filter_map(|variant| beside(base, &variant.path))
             .collect();
         if named.is_empty() {
             named.push(base.clone());
@@ -498,20 +499,6 @@ fn without(url: &Url, name: &str) -> Url {
     base
 }
 
-fn with_slash(base: &Url) -> Url {
-    let mut url = base.clone();
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", base.path()));
-    }
-    url
-}
-
-/// A place given relative to a tree, perhaps beside it, on the same server.
-fn beside(base: &Url, path: &str) -> Option<Url> {
-    let url = with_slash(base).join(&format!("{path}/")).ok()?;
-    (url.origin() == base.origin() && url.scheme() == base.scheme()).then_some(url)
-}
-
 /// Major and minor number of a version.
 fn numbers(version: &str) -> Option<(u32, Option<u32>)> {
     let mut parts = version.split(['.', '-', ' ']);
@@ -522,23 +509,6 @@ fn numbers(version: &str) -> Option<(u32, Option<u32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn repositories_beside_a_tree() {
-        let base = Url::parse("http://u:p@m/9/BaseOS/x86_64/os").unwrap();
-        for (path, expected) in [
-            (".", Some("http://u:p@m/9/BaseOS/x86_64/os/")),
-            (
-                "../../../AppStream/x86_64/os",
-                Some("http://u:p@m/9/AppStream/x86_64/os/"),
-            ),
-            ("Server", Some("http://u:p@m/9/BaseOS/x86_64/os/Server/")),
-            ("//other/x", None),
-        ] {
-            let found = beside(&base, path).map(String::from);
-            assert_eq!(found.as_deref(), expected, "{path}");
-        }
-    }
 
     #[test]
     fn versions_that_can_be_compared() {

@@ -14,6 +14,9 @@ const MAX_ENTRIES: usize = 200;
 /// What a repository has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepoMd {
+    /// What names this state of the repository: most often the time when it was made, in seconds since
+    /// 1970.
+    pub revision: Option<String>,
     entries: Vec<Entry>,
 }
 
@@ -72,6 +75,9 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
     let mut entry = Entry::default();
     xml::read(text, "repomd", |path, step| {
         match (path, step) {
+            ("repomd/revision", End(text)) => {
+                repomd.revision = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+            }
             ("repomd/data", Begin(tag)) => {
                 entry.kind = attribute(tag, "type").unwrap_or_default();
             }
@@ -129,6 +135,7 @@ mod tests {
   <data type="modules"><location href="repodata/m.yaml.gz"/></data>
 </repomd>"#;
         let repomd = parse(text.as_bytes()).unwrap();
+        assert_eq!(repomd.revision.as_deref(), Some("1714000000"));
         let primary = repomd.primary().unwrap();
         assert_eq!(
             primary.checksum.as_ref().unwrap().to_string(),

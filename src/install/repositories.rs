@@ -1,0 +1,169 @@
+//! The repositories that the installer takes packages from, and the state of each as it is when the
+//! install begins: the papers name it.
+//!
+//! The guest asks for itself, a moment later; a mirror that changes in between shows as packages that the
+//! state here does not have.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use url::Url;
+
+use super::plan::Plan;
+use super::relay::{addresses, known};
+use crate::check::online::references::{Role, Via};
+use crate::check::online::repodata::repomd;
+use crate::check::online::seen_from_here;
+use crate::image::manifest::Repository;
+use crate::kickstart::compose::ID_PREFIX;
+use crate::kickstart::script::repository_ids;
+use crate::machine::UserNetwork;
+use crate::mirror::{InstallTree, Mirror, TreeInfo, beside, public, shown, with_slash};
+
+/// How long a mirror may take to tell the state of a repository: the build does not need it.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// What the installer calls the repository that a tree is (anaconda 25 to 44,
+/// `pyanaconda/core/constants.py`, `BASE_REPO_NAME`).
+const BASE: &str = "anaconda";
+
+/// A repository, before it was asked.
+struct Named {
+    name: Option<String>,
+    url: Url,
+    /// Whether the address leads to a list of mirrors only.
+    is_list: bool,
+}
+
+/// All that are named, in order: the source, those of the kickstart, those of the template.
+pub(super) async fn of(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Repository> {
+    let network = known(plan).user_network;
+    let mut asked = JoinSet::new();
+    for (index, named) in named(plan, mirror, tree).await.into_iter().enumerate() {
+        let mirror = mirror.clone();
+        asked.spawn(async move { (index, ask(named, network, &mirror).await) });
+    }
+    let mut all = asked.join_all().await;
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, repository)| repository).collect()
+}
+
+async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
+    let known = known(plan);
+    let mut all = Vec::new();
+    if plan.kickstart.outline.source().is_none() {
+        all.extend(of_tree(&plan.tree, tree.treeinfo.as_ref()));
+    }
+    for (target, span) in addresses(plan, &known) {
+        let Some(url) = target.urls.first() else {
+            continue;
+        };
+        let url = public(url);
+        if target.role == Role::Source && target.via == Via::Direct {
+            let seen = seen_from_here(&url, known.user_network);
+            let described = timeout(PATIENCE, mirror.describe(&seen)).await;
+            let info = described.ok().and_then(Result::ok).flatten();
+            all.extend(of_tree(&url, info.as_ref()));
+        } else if matches!(target.role, Role::Source | Role::Repository) {
+            let mut commands = plan.kickstart.outline.commands();
+            let command = commands.find(|command| command.span.contains(&span.start));
+            let name = command.and_then(|command| command.option("name"));
+            all.push(Named {
+                name: name.map(str::to_owned),
+                url,
+                is_list: target.via != Via::Direct,
+            });
+        }
+    }
+    let ids = repository_ids(plan.repositories().map(|one| one.name.as_str()));
+    for (repository, id) in plan.repositories().zip(ids) {
+        all.push(Named {
+            name: Some(format!("{ID_PREFIX}{id}")),
+            url: repository.url.url().clone(),
+            is_list: false,
+        });
+    }
+    all
+}
+
+/// The repositories of a tree, as the installer calls them: that of the variant that the tree is has
+/// the name of all base repositories.
+fn of_tree(tree: &Url, info: Option<&TreeInfo>) -> Vec<Named> {
+    let variants = info.map_or(&[][..], |info| &info.repositories);
+    let base = info.and_then(|info| info.variant.as_deref());
+    let variants = variants.iter().filter_map(|variant| {
+        let is_base = variants.len() == 1 || Some(variant.name.as_str()) == base;
+        let name = if is_base { BASE } else { &variant.name };
+        Some(Named {
+            name: Some(name.to_owned()),
+            url: beside(tree, &variant.path)?,
+            is_list: false,
+        })
+    });
+    let mut all: Vec<Named> = variants.collect();
+    if all.is_empty() {
+        all.push(Named {
+            name: Some(BASE.to_owned()),
+            url: with_slash(tree),
+            is_list: false,
+        });
+    }
+    all
+}
+
+/// What a repository says of its state; nothing where it cannot be asked.
+async fn ask(named: Named, network: Option<UserNetwork>, mirror: &Mirror) -> Repository {
+    let state = async {
+        let file = mirror
+            .repomd(&seen_from_here(&named.url, network))
+            .await
+            .ok()?;
+        let text = std::fs::read(&file.path).ok()?;
+        let revision = repomd::parse(&text).ok()?.revision;
+        Some((file.sha256, revision))
+    };
+    let state = match named.is_list {
+        true => None,
+        false => timeout(PATIENCE, state).await.ok().flatten(),
+    };
+    let (repomd_sha256, revision) = state.unzip();
+    Repository {
+        name: named.name,
+        url: shown(&named.url),
+        revision: revision.flatten(),
+        repomd_sha256,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::treeinfo;
+
+    #[test]
+    fn repositories_of_a_tree_are_called_as_the_installer_calls_them() {
+        let tree = Url::parse("http://m/9/BaseOS/x86_64/os").unwrap();
+        let of = |text: &str| -> Vec<(String, String)> {
+            let info = treeinfo::parse(text, "t").unwrap();
+            let all = of_tree(&tree, Some(&info)).into_iter();
+            all.map(|named| (named.name.unwrap_or_default(), named.url.into()))
+                .collect()
+        };
+        let own = |name: &str, url: &str| (name.to_owned(), url.to_owned());
+        let text = "[general]\narch = x86_64\nvariant = BaseOS\n[variant-AppStream]\n\
+            repository = ../../../AppStream/x86_64/os\n[variant-BaseOS]\nrepository = .\n";
+        assert_eq!(
+            of(text),
+            [
+                own("AppStream", "http://m/9/AppStream/x86_64/os/"),
+                own("anaconda", "http://m/9/BaseOS/x86_64/os/"),
+            ]
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+        );
+        let text = "[general]\narch = x86_64\nvariant = Server\n";
+        assert_eq!(of(text), [own("anaconda", "http://m/9/BaseOS/x86_64/os/")]);
+    }
+}
