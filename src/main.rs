@@ -12,8 +12,8 @@ use ozr::panics;
 use ozr::ui::printer::{self, Color};
 
 fn main() -> ExitCode {
-    if let Some(answer) = reader::answer_to(std::env::args_os().skip(1)) {
-        let told = answer.and_then(|answer| Ok(printer::print_bytes(&answer)?));
+    let arguments = std::env::args_os().skip(1);
+    if let Some(told) = printer::with_stdout(|out| reader::answer_to(arguments, out)) {
         return match told {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -2,10 +2,12 @@
 //! and what it said, and none outlives the build.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::process::Command;
 
 /// How much of a program's last words an error carries. Programs repeat themselves; what is
@@ -67,6 +69,38 @@ pub async fn output(command: &mut Command) -> Result<Vec<u8>> {
         bail!("`{line}` {ended}");
     }
     bail!("`{line}` {ended}: {said}")
+}
+
+/// Runs a command of ours and gives what it writes to stdout, as it writes it, to `take`, which is told when
+/// nobody waits for it any more. What came of both; the command has ended then.
+///
+/// # Errors
+///
+/// If it cannot be started, or a defect ended `take`.
+pub async fn stream<T: Send + 'static>(
+    command: &mut Command,
+    take: impl FnOnce(File, &AtomicBool) -> Result<T> + Send + 'static,
+) -> Result<(Result<T>, Result<()>)> {
+    let line = command_line(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting `{line}`"))?;
+    let stdout = child.stdout.take().context("a process has no stdout")?;
+    let stdout = File::from(stdout.into_owned_fd()?);
+    // When it takes no more it closes the pipe, which ends the command.
+    let taking = crate::blocking::stoppable(move |stop| Ok(take(stdout, stop)));
+    let (taken, output) = tokio::join!(taking, child.wait_with_output());
+    let output = output.with_context(|| format!("waiting for `{line}`"))?;
+    let said = last_words(&output.stderr);
+    let ended = match output.status.success() {
+        true => Ok(()),
+        false if said.is_empty() => Err(anyhow!("`{line}` {}", how_it_ended(output.status))),
+        // It is one of ours, which says it well.
+        false => Err(anyhow!(said.trim_start_matches("error: ").to_owned())),
+    };
+    Ok((taken?, ended))
 }
 
 fn how_it_ended(status: ExitStatus) -> String {

@@ -101,6 +101,7 @@ impl Build {
             compress: target.compress,
             name: "image".to_owned(),
             devices: vec!["vda".to_owned()],
+            file: target.paths.image_name(),
             hardware: Hardware {
                 release: None,
                 arch: Arch::X86_64,

@@ -55,7 +55,8 @@ fuzz_target!(|data: &[u8]| {
         read("/boot/efi/EFI/rocky/shimx64.efi"),
         read("/boot/sizes/large"),
     ];
-    for question in [Question::Contents, Question::Logs, Question::Look(requests)] {
-        let _ = question.answer(&altered);
+    let files = Question::Files(Vec::new());
+    for question in [Question::Contents, Question::Logs, Question::Look(requests), files] {
+        let _ = question.answer(std::slice::from_ref(&altered), &mut std::io::sink());
     }
 });

@@ -54,7 +54,8 @@ pub struct Args {
     images: Vec<PathBuf>,
 
     /// Formats to write, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk, ova,
-    /// ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk
+    /// ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk,
+    /// rootfs, liveimg
     #[arg(
         long,
         value_name = "FORMAT",
@@ -179,6 +180,7 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
         compress,
         name,
         devices,
+        file: output.image_name(),
         hardware: describe(args, &originals[0]).await?,
     };
     reporter.step(format!("converting {}", image.display()));

@@ -1,5 +1,6 @@
 //! Btrfs on one device, or one of its mirrors, as its last commit left it.
 
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use lambutter::{BlockRead, Error, Inode};
 
 use super::btrfs_items::Items;
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Kind, Metadata};
+use super::tree::{self, Attribute, FileTree, Kind, Metadata, Node, Nodes};
 
 /// A subvolume, with those that lie in it.
 #[allow(missing_debug_implementations)] // lambutter has none
@@ -50,6 +51,15 @@ impl Btrfs {
     }
 }
 
+impl Btrfs {
+    fn of_node(&mut self, path: &Path, node: Node) -> Result<Inode> {
+        match node {
+            Node::Btrfs(inode) => Ok(inode),
+            _ => self.get(path),
+        }
+    }
+}
+
 fn of(path: &Path) -> Result<lambutter::Path<'_>> {
     lambutter::Path::new(path.as_os_str().as_bytes()).context("a path is not absolute")
 }
@@ -73,6 +83,45 @@ impl BlockRead for Reader {
 
     fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<()> {
         self.0.read(at, into)
+    }
+}
+
+impl Nodes for Btrfs {
+    fn root(&mut self) -> Result<Node> {
+        Ok(Node::Btrfs(self.get(Path::new("/"))?))
+    }
+
+    fn entries(&mut self, directory: &Path, _node: Node) -> Result<Vec<(PathBuf, Node)>> {
+        let entries = self.system.read_dir(of(directory)?).map_err(said)?;
+        let entries = entries.iter();
+        Ok(entries
+            .map(|entry| (super::path_of(&entry.name), Node::Btrfs(entry.inode)))
+            .collect())
+    }
+
+    fn inode(&mut self, path: &Path, node: Node) -> Result<tree::Inode> {
+        let inode = self.of_node(path, node)?;
+        let (subvolume, number) = (inode.subvolume(), inode.objectid());
+        let mut whole = match self.items.whole(subvolume, number)? {
+            Some(whole) => whole,
+            None => Items::missing_subvolume(),
+        };
+        if Kind::of(whole.mode) == Kind::Link {
+            whole.target = Some(self.read_link(path)?);
+        }
+        Ok(whole)
+    }
+
+    fn data(&mut self, node: Node, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        match node.number() {
+            Some((subvolume, number)) => self.items.data(subvolume, number, size),
+            None => Ok(None),
+        }
+    }
+
+    fn read_node(&mut self, path: &Path, node: Node, at: u64, into: &mut [u8]) -> Result<usize> {
+        let inode = self.of_node(path, node)?;
+        self.system.read_file_at(&inode, at, into).map_err(said)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What lambutter does not give of Btrfs' inodes: times and extended attributes, as items of its trees
 //! (Linux' `include/uapi/linux/btrfs_tree.h`).
 
-use anyhow::{Context, Result, ensure};
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail, ensure};
 
 use super::bytes::{little, slice};
 use super::device::Device;
-use super::tree::Attribute;
+use super::tree::{Attribute, Inode, add_data};
 
 /// Where the superblock is, in bytes.
 const SUPERBLOCK: u64 = 64 << 10;
@@ -19,6 +21,7 @@ const ITEM: usize = 25;
 /// Kinds of items.
 const INODE: u64 = 1;
 const ATTRIBUTE: u64 = 24;
+const EXTENT: u64 = 108;
 const ROOT: u64 = 132;
 const CHUNK: u64 = 228;
 
@@ -206,6 +209,70 @@ impl Items {
             Some((_, inode)) => Ok(little(inode, 136, 8)? as i64),
             // The directory that stands for a subvolume that is not here.
             None => Ok(0),
+        }
+    }
+
+    /// All of an inode, but for where a link leads; none if there is none of that number.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn whole(&self, subvolume: u64, object: u64) -> Result<Option<Inode>> {
+        let found = self.of(subvolume, object, INODE)?;
+        let Some((_, inode)) = found.first() else {
+            return Ok(None);
+        };
+        let field = |at, width| little(inode, at, width);
+        let device = field(56, 8)?;
+        Ok(Some(Inode {
+            mode: field(52, 4)? as u32,
+            uid: field(44, 4)? as u32,
+            gid: field(48, 4)? as u32,
+            size: field(16, 8)?,
+            modified: (field(136, 8)? as i64, field(144, 4)? as u32),
+            links: field(40, 4)? as u32,
+            allocated: field(24, 8)?,
+            device: ((device >> 20) as u32, (device & 0xf_ffff) as u32),
+            attributes: self.attributes(subvolume, object)?,
+            target: None,
+        }))
+    }
+
+    /// Where the content of an inode has data, in order; none if it is in too many pieces.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn data(&self, subvolume: u64, object: u64, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        let mut found = self.of(subvolume, object, EXTENT)?;
+        found.sort_by_key(|(at, _)| *at);
+        let mut data = Vec::new();
+        for (at, extent) in &found {
+            // What is in the item itself, what is on the disk, what is there for later.
+            let length = match little(extent, 20, 1)? {
+                0 => little(extent, 8, 8)?,
+                1 if little(extent, 21, 8)? != 0 => little(extent, 45, 8)?,
+                1 | 2 => continue,
+                _ => bail!("Btrfs is broken: an extent"),
+            };
+            if !add_data(&mut data, *at..at.saturating_add(length), size) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(data))
+    }
+
+    /// The directory that stands for a subvolume that is not here, as Linux shows it.
+    pub fn missing_subvolume() -> Inode {
+        Inode {
+            mode: 0o040_755,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            modified: (0, 0),
+            links: 1,
+            allocated: 0,
+            device: (0, 0),
+            attributes: Vec::new(),
+            target: None,
         }
     }
 

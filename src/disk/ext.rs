@@ -1,14 +1,15 @@
 //! ext2, ext3 and ext4, their journal replayed in memory. A file of ext2 or ext3 with a hole as large as
 //! what a block of places stands for (256 KiB and up) is an error.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 
 use super::device::Device;
-use super::ext_attributes;
-use super::tree::{Attribute, FileTree, Kind, Metadata};
+use super::ext_inode;
+use super::tree::{Attribute, FileTree, Inode, Kind, Metadata, Node, Nodes};
 
 /// A file system.
 #[derive(Debug)]
@@ -41,9 +42,40 @@ impl Ext4Read for Reader {
     }
 }
 
+fn number(node: Node) -> Result<u64> {
+    let (_, number) = node.number().context("an inode has no number")?;
+    Ok(number)
+}
+
+impl Nodes for Ext {
+    fn root(&mut self) -> Result<Node> {
+        Ok(Node::Number(ext_inode::ROOT))
+    }
+
+    fn entries(&mut self, _directory: &Path, node: Node) -> Result<Vec<(PathBuf, Node)>> {
+        let entries = ext_inode::list(&self.device, number(node)?)?;
+        let entries = entries.into_iter();
+        Ok(entries
+            .map(|(name, number)| (name, Node::Number(number)))
+            .collect())
+    }
+
+    fn inode(&mut self, _path: &Path, node: Node) -> Result<Inode> {
+        ext_inode::inode(&self.device, number(node)?)
+    }
+
+    fn data(&mut self, node: Node, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        ext_inode::data(&self.device, number(node)?, size)
+    }
+
+    fn read_node(&mut self, _path: &Path, node: Node, at: u64, into: &mut [u8]) -> Result<usize> {
+        ext_inode::read(&self.device, number(node)?, at, into)
+    }
+}
+
 impl FileTree for Ext {
     fn was_unmounted(&mut self) -> Result<bool> {
-        ext_attributes::was_unmounted(&self.device)
+        ext_inode::was_unmounted(&self.device)
     }
 
     fn kind(&mut self, path: &Path) -> Result<Option<(Kind, u64)>> {
@@ -105,6 +137,6 @@ impl FileTree for Ext {
             self.system.symlink_metadata(path).is_ok(),
             "there is no such file"
         );
-        ext_attributes::of(&self.device, path)
+        ext_inode::of(&self.device, path)
     }
 }

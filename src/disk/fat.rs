@@ -1,13 +1,14 @@
 //! FAT, which firmware boots from.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
 
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Kind, Metadata};
+use super::tree::{Attribute, FileTree, Inode, Kind, Metadata, Node, Nodes};
 
 /// Most entries of a directory. A chain of clusters can be a ring.
 const MOST_ENTRIES: usize = 65536;
@@ -60,6 +61,46 @@ fn seconds(time: DateTime) -> i64 {
         i64::from(time.sec),
     );
     days * 86_400 + hour * 3600 + min * 60 + sec
+}
+
+impl Nodes for Fat {
+    fn root(&mut self) -> Result<Node> {
+        Ok(Node::Path)
+    }
+
+    fn entries(&mut self, directory: &Path, _node: Node) -> Result<Vec<(PathBuf, Node)>> {
+        let names = self.read_dir(directory)?.into_iter();
+        Ok(names.map(|name| (name, Node::Path)).collect())
+    }
+
+    fn inode(&mut self, path: &Path, _node: Node) -> Result<Inode> {
+        let found = self.metadata(path)?.context("there is no such file")?;
+        let kind = match found.kind {
+            Kind::Directory => DIRECTORY,
+            _ => FILE,
+        };
+        Ok(Inode {
+            mode: kind & !0o7777 | found.mode,
+            uid: found.uid,
+            gid: found.gid,
+            size: found.size,
+            modified: (found.modified, 0),
+            links: 1,
+            allocated: found.size,
+            device: (0, 0),
+            attributes: Vec::new(),
+            target: None,
+        })
+    }
+
+    fn data(&mut self, _node: Node, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        // It has no holes.
+        Ok(Some(std::iter::once(0..size).collect()))
+    }
+
+    fn read_node(&mut self, path: &Path, _node: Node, at: u64, into: &mut [u8]) -> Result<usize> {
+        self.read(path, at, into)
+    }
 }
 
 impl FileTree for Fat {

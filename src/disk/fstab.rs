@@ -26,6 +26,12 @@ impl Entry {
         on_disk && !bound && self.at.is_absolute() && self.kind != "swap"
     }
 
+    /// Whether a system starts without it.
+    pub fn is_optional(&self) -> bool {
+        let mut options = self.options.iter();
+        options.any(|option| option == "nofail" || option == "noauto")
+    }
+
     /// The subvolume that it mounts of a Btrfs.
     pub fn subvolume(&self) -> Option<&Path> {
         let mut options = self.options.iter();

@@ -6,6 +6,7 @@
 //! reads ([`crate::image::reader`]). What cannot be read (encrypted, thin, unknown) is named, never taken
 //! for empty.
 
+pub mod acl;
 pub mod bytes;
 pub mod contents;
 pub mod device;
@@ -18,11 +19,12 @@ pub mod qcow2;
 pub mod system;
 pub mod tree;
 pub mod volumes;
+pub mod walk;
 
 mod btrfs;
 mod btrfs_items;
 mod ext;
-mod ext_attributes;
+mod ext_inode;
 mod fat;
 mod xfs;
 mod xfs_inode;

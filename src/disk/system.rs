@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::fstab::{self, Entry};
-use super::tree::{Attribute, FileTree, Kind, Metadata};
+use super::tree::{Attribute, FileTree, Kind, Metadata, Readable};
 use super::volumes::{Volume, Volumes};
 
 /// Most links on the way to a file, as Linux has it.
@@ -35,6 +35,8 @@ pub struct System {
     pub mounts: Vec<Mount>,
     /// What its fstab mounts that cannot be read: where, and why.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// Those of them without which the system starts all the same (`nofail`, `noauto`).
+    pub optional: Vec<PathBuf>,
     /// Where file systems are mounted that were not unmounted: what their logs hold may be missing.
     pub unclean: Vec<PathBuf>,
     directories: HashMap<PathBuf, Option<PathBuf>>,
@@ -49,7 +51,7 @@ pub struct Mount {
     pub volume: usize,
     /// The subvolume of a Btrfs.
     pub subvolume: Option<PathBuf>,
-    tree: Box<dyn FileTree>,
+    pub(super) tree: Box<dyn Readable>,
 }
 
 impl System {
@@ -84,6 +86,7 @@ impl System {
             volumes,
             mounts: vec![root],
             unreadable: Vec::new(),
+            optional: Vec::new(),
             unclean: Vec::new(),
             directories: HashMap::new(),
         };
@@ -95,7 +98,12 @@ impl System {
         for entry in entries {
             match system.mount(&entry) {
                 Ok(mount) => system.mounts.push(mount),
-                Err(why) => system.unreadable.push((entry.at, format!("{why:#}"))),
+                Err(why) => {
+                    if entry.is_optional() {
+                        system.optional.push(entry.at.clone());
+                    }
+                    system.unreadable.push((entry.at, format!("{why:#}")));
+                }
             }
         }
         for mount in &mut system.mounts {
@@ -104,6 +112,13 @@ impl System {
             }
         }
         Ok(system)
+    }
+
+    /// What of its fstab cannot be read, and need not be there: where, and why.
+    pub fn missing(&self) -> Vec<(PathBuf, String)> {
+        let unreadable = self.unreadable.iter();
+        let missing = unreadable.filter(|(at, _)| self.optional.contains(at));
+        missing.cloned().collect()
     }
 
     fn mount(&self, entry: &Entry) -> Result<Mount> {

@@ -1,5 +1,6 @@
 //! What is asked of a file system, whichever it is.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -69,8 +70,56 @@ impl Metadata {
     }
 }
 
-/// An extended attribute: its name with its name space (`security.selinux`), and its value.
+/// An extended attribute: its name with its name space (`security.selinux`), and its value. ACLs are as
+/// [`super::acl`] has them.
 pub type Attribute = (String, Vec<u8>);
+
+/// Which file of its file system a name stands for.
+#[derive(Debug, Clone, Copy)]
+pub enum Node {
+    /// An inode by its number.
+    Number(u64),
+    /// One of a subvolume of a Btrfs.
+    Btrfs(lambutter::Inode),
+    /// There are no inodes: its path is all there is.
+    Path,
+}
+
+impl Node {
+    /// What is the same for all names of a file, and only for them; none where a file has one name.
+    pub fn number(self) -> Option<(u64, u64)> {
+        match self {
+            Node::Number(number) => Some((0, number)),
+            Node::Btrfs(inode) => Some((inode.subvolume(), inode.objectid())),
+            Node::Path => None,
+        }
+    }
+}
+
+/// All that is known of a file but its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inode {
+    /// Its type and permissions, as stat(2) has them.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// When its content changed: seconds since 1970, and nanoseconds.
+    pub modified: (i64, u32),
+    /// How many names it has.
+    pub links: u32,
+    /// What it takes on the volume, in bytes.
+    pub allocated: u64,
+    /// Of a device file: major and minor number.
+    pub device: (u32, u32),
+    /// Its extended attributes.
+    pub attributes: Vec<Attribute>,
+    /// Where it leads, if it is a link.
+    pub target: Option<PathBuf>,
+}
 
 /// A file system. Paths are absolute and without `.` and `..`; no link on them is followed.
 pub trait FileTree {
@@ -118,6 +167,60 @@ pub trait FileTree {
     fn attributes(&mut self, path: &Path) -> Result<Vec<Attribute>>;
 }
 
+/// A file system whose files are read by their nodes, as a walk through all of them does: in no more time than
+/// they take.
+pub trait Nodes {
+    /// Which file the root directory is.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn root(&mut self) -> Result<Node>;
+
+    /// The entries of a directory, without `.` and `..`.
+    ///
+    /// # Errors
+    /// It is no directory, or cannot be read; the file system was not unmounted.
+    fn entries(&mut self, directory: &Path, node: Node) -> Result<Vec<(PathBuf, Node)>>;
+
+    /// All that is known of a file that [`Nodes::entries`] gave, or the root.
+    ///
+    /// # Errors
+    /// It cannot be read; the file system was not unmounted.
+    fn inode(&mut self, path: &Path, node: Node) -> Result<Inode>;
+
+    /// Where a regular file that [`Nodes::entries`] gave has data, in order and within its size; all else
+    /// are zeroes. None if that is not known.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn data(&mut self, node: Node, size: u64) -> Result<Option<Vec<Range<u64>>>>;
+
+    /// As [`FileTree::read`], of a file that [`Nodes::entries`] gave.
+    ///
+    /// # Errors
+    /// As [`FileTree::read`].
+    fn read_node(&mut self, path: &Path, node: Node, at: u64, into: &mut [u8]) -> Result<usize>;
+}
+
+/// A file system in every way.
+pub trait Readable: FileTree + Nodes {}
+
+impl<T: FileTree + Nodes> Readable for T {}
+
+/// Most pieces of a file with holes that are told.
+pub(super) const MOST_PIECES: usize = 1 << 16;
+
+/// Adds a piece of data to those before it, cut at the end of the file; whether there is room for it.
+pub(super) fn add_data(data: &mut Vec<Range<u64>>, mut piece: Range<u64>, size: u64) -> bool {
+    piece.end = piece.end.min(size);
+    match data.last_mut() {
+        _ if piece.start >= piece.end => {}
+        Some(last) if last.end == piece.start => last.end = piece.end,
+        _ => data.push(piece),
+    }
+    data.len() <= MOST_PIECES
+}
+
 /// Opens the file system on a device; `subvolume` is what `mount -o subvol=` takes of a Btrfs.
 ///
 /// # Errors
@@ -126,7 +229,7 @@ pub fn open(
     device: &Device,
     contents: &Contents,
     subvolume: Option<&Path>,
-) -> Result<Box<dyn FileTree>> {
+) -> Result<Box<dyn Readable>> {
     let device = device.clone();
     Ok(match contents.kind.as_str() {
         "ext2" | "ext3" | "ext4" => Box::new(Ext::open(device)?),

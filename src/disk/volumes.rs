@@ -8,7 +8,7 @@ use super::contents::{self, Contents};
 use super::device::Device;
 use super::lvm;
 use super::partitions::{self, Partition};
-use super::tree::{self, FileTree};
+use super::tree::{self, Readable};
 
 /// What can hold a file system.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Volume {
     ///
     /// # Errors
     /// It holds none, or one that is not read.
-    pub fn open(&self, subvolume: Option<&Path>) -> Result<Box<dyn FileTree>> {
+    pub fn open(&self, subvolume: Option<&Path>) -> Result<Box<dyn Readable>> {
         let device = self.device.as_ref().map_err(|why| anyhow!(why.clone()))?;
         let contents = self.contents.as_ref();
         let contents = contents.context("what it holds is not known")?;

@@ -1,14 +1,18 @@
 //! XFS, its log replayed in memory.
 
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use lamxfs::{BlockRead, Error, Inode};
 
 use super::device::Device;
-use super::tree::{Attribute, FileTree, Kind, Metadata};
+use super::tree::{self, Attribute, FileTree, Kind, Metadata, Node, Nodes};
 use super::xfs_inode::Inodes;
+
+/// Of how many entries lamxfs leaves out what is beyond (its `dir.rs`).
+const MOST_ENTRIES: usize = 1 << 20;
 
 /// A file system.
 #[allow(missing_debug_implementations)] // lamxfs has none
@@ -61,6 +65,47 @@ impl BlockRead for Reader {
 
     fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<()> {
         self.0.read(at, into)
+    }
+}
+
+fn number(node: Node) -> Result<u64> {
+    let (_, number) = node.number().context("an inode has no number")?;
+    Ok(number)
+}
+
+impl Nodes for Xfs {
+    fn root(&mut self) -> Result<Node> {
+        Ok(Node::Number(self.get(Path::new("/"))?.ino))
+    }
+
+    fn entries(&mut self, directory: &Path, _node: Node) -> Result<Vec<(PathBuf, Node)>> {
+        let entries = self.system.read_dir(of(directory)).map_err(said)?;
+        ensure!(entries.len() < MOST_ENTRIES, "a directory is too large");
+        let entries = entries.iter();
+        Ok(entries
+            .map(|entry| {
+                let node = Node::Number(entry.inode_number);
+                (super::path_of(&entry.name), node)
+            })
+            .collect())
+    }
+
+    fn inode(&mut self, path: &Path, node: Node) -> Result<tree::Inode> {
+        let mut inode = self.inodes.whole(number(node)?)?;
+        if Kind::of(inode.mode) == Kind::Link && inode.target.is_none() {
+            inode.target = Some(self.read_link(path)?);
+        }
+        Ok(inode)
+    }
+
+    fn data(&mut self, node: Node, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        self.inodes.data(number(node)?, size)
+    }
+
+    fn read_node(&mut self, _path: &Path, node: Node, at: u64, into: &mut [u8]) -> Result<usize> {
+        let ino = number(node)?;
+        let inode = Inode { ino };
+        self.system.read_file_at(&inode, at, into).map_err(said)
     }
 }
 

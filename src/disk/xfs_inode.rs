@@ -5,12 +5,14 @@
 //! unmounted: then they are not known.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::acl;
 use super::bytes::{big, slice};
 use super::device::Device;
-use super::tree::Attribute;
+use super::tree::{Attribute, Inode, Kind, add_data};
 use super::xfs_log;
 
 /// Most blocks of attributes of one file, and most extents that they lie in. Linux writes one or two.
@@ -29,6 +31,10 @@ const INCOMPLETE: u64 = 0x80;
 
 /// Flag of an inode: its times are in nanoseconds from the earliest that 32 bits of seconds had.
 const BIGTIME: u64 = 1 << 3;
+
+/// How an inode says that its content is within it, and that its extents are.
+const LOCAL_FORMAT: u64 = 1;
+const EXTENTS_FORMAT: u64 = 2;
 
 /// Flag of an inode: its counts of extents are wide.
 const WIDE_COUNTS: u64 = 1 << 4;
@@ -134,14 +140,68 @@ impl Inodes {
     /// There is no such inode, or it cannot be read.
     pub fn owner_and_time(&self, number: u64) -> Result<((u32, u32), i64)> {
         let inode = self.inode(number)?;
-        let owner = (big(&inode, 8, 4)? as u32, big(&inode, 12, 4)? as u32);
-        let wide = big(&inode, 4, 1)? >= 3 && big(&inode, 120, 8)? & BIGTIME != 0;
-        let modified = if wide {
-            (big(&inode, 40, 8)? / 1_000_000_000) as i64 + i64::from(i32::MIN)
-        } else {
-            i64::from(big(&inode, 40, 4)? as i32)
+        Ok((owner(&inode)?, modified(&inode)?.0))
+    }
+
+    /// All of an inode, but for where a link leads that does not fit into it.
+    ///
+    /// # Errors
+    /// There is no such inode, or it cannot be read.
+    pub fn whole(&self, number: u64) -> Result<Inode> {
+        let inode = self.inode(number)?;
+        let (uid, gid) = owner(&inode)?;
+        let (mode, size) = (big(&inode, 2, 2)? as u32, big(&inode, 56, 8)?);
+        let third = big(&inode, 4, 1)? >= 3;
+        let core = if third { 176 } else { 100 };
+        let (format, device) = (big(&inode, 5, 1)?, big(&inode, core, 4)?);
+        let is_inside = Kind::of(mode) == Kind::Link && format == LOCAL_FORMAT;
+        let target = is_inside.then(|| slice(&inode, core, usize::try_from(size)?));
+        let old = big(&inode, 4, 1)? == 1;
+        Ok(Inode {
+            mode,
+            uid,
+            gid,
+            size,
+            modified: modified(&inode)?,
+            links: if old {
+                big(&inode, 6, 2)?
+            } else {
+                big(&inode, 16, 4)?
+            } as u32,
+            allocated: big(&inode, 64, 8)?.saturating_mul(self.block),
+            device: ((device >> 18) as u32, (device & 0x3_ffff) as u32),
+            attributes: self.attributes_of(&inode)?,
+            target: target.transpose()?.map(super::path_of),
+        })
+    }
+
+    /// Where the content of an inode has data, in order; none if that is not told here: its extents are too
+    /// many for the inode.
+    ///
+    /// # Errors
+    /// There is no such inode, or it cannot be read.
+    pub fn data(&self, number: u64, size: u64) -> Result<Option<Vec<Range<u64>>>> {
+        let inode = self.inode(number)?;
+        if big(&inode, 5, 1)? != EXTENTS_FORMAT {
+            return Ok(None);
+        }
+        let third = big(&inode, 4, 1)? >= 3;
+        let count = match third && big(&inode, 120, 8)? & WIDE_COUNTS != 0 {
+            true => big(&inode, 24, 8)?,
+            false => big(&inode, 76, 4)?,
         };
-        Ok((owner, modified))
+        ensure!(count <= MOST_EXTENTS, "XFS is broken: an inode");
+        let records = slice(&inode, if third { 176 } else { 100 }, count as usize * 16)?;
+        let mut data = Vec::new();
+        for (record, extent) in records.chunks_exact(16).zip(extents(records)?) {
+            let is_written = big(record, 0, 1)? & 0x80 == 0;
+            let at = |block: u64| block.saturating_mul(self.block);
+            let piece = at(extent.offset)..at(extent.offset + extent.count);
+            if is_written && !add_data(&mut data, piece, size) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(data))
     }
 
     /// The extended attributes of an inode.
@@ -149,22 +209,35 @@ impl Inodes {
     /// # Errors
     /// There is no such inode, or they cannot be read.
     pub fn attributes(&self, number: u64) -> Result<Vec<Attribute>> {
-        let inode = self.inode(number)?;
-        let third = big(&inode, 4, 1)? >= 3;
+        self.attributes_of(&self.inode(number)?)
+    }
+
+    fn attributes_of(&self, inode: &[u8]) -> Result<Vec<Attribute>> {
+        let mut found = self.raw_attributes(inode)?;
+        for (name, value) in &mut found {
+            if let Some((known, acl)) = acl::of_xfs(name, value)? {
+                (*name, *value) = (known.to_owned(), acl);
+            }
+        }
+        Ok(found)
+    }
+
+    fn raw_attributes(&self, inode: &[u8]) -> Result<Vec<Attribute>> {
+        let third = big(inode, 4, 1)? >= 3;
         let core = if third { 176 } else { 100 };
-        let fork = big(&inode, 82, 1)? as usize * 8;
+        let fork = big(inode, 82, 1)? as usize * 8;
         if fork == 0 {
             return Ok(Vec::new());
         }
         let fork = inode.get(core + fork..);
         let fork = fork.context("XFS is broken: an inode")?;
-        let wide = third && big(&inode, 120, 8)? & WIDE_COUNTS != 0;
+        let wide = third && big(inode, 120, 8)? & WIDE_COUNTS != 0;
         let count = if wide {
-            big(&inode, 76, 4)?
+            big(inode, 76, 4)?
         } else {
-            big(&inode, 80, 2)?
+            big(inode, 80, 2)?
         };
-        match big(&inode, 83, 1)? {
+        match big(inode, 83, 1)? {
             1 => short(fork),
             2 => {
                 ensure!(count <= MOST_EXTENTS, "XFS is broken: attributes");
@@ -242,6 +315,23 @@ impl Inodes {
         }
         Ok(value)
     }
+}
+
+fn owner(inode: &[u8]) -> Result<(u32, u32)> {
+    Ok((big(inode, 8, 4)? as u32, big(inode, 12, 4)? as u32))
+}
+
+/// When the content changed: seconds since 1970, and nanoseconds.
+fn modified(inode: &[u8]) -> Result<(i64, u32)> {
+    const SECOND: u64 = 1_000_000_000;
+    let wide = big(inode, 4, 1)? >= 3 && big(inode, 120, 8)? & BIGTIME != 0;
+    if wide {
+        let time = big(inode, 40, 8)?;
+        let seconds = (time / SECOND) as i64 + i64::from(i32::MIN);
+        return Ok((seconds, (time % SECOND) as u32));
+    }
+    let seconds = i64::from(big(inode, 40, 4)? as i32);
+    Ok((seconds, big(inode, 44, 4)? as u32))
 }
 
 /// Attributes within the inode.

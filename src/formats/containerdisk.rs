@@ -3,12 +3,12 @@
 //! archive (OCI Image Format Specification 1.1; `oci-archive:` of skopeo and podman).
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{BufWriter, Seek, Write};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::digested::Digested;
 use super::package::{Package, add};
 use super::packed::{Codec, Packed};
 use super::pool::Pool;
@@ -19,24 +19,6 @@ use crate::image::manifest::timestamp;
 
 /// QEMU's user and group in KubeVirt's pods.
 const QEMU: u64 = 107;
-
-/// Counts and digests what is written through it.
-struct Digested<W> {
-    out: W,
-    digest: Sha256,
-}
-
-impl<W: Write> Write for Digested<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
 
 /// Writes the archive into `into`; `layer` is an empty file for what it holds.
 ///
@@ -101,15 +83,11 @@ fn descriptor(kind: &str, sha256: &str, size: u64) -> Value {
 fn write_layer(package: &Package<'_>, layer: &File, pool: &Pool) -> Result<String> {
     let (size, mut content) = package.content()?;
     let packed = Packed::begin(BufWriter::new(layer.try_clone()?), Codec::Gzip, pool)?;
-    let digested = Digested {
-        out: packed,
-        digest: Sha256::new(),
-    };
-    let mut tarball = Tarball::begin(digested, Form::Ustar);
+    let mut tarball = Tarball::begin(Digested::new(packed), Form::Ustar);
     tarball.directory("disk")?;
     let name = format!("disk/{}.qcow2", package.name);
     tarball.file_of((&name, 0o440, QEMU), size, &mut content)?;
-    let Digested { out, digest } = tarball.end()?;
-    out.end()?;
-    Ok(hex::encode(digest.clone().finalize()))
+    let digested = tarball.end()?;
+    digested.out.end()?;
+    Ok(digested.sha256())
 }

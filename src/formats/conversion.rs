@@ -48,6 +48,10 @@ pub struct Conversion {
     pub data: u64,
     /// How long it took, digests included.
     pub lasted: Duration,
+    /// What there is to say of the files of the system.
+    pub notes: Vec<String>,
+    /// What of them may not do what it is for.
+    pub warnings: Vec<String>,
 }
 
 impl Conversion {
@@ -102,6 +106,10 @@ impl Conversion {
 
     /// Says what each file takes, and how long it took.
     pub fn report(&self, output: &OutputPaths, reporter: &Reporter) {
+        self.notes.iter().for_each(|note| reporter.note(note));
+        self.warnings
+            .iter()
+            .for_each(|warning| reporter.warn(warning));
         for made in &self.files {
             if made.lasted.is_zero() {
                 // The guest's own disk.

@@ -44,7 +44,7 @@ impl GcpWriter {
 
 impl Writer for GcpWriter {
     fn take(&mut self, piece: &Arc<Piece>) -> Result<()> {
-        self.0.sparse_data(&piece.bytes)
+        self.0.data(&piece.bytes)
     }
 
     fn end(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,10 +25,11 @@ use super::raw::RawWriter;
 use super::source::Source;
 use super::spread::{self, Writer};
 use super::stream::StreamWriter;
+use super::trees::{self, Archive};
 use super::vmdk::{Description, VmdkWriter};
-use super::{aws, containerdisk, ova, uuid, vagrant, vhd};
+use super::{aws, containerdisk, liveimg, ova, uuid, vagrant, vhd};
 use crate::blocking;
-use crate::image::{checksum, disk, qemu_img};
+use crate::image::{checksum, disk, files, qemu_img, reader};
 use crate::machine::DiskFormat;
 use crate::options::{Compress, Format};
 use crate::state::OwnedDir;
@@ -83,6 +85,8 @@ pub struct Order {
     /// What the guest calls its disks, in order: the names of the images of all but the first end in it,
     /// too.
     pub devices: Vec<String>,
+    /// What the file of the first format is called.
+    pub file: String,
     /// The machine that the image is for.
     pub hardware: Hardware,
 }
@@ -141,11 +145,19 @@ pub async fn make(work: &OwnedDir, originals: Vec<Original>, order: &Order) -> R
     if let needed @ 1.. = needed.sum() {
         disk::ensure_space(work.path(), needed, "converting the image")?;
     }
+    let mut readable = Vec::new();
     for job in &mut jobs {
-        let (spread, copies) = tokio::try_join!(job.spread(), job.copies())?;
+        let own = job.readable().await?;
+        let (spread, copies) = tokio::try_join!(job.spread(own.as_ref()), job.copies())?;
         job.done.extend(spread.times);
         job.done.extend(copies);
         (job.data, job.populated) = (spread.data, spread.populated);
+        readable.extend(own.map(|(file, _)| file));
+    }
+    let mut trees = Trees::default();
+    if let Some(system) = jobs.first_mut() {
+        trees = system.trees(&readable).await?;
+        system.done.extend(std::mem::take(&mut trees.times));
     }
     pack(&mut jobs).await?;
     let files = collect(&jobs).await?;
@@ -154,6 +166,8 @@ pub async fn make(work: &OwnedDir, originals: Vec<Original>, order: &Order) -> R
         virtual_sizes: jobs.iter().map(|job| job.original.virtual_size).collect(),
         data: jobs.iter().map(|job| job.data).sum(),
         lasted: begun.elapsed(),
+        notes: trees.notes,
+        warnings: trees.warnings,
     })
 }
 
@@ -187,6 +201,14 @@ struct Spread {
     populated: u64,
 }
 
+/// What came of reading the files of the system.
+#[derive(Debug, Default)]
+struct Trees {
+    times: Vec<(String, Duration)>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
 impl Job<'_> {
     fn wants(&self, any: &[Format]) -> bool {
         self.order.formats.iter().any(|format| any.contains(format))
@@ -212,6 +234,7 @@ impl Job<'_> {
             .flat_map(|format| format.endings());
         let files = files.map(|ending| match *ending {
             "raw" | "vhd" | "ovirt.ova" => data,
+            "raw.bmap" | "aws.sh" | "liveimg.ks" => 0,
             // What is packed has half of its size.
             _ => data / 2,
         });
@@ -227,30 +250,16 @@ impl Job<'_> {
     }
 
     /// Reads the disk once, for all formats that we write.
-    async fn spread(&self) -> Result<Spread> {
-        use Format::{Aws, Azure, Gcp, Ova, Raw, RawXz, RawZst, VagrantVirtualbox, Vmdk};
-        let mut wanted: Vec<&'static str> = Vec::new();
-        for (ending, formats) in [
-            ("raw", &[Raw, Aws][..]),
-            ("raw.bmap", &[Raw, RawZst, RawXz]),
-            ("vhd", &[Azure]),
-            ("tar.gz", &[Gcp]),
-            ("raw.zst", &[RawZst]),
-            ("raw.xz", &[RawXz]),
-            ("vmdk", &[Vmdk, Ova, VagrantVirtualbox]),
-        ] {
-            if self.wants(formats) {
-                wanted.push(ending);
-            }
-        }
-        if wanted.is_empty() {
+    async fn spread(&self, readable: Option<&(File, DiskFormat)>) -> Result<Spread> {
+        let wanted = self.spread_endings();
+        let Some((file, driver)) = readable.filter(|_| !wanted.is_empty()) else {
             return Ok(Spread::default());
-        }
+        };
+        let (file, driver) = (file.try_clone()?, *driver);
         let files = wanted
             .iter()
             .map(|ending| Ok((*ending, self.create(&self.at(ending))?)))
             .collect::<Result<Vec<_>>>()?;
-        let (file, driver) = self.readable().await?;
         let disk = self.disk;
         let vmdk_file = format!("{}.vmdk", inner_name(&self.order.name));
         let hardware = self.order.hardware.vmware_version();
@@ -302,11 +311,88 @@ impl Job<'_> {
         Ok(spread)
     }
 
-    /// The disk in a format that we read. What we do not, `qemu-img` makes plain first.
-    async fn readable(&self) -> Result<(File, DiskFormat)> {
+    /// What the names end in of the formats that the disk is read for.
+    fn spread_endings(&self) -> Vec<&'static str> {
+        use Format::{Aws, Azure, Gcp, Ova, Raw, RawXz, RawZst, VagrantVirtualbox, Vmdk};
+        let endings: [(&str, &[Format]); 7] = [
+            ("raw", &[Raw, Aws]),
+            ("raw.bmap", &[Raw, RawZst, RawXz]),
+            ("vhd", &[Azure]),
+            ("tar.gz", &[Gcp]),
+            ("raw.zst", &[RawZst]),
+            ("raw.xz", &[RawXz]),
+            ("vmdk", &[Vmdk, Ova, VagrantVirtualbox]),
+        ];
+        let wanted = endings.iter().filter(|(_, formats)| self.wants(formats));
+        wanted.map(|(ending, _)| *ending).collect()
+    }
+
+    /// Writes archives of the files of the system, and what lies beside them.
+    async fn trees(&self, disks: &[File]) -> Result<Trees> {
+        let formats = self.order.formats.iter();
+        let wanted: Vec<Format> = formats.copied().filter(|f| f.is_of_files()).collect();
+        if wanted.is_empty() {
+            return Ok(Trees::default());
+        }
+        let into = wanted
+            .iter()
+            .map(|format| Ok((*format, self.create(&self.at(format.ending()))?)))
+            .collect::<Result<Vec<_>>>()?;
+        let begun = self.begun;
+        let program = Path::new(reader::OWN_PROGRAM);
+        let written = files::read(program, disks, trees::apart(), move |files| {
+            let pool = Pool::start();
+            let archives = into
+                .into_iter()
+                .map(|(format, file)| Archive::begin(format, file, &pool));
+            let archives = archives.collect::<Result<Vec<_>>>()?;
+            let missing = files.beginning.missing.clone();
+            let (finished, facts) = trees::write(files, archives, begun)?;
+            Ok((finished, facts, missing))
+        });
+        let (finished, facts, missing) = written.await?;
+        let notes = missing.iter().map(|(place, why)| {
+            format!(
+                "{} is left out, for the image starts without it and it cannot be read: {why}",
+                place.display()
+            )
+        });
+        let mut trees = Trees {
+            notes: notes.collect(),
+            ..Trees::default()
+        };
+        for archive in finished {
+            let format = archive.format;
+            trees.times.push((self.at(format.ending()), archive.lasted));
+            if format == Format::Liveimg {
+                let ending = format.endings()[1];
+                let order = self.order;
+                let own = match order.formats.first() {
+                    Some(Format::Liveimg) => order.file.clone(),
+                    _ => format!("{}.{}", order.name, format.ending()),
+                };
+                let names = (&*order.name, &*own, &*format!("{}.{ending}", order.name));
+                let (text, warnings) =
+                    liveimg::kickstart(&facts, &archive, order.hardware.arch, names);
+                trees.warnings.extend(warnings);
+                self.create(&self.at(ending))?
+                    .write_all(text.as_bytes())
+                    .context("writing a kickstart")?;
+                trees.times.push((self.at(ending), self.begun.elapsed()));
+            }
+        }
+        Ok(trees)
+    }
+
+    /// The disk in a format that we read, if it is read here. What we do not, `qemu-img` makes plain first.
+    async fn readable(&self) -> Result<Option<(File, DiskFormat)>> {
         let original = &self.original;
+        let of_files = self.order.formats.iter().any(|format| format.is_of_files());
+        if self.spread_endings().is_empty() && !of_files {
+            return Ok(None);
+        }
         if matches!(original.format, DiskFormat::Raw | DiskFormat::Qcow2) {
-            return Ok((original.file.try_clone()?, original.format));
+            return Ok(Some((original.file.try_clone()?, original.format)));
         }
         let name = part_at(self.disk, "raw");
         let plain = self.create(&name)?;
@@ -316,7 +402,7 @@ impl Job<'_> {
             .context("reading the disk")?;
         // Nobody needs its name.
         self.work.remove_file(&name)?;
-        Ok((plain, DiskFormat::Raw))
+        Ok(Some((plain, DiskFormat::Raw)))
     }
 
     /// Has `qemu-img` write the formats that it writes well.

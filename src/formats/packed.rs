@@ -143,6 +143,11 @@ impl<W: Write> Packed<W> {
         })
     }
 
+    /// What it is written to.
+    pub fn inner_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// How many bytes were written to it.
     pub fn length(&self) -> u64 {
         self.length

@@ -24,6 +24,8 @@ pub enum Form {
     Ustar,
     /// GNU before 1.12, which Google Cloud asks for.
     OldGnu,
+    /// POSIX of 2001, whose members can have attributes ([`super::pax`]).
+    Pax,
 }
 
 /// Writes an archive.
@@ -50,7 +52,7 @@ impl<W: Write> Tarball<W> {
     /// The header of a file, not yet with its checksum.
     fn header(&self, name: &str, size: u64) -> Result<Header> {
         let mut header = match self.form {
-            Form::Ustar => Header::new_ustar(),
+            Form::Ustar | Form::Pax => Header::new_ustar(),
             Form::OldGnu => Header::new_gnu(),
         };
         header
@@ -127,7 +129,7 @@ impl<W: Write> Tarball<W> {
         self.pad(BLOCK)
     }
 
-    /// Begins a sparse file of `size` bytes that has data in these places; [`Tarball::sparse_data`]
+    /// Begins a sparse file of `size` bytes that has data in these places; [`Tarball::data`]
     /// takes the data, [`Tarball::end_member`] ends it. Only [`Form::OldGnu`] has such.
     ///
     /// # Errors
@@ -167,11 +169,11 @@ impl<W: Write> Tarball<W> {
         Ok(())
     }
 
-    /// Adds data of the sparse file that was begun.
+    /// Adds data of the member that was begun.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn sparse_data(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
         self.write(bytes)
     }
 

@@ -3,6 +3,7 @@
 mod base64;
 pub mod checksum;
 pub mod disk;
+pub mod files;
 pub mod installed;
 pub mod look;
 pub mod manifest;

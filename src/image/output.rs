@@ -186,6 +186,12 @@ impl OutputPaths {
         Some((all.map(|image| image.path.as_path()).collect(), format))
     }
 
+    /// The file name of the first image.
+    pub fn image_name(&self) -> String {
+        let name = self.image.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// The images' paths, without block maps and the like.
     pub fn paths(&self) -> Vec<PathBuf> {
         let is_image = |ending: &str| {

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,10 +18,11 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::process::Command;
 
-use super::installed;
 use super::look::{self, Request};
 use super::seal;
+use super::{files, installed};
 use crate::disk::device::Device;
 use crate::disk::image_file;
 use crate::disk::system::System;
@@ -58,6 +60,9 @@ pub enum Question {
     Origins,
     /// What of these items of sealing is not taken out.
     Unsealed(BTreeSet<String>),
+    /// All files, those on either side of these patterns apart: the one answer that is a stream
+    /// ([`files::read`]).
+    Files(Vec<String>),
 }
 
 impl Question {
@@ -69,6 +74,8 @@ impl Question {
                 Duration::from_secs(20)
             }
             Question::Inspect => Duration::from_secs(60),
+            // 10 TiB at the speed of a slow machine.
+            Question::Files(_) => Duration::from_secs(6 * 60 * 60),
         }
     }
 
@@ -77,12 +84,13 @@ impl Question {
         4 * self.most_cpu()
     }
 
-    /// The answer about the disks of a machine, as JSON, in this process.
+    /// Writes the answer about the disks of a machine, as JSON, in this process.
     ///
     /// # Errors
-    /// A disk cannot be read.
-    pub fn answer(&self, disks: &[Device]) -> anyhow::Result<Vec<u8>> {
+    /// A disk cannot be read, or nobody reads the answer.
+    pub fn answer(&self, disks: &[Device], out: &mut dyn Write) -> anyhow::Result<()> {
         let answer = match self {
+            Question::Files(apart) => return files::write(disks, apart, out),
             Question::Contents => serde_json::to_vec(&installed::is_used(disks)?),
             Question::Logs => serde_json::to_vec(&installed::find_logs(disks)?),
             Question::Inspect => serde_json::to_vec(&inspect::look(disks)?),
@@ -94,7 +102,8 @@ impl Question {
                 serde_json::to_vec(&origin::of(&mut system)?)
             }
         };
-        Ok(answer?)
+        out.write_all(&answer?)?;
+        Ok(out.flush()?)
     }
 }
 
@@ -125,15 +134,15 @@ struct Asked {
     more: Vec<(PathBuf, Option<PathBuf>)>,
 }
 
-/// Asks `program`, [`OWN_PROGRAM`], of the images of a machine's disks, at least one.
+/// The process that answers a question of the images of a machine's disks on its standard output.
 ///
 /// # Errors
-/// An image cannot be read, within the bounds that there are for it.
-pub async fn ask<T: DeserializeOwned>(
+/// There is no image.
+pub(super) fn command(
     program: &Path,
     images: &[Image<'_>],
     question: &Question,
-) -> anyhow::Result<T> {
+) -> anyhow::Result<Command> {
     let (first, more) = images.split_first().context("there is no disk to read")?;
     // Our own descriptors, whatever the files' paths have come to mean.
     let ours = |file: &File| {
@@ -153,6 +162,19 @@ pub async fn ask<T: DeserializeOwned>(
         .arg(VERB)
         .arg(serde_json::to_string(&asked)?)
         .stdin(Stdio::from(first.file.try_clone()?));
+    Ok(command)
+}
+
+/// Asks `program`, [`OWN_PROGRAM`], of the images of a machine's disks, at least one.
+///
+/// # Errors
+/// An image cannot be read, within the bounds that there are for it.
+pub async fn ask<T: DeserializeOwned>(
+    program: &Path,
+    images: &[Image<'_>],
+    question: &Question,
+) -> anyhow::Result<T> {
+    let mut command = command(program, images, question)?;
     let patience = question.patience();
     let answer = tokio::time::timeout(patience, process::output(&mut command)).await;
     let answer = answer
@@ -170,12 +192,15 @@ pub async fn inspect(program: &Path, images: &[File]) -> anyhow::Result<Inspecti
     ask(program, &Image::all(images), &Question::Inspect).await
 }
 
-/// The answer of the process that reads the disk on its standard input, if these arguments are for
+/// Writes the answer of the process that reads the disk on its standard input, if these arguments are for
 /// that.
 ///
 /// # Errors
 /// The disk cannot be read.
-pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow::Result<Vec<u8>>> {
+pub fn answer_to(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+) -> Option<anyhow::Result<()>> {
     let mut arguments = arguments.into_iter();
     if arguments.next()? != VERB {
         return None;
@@ -201,7 +226,7 @@ pub fn answer_to(arguments: impl IntoIterator<Item = OsString>) -> Option<anyhow
         for (image, below) in asked.more {
             disks.push(open(File::open(image)?, below)?);
         }
-        question.answer(&disks)
+        question.answer(&disks, out)
     };
     Some(answer())
 }

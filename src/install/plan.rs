@@ -215,6 +215,7 @@ impl Plan {
             devices: (0..self.guest.disks.len())
                 .map(|disk| self.guest.disk_bus.device(disk))
                 .collect(),
+            file: self.output.image_name(),
             hardware: Hardware {
                 release: Some(self.release),
                 arch: self.arch,

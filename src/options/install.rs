@@ -69,8 +69,8 @@ pub struct InstallOptions {
     pub output: Option<PathBuf>,
 
     /// Formats of the image, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk,
-    /// ova, ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk
-    /// [default: qcow2]
+    /// ova, ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk,
+    /// rootfs, liveimg [default: qcow2]
     #[arg(
         long,
         value_name = "FORMAT",

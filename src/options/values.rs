@@ -130,6 +130,10 @@ pub enum Format {
     VagrantHyperv,
     /// KubeVirt: a container image that holds the disk, as an OCI archive
     Containerdisk,
+    /// All files of the system as a tar.gz, with attributes, ACLs and labels
+    Rootfs,
+    /// The same for the installer's `liveimg`, and the kickstart that installs it
+    Liveimg,
 }
 
 impl Format {
@@ -157,6 +161,8 @@ impl Format {
             Format::VagrantVmware => &["vmware.box"],
             Format::VagrantHyperv => &["hyperv.box"],
             Format::Containerdisk => &["containerdisk.tar"],
+            Format::Rootfs => &["rootfs.tar.gz"],
+            Format::Liveimg => &["liveimg.tar.gz", "liveimg.ks"],
         }
     }
 
@@ -166,6 +172,7 @@ impl Format {
         match self {
             Format::Ova | Format::Ovirt => &[],
             Format::Aws => &["raw"],
+            other if other.is_of_files() => &[],
             other => other.endings(),
         }
     }
@@ -179,6 +186,11 @@ impl Format {
                 | Format::VagrantVmware
                 | Format::VagrantHyperv
         )
+    }
+
+    /// Whether it is made of the files of the system, and not of its disks.
+    pub fn is_of_files(self) -> bool {
+        matches!(self, Format::Rootfs | Format::Liveimg)
     }
 
     /// What the name of its image ends in.

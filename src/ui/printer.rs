@@ -245,6 +245,12 @@ pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Lets `write` write to stdout; what it returns.
+pub fn with_stdout<T>(write: impl FnOnce(&mut dyn std::io::Write) -> T) -> T {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    write(&mut out)
+}
+
 /// Prints a text of several lines to stdout as it is. What cannot be written is known to
 /// [`unwritten`]; a reader that went away is no error.
 pub fn print_text(text: &str) {

@@ -1,0 +1,222 @@
+//! Archives of the files of the system that is on a disk. The files are read once for all of them, by the
+//! process that reads disks ([`files`]).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::digested::Digested;
+use super::facts::Facts;
+use super::packed::{Codec, Packed};
+use super::pax::{self, Style};
+use super::pool::Pool;
+use super::tarball::{Form, Tarball};
+use crate::disk::tree::Kind;
+use crate::image::files::{Entry, Files, is_of};
+use crate::options::Format;
+
+/// What archives leave out. All but `rootfs`, which is the whole system, leave out what is made anew at
+/// each start, and what names the disk that the system was on.
+const LEFT_OUT: [(&str, &[Format]); 16] = [
+    ("/dev/*", &[Format::Liveimg]),
+    ("/proc/*", &[Format::Liveimg]),
+    ("/run/*", &[Format::Liveimg]),
+    ("/sys/*", &[Format::Liveimg]),
+    ("/tmp/*", &[Format::Liveimg]),
+    ("/etc/fstab", &[Format::Liveimg]),
+    ("/etc/crypttab", &[Format::Liveimg]),
+    // Which disks LVM may look at: those of the machine that the system was installed on.
+    ("/etc/lvm/devices/*", &[Format::Liveimg]),
+    // The arguments of kernels that are added, with the root that there was.
+    ("/etc/kernel/cmdline", &[Format::Liveimg]),
+    ("/boot/loader", &[Format::Liveimg]),
+    ("/boot/grub2/device.map", &[Format::Liveimg]),
+    ("/boot/grub2/grub.cfg", &[Format::Liveimg]),
+    ("/boot/grub2/grubenv", &[Format::Liveimg]),
+    ("/boot/efi/EFI/*/grub.cfg", &[Format::Liveimg]),
+    ("/boot/efi/EFI/*/grubenv", &[Format::Liveimg]),
+    ("/boot/efi/loader", &[Format::Liveimg]),
+];
+
+/// What the archives have that one may leave out: names of a file on both sides are files of their own.
+pub fn apart() -> Vec<String> {
+    let patterns = LEFT_OUT.iter();
+    patterns.map(|(pattern, _)| (*pattern).to_owned()).collect()
+}
+
+/// How names and attributes are written for who reads a format.
+fn style(format: Format) -> Style {
+    Style {
+        // The installer's tar leaves out `./etc/machine-id` and the like by these names.
+        top: match format {
+            Format::Rootfs | Format::Liveimg => "./",
+            _ => "",
+        },
+        labels: true,
+        holes: true,
+    }
+}
+
+/// An archive that is written.
+pub struct Archive {
+    /// What it is.
+    pub format: Format,
+    style: Style,
+    tarball: Tarball<Digested<Packed<Digested<BufWriter<File>>>>>,
+    /// Of the member that is written: its size, how far it is written, and where its data belongs.
+    size: u64,
+    at: u64,
+    data: VecDeque<Range<u64>>,
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Archive({})", self.format.name())
+    }
+}
+
+/// A finished archive.
+#[derive(Debug)]
+pub struct Finished {
+    /// What it is.
+    pub format: Format,
+    /// The SHA-256 of its file, in hexadecimal.
+    pub sha256: String,
+    /// The bytes of its file.
+    pub size: u64,
+    /// How long it took.
+    pub lasted: Duration,
+}
+
+impl Archive {
+    /// Begins one in an empty file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(format: Format, file: File, pool: &Pool) -> Result<Archive> {
+        let file = Digested::new(BufWriter::with_capacity(1 << 20, file));
+        let packed = Packed::begin(file, Codec::Gzip, pool)?;
+        Ok(Archive {
+            format,
+            style: style(format),
+            tarball: Tarball::begin(Digested::counting(packed), Form::Pax),
+            size: 0,
+            at: 0,
+            data: VecDeque::new(),
+        })
+    }
+
+    /// Whether a file belongs in it.
+    fn keeps(&self, path: &Path) -> bool {
+        let left_out = |(pattern, formats): &(&str, &[Format])| {
+            formats.contains(&self.format) && is_of(pattern, path)
+        };
+        !LEFT_OUT.iter().any(left_out)
+    }
+
+    /// Begins a member; nothing if it has none of it.
+    fn member(&mut self, entry: &Entry) -> Result<bool> {
+        let path = entry.path.path();
+        let is_directory = entry.kind() == Kind::Directory;
+        let name = match pax::member_name(self.style, path, is_directory) {
+            Some(name) if self.keeps(path) => name,
+            _ => return Ok(false),
+        };
+        pax::begin(&mut self.tarball, entry, &name, self.style)?;
+        self.at = 0;
+        self.size = entry.size;
+        self.data = entry.data.iter().cloned().collect();
+        Ok(true)
+    }
+
+    /// Adds data of the member that was begun.
+    fn data(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if self.style.holes {
+            return self.tarball.data(bytes);
+        }
+        while !bytes.is_empty() {
+            let next = self.data.front().cloned();
+            let range = next.context("a file has more data than it said")?;
+            self.zeroes(range.start.saturating_sub(self.at))?;
+            let some = bytes.len().min((range.end - self.at) as usize);
+            self.tarball.data(&bytes[..some])?;
+            self.at += some as u64;
+            bytes = &bytes[some..];
+            if self.at >= range.end {
+                self.data.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn zeroes(&mut self, mut count: u64) -> Result<()> {
+        static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
+        self.at += count;
+        while count > 0 {
+            let some = count.min(ZEROES.len() as u64);
+            self.tarball.data(&ZEROES[..some as usize])?;
+            count -= some;
+        }
+        Ok(())
+    }
+
+    fn end_member(&mut self) -> Result<()> {
+        if !self.style.holes {
+            self.zeroes(self.size.saturating_sub(self.at))?;
+        }
+        self.tarball.end_member()
+    }
+
+    fn end(mut self, begun: Instant) -> Result<Finished> {
+        let unpacked = self.tarball.end()?;
+        unpacked.out.end()?;
+        let file = unpacked.out.inner_mut();
+        file.flush().context("writing an archive")?;
+        Ok(Finished {
+            format: self.format,
+            sha256: file.sha256(),
+            size: file.length(),
+            lasted: begun.elapsed(),
+        })
+    }
+}
+
+/// Writes archives of all files that come; what they are, and what is known of the system.
+///
+/// # Errors
+/// The files end too early; an archive cannot be written.
+pub fn write(
+    files: &mut Files<'_>,
+    mut archives: Vec<Archive>,
+    begun: Instant,
+) -> Result<(Vec<Finished>, Facts)> {
+    let mut facts = Facts::of(&files.beginning);
+    while let Some(entry) = files.next_file()? {
+        let wanted = facts.look(&entry);
+        let mut into: Vec<&mut Archive> = Vec::with_capacity(archives.len());
+        // What a socket is, is whoever listens.
+        if entry.mode & 0o170_000 != 0o140_000 {
+            for archive in &mut archives {
+                if archive.member(&entry)? {
+                    into.push(archive);
+                }
+            }
+        }
+        files.data(&entry, |bytes| {
+            if wanted {
+                facts.keep(&entry, bytes);
+            }
+            into.iter_mut().try_for_each(|archive| archive.data(bytes))
+        })?;
+        into.iter_mut()
+            .try_for_each(|archive| archive.end_member())?;
+    }
+    let finished = archives.into_iter().map(|archive| archive.end(begun));
+    Ok((finished.collect::<Result<_>>()?, facts))
+}
