@@ -531,6 +531,11 @@ fn disks_in_use_are_refused_by_who_uses_them() {
         refused(&[&device, &mapped, "dmsetup remove"]);
         run("dmsetup", &["remove", &mapped]);
     }
+    // What a loop device is made of, which the kernel would let both be written.
+    let looped = run("losetup", &["--find", "--show", &device]);
+    let looped = looped.trim();
+    refused(&[&device, looped, "losetup -d"]);
+    run("losetup", &["--detach", looped]);
     // Open by somebody who wants to be alone.
     let flags = rustix::fs::OFlags::EXCL | rustix::fs::OFlags::RDWR;
     let held = rustix::fs::open(&device, flags, rustix::fs::Mode::empty()).unwrap();

@@ -1,31 +1,26 @@
 //! `ozr write`
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::Context;
-use url::Url;
 
 use super::display::Display;
 use super::signals::{self, Signals};
 use super::{input, inspected};
 use crate::blocking;
 use crate::error::{Classify, Kind, fail};
-use crate::image::checksum;
 use crate::image::disk::human;
 use crate::image::reader::{self, Image, Question};
 use crate::inspect::Storage;
-use crate::metal::copy::{self, Job, Written};
-use crate::metal::papers::{self, Paper};
+use crate::metal::copy::{self, Job};
+use crate::metal::open::{self, Address};
+use crate::metal::papers::Paper;
 use crate::metal::source::Source;
 use crate::metal::target::Candidate;
-use crate::mirror::{self, Mirror, MirrorOptions};
 use crate::options::{Progress, config};
 use crate::printable;
-use crate::state::directories;
 use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
@@ -47,9 +42,6 @@ fn examples() -> String {
         "docs/metal.md says what is refused, and what a cut write leaves.",
     )
 }
-
-/// Pieces of a download that wait to be unpacked.
-const WAITING: usize = 64;
 
 /// `ozr write IMAGE DEVICE`
 #[derive(Debug, clap::Args)]
@@ -99,38 +91,11 @@ pub fn run(
     let options = config::load(config)?;
     let display = Display::open(&args.progress, true, verbosity, color)?;
     let reporter = display.reporter();
-    let result =
-        MirrorPlan::of(&args.image, &options).and_then(|plan| write(&args, plan, reporter));
+    let result = Address::of(&args.image, &options).and_then(|plan| write(&args, plan, reporter));
     display.end(result.map(|path| vec![path]))
 }
 
-/// An address, and how it is reached.
-struct MirrorPlan {
-    url: Url,
-    options: MirrorOptions,
-}
-
-impl MirrorPlan {
-    /// That of an image that is an address.
-    fn of(
-        image: &str,
-        configured: &crate::options::InstallOptions,
-    ) -> anyhow::Result<Option<MirrorPlan>> {
-        if !image.starts_with("http://") && !image.starts_with("https://") {
-            return Ok(None);
-        }
-        let url = Url::parse(image)
-            .with_context(|| format!("reading the address {}", printable::line(image)))
-            .kind(Kind::Input)?;
-        let cache = directories::cache_dir(configured.cache_dir.as_deref()).kind(Kind::Host)?;
-        let mut options = MirrorOptions::of(configured, cache);
-        let host = url.host_str().map(str::to_owned);
-        options.credentials.client_cert_hosts.extend(host);
-        Ok(Some(MirrorPlan { url, options }))
-    }
-}
-
-fn write(args: &Args, mirror: Option<MirrorPlan>, reporter: &Reporter) -> anyhow::Result<PathBuf> {
+fn write(args: &Args, address: Option<Address>, reporter: &Reporter) -> anyhow::Result<PathBuf> {
     let named = args.sha256.as_deref().map(Paper::named).transpose();
     let named = named.kind(Kind::Input)?;
     let runtime = signals::runtime()?;
@@ -142,9 +107,12 @@ fn write(args: &Args, mirror: Option<MirrorPlan>, reporter: &Reporter) -> anyhow
             candidate.path.display()
         );
     }
-    let (source, expected) = match mirror {
-        Some(plan) => from_address(plan, named, &runtime, reporter)?,
-        None => from_file(&args.image, named, &candidate, &runtime, reporter)?,
+    let (source, expected) = match address {
+        Some(address) => open::address(address, named, &runtime, reporter)?,
+        None => {
+            let is_target = |file: &_| candidate.is(file);
+            open::file(&args.image, named, is_target, &runtime, reporter)?
+        }
     };
     if expected.is_none() {
         reporter.warn(format!(
@@ -171,7 +139,7 @@ fn write(args: &Args, mirror: Option<MirrorPlan>, reporter: &Reporter) -> anyhow
     let written = copy::write(&target, job, reporter);
     // An address that still sends is not waited for.
     runtime.shutdown_background();
-    tell(&written?, &target.name, reporter);
+    written?.tell(&target.name, reporter);
     Ok(path)
 }
 
@@ -180,138 +148,6 @@ async fn stop(mut signals: Signals, reporter: Reporter) {
     let name = signals.next().await;
     reporter.note(format!("{name}: stopping"));
     blocking::stop();
-}
-
-/// Says what was written.
-fn tell(written: &Written, name: &str, reporter: &Reporter) {
-    reporter.detail(format!(
-        "{} written, {} of them zeroes",
-        human(written.size),
-        human(written.zeroes)
-    ));
-    if !written.proved {
-        reporter.warn(format!(
-            "{name} was read back from what the kernel remembers of it, for its file system cannot do otherwise"
-        ));
-    }
-    if let Some(grown) = &written.grown {
-        reporter.note(format!(
-            "partition {} has grown from {} to {}; the file system in it grows at the first boot if the system does that (cloud-init, systemd-growfs), else by xfs_growfs or resize2fs",
-            grown.number,
-            human(grown.from),
-            human(grown.to)
-        ));
-    }
-    reporter.note(format!("{name} holds the image, and was read back"));
-}
-
-/// The image in a file or on standard input, whose digest is looked at first where that can be.
-fn from_file(
-    image: &str,
-    named: Option<Paper>,
-    candidate: &Candidate,
-    runtime: &tokio::runtime::Runtime,
-    reporter: &Reporter,
-) -> anyhow::Result<(Source, Option<Paper>)> {
-    let path = Path::new(image);
-    let shown = input::display_name(path);
-    let opening = || format!("opening {shown}");
-    if input::is_stdin(path) {
-        let source = Source::stream(shown.clone(), io::stdin(), None, Kind::Input);
-        return Ok((source.with_context(opening).kind(Kind::Input)?, named));
-    }
-    let file = File::open(path).with_context(opening).kind(Kind::Input)?;
-    if candidate.is(&file).kind(Kind::Input)? {
-        fail!(
-            Kind::Input,
-            "{shown} is both the image and the disk: name two"
-        );
-    }
-    if !file.metadata().kind(Kind::Input)?.is_file() {
-        fail!(
-            Kind::Input,
-            "{shown} is no file: name an image, or - for standard input"
-        );
-    }
-    let paper = match named {
-        Some(paper) => Some(paper),
-        None => papers::beside(path)?,
-    };
-    if let Some(paper) = &paper {
-        reporter.step(format!("checking {shown} against {}", paper.from));
-        let (digest, _) = runtime
-            .block_on(checksum::sha256(&file))
-            .kind(Kind::Input)?;
-        if digest != paper.sha256 {
-            return Err(copy::differs(&shown, &digest, paper, Kind::Input));
-        }
-    }
-    (&file).rewind().kind(Kind::Input)?;
-    let source = Source::file(path, file).with_context(opening);
-    Ok((source.kind(Kind::Input)?, paper))
-}
-
-/// The image at an address, which comes while it is written.
-fn from_address(
-    plan: MirrorPlan,
-    named: Option<Paper>,
-    runtime: &tokio::runtime::Runtime,
-    reporter: &Reporter,
-) -> anyhow::Result<(Source, Option<Paper>)> {
-    let MirrorPlan { url, options } = plan;
-    let mirror = Mirror::new(options, reporter.clone())?;
-    let shown = mirror::shown(&url);
-    reporter.step(format!("getting {shown}"));
-    let paper = match named {
-        Some(paper) => Some(paper),
-        None => runtime
-            .block_on(papers::beside_address(&mirror, &url))
-            .map_err(mirror::Fault::into_error)?,
-    };
-    let (sender, receiver) = sync_channel(WAITING);
-    let (length_sender, length) = sync_channel(1);
-    let handle = runtime.handle().clone();
-    let come = move || {
-        let begin = |length| {
-            // It is sent once, and there is room for it.
-            let _ = length_sender.try_send(length);
-        };
-        let take = |bytes: &[u8]| sender.send(Ok(bytes.to_vec())).is_ok();
-        if let Err(error) = handle.block_on(mirror.stream(&url, begin, take)) {
-            let _ = sender.send(Err(format!("{error:#}")));
-        }
-    };
-    let thread = std::thread::Builder::new().name("download".to_owned());
-    thread.spawn(come).kind(Kind::Host)?;
-    let stream = Pieces {
-        from: receiver,
-        piece: io::Cursor::default(),
-    };
-    // Its length comes before its first byte; a failure comes with that.
-    let length = length.recv().ok().flatten();
-    let source = Source::stream(shown.clone(), stream, length, Kind::Mirror);
-    Ok((source.kind(Kind::Mirror)?, paper))
-}
-
-/// What another thread sends, as one stream.
-struct Pieces {
-    from: Receiver<Result<Vec<u8>, String>>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.piece.read(into)? {
-                0 if !into.is_empty() => match self.from.recv() {
-                    Ok(Ok(piece)) => self.piece = io::Cursor::new(piece),
-                    Ok(Err(why)) => return Err(io::Error::other(why)),
-                    Err(_) => return Ok(0),
-                },
-                read => return Ok(read),
-            }
-        }
-    }
 }
 
 /// Shows what is written where, and asks.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
-use super::HEAD;
 use super::papers::Paper;
+use super::pieces::{self, Coming, Piece, Sum};
+use super::refusal::{self, check, cut_short, differs, too_small};
 use super::source::Source;
 use super::table::{Fitted, Grown, Table};
 use super::target::{Aligned, Target};
@@ -18,15 +18,6 @@ use crate::blocking;
 use crate::error::{Classify, Kind, fail, failed};
 use crate::image::disk::human;
 use crate::ui::event::{Event, Reporter, Transfer};
-
-/// Bytes of the pieces in which an image is read, summed and read back.
-const PIECE: usize = 4 << 20;
-
-/// How many pieces wait to be written: reading and unpacking go on while the disk works.
-const WAITING: usize = 4;
-
-/// Bytes that are looked at for zeroes at once: less is not worth a hole.
-const BLOCK: usize = 64 << 10;
 
 /// Bytes after which the disk must have got what was written: what the kernel holds back would make the
 /// progress a lie, and the end a long wait.
@@ -63,33 +54,29 @@ pub struct Written {
     pub proved: bool,
 }
 
-/// A part of the image.
-struct Piece {
-    bytes: Vec<u8>,
-    sum: Sum,
-}
-
-/// What a part is known by when it is read back.
-#[derive(PartialEq, Eq)]
-enum Sum {
-    Zero,
-    Sha256([u8; 32]),
-}
-
-impl Sum {
-    fn of(bytes: &[u8]) -> Sum {
-        match is_zero(bytes) {
-            true => Sum::Zero,
-            false => Sum::Sha256(Sha256::digest(bytes).into()),
+impl Written {
+    /// Says what was written to the disk that is called `name`.
+    pub fn tell(&self, name: &str, reporter: &Reporter) {
+        reporter.detail(format!(
+            "{} written, {} of them zeroes",
+            human(self.size),
+            human(self.zeroes)
+        ));
+        if !self.proved {
+            reporter.warn(format!(
+            "{name} was read back from what the kernel remembers of it, for its file system cannot do otherwise"
+        ));
         }
+        if let Some(grown) = &self.grown {
+            reporter.note(format!(
+            "partition {} has grown from {} to {}; the file system in it grows at the first boot if the system does that (cloud-init, systemd-growfs), else by xfs_growfs or resize2fs",
+            grown.number,
+            human(grown.from),
+            human(grown.to)
+        ));
+        }
+        reporter.note(format!("{name} holds the image, and was read back"));
     }
-}
-
-/// What comes from the thread that reads.
-enum Coming {
-    Piece(Piece),
-    /// The end, with the digest of a stream.
-    End(Option<String>),
 }
 
 /// Writes an image. Returns in the end, or at once when the process is asked to end.
@@ -110,7 +97,7 @@ pub fn write(target: &Target, job: Job, reporter: &Reporter) -> Result<Written> 
         size,
         length: source.length,
         came: source.came(),
-        pieces: start(source)?,
+        pieces: pieces::start(source)?,
         sums: Vec::new(),
         zeroes: 0,
         pending: 0..0,
@@ -132,122 +119,13 @@ pub fn write(target: &Target, job: Job, reporter: &Reporter) -> Result<Written> 
     let fitted = table.fit(head.clone(), target.size, grow);
     let fitted = fitted.kind(Kind::Input)?;
     let written = copy.all(&table, &fitted, expected.as_ref());
-    let (size, proved) = written.map_err(|error| not_whole(target, &error))?;
+    let (size, proved) = written.map_err(|error| refusal::not_whole(target, &error))?;
     Ok(Written {
         size,
         zeroes: copy.zeroes,
         grown: fitted.grown,
         proved,
     })
-}
-
-/// The error of a write that was begun, on a disk that says so itself.
-fn not_whole(target: &Target, error: &anyhow::Error) -> anyhow::Error {
-    let kind = crate::error::kind_of(error).unwrap_or(Kind::Host);
-    let name = &target.name;
-    match target.mark() {
-        Ok(()) => failed!(
-            kind,
-            "{error:#}; {name} is not whole and does not boot, and its first sector says so: write it again"
-        ),
-        Err(mark) => failed!(
-            kind,
-            "{error:#}; {name} is not whole, and its first sector could not be made to say so ({mark}): do not boot from it, write it again"
-        ),
-    }
-}
-
-/// The error of an image that is not the one that was meant, and whose fault that is.
-pub fn differs(name: &str, digest: &str, paper: &Paper, fault: Kind) -> anyhow::Error {
-    failed!(
-        fault,
-        "{name} has the SHA-256 {digest}, and by {} it should be {}: get it again from a source that you trust",
-        paper.from,
-        paper.sha256
-    )
-}
-
-fn too_small(target: &Target, name: &str, needed: Option<u64>) -> anyhow::Error {
-    let disk = &target.name;
-    let has = human(target.size);
-    match needed {
-        Some(needed) => failed!(
-            Kind::Input,
-            "{disk} is too small: {name} needs {} ({needed} bytes), and it has {has}, {} bytes too few; take a larger disk",
-            human(needed),
-            needed - target.size
-        ),
-        None => failed!(
-            Kind::Input,
-            "{disk} is too small: {name} is larger than its {has} ({} bytes); take a larger disk",
-            target.size
-        ),
-    }
-}
-
-fn cut_short(name: &str, size: u64, made_for: u64) -> anyhow::Error {
-    failed!(
-        Kind::Input,
-        "{name} is cut short: it is of {size} bytes, and its partition table is for a disk of {made_for}; get it again"
-    )
-}
-
-/// Refuses an image that has no place on the disk, or would not be found there.
-fn check(target: &Target, name: &str, table: &Table, size: Option<u64>) -> Result<()> {
-    let made_for = table.disk_size();
-    if let (Some(size), Some(made_for)) = (size, made_for)
-        && size < made_for
-    {
-        return Err(cut_short(name, size, made_for));
-    }
-    let needed = size.max(made_for);
-    if let Some(needed) = needed.filter(|needed| *needed > target.size) {
-        return Err(too_small(target, name, Some(needed)));
-    }
-    match target.sector {
-        Some(sector) => table.check_sector(sector),
-        None => Ok(()),
-    }
-}
-
-/// Starts the thread that reads, unpacks and sums the image. It ends when nobody takes what it reads; one
-/// that waits for a stream ends with the process.
-fn start(mut source: Source) -> Result<Receiver<Result<Coming>>> {
-    let (sender, receiver) = sync_channel(WAITING);
-    let work = move || {
-        let result = send_all(&mut source, &sender);
-        let end = match result {
-            Ok(true) => source.digest().map(Coming::End),
-            Ok(false) => return,
-            Err(error) => Err(error),
-        };
-        // Whoever waits for it may have given up.
-        let _ = sender.send(end);
-    };
-    let thread = std::thread::Builder::new().name("image".to_owned());
-    thread
-        .spawn(work)
-        .context("starting threads")
-        .kind(Kind::Host)?;
-    Ok(receiver)
-}
-
-/// Whether all of it was taken.
-fn send_all(source: &mut Source, to: &SyncSender<Result<Coming>>) -> Result<bool> {
-    let mut length = HEAD;
-    loop {
-        let mut bytes = vec![0; length];
-        let got = source.next(&mut bytes)?;
-        if got == 0 {
-            return Ok(true);
-        }
-        bytes.truncate(got);
-        let sum = Sum::of(&bytes);
-        if to.send(Ok(Coming::Piece(Piece { bytes, sum }))).is_err() {
-            return Ok(false);
-        }
-        length = PIECE;
-    }
 }
 
 /// A write that goes on.
@@ -354,7 +232,7 @@ impl Copy<'_> {
         } else {
             let mut from = 0;
             while from < bytes.len() {
-                let (zero, to) = run(&bytes, from);
+                let (zero, to) = pieces::run(&bytes, from);
                 let place = at + from as u64;
                 match zero {
                     true => self.put_zeroes(place, (to - from) as u64)?,
@@ -497,41 +375,4 @@ fn stopped() -> Result<()> {
         fail!(Kind::Interrupted, "interrupted");
     }
     Ok(())
-}
-
-/// Whether the block at a place is zero, and where the blocks end that are like it.
-fn run(bytes: &[u8], from: usize) -> (bool, usize) {
-    let mut blocks = bytes[from..].chunks(BLOCK);
-    let mut end = from;
-    let mut kind = None;
-    for block in &mut blocks {
-        let zero = is_zero(block);
-        if *kind.get_or_insert(zero) != zero {
-            break;
-        }
-        end += block.len();
-    }
-    (kind.unwrap_or(false), end)
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROES: [u8; 4096] = [0; 4096];
-    // Compared as memory is, fast without optimisation, too.
-    bytes
-        .chunks(ZEROES.len())
-        .all(|part| part == &ZEROES[..part.len()])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_blocks_end_where_they_change() {
-        let mut bytes = vec![0; 4 * BLOCK + 10];
-        bytes[BLOCK + 7] = 1;
-        assert_eq!(run(&bytes, 0), (true, BLOCK));
-        assert_eq!(run(&bytes, BLOCK), (false, 2 * BLOCK));
-        assert_eq!(run(&bytes, 2 * BLOCK), (true, bytes.len()));
-    }
 }

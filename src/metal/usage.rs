@@ -2,7 +2,7 @@
 //! proc_pid_mountinfo(5), proc_swaps(5)).
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::{major, makedev, minor};
 
+/// Where the kernel tells of devices.
+const SYSFS: &str = "/sys";
+
 /// Where sysfs has each block device by its number.
-const BY_NUMBER: &str = "/sys/dev/block";
+const BY_NUMBER: &str = "dev/block";
 
 /// Where it has each by its name.
-const BY_NAME: &str = "/sys/class/block";
+const BY_NAME: &str = "class/block";
 
 /// What the running system is made of.
 const SYSTEM: [&str; 8] = [
@@ -32,6 +35,8 @@ const SYSTEM: [&str; 8] = [
 /// A block device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDevice {
+    /// Where sysfs is.
+    sysfs: PathBuf,
     /// Its directory in sysfs.
     directory: PathBuf,
     /// Its number.
@@ -41,16 +46,30 @@ pub struct BlockDevice {
 impl BlockDevice {
     /// The device of a number (`st_rdev`).
     pub fn of(number: u64) -> BlockDevice {
+        BlockDevice::below(Path::new(SYSFS), number)
+    }
+
+    fn below(sysfs: &Path, number: u64) -> BlockDevice {
         let name = format!("{}:{}", major(number), minor(number));
         BlockDevice {
-            directory: Path::new(BY_NUMBER).join(name),
+            sysfs: sysfs.to_owned(),
+            directory: sysfs.join(BY_NUMBER).join(name),
             number,
         }
     }
 
-    fn named(name: &std::ffi::OsStr) -> Option<BlockDevice> {
-        let text = fs::read_to_string(Path::new(BY_NAME).join(name).join("dev")).ok()?;
-        Some(BlockDevice::of(parse_number(text.trim())?))
+    /// All that the kernel has, by their names, partitions among them.
+    pub fn all() -> Vec<BlockDevice> {
+        let names = names(&Path::new(SYSFS).join(BY_NAME));
+        let devices = names
+            .iter()
+            .filter_map(|name| BlockDevice::named(Path::new(SYSFS), name));
+        devices.collect()
+    }
+
+    fn named(sysfs: &Path, name: &OsStr) -> Option<BlockDevice> {
+        let text = fs::read_to_string(sysfs.join(BY_NAME).join(name).join("dev")).ok()?;
+        Some(BlockDevice::below(sysfs, parse_number(text.trim())?))
     }
 
     /// A line that sysfs has of it; none if there is no such file, or nothing in it.
@@ -68,11 +87,16 @@ impl BlockDevice {
         name.unwrap_or_else(|| format!("{}:{}", major(self.number), minor(self.number)))
     }
 
+    /// Its path.
+    pub fn path(&self) -> PathBuf {
+        Path::new("/dev").join(self.name())
+    }
+
     /// The disk whose partition it is, if it is one.
     pub fn disk(&self) -> Option<BlockDevice> {
         self.says("partition")?;
         let real = fs::canonicalize(&self.directory).ok()?;
-        BlockDevice::named(real.parent()?.file_name()?)
+        BlockDevice::named(&self.sysfs, real.parent()?.file_name()?)
     }
 
     /// Its model, and its serial number, where it tells them.
@@ -108,12 +132,15 @@ impl BlockDevice {
         let entries = names(&self.directory).into_iter();
         let is_partition = |name: &OsString| self.directory.join(name).join("partition").exists();
         let names = entries.filter(is_partition);
-        names.filter_map(|name| BlockDevice::named(&name)).collect()
+        let devices = names.filter_map(|name| BlockDevice::named(&self.sysfs, &name));
+        devices.collect()
     }
 
     fn holders(&self) -> Vec<BlockDevice> {
         let names = names(&self.directory.join("holders"));
-        let devices = names.iter().filter_map(|name| BlockDevice::named(name));
+        let devices = names
+            .iter()
+            .filter_map(|name| BlockDevice::named(&self.sysfs, name));
         devices.collect()
     }
 
@@ -169,9 +196,26 @@ impl BlockDevice {
             let holder = device.holders().into_iter().next()?;
             Some((device.name(), holder))
         });
-        Ok(held.map(|(held, holder)| {
+        if let Some((held, holder)) = held {
             let (what, end) = holder.described();
-            format!("/dev/{held} is a part of {what}: end that first ({end})")
+            return Ok(Some(format!(
+                "/dev/{held} is a part of {what}: end that first ({end})"
+            )));
+        }
+        // A loop device holds nothing that it is made of: the kernel would let both be written.
+        let backing = |name: OsString| {
+            let device = BlockDevice::named(&self.sysfs, &name)?;
+            let path = PathBuf::from(device.says("loop/backing_file")?);
+            number_of(&path)
+                .is_some_and(|of| numbers.contains(&of))
+                .then(|| (path, device.name()))
+        };
+        let on_it = names(&self.sysfs.join(BY_NAME))
+            .into_iter()
+            .find_map(backing);
+        Ok(on_it.map(|(path, name)| {
+            let path = path.display();
+            format!("{path} is what the loop device /dev/{name} is made of: end that first (`losetup -d /dev/{name}`)")
         }))
     }
 
@@ -290,6 +334,90 @@ fn unescaped(field: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk `sdq` with a partition that `holder` stands on, as sysfs shows them: the holder's files.
+    fn disk_held_by(sysfs: &Path, holder: &str, files: &[(&str, &str)]) -> BlockDevice {
+        let mut devices = vec![
+            ("sdq", "devices/pci/block/sdq", "65:0"),
+            ("sdq1", "devices/pci/block/sdq/sdq1", "65:1"),
+        ];
+        let place = format!("devices/virtual/block/{holder}");
+        devices.push((holder, &place, "259:7"));
+        let write = |path: PathBuf, text: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        for (name, directory, number) in devices {
+            let real = sysfs.join(directory);
+            write(real.join("dev"), &format!("{number}\n"));
+            for link in [
+                sysfs.join(BY_NAME).join(name),
+                sysfs.join(BY_NUMBER).join(number),
+            ] {
+                fs::create_dir_all(link.parent().unwrap()).unwrap();
+                std::os::unix::fs::symlink(&real, link).unwrap();
+            }
+        }
+        let partition = sysfs.join("devices/pci/block/sdq/sdq1");
+        write(partition.join("partition"), "1\n");
+        let place = sysfs.join(place);
+        for (file, text) in files {
+            write(place.join(file), text);
+        }
+        let holders = partition.join("holders");
+        fs::create_dir_all(&holders).unwrap();
+        std::os::unix::fs::symlink(place, holders.join(holder)).unwrap();
+        BlockDevice::below(sysfs, makedev(65, 0))
+    }
+
+    #[test]
+    fn a_disk_is_refused_by_what_stands_on_it() {
+        let mapped = |name, uuid| vec![("dm/name", name), ("dm/uuid", uuid)];
+        let cases = [
+            (
+                "dm-7",
+                mapped("vg-root", "LVM-x1\n"),
+                "the logical volume /dev/mapper/vg-root",
+                "lvchange -an /dev/mapper/vg-root",
+            ),
+            (
+                "dm-7",
+                mapped("luks-1", "CRYPT-LUKS2-ab-luks-1\n"),
+                "the encrypted device /dev/mapper/luks-1",
+                "cryptsetup close luks-1",
+            ),
+            (
+                "dm-7",
+                mapped("mpatha", "mpath-36\n"),
+                "the multipath device /dev/mapper/mpatha",
+                "name /dev/mapper/mpatha itself",
+            ),
+            (
+                "dm-7",
+                vec![("dm/name", "own")],
+                "the mapped device /dev/mapper/own",
+                "dmsetup remove own",
+            ),
+            (
+                "md127",
+                vec![("md/level", "raid1")],
+                "the RAID /dev/md127",
+                "mdadm --stop /dev/md127",
+            ),
+            ("bcache0", vec![], "/dev/bcache0", "lsblk"),
+        ];
+        for (holder, files, what, end) in cases {
+            let sysfs = tempfile::tempdir().unwrap();
+            let disk = disk_held_by(sysfs.path(), holder, &files);
+            let obstacle = disk.obstacle().unwrap().unwrap();
+            for word in ["/dev/sdq1 is a part of", what, end] {
+                assert!(obstacle.contains(word), "{word}: {obstacle}");
+            }
+            let partition = BlockDevice::named(sysfs.path(), OsStr::new("sdq1")).unwrap();
+            let obstacle = partition.obstacle().unwrap().unwrap();
+            assert!(obstacle.contains("name its disk, /dev/sdq"), "{obstacle}");
+        }
+    }
 
     #[test]
     fn mounts_and_swaps_are_read() {
