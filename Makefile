@@ -58,7 +58,8 @@ install: build
 	install -Dm 755 $(OZR) $(DESTDIR)$(PREFIX)/bin/ozr
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(OZR) man > $(DESTDIR)$(PREFIX)/share/man/man1/ozr.1
-	for command in install list attach screenshot check explain releases diff-releases cache gc doctor man completions; do \
+	for command in install boot-test list attach screenshot check convert verify explain releases diff-releases \
+	    inspect write media cache gc doctor man completions; do \
 	    $(OZR) man $$command > $(DESTDIR)$(PREFIX)/share/man/man1/ozr-$$command.1 || exit; done
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     attach, boot_test, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install,
-    list, man, releases, screenshot, verify, write,
+    list, man, media, releases, screenshot, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -147,6 +147,12 @@ enum Command {
     /// disk. The disk's beginning is written last, so that a write that was cut does not boot. On success
     /// the disk's path is the only line on standard output.
     Write(write::Args),
+    /// Make a disc, or what a PXE server hands out, that puts an image on machines unattended
+    ///
+    /// The ISO file, which is a stick as well, boots by BIOS and UEFI; the machine that boots it writes the
+    /// image to its disk as `ozr write` does, reads it back, and switches itself off. Which disk, and whether
+    /// what is on it may be lost, is said when the medium is made. Its path is the only line on standard output.
+    Media(Box<media::Args>),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
     /// Remove what builds left that were killed
@@ -197,6 +203,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Inspect(args) => inspect::run(&args),
         Command::Write(args) => write::run(args, config, verbosity, color),
+        Command::Media(args) => media::run(*args, config, verbosity, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),

@@ -4,8 +4,8 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {install, verify} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, hex, diagnostic, error}
+//! main → cli → commands → {install, verify, media} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, initrd, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -13,6 +13,7 @@
 //! * [`install`]: one install from plan to finished image.
 //! * [`check`]: what is wrong with a template or kickstart, before a guest boots.
 //! * [`metal`]: images onto disks.
+//! * [`media`]: what machines boot to be given an image.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
 //! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
@@ -32,6 +33,7 @@
 //! * [`state`]: directories that are ozr's own, and the locks in them.
 //! * [`secrets`]: what no log may hold.
 //! * [`input`]: reading what users and their files name, within bounds.
+//! * [`initrd`]: initial file systems with something of ours in them.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
 //! * [`printable`]: text of others, fit to be printed.
@@ -52,12 +54,14 @@ pub mod formats;
 pub mod hex;
 pub mod host;
 pub mod image;
+pub mod initrd;
 pub mod input;
 pub mod inspect;
 pub mod install;
 pub mod kickstart;
 pub mod language;
 pub mod machine;
+pub mod media;
 pub mod metal;
 pub mod mirror;
 pub mod options;

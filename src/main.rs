@@ -8,6 +8,7 @@ use ozr::cli::{self, Cli};
 use ozr::error::{Kind, inner_of, kind_of};
 use ozr::image::reader;
 use ozr::install::failed::InstallFailed;
+use ozr::media::deploy;
 use ozr::panics;
 use ozr::ui::printer::{self, Color};
 
@@ -15,6 +16,15 @@ fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);
     if let Some(told) = printer::with_stdout(|out| reader::answer_to(arguments, out)) {
         return match told {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                printer::print_error(&error, Color::Never);
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let Some(done) = deploy::asked(std::env::args_os().skip(1)) {
+        return match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 printer::print_error(&error, Color::Never);

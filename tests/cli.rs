@@ -11,7 +11,7 @@ use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
 
 /// Every command, and the program itself.
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "",
     "install",
     "boot-test",
@@ -28,6 +28,7 @@ const PAGES: [&str; 19] = [
     "gc",
     "inspect",
     "write",
+    "media",
     "doctor",
     "man",
     "completions",

@@ -97,6 +97,8 @@ pub struct Setting {
     pub disk_bytes: Option<u64>,
     /// The machine is a guest that ozr makes: its disks are blank, and there is no medium.
     pub new_guest: bool,
+    /// The image is to boot on machines of any kind.
+    pub portable: bool,
     /// How the kickstart gets to the guest.
     pub deliver: Option<Deliver>,
     /// `poweroff` is appended where the kickstart would not end by itself.
@@ -121,6 +123,7 @@ impl Setting {
             disks: 1,
             disk_bytes: None,
             new_guest: false,
+            portable: false,
             deliver: None,
             adds_ending: false,
             adds_source: false,

@@ -330,6 +330,7 @@ pub fn setting(
         disks: disks.len(),
         disk_bytes: Some(disks.iter().sum()),
         new_guest: true,
+        portable: options.portable,
         deliver: Some(options.deliver.unwrap_or_default()),
         adds_ending: !options.verbatim,
         ..booted

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, boot_test, check, convert, gc, inspect, install, verify, write};
+use super::{attach, boot_test, check, convert, gc, inspect, install, media, verify, write};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -203,6 +203,7 @@ fn render(
             check::EXAMPLES,
             inspect::EXAMPLES,
             write::EXAMPLES,
+            media::EXAMPLES,
         ]
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
@@ -213,6 +214,7 @@ fn render(
         Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),
         Some("write") => write::EXAMPLES.to_vec(),
+        Some("media") => media::EXAMPLES.to_vec(),
         Some("gc") => gc::EXAMPLES.to_vec(),
         Some(_) => Vec::new(),
     };
@@ -223,7 +225,7 @@ fn render(
     rest.text([roman(if all {
         "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
          ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), \
-         ozr-doctor(1), ozr-inspect(1), ozr-write(1), virsh(1), qemu-img(1)"
+         ozr-doctor(1), ozr-inspect(1), ozr-write(1), ozr-media(1), virsh(1), qemu-img(1)"
     } else {
         "ozr(1)"
     })]);

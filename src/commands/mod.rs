@@ -16,6 +16,7 @@ mod inspected;
 pub mod install;
 pub mod list;
 pub mod man;
+pub mod media;
 mod online;
 mod preflight;
 pub mod releases;

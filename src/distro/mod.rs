@@ -10,5 +10,5 @@ mod release;
 
 pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace, TreeLayout};
 pub use names::{ReleaseError, ReleaseField};
-pub use needs::{SerialConsole, VirtioModel, serial_console};
+pub use needs::{PORTABLE_PACKAGE, SerialConsole, VirtioModel, serial_console};
 pub use release::{Arch, Generation, Product, Release};

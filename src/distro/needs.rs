@@ -92,6 +92,18 @@ impl Release {
     }
 }
 
+/// The package whose settings make dracut put the drivers of all machines into an initramfs
+/// (`hostonly="no"`; dracut.spec), in RHEL 7 and later and in Fedora.
+pub const PORTABLE_PACKAGE: &str = "dracut-config-generic";
+
+impl Release {
+    /// The package that makes the image's initramfs one for all machines; none where it is one anyway, as
+    /// RHEL 6's dracut makes it unless it is told otherwise (`-H`).
+    pub fn portable_package(self) -> Option<&'static str> {
+        (self.generation() != Generation::El6).then_some(PORTABLE_PACKAGE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

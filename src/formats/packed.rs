@@ -153,6 +153,11 @@ impl<W: Write> Packed<W> {
         self.length
     }
 
+    /// What the stream goes into.
+    pub fn out(&self) -> &W {
+        &self.out
+    }
+
     /// Writes zeroes, in no time if they are many.
     ///
     /// # Errors

@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::attempt::{Attempt, EXIT_LIMIT};
-use super::initrd;
 use crate::distro::serial_console;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
 use crate::image::reader::{self, Image, Question};
 use crate::image::seal::{self, Item, Unsealed};
+use crate::initrd;
 use crate::kickstart::outline::Outline;
 use crate::watch::verdict::Verdict;
 

@@ -8,13 +8,13 @@ use url::Url;
 
 use super::contents::Contents;
 use super::evidence;
-use super::initrd;
 use super::place::Place;
 use super::plan::Plan;
 use super::prepare::Prepared;
 use super::relay::Relaying;
 use crate::error::{Classify, Kind};
 use crate::hex;
+use crate::initrd;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose;
 use crate::kickstart::mask;
@@ -202,8 +202,13 @@ fn additions(
 ) -> Additions {
     // Contents go through the server only where the kickstart does, too.
     let server = server.filter(|_| plan.deliver == Deliver::Http);
-    match contents {
+    let mut additions = match contents {
         Some(contents) => contents.into_additions(&plan.template, repositories, server),
         None => Additions::default(),
+    };
+    if plan.options.portable {
+        let package = plan.release.portable_package();
+        additions.packages.extend(package.map(str::to_owned));
     }
+    additions
 }

@@ -22,7 +22,7 @@ mod finish;
 pub mod guest;
 pub mod handover;
 mod history;
-pub mod initrd;
+
 pub mod leftovers;
 mod papers;
 pub mod place;

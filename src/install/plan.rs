@@ -174,7 +174,7 @@ impl Plan {
                 "-x writes the XML of a domain that boots the image, and libvirt boots none of the formats: add qcow2 or raw to --format, or leave out -x"
             );
         }
-        check_verbatim(&template, &kickstart, &options)?;
+        check_verbatim(&template, &kickstart, &options, release)?;
         if template.os.rootpw.is_some() && !kickstart.builtin {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
@@ -304,7 +304,13 @@ fn check_verbatim(
     template: &Template,
     kickstart: &Kickstart,
     options: &InstallOptions,
+    release: Release,
 ) -> anyhow::Result<()> {
+    let is_there = |package| kickstart.text.contains(package);
+    let lacks_generic = options.portable
+        && release
+            .portable_package()
+            .is_some_and(|package| !is_there(package));
     let adds = !(template.packages.is_empty()
         && template.repositories.is_empty()
         && template.files.is_empty()
@@ -313,6 +319,9 @@ fn check_verbatim(
     let wrong = match options.verbatim {
         false => return Ok(()),
         true if kickstart.builtin => "--verbatim needs a kickstart of yours: name it with -k",
+        true if lacks_generic => {
+            "with --verbatim the package that --portable means cannot be added: add dracut-config-generic to %packages, or leave out --verbatim"
+        }
         true if adds && !options.no_customize => {
             "with --verbatim the template's packages, repositories, files and commands cannot be added: leave out --verbatim, or add --no-customize"
         }

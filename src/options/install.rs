@@ -110,6 +110,10 @@ pub struct InstallOptions {
     #[serde(deserialize_with = "one_or_several")]
     pub seal_except: Vec<String>,
 
+    /// Make the image one that boots on machines of any kind: its initramfs gets the drivers of all of them
+    #[arg(long, help_heading = "Output")]
+    pub portable: bool,
+
     /// Replace an existing image
     #[arg(long, help_heading = "Output")]
     pub force: bool,

@@ -27,20 +27,27 @@ pub struct Guest {
 impl Guest {
     /// Boots `image`, with UEFI if asked; the image itself is not changed.
     pub fn boot(image: &Path, uefi: bool) -> Guest {
+        let drive = format!("if=virtio,file={}", image.display());
+        let net = [
+            "-netdev",
+            "user,id=net",
+            "-device",
+            "virtio-net-pci,netdev=net",
+        ];
+        let mut arguments = vec!["-snapshot", "-drive", &drive];
+        arguments.extend(net);
+        Guest::start(uefi, &arguments)
+    }
+
+    /// Switches a machine on that has what these arguments of QEMU say.
+    pub fn start(uefi: bool, arguments: &[&str]) -> Guest {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
-            .args(["-m", "1024", "-smp", "1", "-snapshot", "-display", "none"])
+            .args(["-m", "1024", "-smp", "1", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio"])
-            .args([
-                "-netdev",
-                "user,id=net",
-                "-device",
-                "virtio-net-pci,netdev=net",
-            ])
-            .arg("-drive")
-            .arg(format!("if=virtio,file={}", image.display()));
+            .args(arguments);
         if uefi {
             let vars = dir.path().join("vars.fd");
             std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).unwrap();
@@ -103,6 +110,21 @@ impl Guest {
                         "the guest ended before `{text}`; the console says:\n{}",
                         self.seen
                     )
+                }
+            }
+        }
+    }
+
+    /// Waits until the machine is switched off; returns what the console has shown until then.
+    pub fn watch_to_the_end(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.bytes.recv_timeout(left) {
+                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.seen),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the guest does not end; the console says:\n{}", self.seen)
                 }
             }
         }

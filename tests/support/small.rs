@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ozr::distro::{Arch, VirtioModel};
 use ozr::host::{Accel, DirectBoot, DiskSpec, DomainSpec, Host, Mac, Port};
-use ozr::install::initrd;
+use ozr::initrd;
 use ozr::machine::{DiskBus, Firmware, Network};
 use ozr::serve::KICKSTART_NAME;
 use ozr::watch::witness::End;

@@ -14,6 +14,7 @@ mod includes;
 mod layout;
 mod localization;
 mod passwords;
+mod portable;
 mod questions;
 pub mod scripts;
 mod source;
@@ -31,11 +32,12 @@ use crate::language::reading::{Entry, PackageLine, SectionEntry};
 type Lint = fn(&mut Linter<'_>);
 
 /// All of them, by topic.
-const TOPICS: [&[Lint]; 13] = [
+const TOPICS: [&[Lint]; 14] = [
     layout::LINTS,
     volumes::LINTS,
     disks::LINTS,
     boot::LINTS,
+    portable::LINTS,
     accounts::LINTS,
     passwords::LINTS,
     source::LINTS,

@@ -1,0 +1,3 @@
+# shellcheck shell=sh
+# dracut goes on when everything here succeeds.
+false
