@@ -315,3 +315,212 @@ fn a_build_whose_image_fails_its_boot_test() {
     assert_eq!(report(&site.output("boot-test"))["reason"], "failed-units");
     site.assert_nothing_runs(&outcome);
 }
+
+/// What stands in for cloud-init in the stand-in: it runs the scripts of a NoCloud seed, as cloud-init runs
+/// those of user-data and vendor-data.
+const CLOUD: &str = "#!/bin/sh\n\
+    mkdir -p /run/seed && mount -o ro LABEL=CIDATA /run/seed || exit 0\n\
+    grep -q instance-id /run/seed/meta-data || exit 1\n\
+    for part in user-data vendor-data; do\n\
+    \x20 if head -n1 /run/seed/$part 2>/dev/null | grep -q '^#!'; then sh /run/seed/$part; fi\n\
+    done\n";
+
+/// The agent's unit waits for its port, as udev starts the real one.
+const AGENT: &str = "#!/bin/sh\nuntil [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ]; do sleep 1; done\n\
+    exec /usr/sbin/qemu-ga\n";
+
+/// QEMU's real guest agent of this host, with the libraries that the stand-in has not.
+fn agent() -> Vec<u8> {
+    let script = "set -e; agent=$(command -v qemu-ga /usr/sbin/qemu-ga | head -n1); \
+        tar -chf - -P $agent $(ldd $agent | sed -n 's/.*=> \\([^ ]*\\) .*/\\1/p' | grep -vE '/lib(c|m|udev)\\.so')";
+    let output = Command::new("bash").args(["-c", script]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "qemu-guest-agent is not installed: {output:?}"
+    );
+    output.stdout
+}
+
+/// A kickstart's script that puts units into the image: the agent, and what stands in for cloud-init.
+fn helpers(site: &Site) -> String {
+    site.mirror.put("/agent.tar", agent());
+    site.mirror.put("/cloud", CLOUD);
+    site.mirror.put("/agent", AGENT);
+    let unit = |name: &str, lines: &str| {
+        format!(
+            "printf '[Unit]\\nDescription={name}\\n[Service]\\n{lines}\\n' >/etc/systemd/system/{name}.service\n\
+             ln -s ../{name}.service /etc/systemd/system/multi-user.target.wants/{name}.service\n"
+        )
+    };
+    format!(
+        "%post --erroronfail\nset -e\n\
+         curl -sSf {} | tar -xPf -\n\
+         curl -sSf {} -o /usr/local/bin/cloud\n\
+         curl -sSf {} -o /usr/local/bin/agent\n\
+         mkdir -p /etc/systemd/system/multi-user.target.wants\n{}{}\
+         echo declared >/etc/declared\n%end\n",
+        site.guest_url("/agent.tar"),
+        site.guest_url("/cloud"),
+        site.guest_url("/agent"),
+        unit("agent", "ExecStart=/bin/sh /usr/local/bin/agent"),
+        unit(
+            "cloud",
+            "Type=oneshot\\nExecStart=/bin/sh /usr/local/bin/cloud"
+        ),
+    )
+}
+
+/// The checks of a boot, by name: whether passed, and what was found.
+fn checks(report: &Value) -> Vec<(String, Option<bool>, String)> {
+    let checks = report["boots"][0]["checks"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    checks
+        .map(|one| {
+            (
+                text(&one["name"]),
+                one["passed"].as_bool(),
+                text(&one["found"]),
+            )
+        })
+        .collect()
+}
+
+/// Checks that are all true of the stand-in with its helpers.
+fn true_checks() -> String {
+    let digest = ozr::hex::sha256("declared\n");
+    format!(
+        "[[check]]\nunit = \"systemd-journald\"\n\
+         [[check]]\ncommand = \"test $(id -u) = 0 && echo 'it is' root\"\n\
+         [[check]]\ncommand = \"exit 3\"\nstatus = 3\n\
+         [[check]]\nfile = \"/etc/declared\"\nsha256 = \"{digest}\"\n"
+    )
+}
+
+/// The same checks by a login, by QEMU's guest agent and by a seed; and each check and each look at the disk
+/// that can fail, made to fail.
+#[test]
+fn declared_checks_are_made_inside() {
+    let Some(site) = Site::new("web") else {
+        return;
+    };
+    let outcome = run(site.install(&kickstart(&helpers(&site))));
+    outcome.assert_done();
+    let image = site.output("qcow2");
+    let before = std::fs::read(&image).unwrap();
+    let test = |options: &[&str]| {
+        let mut command = site.ozr();
+        command.args(["boot-test", "--accel", "tcg", "--memory", "512"]);
+        command.args(["--state-dir", site.path("state").to_str().unwrap()]);
+        command.args(["--cache-dir", site.path("cache").to_str().unwrap()]);
+        command.args(options).arg(&image);
+        let outcome = run(command);
+        site.assert_nothing_runs(&outcome);
+        (report(&site.output("boot-test")), outcome)
+    };
+    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let good = path(site.write("good.checks.toml", &true_checks()));
+    let password = path(site.write("password", "test-only\n"));
+
+    let login = ["--login", "root", "--login-password-file", &password];
+    let junit = format!("junit={}", site.path("r.xml").display());
+    let (passed, outcome) = test(&[&login[..], &["--checks", &good, "--report", &junit]].concat());
+    outcome.assert_done();
+    let found = checks(&passed);
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(found.iter().all(|check| check.1 == Some(true)), "{found:?}");
+    assert!(
+        found.iter().any(|check| check.2 == "status 0: it is root"),
+        "{found:?}"
+    );
+    let xml = std::fs::read_to_string(site.path("r.xml")).unwrap();
+    assert!(xml.contains("systemd-journald.service is active"), "{xml}");
+    for name in ["bios-1.console.log", "bios-1.console.raw", "boot-test.json"] {
+        let text = std::fs::read(site.output("boot-test").join(name)).unwrap();
+        assert!(
+            !String::from_utf8_lossy(&text).contains("test-only"),
+            "{name}"
+        );
+    }
+
+    // By the agent, and each of them false.
+    let bad = format!(
+        "{}[[check]]\nunit = \"no-such\"\n[[check]]\ncommand = \"echo no >&2; false\"\n\
+         [[check]]\nport = 81\n[[check]]\nfile = \"/etc/declared\"\nsha256 = \"{}\"\n\
+         [[check]]\nfile = \"/etc/none\"\nsha256 = \"{}\"\n",
+        true_checks(),
+        "0".repeat(64),
+        "1".repeat(64),
+    );
+    let bad = path(site.write("bad.checks.toml", &bad));
+    let (failed, outcome) = test(&["--checks", &bad]);
+    outcome.assert_failed(1, &["(check-failed)", "4 more checks failed"]);
+    let found = checks(&failed);
+    let of = |name: &str| {
+        let mut found = found.iter();
+        found
+            .find(|check| check.0.contains(name))
+            .unwrap_or_else(|| panic!("{name}"))
+    };
+    assert_eq!(
+        found.iter().filter(|check| check.1 == Some(true)).count(),
+        5,
+        "{found:?}"
+    );
+    assert_eq!(of("no-such.service").2, "inactive");
+    assert_eq!(of("echo no").2, "status 1: no");
+    assert_eq!(of("port 81").2, "nobody listens there");
+    assert_eq!(of("/etc/none").2, "there is no such file on the disk");
+
+    // By the seed, whose user-data make the system wrong in every way that is looked for on its disk.
+    let user_data = "#!/bin/sh\ntouch /boot/vmlinuz-99.0\nmkdir -p /var/log/audit\n\
+        echo 'type=AVC msg=audit(1.0:1): avc:  denied  { read } for  pid=1 comm=\"x\"' >/var/log/audit/audit.log\n";
+    let seed = path(site.write("user-data", user_data));
+    let (failed, outcome) = test(&["--seed", &seed, "--checks", &good, "--grow-to", "5G"]);
+    outcome.assert_failed(
+        1,
+        &["(selinux-denials)", "avc:  denied  { read } for  pid=1"],
+    );
+    let found = checks(&failed);
+    let of = |name: &str| found.iter().find(|check| check.0.contains(name)).unwrap().1;
+    assert_eq!(of("newest kernel"), Some(false), "{found:?}");
+    assert_eq!(of("grows with its disk"), Some(false), "{found:?}");
+    assert_eq!(of("systemd-journald"), Some(true), "{found:?}");
+    assert_eq!(
+        found.iter().filter(|check| check.1 == Some(true)).count(),
+        4,
+        "{found:?}"
+    );
+    assert_eq!(std::fs::read(&image).unwrap(), before);
+}
+
+/// A declared check that nobody could run has failed, and it is said what would run it.
+#[test]
+fn checks_that_cannot_be_run_fail() {
+    let site = Site::bare("web");
+    let image = image(&site, UP, Then::Hang);
+    let checks = site.write("c.toml", "[[check]]\nport = 22\n");
+    let password = site.write("password", "secret-of-web\n");
+    let mut command = boot_test(&site, &image, &["--login", "root"]);
+    command.arg("--login-password-file").arg(&password);
+    command.arg("--checks").arg(&checks);
+    let outcome = run(command);
+    outcome.assert_failed(
+        1,
+        &[
+            "(check-failed)",
+            "port 22 is open: not run: no login as root",
+        ],
+    );
+    site.assert_nothing_runs(&outcome);
+    let mut command = boot_test(&site, &image, &["--login", "root"]);
+    command.arg("--checks").arg(&checks);
+    let outcome = run(command);
+    outcome.assert_failed(2, &["--login-password-file"]);
+    let wrong = site.write("c.toml", "[[check]]\nprot = 22\n");
+    let outcome = run(boot_test(
+        &site,
+        &image,
+        &["--checks", wrong.to_str().unwrap()],
+    ));
+    outcome.assert_failed(2, &["c.toml:2:1", "unknown field `prot`"]);
+}

@@ -16,6 +16,7 @@ use crate::error::{Classify, Kind, fail, kind_of};
 use crate::image::manifest::Manifest;
 use crate::image::output::{self, OutputPaths};
 use crate::input;
+use crate::install::boot_test::plan::Wanted;
 use crate::install::boot_test::prepare::{Subject, prepare};
 use crate::install::boot_test::report::{BootTestFailed, Report};
 use crate::install::boot_test::{self, Stage, summary};
@@ -42,6 +43,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "ozr boot-test rocky-9.qcow2 --target multi-user --allow-failed kdump.service",
         "Wait for a target of systemd's; kdump.service may fail.",
+    ),
+    (
+        "ozr boot-test rocky-9.qcow2 --seed seed/ --checks web.checks.toml --grow-to 20G",
+        "Boot it as a cloud does, on a larger disk; cloud-init runs the checks.",
     ),
 ];
 
@@ -98,6 +103,30 @@ pub struct Args {
     /// than once
     #[arg(long, value_name = "PATTERN", help_heading = "Boot")]
     allow_denied: Vec<TextPattern>,
+
+    /// Checks that must be true of the booted machine: a file with [[check]] of a unit, command, port or file;
+    /// may be given more than once
+    #[arg(long, value_name = "FILE", help_heading = "Checks")]
+    checks: Vec<PathBuf>,
+
+    /// Give the guest a NoCloud seed: files called user-data, meta-data, network-config or vendor-data, or a
+    /// directory with them; may be given more than once. cloud-init runs the checks then
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Checks")]
+    seed: Vec<PathBuf>,
+
+    /// Run the checks by a login of this user on the serial console [default: by cloud-init with --seed,
+    /// else by the QEMU guest agent]
+    #[arg(long, value_name = "USER", help_heading = "Checks")]
+    login: Option<String>,
+
+    /// The file whose first line is that user's password
+    #[arg(long, value_name = "FILE", help_heading = "Checks")]
+    login_password_file: Option<PathBuf>,
+
+    /// Make the disk so large (20G, 512 MiB, a number of GiB); the root file system must grow with it
+    /// [default: 1 GiB more with --seed, if the image has cloud-init and growpart]
+    #[arg(long, value_name = "SIZE", help_heading = "Checks")]
+    grow_to: Option<String>,
 
     /// Format of the image [default: as its manifest says, else as it begins]
     #[arg(long, value_name = "FORMAT", help_heading = "Guest")]
@@ -305,6 +334,12 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         allow_denied: args.allow_denied,
         memory: args.memory,
         vcpus: args.vcpus,
+        check: Vec::new(),
+        checks: args.checks,
+        seed: args.seed,
+        login: args.login,
+        login_password_file: args.login_password_file,
+        grow_to: args.grow_to,
     };
     let mut more_images = Vec::new();
     for image in &args.images[1..] {
@@ -320,6 +355,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         let named = others.filter(|file| file.file.ends_with(format.ending()));
         more_images.extend(named.map(|file| paths.dir.join(file_name(&file.file))));
     }
+    let options = options.over(below.boot_test);
     Ok(Subject {
         name: paths.stem,
         image: paths.image,
@@ -333,7 +369,8 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         network: args.network.or(below.network).unwrap_or_default(),
         max_guests: args.max_guests.or(below.max_guests),
         cache_dir: args.cache_dir.or(below.cache_dir),
-        options: options.over(below.boot_test),
+        wanted: Wanted::read(&options)?,
+        options,
     })
 }
 

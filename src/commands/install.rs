@@ -21,7 +21,7 @@ use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
-use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config};
+use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
 use crate::tdl::Template;
 use crate::ui::event::{Reporter, Sink};
 use crate::ui::printer::{Color, Verbosity};
@@ -239,6 +239,15 @@ fn plan(
         sha256: read.sha256,
         dir: plan::template_dir(file).kind(Kind::Input)?,
     };
+    let mut options = options;
+    let checks = &mut options.boot_test.checks;
+    for named in [Some(file), options.kickstart.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        let beside = declared::beside(named);
+        checks.extend(beside.filter(|beside| !checks.contains(beside)));
+    }
     let plan = Plan::new(read.template, from, kickstart, options).kind(Kind::Input)?;
     for warning in &plan.warnings {
         reporter.warn(warning);

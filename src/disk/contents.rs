@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{text, uuid};
+use super::bytes::{big, little, text, uuid};
 use super::device::Device;
 
 /// How much is looked at, in bytes: every signature here stands within it, Btrfs' the latest.
@@ -19,6 +19,8 @@ pub struct Contents {
     pub label: Option<String>,
     /// Its UUID, or what stands for one (`0000-0000` of a FAT).
     pub uuid: Option<String>,
+    /// How many bytes the file system has, where that is known: of ext, XFS and Btrfs.
+    pub size: Option<u64>,
 }
 
 /// Kinds that are told by their signature alone: its place, the signature, the name.
@@ -62,6 +64,7 @@ pub fn look(device: &Device) -> Result<Option<Contents>> {
             kind: ext(&bytes).to_owned(),
             label: at(0x478, 16).and_then(text),
             uuid: at(0x468, 16).and_then(uuid),
+            size: ext_size(&bytes),
         }));
     }
     let known = SIGNATURES.iter().find(|known| there(known.0, known.1));
@@ -86,6 +89,15 @@ pub fn look(device: &Device) -> Result<Option<Contents>> {
         ("swap", _) => (at(1052, 16).and_then(text), at(1036, 16).and_then(uuid)),
         _ => (None, None),
     };
+    contents.size = match *kind {
+        // `sb_blocksize` and `sb_dblocks` (Linux, `fs/xfs/libxfs/xfs_format.h`).
+        "xfs" => big(&bytes, 4, 4)
+            .and_then(|block| Ok(block.checked_mul(big(&bytes, 8, 8)?)))
+            .unwrap_or(None),
+        // `total_bytes` (Linux, `include/uapi/linux/btrfs_tree.h`).
+        "btrfs" => little(&bytes, 0x1_0070, 8).ok(),
+        _ => None,
+    };
     Ok(Some(contents))
 }
 
@@ -94,7 +106,20 @@ fn named(kind: &str) -> Contents {
         kind: kind.to_owned(),
         label: None,
         uuid: None,
+        size: None,
     }
+}
+
+/// Blocks and how large they are (Linux, Documentation/filesystems/ext4/super.rst).
+fn ext_size(bytes: &[u8]) -> Option<u64> {
+    let field = |at| little(bytes, at, 4).ok();
+    // Wider numbers of blocks only with the feature.
+    let high = match field(0x460)? & 0x80 {
+        0 => 0,
+        _ => field(0x550)?,
+    };
+    let shift = u32::try_from(field(0x418)?).ok()?.checked_add(10)?;
+    (high << 32 | field(0x404)?).checked_mul(1_u64.checked_shl(shift)?)
 }
 
 fn fat_label(field: Option<&[u8]>) -> Option<String> {
@@ -104,7 +129,7 @@ fn fat_label(field: Option<&[u8]>) -> Option<String> {
 /// Which of the three it is, by their features as blkid tells them apart: a journal, and features that
 /// ext3 does not know.
 fn ext(bytes: &[u8]) -> &'static str {
-    let feature = |at| super::bytes::little(bytes, at, 4).unwrap_or(0);
+    let feature = |at| little(bytes, at, 4).unwrap_or(0);
     let (compatible, incompatible, read_only) = (feature(0x45c), feature(0x460), feature(0x464));
     if incompatible & !0x16 != 0 || read_only & !0x7 != 0 {
         "ext4"

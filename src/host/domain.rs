@@ -68,6 +68,8 @@ pub struct DomainSpec {
     pub disk: DiskSpec,
     /// Its other disks, on the same bus.
     pub more_disks: Vec<DiskSpec>,
+    /// Whether there is a port for its QEMU guest agent.
+    pub agent: bool,
     /// Its network.
     pub network: Network,
     /// libvirt's model of the network card (`virtio`, `e1000e` …).

@@ -13,6 +13,9 @@ use crate::machine::{DiskBus, Firmware, Network, UserNetwork};
 /// anaconda 14.13; RHEL 7 and every Fedora of today).
 pub const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
 
+/// The port that QEMU's guest agent listens on (QEMU, `qga/main.c`).
+const AGENT_PORT: &str = "org.qemu.guest_agent.0";
+
 /// How a guest is wired to whoever started it: what depends on the connection, not the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Wiring {
@@ -21,6 +24,8 @@ pub(super) struct Wiring {
     pub(super) console_socket: Option<PathBuf>,
     /// Socket of the log port; libvirt's own choice without it.
     pub(super) log_socket: Option<PathBuf>,
+    /// Socket of the guest agent's port; libvirt's own choice without it.
+    pub(super) agent_socket: Option<PathBuf>,
     /// Socket of the VNC server; libvirt's own choice without it.
     pub(super) vnc_socket: Option<PathBuf>,
     /// The user whom a daemon runs QEMU as; it keeps its hands off our files then.
@@ -75,7 +80,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <on_crash>destroy</on_crash>
   <devices>
 {disks}    <controller type="usb" model="none"/>
-{interface}{console}{log_port}{screen}    <rng model="virtio">
+{interface}{console}{log_port}{agent}{screen}    <rng model="virtio">
       <backend model="random">/dev/urandom</backend>
     </rng>
     <memballoon model="none"/>
@@ -110,6 +115,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
         interface = interface(spec, wiring),
         console = console(spec, wiring),
         log_port = element(wiring, log_port),
+        agent = element(wiring.filter(|_| spec.agent), agent_port),
         screen = element(platform.video, |model| screen(model, wiring)),
         seclabel = element(wiring.and_then(|wiring| wiring.run_as), seclabel),
         qemu = match capturing {
@@ -259,11 +265,19 @@ fn console(spec: &DomainSpec, install: Option<&Wiring>) -> String {
 }
 
 fn log_port(wiring: &Wiring) -> String {
+    channel(LOG_PORT, wiring.log_socket.as_deref())
+}
+
+fn agent_port(wiring: &Wiring) -> String {
+    channel(AGENT_PORT, wiring.agent_socket.as_deref())
+}
+
+fn channel(name: &str, socket: Option<&Path>) -> String {
     format!(
         r#"    <channel type="unix">
-{source}      <target type="virtio" name="{LOG_PORT}"/>
+{source}      <target type="virtio" name="{name}"/>
     </channel>"#,
-        source = element(wiring.log_socket.as_deref(), bound),
+        source = element(socket, bound),
     )
 }
 
@@ -344,6 +358,7 @@ mod tests {
                 bus: DiskBus::Virtio,
             },
             more_disks: Vec::new(),
+            agent: false,
             network: Network::User,
             nic_model: "virtio".to_owned(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
@@ -368,6 +383,7 @@ mod tests {
         let wiring = Wiring {
             console_socket: Some("/r/console".into()),
             log_socket: Some("/r/log".into()),
+            agent_socket: None,
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
             nvram: None,

@@ -203,6 +203,7 @@ impl Host {
             // libvirt's own paths are too long below most runtime directories.
             wiring.console_socket = Some(dir.join(format!("con{number}")));
             wiring.log_socket = Some(dir.join(format!("log{number}")));
+            wiring.agent_socket = Some(dir.join(format!("qga{number}")));
             wiring.vnc_socket = Some(screens.join(format!("vnc{number}")));
         }
         wiring

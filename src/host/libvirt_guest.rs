@@ -141,6 +141,18 @@ impl Guest {
             .context("pressing keys of the guest")
     }
 
+    /// Asks the guest's QEMU guest agent (QEMU, `docs/interop/qemu-ga-ref`), and waits for its answer for
+    /// at most so many seconds. Blocks.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when none answers, or refuses: libvirt's words.
+    pub fn ask_agent(&self, command: &str, seconds: i32) -> anyhow::Result<String> {
+        let domain = &self.observer.domain;
+        domain
+            .qemu_agent_command(command, seconds, 0)
+            .map_err(host_error)
+    }
+
     fn end(&self) -> anyhow::Result<()> {
         if !self.life.is_lost() {
             if self.life.is_gone() {

@@ -291,6 +291,12 @@ impl RawStream {
         unsafe { sys::virStreamRecv(self.0, buffer.as_mut_ptr().cast::<c_char>(), buffer.len()) }
     }
 
+    /// `virStreamSend`: how many bytes were taken, or its negative answers.
+    pub(super) fn write(&self, bytes: &[u8]) -> c_int {
+        // SAFETY: the stream is open, and libvirt copies as many bytes as it is told there are.
+        unsafe { sys::virStreamSend(self.0, bytes.as_ptr().cast::<c_char>(), bytes.len()) }
+    }
+
     /// Calls `handler` from the event loop's thread when one of `events` happens (bits of
     /// `virStreamEventType`), with those that did. A stream has one handler at most; until
     /// [`RawStream::stop_events`], it keeps the stream.

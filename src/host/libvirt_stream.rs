@@ -175,6 +175,14 @@ impl StreamPort {
         Some(piece)
     }
 
+    /// See [`super::Port::write`].
+    fn write(&self, bytes: &[u8]) -> usize {
+        match self.shared.stream.write(bytes) {
+            WOULD_BLOCK => 0,
+            count => usize::try_from(count).unwrap_or(bytes.len()),
+        }
+    }
+
     /// What the log has beyond what was delivered: a terminal's buffer full, so that reading it
     /// does not hold up whoever else waits. Nothing if the daemon has thrown away its beginning.
     fn rest(&mut self) -> Option<Vec<u8>> {
@@ -295,18 +303,46 @@ impl Port {
             Source::Stream(stream) => stream.read().await,
         }
     }
+
+    /// Gives the guest bytes to read, as far as there is room for them; how many were taken. A port that has
+    /// ended takes all.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.0 {
+            Source::Socket(socket) => socket.write(bytes),
+            Source::Stream(stream) => stream.write(bytes),
+        }
+    }
 }
 
 impl Socket {
-    async fn read(&mut self) -> Option<Vec<u8>> {
+    fn opened(&mut self) -> Option<&UnixStream> {
         if let Socket::Fresh(socket) = self {
             // Neither fails but for lack of file descriptors; the port has ended then.
             let open = socket.try_clone().and_then(UnixStream::from_std);
             *self = open.map_or(Socket::Ended, Socket::Open);
         }
-        let Socket::Open(socket) = self else {
-            return None;
+        match self {
+            Socket::Open(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let Some(socket) = self.opened() else {
+            return bytes.len();
         };
+        match socket.try_write(bytes) {
+            Ok(count) => count,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => 0,
+                // Whoever reads learns that it has ended.
+                _ => bytes.len(),
+            },
+        }
+    }
+
+    async fn read(&mut self) -> Option<Vec<u8>> {
+        let socket = self.opened()?;
         let mut buffer = vec![0; PIECE];
         let count = loop {
             match socket.try_read(&mut buffer) {

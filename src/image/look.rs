@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::reader::{self, Image, Question};
 use crate::disk::device::Device;
 use crate::disk::system::System;
 use crate::disk::tree::{Kind, Metadata};
 use crate::disk::volumes::Volumes;
+use crate::hex;
 
 /// The attribute that holds a file's SELinux label, which ends with a zero byte.
 const LABEL: &str = "security.selinux";
@@ -26,6 +28,8 @@ pub enum Request {
         /// The most bytes that it may have.
         most: u64,
     },
+    /// The SHA-256 of a file's content, links followed.
+    Digest(PathBuf),
     /// The entries of a directory, links followed.
     List(PathBuf),
 }
@@ -40,6 +44,8 @@ pub enum Answer {
     Stat(Entry),
     /// A file's content.
     Content(#[serde(with = "super::base64")] Vec<u8>),
+    /// A file's digest, in hexadecimal.
+    Digest(String),
     /// A directory's entries, sorted by their names.
     Entries(Vec<Entry>),
     /// It cannot be told, and why.
@@ -91,6 +97,10 @@ fn answer(system: &mut System, request: &Request) -> anyhow::Result<Answer> {
             Some(_) => Answer::Content(system.read(path, *most)?),
             None => Answer::Missing,
         },
+        Request::Digest(path) => match system.find_file(path)? {
+            Some((place, _)) => Answer::Digest(digest(system, &place)?),
+            None => Answer::Missing,
+        },
         Request::List(path) => {
             let Some(names) = system.read_dir(path)? else {
                 return Ok(Answer::Missing);
@@ -102,6 +112,21 @@ fn answer(system: &mut System, request: &Request) -> anyhow::Result<Answer> {
             Answer::Entries(entries?.into_iter().flatten().collect())
         }
     })
+}
+
+/// The digest of a file that is where no link leads.
+fn digest(system: &mut System, place: &Path) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let length = system.read_at(place, at, &mut buffer)?;
+        if length == 0 {
+            return Ok(hex::encode(digest.finalize()));
+        }
+        digest.update(&buffer[..length]);
+        at += length as u64;
+    }
 }
 
 /// What is known of a file that the answer names so; none if there is none.

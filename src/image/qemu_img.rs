@@ -102,7 +102,7 @@ pub async fn create(dir: &OwnedDir, name: &str, size: u64) -> Result<()> {
 }
 
 /// Creates the image `name` in `dir`, in qcow2, which stands on the image `backing`, of which it shows
-/// everything that is not written to it.
+/// everything that is not written to it; of `size` bytes, or as large.
 ///
 /// # Errors
 ///
@@ -111,13 +111,15 @@ pub async fn create_overlay(
     dir: &OwnedDir,
     name: &str,
     backing: (&Path, DiskFormat),
+    size: Option<u64>,
 ) -> Result<()> {
     let mut command = qemu_img(dir);
     command
         .args(["create", "-q", "-f", DiskFormat::Qcow2.name()])
         .args(["-F", backing.1.name(), "-b"])
         .arg(backing.0)
-        .arg(name);
+        .arg(name)
+        .args(size.map(|size| size.to_string()));
     process::output(&mut command).await.map(drop)
 }
 
@@ -170,6 +172,21 @@ pub async fn convert(
         command.args(["-o", option]);
     }
     process::output(command.args([STDIN, name])).await.map(drop)
+}
+
+/// Writes an image as a plain disk into a file that is there. Zeroes become holes.
+///
+/// # Errors
+///
+/// If `qemu-img` fails.
+pub async fn to_raw((image, format): (&File, DiskFormat), into: &File) -> Result<()> {
+    let place = format!("/proc/{}/fd/{}", std::process::id(), into.as_raw_fd());
+    let mut command = process::command("qemu-img");
+    command
+        .stdin(Stdio::from(image.try_clone()?))
+        .args(["convert", "-q", "-f", format.name(), "-O", "raw"])
+        .args([STDIN.to_owned(), place]);
+    process::output(&mut command).await.map(drop)
 }
 
 /// The first bytes of a disk, whatever format its file has: `count` of them, or all.

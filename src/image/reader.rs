@@ -27,7 +27,7 @@ use crate::disk::device::Device;
 use crate::disk::image_file;
 use crate::disk::system::System;
 use crate::disk::volumes::Volumes;
-use crate::inspect::{self, Inspection};
+use crate::inspect::{self, Inspection, drivers};
 use crate::packages::origin;
 use crate::process;
 
@@ -58,6 +58,8 @@ pub enum Question {
     Storage,
     /// From which repositories the packages are.
     Origins,
+    /// Where the drivers of its kernels are, of these names.
+    Drivers(Vec<String>),
     /// What of these items of sealing is not taken out.
     Unsealed(BTreeSet<String>),
     /// All files, those on either side of these patterns apart: the one answer that is a stream
@@ -73,7 +75,8 @@ impl Question {
             Question::Look(_) | Question::Unsealed(_) | Question::Origins => {
                 Duration::from_secs(20)
             }
-            Question::Inspect => Duration::from_secs(60),
+            // Some initramfs are unpacked.
+            Question::Inspect | Question::Drivers(_) => Duration::from_secs(60),
             // 10 TiB at the speed of a slow machine.
             Question::Files(_) => Duration::from_secs(6 * 60 * 60),
         }
@@ -95,6 +98,7 @@ impl Question {
             Question::Logs => serde_json::to_vec(&installed::find_logs(disks)?),
             Question::Inspect => serde_json::to_vec(&inspect::look(disks)?),
             Question::Storage => serde_json::to_vec(&inspect::storage(disks)?),
+            Question::Drivers(names) => serde_json::to_vec(&drivers::look(disks, names)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disks, requests)?),
             Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disks, items)?),
             Question::Origins => {

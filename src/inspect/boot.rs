@@ -14,7 +14,7 @@ use crate::disk::tree::FileTree;
 use crate::disk::volumes::Volumes;
 
 /// Where kernels have their modules; each directory is one kernel.
-const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
+pub(super) const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 
 /// Where the Boot Loader Specification's entries are.
 const ENTRIES: &str = "/boot/loader/entries";

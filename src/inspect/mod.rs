@@ -5,6 +5,8 @@
 
 mod accounts;
 mod boot;
+pub mod drivers;
+pub mod initramfs;
 mod release;
 mod services;
 mod storage;
@@ -167,6 +169,7 @@ pub fn sample() -> Inspection {
             kind: text(),
             label: some(),
             uuid: some(),
+            size: Some(1),
         })
     };
     Inspection {

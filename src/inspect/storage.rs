@@ -60,6 +60,8 @@ pub struct Filesystem {
     pub label: Option<String>,
     /// Its UUID.
     pub uuid: Option<String>,
+    /// How many bytes it has; none if that is not known.
+    pub size: Option<u64>,
 }
 
 /// A partition.
@@ -120,6 +122,20 @@ pub struct Unreadable {
 }
 
 impl Storage {
+    /// The file system on what a [`Mount`] is on, if that is here.
+    pub fn filesystem_on(&self, on: &str) -> Option<&Filesystem> {
+        let mut partitions = self.partitions.iter();
+        let mut volumes = self.volumes.iter();
+        match partitions.find(|partition| format!("partition {}", partition.number) == on) {
+            Some(partition) => partition.filesystem.as_ref(),
+            None => match volumes.find(|volume| volume.path == on) {
+                Some(volume) => volume.filesystem.as_ref(),
+                None if on == "the disk" => self.filesystem.as_ref(),
+                None => None,
+            },
+        }
+    }
+
     /// The storage of the disk with this number, from 0 on.
     pub(super) fn of(number: usize, disk: &Device, volumes: &Volumes) -> Storage {
         let mut storage = Storage {
@@ -155,6 +171,7 @@ fn filesystem(contents: &Contents) -> Filesystem {
         kind: contents.kind.clone(),
         label: contents.label.clone(),
         uuid: contents.uuid.clone(),
+        size: contents.size,
     }
 }
 

@@ -70,6 +70,7 @@ pub fn domain(
         }),
         disk: disk(0),
         more_disks: (1..plan.guest.disks.len()).map(disk).collect(),
+        agent: false,
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
         mac,

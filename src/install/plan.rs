@@ -13,6 +13,7 @@ use crate::formats::make::Order;
 use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
+use crate::install::boot_test::plan::Wanted;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Relay};
@@ -102,6 +103,8 @@ pub struct Plan {
     pub seal: Vec<&'static Item>,
     /// The names of what could be, and is not to be.
     pub unsealed: Vec<String>,
+    /// What its boot test checks.
+    pub boot_test: Wanted,
     /// Longest time of the install.
     pub timeout: Duration,
     /// How many further attempts there are when the first fails.
@@ -196,6 +199,7 @@ impl Plan {
             customize: !(options.no_customize || options.verbatim),
             seal,
             unsealed,
+            boot_test: Wanted::read(&options.boot_test)?,
             timeout: options.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
             retries: options.retries.unwrap_or(0),
             warnings,

@@ -1,12 +1,14 @@
 //! What a boot test can be told: the table `[boot-test]` of the configuration file, and what
 //! `ozr boot-test` lays over it.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 use serde::Deserialize;
 
 use super::Layer;
+use super::declared::Check;
 use super::values::{Seconds, one_or_several};
 use crate::machine::Firmware;
 
@@ -53,11 +55,37 @@ pub struct BootTestOptions {
     /// CPUs of the guest.
     #[arg(skip)]
     pub vcpus: Option<u32>,
+
+    /// Checks, `[[boot-test.check]]`.
+    #[arg(skip)]
+    pub check: Vec<Check>,
+
+    /// Files of checks.
+    #[arg(skip)]
+    #[serde(deserialize_with = "one_or_several")]
+    pub checks: Vec<PathBuf>,
+
+    /// Files of a NoCloud seed, or directories with them.
+    #[arg(skip)]
+    #[serde(deserialize_with = "one_or_several")]
+    pub seed: Vec<PathBuf>,
+
+    /// Who logs in on the serial console to run checks.
+    #[arg(skip)]
+    pub login: Option<String>,
+
+    /// The file whose first line is that user's password.
+    #[arg(skip)]
+    pub login_password_file: Option<PathBuf>,
+
+    /// How large the disk is made before it is booted.
+    #[arg(skip)]
+    pub grow_to: Option<String>,
 }
 }
 
 /// The keys of `[boot-test]`, for messages.
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 15] = [
     "always",
     "firmware",
     "timeout",
@@ -67,6 +95,12 @@ pub(super) const KEYS: [&str; 9] = [
     "allow-denied",
     "memory",
     "vcpus",
+    "check",
+    "checks",
+    "seed",
+    "login",
+    "login-password-file",
+    "grow-to",
 ];
 
 impl Layer for BootTestOptions {
@@ -100,7 +134,9 @@ mod tests {
         assert_eq!(KEYS.len(), BootTestOptions::FIELDS);
         let text = "[boot-test]\nalways = true\nfirmware = [\"bios\", \"uefi\"]\ntimeout = \"5m\"\n\
                     target = \"multi-user.target\"\nclones = 2\nallow-failed = \"a*.service\"\n\
-                    allow-denied = [\"*x*\", \"y\"]\nmemory = 1024\nvcpus = 1\n";
+                    allow-denied = [\"*x*\", \"y\"]\nmemory = 1024\nvcpus = 1\nchecks = \"c\"\n\
+                    seed = [\"user-data\", \"d\"]\nlogin = \"root\"\nlogin-password-file = \"p\"\n\
+                    grow-to = \"12G\"\ncheck = [{ port = 22 }]\n";
         for key in KEYS {
             assert!(text.contains(&format!("\n{key} = ")), "{key}");
         }

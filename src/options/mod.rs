@@ -56,6 +56,7 @@ macro_rules! layered {
 
 mod boot_test;
 pub mod config;
+pub mod declared;
 mod install;
 mod values;
 

@@ -32,6 +32,8 @@ pub enum Source {
     /// The state of the guest, as libvirt tells it, our own clock, and who stops us.
     #[strum(serialize = "guest")]
     GuestState,
+    /// Files on the guest's disk.
+    Disk,
 }
 
 impl Source {

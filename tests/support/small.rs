@@ -94,6 +94,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
             bus: DiskBus::Virtio,
         },
         more_disks: Vec::new(),
+        agent: false,
         network: Network::User,
         nic_model: "virtio".to_owned(),
         mac: Mac::random().unwrap(),

@@ -22,6 +22,8 @@ impl Attempt<'_> {
         if firmware.is_empty() {
             firmware.push(build.guest.firmware);
         }
+        let mut secrets = self.handover.secrets.clone();
+        build.boot_test.add_secrets(&mut secrets);
         let plan = BootPlan {
             name: build.name.clone(),
             image: self.place.work.join(&disk::name(0)),
@@ -40,9 +42,10 @@ impl Attempt<'_> {
             firmware,
             clones: options.clones.unwrap_or(1),
             ready: ready(options),
+            wanted: build.boot_test.clone(),
             options: options.clone(),
             max_guests: build.options.max_guests,
-            secrets: self.handover.secrets.clone(),
+            secrets,
         };
         let stage = Stage {
             place: self.place,

@@ -1,13 +1,15 @@
 //! Follows a guest that boots: feeds the judge with what its console says, hands that to the recorder,
 //! and tells the user how far it is.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
-use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
+use super::questions::{self, Answer};
 use crate::blocking;
 use crate::error::{Classify, Kind, fail};
 use crate::host::{Guest, Port};
@@ -35,6 +37,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// it shuts down. Most guests are gone by then.
 const POWER_BUTTON: Duration = Duration::from_secs(15);
 
+/// How long the guest may take to read what is typed.
+const TYPING: Duration = Duration::from_secs(30);
+
+/// Pause while it reads.
+const KEYS: Duration = Duration::from_millis(20);
+
 /// How long a picture of the screen may take; QEMU needs some tens of milliseconds.
 const SCREENSHOT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,6 +61,21 @@ pub struct Follower<'a> {
     pub capture: Option<File>,
     /// How much of the judge's milestones was told.
     pub told: Option<Milestone>,
+    /// What answers to checks have before them on the console.
+    pub mark: String,
+    /// The answers that came so far.
+    pub answers: BTreeMap<usize, Answer>,
+}
+
+/// What came of listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// What was listened for.
+    It,
+    /// Nothing of it within the time.
+    Nothing,
+    /// The guest's end.
+    End,
 }
 
 impl Follower<'_> {
@@ -157,6 +180,79 @@ impl Follower<'_> {
         }
     }
 
+    /// Listens until a line comes that `wanted` says yes to, for at most `limit`.
+    ///
+    /// # Errors
+    /// Host: QEMU or libvirt failed. Somebody asked to stop.
+    pub async fn listen(
+        &mut self,
+        judge: &mut Judge,
+        limit: Duration,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> anyhow::Result<Heard> {
+        let until = Instant::now().checked_add(limit);
+        let mut pulse = pulse();
+        let mut unsettled: Option<Instant> = None;
+        loop {
+            let output = tokio::select! {
+                biased;
+                why = self.cancellation.wanted() => {
+                    return Err(crate::install::run::interrupted(why));
+                }
+                () = sleep_until(until.unwrap_or(self.started)), if until.is_some() => {
+                    return Ok(Heard::Nothing);
+                }
+                _ = pulse.tick() => {
+                    self.limit_capture();
+                    continue;
+                }
+                piece = heard(self.recorder, &mut self.console) => match piece {
+                    Some(bytes) => {
+                        unsettled = Some(Instant::now() + QUIET);
+                        let output = self.terminal.feed(&bytes);
+                        self.recorder.put(Track::ConsoleBytes, bytes);
+                        output
+                    }
+                    None => {
+                        if let Ok(ended) = timeout(DRAIN, self.guest.ended()).await {
+                            check_end(ended.cause, ended.detail.as_deref())?;
+                        }
+                        return Ok(Heard::End);
+                    }
+                },
+                () = sleep_until(unsettled.unwrap_or(self.started)), if unsettled.is_some() => {
+                    unsettled = None;
+                    self.terminal.settle()
+                }
+            };
+            // All of it is recorded, also behind what was wanted.
+            let mut found = false;
+            for line in self.lines(judge, output) {
+                found = found || wanted(&line);
+            }
+            if found {
+                return Ok(Heard::It);
+            }
+        }
+    }
+
+    /// Types a text on the console. What the guest does not take within [`TYPING`] is left out.
+    ///
+    /// # Errors
+    /// As [`Follower::listen`].
+    pub async fn type_in(&mut self, judge: &mut Judge, text: &str) -> anyhow::Result<()> {
+        let mut rest = text.as_bytes();
+        let until = Instant::now() + TYPING;
+        while !rest.is_empty() && Instant::now() < until {
+            let taken = self.console.write(rest);
+            rest = &rest[taken..];
+            if taken == 0 && self.listen(judge, KEYS, |_| false).await? == Heard::End {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The guest's screen, if it has one.
     pub async fn screenshot(&self) -> Option<Vec<u8>> {
         let guest = self.guest.observer();
@@ -164,20 +260,27 @@ impl Follower<'_> {
     }
 
     /// The judge hears what was said; everybody else without secrets.
-    fn lines(&self, judge: &mut Judge, output: Vec<Output>) {
+    fn lines(&mut self, judge: &mut Judge, output: Vec<Output>) -> Vec<String> {
         let now = self.started.elapsed();
         let mut record = String::new();
+        let mut lines = Vec::new();
         for item in output {
             let Output::Line(line) = item else {
                 continue;
             };
             let shown = self.secrets.hide(&line);
-            judge.line(now, &shown);
+            match questions::answer(&shown, &self.mark) {
+                Some((number, answer)) => drop(self.answers.insert(number, answer)),
+                // What a check says is no sign of the system's.
+                None => judge.line(now, &shown),
+            }
             record.push_str(&shown);
             record.push('\n');
-            self.reporter.event(Event::Console(shown));
+            self.reporter.event(Event::Console(shown.clone()));
+            lines.push(shown);
         }
         self.recorder.put(Track::ConsoleLines, record.into_bytes());
+        lines
     }
 
     /// A guest may send without end: of its packets the first are kept.

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Context;
 
-use super::plan::{Boot, BootPlan};
+use super::plan::{Boot, BootPlan, Way};
+use super::questions;
 use crate::error::{Classify, Kind};
 use crate::host::{DiskSpec, DomainSpec, Mac, domain_name};
 use crate::image::qemu_img;
@@ -28,30 +29,54 @@ const NVRAM: &str = "nvram.fd";
 /// Name of the packets of the guest's network card, in the work directory.
 pub const CAPTURE: &str = "boot-test.pcap";
 
+/// Name of the seed's disk, in the work directory.
+const SEED: &str = "seed.img";
+
+/// How much of the mark the machine's id has.
+const MARK_OF_ID: usize = 8;
+
 /// Overlays hold what a system writes at its first boot: host keys among it.
 const PRIVATE: u32 = 0o600;
 
-/// Makes fresh overlays, and removes what the boot before has left.
+/// Makes fresh overlays, the first of `size` bytes if that is given, and the disk of the seed, whose questions are
+/// answered behind `mark`; removes what the boot before has left.
 ///
 /// # Errors
 /// Host: they cannot be made. Input: an image is not of the format that it is said to be.
-pub async fn lay_over(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
+pub async fn lay_over(
+    plan: &BootPlan,
+    place: &Place,
+    mark: &str,
+    size: Option<u64>,
+) -> anyhow::Result<()> {
     let work = place.work.dir();
     remove_overlays(plan, place)?;
-    for name in [NVRAM, CAPTURE] {
+    for name in [NVRAM, CAPTURE, SEED] {
         work.remove_file(name)
             .context("removing what the boot before has left")
             .kind(Kind::Host)?;
     }
     for (disk, image) in plan.images().enumerate() {
         let name = overlay(disk);
-        qemu_img::create_overlay(work, &name, (image, plan.format))
+        // The system's disk alone grows.
+        let size = size.filter(|_| disk == 0);
+        qemu_img::create_overlay(work, &name, (image, plan.format), size)
             .await
             .with_context(|| format!("laying an overlay on {}", image.display()))
             .kind(Kind::Host)?;
         work.file(&name, false)
             .and_then(|file| file.set_permissions(Permissions::from_mode(PRIVATE)))
             .context("setting the mode of the overlay")
+            .kind(Kind::Host)?;
+    }
+    if let Some(seed) = &plan.wanted.seed {
+        let asks = matches!(plan.wanted.way, Way::Seed) && plan.wanted.asks_inside();
+        let script = asks.then(|| questions::script(&plan.wanted.checks, mark));
+        // Another machine each time, as clouds give their clones ids of their own.
+        let disk = seed.disk(&format!("ozr-{}", &mark[..MARK_OF_ID]), script.as_deref());
+        let disk = disk.kind(Kind::Host)?;
+        work.replace(SEED, &disk)
+            .context("writing the disk of the seed")
             .kind(Kind::Host)?;
     }
     let capture = work.file(CAPTURE, true);
@@ -82,12 +107,19 @@ pub fn remove_overlays(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
 /// When the kernel gives no random bytes.
 pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<DomainSpec> {
     let machine = &plan.machine;
-    let mut disks = plan.images().enumerate().map(|(disk, image)| DiskSpec {
+    let seed = plan.wanted.seed.iter().map(|_| DiskSpec {
+        path: place.work.join(SEED),
+        format: DiskFormat::Raw,
+        backing: None,
+        bus: machine.disk_bus,
+    });
+    let disks = plan.images().enumerate().map(|(disk, image)| DiskSpec {
         path: place.work.join(&overlay(disk)),
         format: DiskFormat::Qcow2,
         backing: Some(image.clone()),
         bus: machine.disk_bus,
     });
+    let mut disks = disks.chain(seed);
     Ok(DomainSpec {
         name: domain_name(&plan.name, &place.id),
         title: format!("{} (boot test)", plan.name),
@@ -100,6 +132,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         boot: None,
         disk: disks.next().context("there is no image")?,
         more_disks: disks.collect(),
+        agent: plan.wanted.needs_agent(),
         network: machine.network.clone(),
         nic_model: machine.nic_model.clone(),
         mac: Mac::random()?,

@@ -1,13 +1,20 @@
 //! What a boot test does, decided before anything is touched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
+
+use super::seed::Seed;
 use crate::distro::{Arch, VirtioModel};
+use crate::error::{Classify, Kind, fail, failed};
 use crate::host::Accel;
+use crate::input;
 use crate::machine::{DiskBus, DiskFormat, Firmware, Network};
 use crate::options::BootTestOptions;
+use crate::options::declared::{self, Check};
 use crate::secrets::Secrets;
+use crate::tdl::{self, Secret};
 use crate::watch::boot::{Expectations, Limits, Ready};
 
 /// Memory of a guest in MiB when nobody says otherwise: what the smallest machines of clouds have with
@@ -24,6 +31,9 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long nothing at all may come. Firmware and boot loader need some seconds; a kernel that says
 /// nothing until the login prompt (`quiet`) all the boot.
 const FIRST_OUTPUT: Duration = Duration::from_secs(120);
+
+/// Largest file with a password, in bytes.
+const MOST_PASSWORD: u64 = 4096;
 
 /// How many times slower software emulation is.
 const EMULATED: u32 = 3;
@@ -47,6 +57,8 @@ pub struct BootPlan {
     pub clones: u32,
     /// What a boot must show.
     pub ready: Ready,
+    /// What is checked of it, and with what.
+    pub wanted: Wanted,
     /// What else is wanted.
     pub options: BootTestOptions,
     /// How many guests may run at a time.
@@ -85,6 +97,11 @@ pub struct Boot {
 }
 
 impl Boot {
+    /// Whether it is the one in which declared checks are made: the first of all.
+    pub fn is_first(self) -> bool {
+        self.read && self.number == 1
+    }
+
     /// Its name in reports and files: `bios-1`.
     pub fn name(self) -> String {
         format!("{}-{}", self.firmware.name(), self.number)
@@ -121,13 +138,17 @@ impl BootPlan {
         self.options.vcpus.unwrap_or(VCPUS)
     }
 
+    /// How many times slower than on hardware the guest is.
+    pub fn slowness(&self) -> u32 {
+        match self.machine.accel {
+            Accel::Tcg => EMULATED,
+            _ => 1,
+        }
+    }
+
     /// What a good boot shows, and within which time.
     pub fn expectations(&self) -> Expectations {
-        let factor = if self.machine.accel == Accel::Tcg {
-            EMULATED
-        } else {
-            1
-        };
+        let factor = self.slowness();
         let whole = self.options.timeout.map(|timeout| timeout.0);
         let patterns =
             |of: &[crate::options::TextPattern]| of.iter().map(|one| one.0.clone()).collect();
@@ -141,6 +162,127 @@ impl BootPlan {
             },
         }
     }
+}
+
+/// What is checked of a boot, and with what.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The checks that are declared.
+    pub checks: Vec<Check>,
+    /// How the guest is asked what only it can tell.
+    pub way: Way,
+    /// A NoCloud seed that the guest finds.
+    pub seed: Option<Seed>,
+    /// How many bytes the disk is to have.
+    pub grow_to: Option<u64>,
+}
+
+/// How the guest is asked.
+#[derive(Debug, Clone, Default)]
+pub enum Way {
+    /// By its QEMU guest agent.
+    #[default]
+    Agent,
+    /// By a login on its serial console.
+    Login {
+        /// The user.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// By cloud-init, which finds the questions on the seed.
+    Seed,
+}
+
+impl Wanted {
+    /// What the options ask for; their files are read.
+    ///
+    /// # Errors
+    /// Input: a file cannot be read, or is not what it should be.
+    pub fn read(options: &BootTestOptions) -> anyhow::Result<Wanted> {
+        let mut checks = options.check.clone();
+        for file in &options.checks {
+            checks.extend(declared::read(file)?);
+        }
+        let seed = Seed::read(&options.seed)?;
+        let way = match (&options.login, &options.login_password_file) {
+            (Some(user), Some(file)) => Way::Login {
+                user: user_of(user)?,
+                password: Secret::new(password(file)?),
+            },
+            (Some(_), None) => fail!(
+                Kind::Input,
+                "a login on the console needs a password: name its file with --login-password-file"
+            ),
+            (None, Some(_)) => fail!(
+                Kind::Input,
+                "--login-password-file needs to know whose password it is: name the user with --login"
+            ),
+            (None, None) if seed.is_some() => Way::Seed,
+            (None, None) => Way::Agent,
+        };
+        let asks = checks.iter().any(|check| check.what.is_inside());
+        let is_full = seed.as_ref().is_some_and(|seed| !seed.has_room());
+        if asks && is_full && matches!(way, Way::Seed) {
+            fail!(
+                Kind::Input,
+                "the checks are run by the vendor-data of the seed, and it has vendor-data of its own: \
+                 move that into user-data, or let a login run the checks (--login)"
+            );
+        }
+        let grow_to = options.grow_to.as_ref().map(|text| tdl::parse_size(text));
+        let grow_to = grow_to
+            .transpose()
+            .map_err(|reason| failed!(Kind::Input, "--grow-to: {reason}; {}", tdl::SIZE_HELP))?;
+        Ok(Wanted {
+            checks,
+            way,
+            seed,
+            grow_to: grow_to.flatten(),
+        })
+    }
+
+    /// Whether something is checked that only the running guest can tell.
+    pub fn asks_inside(&self) -> bool {
+        self.checks.iter().any(|check| check.what.is_inside())
+    }
+
+    /// Whether the guest needs a port for its agent.
+    pub fn needs_agent(&self) -> bool {
+        self.asks_inside() && matches!(self.way, Way::Agent)
+    }
+
+    /// What no log may hold.
+    pub fn add_secrets(&self, secrets: &mut Secrets) {
+        if let Way::Login { password, .. } = &self.way {
+            secrets.add(password.reveal());
+        }
+    }
+}
+
+fn user_of(user: &str) -> anyhow::Result<String> {
+    let plain = |c: char| c.is_alphanumeric() || "._-$@".contains(c);
+    if user.is_empty() || user.starts_with('-') || !user.chars().all(plain) {
+        fail!(Kind::Input, "--login: {user:?} is no name of a user");
+    }
+    Ok(user.to_owned())
+}
+
+/// The first line of a file.
+fn password(file: &Path) -> anyhow::Result<String> {
+    let shown = file.display();
+    let bytes = input::read_bounded(file, MOST_PASSWORD)
+        .with_context(|| format!("reading the password {shown}"))
+        .kind(Kind::Input)?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() || password.contains(char::is_control) {
+        fail!(
+            Kind::Input,
+            "{shown} has no password on its first line, or one that cannot be typed"
+        );
+    }
+    Ok(password.to_owned())
 }
 
 /// What a boot must reach, by the options.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::plan::{BootPlan, Machine, ready};
+use super::plan::{BootPlan, Machine, Wanted, ready};
 use crate::distro::{Arch, VirtioModel};
 use crate::error::{Classify, Kind, fail};
 use crate::host::{self, Host, HostOptions};
@@ -49,7 +49,9 @@ pub struct Subject {
     pub max_guests: Option<u32>,
     /// Where the cache is, if that was chosen.
     pub cache_dir: Option<PathBuf>,
-    /// What is wanted of the boots.
+    /// What is checked, and with what.
+    pub wanted: Wanted,
+    /// What else is wanted of the boots.
     pub options: BootTestOptions,
 }
 
@@ -82,6 +84,8 @@ pub async fn prepare(
     if firmware.is_empty() {
         firmware.push(subject.firmware);
     }
+    let mut secrets = Secrets::default();
+    subject.wanted.add_secrets(&mut secrets);
     let plan = BootPlan {
         name: subject.name,
         image: subject.image,
@@ -98,9 +102,10 @@ pub async fn prepare(
         firmware,
         clones: subject.options.clones.unwrap_or(1),
         ready: ready(&subject.options),
+        wanted: subject.wanted,
         options: subject.options,
         max_guests: subject.max_guests,
-        secrets: Secrets::default(),
+        secrets,
     };
     Ok((plan, Arc::new(host)))
 }

@@ -24,11 +24,14 @@ pub struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    /// As JUnit XML: a test for each boot, one for the clones, one for what is said of the whole.
+    /// As JUnit XML: a test for each boot, for each of its checks, one for the clones, one for what is said of the whole.
     pub fn junit(&self) -> String {
         let mut cases: Vec<Case> = Vec::new();
         if let Some(report) = self.report {
-            cases.extend(report.boots.iter().map(|boot| of_boot(self.name, boot)));
+            for boot in &report.boots {
+                cases.push(of_boot(self.name, boot));
+                cases.extend(of_checks(self.name, boot));
+            }
             cases.extend(
                 report
                     .clones
@@ -131,6 +134,24 @@ fn of_boot(name: &str, boot: &BootReport) -> Case {
             }
         },
     }
+}
+
+fn of_checks<'a>(name: &'a str, boot: &'a BootReport) -> impl Iterator<Item = Case> + 'a {
+    boot.checks.iter().map(move |check| Case {
+        name: format!("{name} {}: {}", boot.name, check.name),
+        class: "ozr.boot-test",
+        lasted: Duration::ZERO,
+        outcome: match check.passed {
+            Some(false) => Outcome::Failed(Trouble {
+                word: Reason::CheckFailed.name(),
+                sentence: format!("not true is that {}: {}", check.name, check.found),
+                text: check.found.clone(),
+                output: Vec::new(),
+            }),
+            Some(true) => Outcome::Passed(check.found.clone()),
+            None => Outcome::Passed(format!("not known: {}", check.found)),
+        },
+    })
 }
 
 fn of_clones(name: &str, clones: &ClonesReport) -> Case {

@@ -1,5 +1,6 @@
 //! A boot test: its boots one after the other, and what is made of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,19 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::Instant;
 
+use super::denials;
 use super::dhcp;
 use super::evidence::{self, Gathered};
 use super::follow::{Follower, MOST_PACKETS};
+use super::growth::Growth;
 use super::guest::{self, CAPTURE};
 use super::health;
 use super::identity::{self, Identities};
+use super::inside;
 use super::plan::{Boot, BootPlan};
-use super::report::{BootReport, ClonesReport, Reached, Report, SCHEMA};
+use super::report::{BootReport, Check, ClonesReport, Reached, Report, SCHEMA};
 use crate::error::{Classify, Kind};
+use crate::hex;
 use crate::host::{Accel, Guest, Host};
 use crate::image::checksum;
 use crate::image::reader::Image;
@@ -62,9 +67,10 @@ pub async fn run(plan: &BootPlan, stage: Stage<'_>, target: &Path) -> anyhow::Re
     let work = stage.place.work.dir();
     let gathered = Gathered::begin(work).kind(Kind::Host)?;
     let before = digests(plan, stage).await?;
+    let growth = Growth::wanted(plan, stage).await?;
     let mut boots = Vec::new();
     for boot in plan.boots() {
-        let report = one_boot(plan, stage, boot, &gathered).await?;
+        let report = one_boot(plan, stage, boot, &gathered, growth.as_ref()).await?;
         let failed = report.reason.is_some();
         boots.push(report);
         if failed {
@@ -175,6 +181,7 @@ async fn one_boot(
     stage: Stage<'_>,
     boot: Boot,
     gathered: &Gathered,
+    growth: Option<&Growth>,
 ) -> anyhow::Result<BootReport> {
     let Stage {
         place,
@@ -183,7 +190,8 @@ async fn one_boot(
         reporter,
     } = stage;
     let name = boot.name();
-    guest::lay_over(plan, place).await?;
+    let mark = hex::random().kind(Kind::Host)?;
+    guest::lay_over(plan, place, &mark, growth.map(|growth| growth.size)).await?;
     let spec = guest::domain(plan, place, boot)?;
     let work = place.work.dir();
     work.remove_tree(&name).kind(Kind::Host)?;
@@ -225,6 +233,8 @@ async fn one_boot(
             .as_ref()
             .and_then(|_| work.file(CAPTURE, false).ok()),
         told: None,
+        mark,
+        answers: BTreeMap::new(),
     };
     let followed = follow(&mut follower, &mut judge, plan, boot).await;
     let lasted = follower.started.elapsed();
@@ -257,13 +267,19 @@ async fn one_boot(
         kernel: judge.kernel().map(str::to_owned),
         seen: followed.decision.seen,
         shut_down: followed.shut_down,
-        checks: Vec::new(),
+        checks: followed.checks,
         identities: None,
         console: Vec::new(),
     };
-    if report.shut_down == Some(true) {
-        read_overlay(plan, stage, &mut report, gathered).await?;
+    let read = match report.shut_down {
+        Some(true) => read_overlay(plan, stage, &mut report, gathered, growth).await?,
+        _ => false,
+    };
+    if report.reason.is_none() && !read && boot.is_first() {
+        let why = "the guest did not shut itself down in order, or its disk cannot be read";
+        report.checks.extend(health::files_not_read(plan, why));
     }
+    fail_by_checks(&mut report);
     if report.reason.is_some() {
         report.console = judge
             .last_lines()
@@ -284,6 +300,7 @@ async fn one_boot(
 struct Followed {
     decision: Decision,
     screenshot: Option<Vec<u8>>,
+    checks: Vec<Check>,
     shut_down: Option<bool>,
 }
 
@@ -296,6 +313,11 @@ async fn follow(
     follower.guest.resume().kind(Kind::Host)?;
     follower.started = Instant::now();
     let mut decision = follower.until_decided(judge).await?;
+    let mut checks = Vec::new();
+    if decision.reason.is_none() && boot.is_first() && plan.wanted.asks_inside() {
+        checks = inside::ask(follower, judge, plan).await?;
+        decision = judge.at_last(follower.started.elapsed());
+    }
     let hide = |text: &str| plan.secrets.hide(text);
     decision.sentence = hide(&decision.sentence);
     for seen in &mut decision.seen {
@@ -315,6 +337,7 @@ async fn follow(
     Ok(Followed {
         decision,
         screenshot,
+        checks,
         shut_down,
     })
 }
@@ -359,14 +382,15 @@ fn keep(
     }
 }
 
-/// Reads what the guest has written: its identities, its journal, and what every image has to have right.
-/// What cannot be read is not known, and no failure.
+/// Reads what the guest has written: its identities, its journal, what every image has to have right, and what
+/// is declared of its files. Whether that was possible: what cannot be read is not known, and no failure.
 async fn read_overlay(
     plan: &BootPlan,
     stage: Stage<'_>,
     report: &mut BootReport,
     gathered: &Gathered,
-) -> anyhow::Result<()> {
+    growth: Option<&Growth>,
+) -> anyhow::Result<bool> {
     let work = stage.place.work.dir();
     let count = plan.images().count();
     let overlays = (0..count).map(|disk| work.file(guest::overlay(disk), false));
@@ -380,37 +404,62 @@ async fn read_overlay(
         .collect();
     let read = async {
         let identities = identity::read(&images).await?;
-        let checks = health::check(&images, report.kernel.as_deref()).await?;
-        anyhow::Ok((identities, checks))
+        let journal = identities.journal.as_deref().unwrap_or_default();
+        let kernel = report.kernel.as_deref();
+        let health = health::check(&images, plan, kernel, journal).await?;
+        let grown = match growth {
+            Some(growth) => Some(growth.check(&images).await?),
+            None => None,
+        };
+        anyhow::Ok((identities, health, grown))
     };
     // The wish to stop is an error; what the disk is like is none.
     let read = stage.cancellation.or(async { Ok(read.await) }).await?;
-    match read {
-        Ok((mut identities, checks)) => {
-            if let Some(journal) = identities.journal.take()
-                && let Err(error) = gathered.add(&report.name, evidence::JOURNAL, &journal)
-            {
-                stage
-                    .reporter
-                    .warn(format!("the journal is not kept: {error:#}"));
-            }
-            let packets = work.read(CAPTURE, MOST_PACKETS).kind(Kind::Host)?;
-            identities.add_dhcp(dhcp::client_ids(&packets));
-            report.identities = Some(identities);
-            report.checks = checks;
+    let (mut identities, health, grown) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            stage.reporter.warn(format!(
+                "what the guest of {} wrote cannot be read, and is not checked: {error:#}",
+                report.name
+            ));
+            return Ok(false);
         }
-        Err(error) => stage.reporter.warn(format!(
-            "what the guest of {} wrote cannot be read, and is not checked: {error:#}",
-            report.name
-        )),
+    };
+    if let Some(journal) = identities.journal.take()
+        && let Err(error) = gathered.add(&report.name, evidence::JOURNAL, &journal)
+    {
+        stage
+            .reporter
+            .warn(format!("the journal is not kept: {error:#}"));
     }
-    if let Some(failed) = report
+    let packets = work.read(CAPTURE, MOST_PACKETS).kind(Kind::Host)?;
+    identities.add_dhcp(dhcp::client_ids(&packets));
+    report.identities = Some(identities);
+    report.checks.extend(health.checks);
+    report.checks.extend(grown);
+    if let Some((sentence, seen)) = denials::failure(&health.denials, &plan.secrets)
+        && report.reason.is_none()
+    {
+        report.reason = Some(Reason::SelinuxDenials);
+        report.sentence = sentence;
+        report.seen = seen;
+    }
+    Ok(true)
+}
+
+/// A boot that is good but for its checks fails by the first of them.
+fn fail_by_checks(report: &mut BootReport) {
+    let mut failed = report
         .checks
         .iter()
-        .find(|check| check.passed == Some(false))
-    {
-        report.reason = Some(Reason::CheckFailed);
-        report.sentence = format!("not true is that {}: {}", failed.name, failed.found);
-    }
-    Ok(())
+        .filter(|check| check.passed == Some(false));
+    let (None, Some(first)) = (report.reason, failed.next()) else {
+        return;
+    };
+    let more = match failed.count() {
+        0 => String::new(),
+        more => format!("; {more} more checks failed"),
+    };
+    report.reason = Some(Reason::CheckFailed);
+    report.sentence = format!("not true is that {}: {}{more}", first.name, first.found);
 }

@@ -260,6 +260,14 @@ impl Judge {
         }
     }
 
+    /// The judgement of a boot that was found good before, with what came since.
+    pub fn at_last(&self, now: Duration) -> Decision {
+        match self.at(Milestone::Ready) {
+            Some(ready) if self.fatal.is_none() => self.of_a_boot_that_is_done(ready),
+            _ => self.ended(now),
+        }
+    }
+
     /// When it came how far.
     pub fn milestones(&self) -> &[(Milestone, Duration)] {
         &self.milestones
