@@ -228,9 +228,13 @@ mod tests {
         for file in files.filter(|file| file.file_type().is_file()) {
             let text = std::fs::read_to_string(file.path()).unwrap_or_default();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for (at, _) in code.match_indices("\"KS") {
+            for (at, _) in code.match_indices(['"']) {
                 let id = code.get(at + 1..at + 7).and_then(|id| id.strip_suffix('"'));
-                named.extend(id.map(str::to_string));
+                let is_of_a_rule = |id: &&str| {
+                    (id.starts_with("KS") || id.starts_with("VF"))
+                        && id[2..].bytes().all(|byte| byte.is_ascii_digit())
+                };
+                named.extend(id.filter(is_of_a_rule).map(str::to_string));
             }
         }
         let named: Vec<&String> = named.iter().collect();

@@ -2,14 +2,16 @@
 //!
 //! Anybody's file: hostile ones cost bounded memory, and no more time than to read them once.
 //! [`facts`] finds out what a file is, [`archive`] what is in one that holds others, [`ovf`] what a
-//! descriptor says; one module for each importer judges that. `inside` judges the installed system
-//! where the disk is in a file of its own.
+//! descriptor says, [`ovf_structure`] whether it is built as one; one module for each importer judges that. `within` finds the disk, and `inside` judges the
+//! system that is installed on it.
 
 pub mod archive;
 pub mod facts;
 mod importers;
 mod inside;
 pub mod ovf;
+pub mod ovf_structure;
+mod within;
 
 use std::fs::File;
 use std::path::Path;
@@ -21,7 +23,6 @@ use strum::IntoStaticStr;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::formats::boot::{Boot, Table};
 use crate::machine::Firmware;
-use facts::Kind;
 
 /// Who is to take the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, IntoStaticStr)]
@@ -80,6 +81,14 @@ impl Findings<'_> {
     /// The importer takes it, and it will hardly be what was meant.
     pub fn warn(&mut self, message: impl Into<String>, help: &str) {
         self.add(Severity::Warning, message.into(), help);
+    }
+
+    /// The same by a rule of `docs/rules.md`: what a guest will hardly do without.
+    pub fn rule(&mut self, id: &'static str, message: String, help: &str) {
+        self.warn(message, help);
+        if let Some(last) = self.all.last_mut() {
+            last.id = Some(id);
+        }
     }
 
     /// Worth knowing.
@@ -146,8 +155,8 @@ pub async fn verify(importer: Importer, question: &Question<'_>) -> Result<Vec<D
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     let (kind, _) = facts::of_file(question.file)?;
-    if !refused && matches!(kind, Kind::Raw | Kind::FixedVhd(_) | Kind::Qcow2(_)) {
-        inside::look(importer, question, &mut findings).await;
+    if !refused {
+        within::look(importer, kind, question, &mut findings).await;
     }
     Ok(findings.all)
 }

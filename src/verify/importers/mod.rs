@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::archive::{self, Archive, HEAD};
 use super::facts::{self, Kind, Packing, Qcow2};
 use super::ovf::{self, Descriptor};
+use super::ovf_structure;
 use super::{Findings, Importer, Question};
 use crate::formats::boot;
 use crate::formats::make::Original;
@@ -99,6 +100,24 @@ fn read_descriptor(
             }
             Some(descriptor)
         }
+    }
+}
+
+/// Whether a descriptor is built as the schema says, which is not asked of oVirt's.
+fn structure(text: &str, findings: &mut Findings<'_>) {
+    const HELP: &str = "DMTF's DSP8023 is the schema: `xmllint --schema` compares with it";
+    let faults = ovf_structure::faults(text);
+    for fault in faults.errors {
+        findings.error(
+            format!("the descriptor is no OVF by its schema: {fault}"),
+            HELP,
+        );
+    }
+    for fault in faults.warnings {
+        findings.warn(
+            format!("the descriptor is not as its schema has it: {fault}"),
+            HELP,
+        );
     }
 }
 

@@ -100,6 +100,7 @@ fn virtualbox(archive: &Archive, findings: &mut Findings<'_>) {
     else {
         return;
     };
+    super::structure(&member.text(), findings);
     super::files(&descriptor, archive, findings);
     if descriptor.resources.iter().any(|kind| kind == "32768") {
         findings.error(

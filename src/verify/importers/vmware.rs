@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{archive, descriptor, facts, files};
+use super::{archive, descriptor, facts, files, structure};
 use crate::machine::Firmware;
 use crate::verify::archive::Archive;
 use crate::verify::facts::{Kind, Packing, Vmdk, of_head};
@@ -62,6 +62,9 @@ fn ova(archive: &Archive, question: &Question<'_>, findings: &mut Findings<'_>) 
     let Some(descriptor) = descriptor(archive, findings) else {
         return;
     };
+    if let Some(member) = archive.ending(".ovf").next() {
+        structure(&member.text(), findings);
+    }
     files(&descriptor, archive, findings);
     manifest(archive, findings);
     if !descriptor
