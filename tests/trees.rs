@@ -28,7 +28,7 @@ fn succeeds(command: &mut Command) -> String {
     } = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?}: {stderr}");
-    String::from_utf8(stdout).unwrap()
+    String::from_utf8_lossy(&stdout).into_owned()
 }
 
 /// Runs the script in a mount name space that ends with it.
@@ -331,4 +331,121 @@ fn finds_archive_and_disk(site: &Site, kickstart: &str) {
         let (done, said) = run(cmdline, disks);
         assert!(!done && said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn a_distribution_for_wsl_has_what_it_needs_and_no_more() {
+    if !support::is_root() {
+        return;
+    }
+    let site = Site::new("xfs", "wsl");
+    let archive = site.path("disk.wsl");
+    let names = members(Path::new(&archive));
+    // What WSL's page says of each.
+    for (name, modes, owner) in [
+        ("etc/wsl.conf", "-rw-r--r--", "0/0"),
+        ("etc/wsl-distribution.conf", "-rw-r--r--", "0/0"),
+        ("usr/libexec/wsl-first-start", "-rwxr-xr-x", "0/0"),
+        ("etc/systemd/system/tmp.mount", "lrwxrwxrwx", "0/0"),
+        (
+            "etc/systemd/user/systemd-tmpfiles-setup.service",
+            "lrwxrwxrwx",
+            "0/0",
+        ),
+        // The image's own stays.
+        (
+            "etc/systemd/system/NetworkManager.service",
+            "-rw-r--r--",
+            "0/0",
+        ),
+        ("etc/shadow", "----------", "0/0"),
+        ("boot", "drwxr-xr-x", "0/0"),
+    ] {
+        let member = names
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is missing"));
+        assert!(
+            member.starts_with(&format!("{modes} {owner} ")),
+            "{name}: {member}"
+        );
+    }
+    for name in [
+        "etc/fstab",
+        "etc/resolv.conf",
+        "boot/vmlinuz-5.14.0",
+        "usr/lib/modules/5.14.0",
+        "./etc",
+        "etc/systemd/system/systemd-resolved.service",
+    ] {
+        assert!(!names.contains_key(name), "{name}");
+    }
+    let text =
+        |name: &str| succeeds(Command::new("tar").args(["-xOf", &archive, "--no-wildcards", name]));
+    assert_eq!(
+        text("etc/shadow"),
+        "root:*:19000:0:99999:7:::\nbin:*:19000::::::\n"
+    );
+    assert_eq!(
+        text("etc/wsl-distribution.conf"),
+        "[oobe]\ncommand = /usr/libexec/wsl-first-start\ndefaultUid = 1000\ndefaultName = disk\n"
+    );
+    assert_eq!(text("etc/wsl.conf"), "[boot]\nsystemd=true\n");
+    let first_start = site.path("first-start");
+    std::fs::write(&first_start, text("usr/libexec/wsl-first-start")).unwrap();
+    succeeds(Command::new("sh").args(["-n", &first_start]));
+    // The whole of it is one gzip member.
+    succeeds(Command::new("gzip").args(["--test", "--suffix", ".wsl", &archive]));
+}
+
+#[test]
+fn a_container_image_is_unpacked_by_others() {
+    if !support::is_root() {
+        return;
+    }
+    let site = Site::new("btrfs", "oci,rootfs");
+    let archive = format!("oci-archive:{}", site.path("disk.oci.tar"));
+    let inspected = succeeds(Command::new("skopeo").args(["inspect", "--config", &archive]));
+    let config: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    let labels = &config["config"]["Labels"];
+    assert_eq!(labels["org.opencontainers.image.version"], "9.4");
+    assert_eq!(labels["org.opencontainers.image.title"], "disk");
+    assert_eq!(config["config"]["Cmd"][0], "/bin/bash");
+    assert!(config["history"][0]["comment"].is_string());
+    let directory = site.path("layout");
+    succeeds(Command::new("skopeo").args([
+        "copy",
+        "--quiet",
+        &archive,
+        &format!("oci:{directory}:tag"),
+    ]));
+    // umoci compares digests of what is packed and of what is in it.
+    let bundle = site.path("bundle");
+    let image = format!("{directory}:tag");
+    succeeds(Command::new("umoci").args(["unpack", "--image", &image, &bundle]));
+    let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", sums]).env("LC_ALL", "C");
+    let found = succeeds(shell.current_dir(Path::new(&bundle).join("rootfs")));
+    let left_out = [
+        "./boot/",
+        "./usr/lib/modules/",
+        "./etc/fstab",
+        "./etc/resolv.conf",
+    ];
+    let list = site.list("list");
+    let files = list.iter().filter(|line| {
+        let digest = line.split("  ./").next().unwrap_or_default();
+        digest.trim_start_matches('\\').len() == 64
+            && !left_out.iter().any(|name| line.contains(name))
+    });
+    let files: Vec<&String> = files.collect();
+    assert!(files.len() > 30, "{}", files.len());
+    let found: Vec<&str> = found.lines().collect();
+    assert_eq!(found, files);
+    let capability = Command::new("getfattr")
+        .args(["--only-values", "-n", "security.capability"])
+        .arg(Path::new(&bundle).join("rootfs/attributes/caps"))
+        .output()
+        .unwrap();
+    assert!(capability.stdout.starts_with(&[1, 0, 0, 2]));
 }

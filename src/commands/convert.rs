@@ -55,7 +55,7 @@ pub struct Args {
 
     /// Formats to write, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk, ova,
     /// ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk,
-    /// rootfs, liveimg
+    /// rootfs, liveimg, wsl, oci
     #[arg(
         long,
         value_name = "FORMAT",

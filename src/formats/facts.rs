@@ -24,9 +24,15 @@ const MOST: u64 = 256 << 10;
 const ZONE: &str = "/etc/localtime";
 
 /// What is remembered to be there: patterns of what starts the system.
-const THERE: [&str; 5] = [
+const THERE: [&str; 11] = [
     "/boot/efi/EFI/*/*",
     "/boot/vmlinuz-*",
+    "/etc/systemd/system/*",
+    "/etc/systemd/user/*",
+    "/etc/wsl-distribution.conf",
+    "/etc/wsl.conf",
+    "/usr/lib/systemd/systemd",
+    "/usr/libexec/wsl-first-start",
     "/usr/lib/grub/*",
     "/usr/lib/systemd/system/*",
     "/usr/lib/systemd/user/*",
@@ -42,6 +48,8 @@ pub struct Facts {
     pub root_kind: String,
     /// Bytes of its files.
     pub bytes: u64,
+    /// When its os-release was made: a time for what is added, the same for each archive of it.
+    pub modified: i64,
     kept: BTreeMap<&'static str, (Entry, Vec<u8>)>,
     there: BTreeSet<String>,
     zone: Option<String>,
@@ -63,6 +71,9 @@ impl Facts {
         let path = entry.path.path();
         if THERE.iter().any(|pattern| matches(pattern, path)) && self.there.len() < MOST_THERE {
             self.there.insert(path.to_string_lossy().into_owned());
+        }
+        if path == Path::new("/usr/lib/os-release") {
+            self.modified = entry.modified.0;
         }
         if path == Path::new(ZONE) {
             let target = entry.target.as_ref();

@@ -27,7 +27,7 @@ use super::spread::{self, Writer};
 use super::stream::StreamWriter;
 use super::trees::{self, Archive};
 use super::vmdk::{Description, VmdkWriter};
-use super::{aws, containerdisk, liveimg, ova, uuid, vagrant, vhd};
+use super::{aws, containerdisk, liveimg, oci, ova, uuid, vagrant, vhd};
 use crate::blocking;
 use crate::image::{checksum, disk, files, qemu_img, reader};
 use crate::machine::DiskFormat;
@@ -234,6 +234,8 @@ impl Job<'_> {
             .flat_map(|format| format.endings());
         let files = files.map(|ending| match *ending {
             "raw" | "vhd" | "ovirt.ova" => data,
+            // With its layer.
+            "oci.tar" => data,
             "raw.bmap" | "aws.sh" | "liveimg.ks" => 0,
             // What is packed has half of its size.
             _ => data / 2,
@@ -327,6 +329,14 @@ impl Job<'_> {
         wanted.map(|(ending, _)| *ending).collect()
     }
 
+    /// The name of an archive in the work directory: that of a container image becomes its layer.
+    fn archive_at(&self, format: Format) -> String {
+        match format {
+            Format::Oci => part_at(self.disk, LAYER),
+            _ => self.at(format.ending()),
+        }
+    }
+
     /// Writes archives of the files of the system, and what lies beside them.
     async fn trees(&self, disks: &[File]) -> Result<Trees> {
         let formats = self.order.formats.iter();
@@ -336,9 +346,9 @@ impl Job<'_> {
         }
         let into = wanted
             .iter()
-            .map(|format| Ok((*format, self.create(&self.at(format.ending()))?)))
+            .map(|format| Ok((*format, self.create(&self.archive_at(*format))?)))
             .collect::<Result<Vec<_>>>()?;
-        let begun = self.begun;
+        let (begun, name) = (self.begun, inner_name(&self.order.name));
         let program = Path::new(reader::OWN_PROGRAM);
         let written = files::read(program, disks, trees::apart(), move |files| {
             let pool = Pool::start();
@@ -347,10 +357,11 @@ impl Job<'_> {
                 .map(|(format, file)| Archive::begin(format, file, &pool));
             let archives = archives.collect::<Result<Vec<_>>>()?;
             let missing = files.beginning.missing.clone();
-            let (finished, facts) = trees::write(files, archives, begun)?;
+            let (finished, facts) = trees::write(files, archives, (&name, begun))?;
             Ok((finished, facts, missing))
         });
         let (finished, facts, missing) = written.await?;
+        let facts = Arc::new(facts);
         let notes = missing.iter().map(|(place, why)| {
             format!(
                 "{} is left out, for the image starts without it and it cannot be read: {why}",
@@ -363,6 +374,21 @@ impl Job<'_> {
         };
         for archive in finished {
             let format = archive.format;
+            if format == Format::Oci {
+                let layer = self.work.file(self.archive_at(format), false)?;
+                let into = self.create(&self.at(format.ending()))?;
+                let (name, facts) = (inner_name(&self.order.name), Arc::clone(&facts));
+                let arch = self.order.hardware.go_arch();
+                blocking::stoppable(move |_| {
+                    oci::write(&facts, &archive, layer, into, (&name, arch))
+                })
+                .await?;
+                self.work.remove_file(self.archive_at(format))?;
+                trees
+                    .times
+                    .push((self.at(format.ending()), self.begun.elapsed()));
+                continue;
+            }
             trees.times.push((self.at(format.ending()), archive.lasted));
             if format == Format::Liveimg {
                 let ending = format.endings()[1];

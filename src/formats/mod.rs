@@ -10,7 +10,11 @@
 //!
 //! `qemu-img` writes qcow2, VHDX and the VMDK that VMware's desktop products write to. What importers
 //! take whole is packed then ([`package`]): [`ova`] with its [descriptor](ovf), [`vagrant`],
-//! [`containerdisk`]; [`aws`] has a text.
+//! [`containerdisk`] in a [`container`]'s image; [`aws`] has a text.
+//!
+//! The files of the system that is on the disks are archived by [`trees`], as members of [`pax`] archives and with
+//! what is known of them ([`facts`]): plainly, for the installer with its kickstart ([`liveimg`]), for [`wsl`], for
+//! containers ([`oci`]).
 //!
 //! Below them: [`pool`], all processors; [`packed`], streams that are packed on them; [`tarball`];
 //! [`hardware`], the machine that an image is for; [`boot`], how a disk can start; [`uuid`].
@@ -18,6 +22,7 @@
 pub mod aws;
 pub mod bmap;
 pub mod boot;
+pub mod container;
 pub mod containerdisk;
 pub mod conversion;
 pub mod digested;
@@ -26,6 +31,7 @@ pub mod gcp;
 pub mod hardware;
 pub mod liveimg;
 pub mod make;
+pub mod oci;
 pub mod ova;
 pub mod ovf;
 pub mod package;
@@ -42,3 +48,4 @@ pub mod uuid;
 pub mod vagrant;
 pub mod vhd;
 pub mod vmdk;
+pub mod wsl;

@@ -17,24 +17,25 @@ use super::packed::{Codec, Packed};
 use super::pax::{self, Style};
 use super::pool::Pool;
 use super::tarball::{Form, Tarball};
+use super::wsl;
 use crate::disk::tree::Kind;
 use crate::image::files::{Entry, Files, is_of};
 use crate::options::Format;
 
-/// What archives leave out. All but `rootfs`, which is the whole system, leave out what is made anew at
-/// each start, and what names the disk that the system was on.
-const LEFT_OUT: [(&str, &[Format]); 16] = [
-    ("/dev/*", &[Format::Liveimg]),
-    ("/proc/*", &[Format::Liveimg]),
-    ("/run/*", &[Format::Liveimg]),
-    ("/sys/*", &[Format::Liveimg]),
-    ("/tmp/*", &[Format::Liveimg]),
-    ("/etc/fstab", &[Format::Liveimg]),
-    ("/etc/crypttab", &[Format::Liveimg]),
+/// What archives leave out, and whose readers want it left out. `rootfs` is the whole system.
+const LEFT_OUT: [(&str, &[Format]); 22] = [
+    ("/dev/*", ALL_BUT_ROOTFS),
+    ("/proc/*", ALL_BUT_ROOTFS),
+    ("/run/*", ALL_BUT_ROOTFS),
+    ("/sys/*", ALL_BUT_ROOTFS),
+    ("/tmp/*", ALL_BUT_ROOTFS),
+    // The disk that the system was on.
+    ("/etc/fstab", ALL_BUT_ROOTFS),
+    ("/etc/crypttab", ALL_BUT_ROOTFS),
     // Which disks LVM may look at: those of the machine that the system was installed on.
-    ("/etc/lvm/devices/*", &[Format::Liveimg]),
+    ("/etc/lvm/devices/*", ALL_BUT_ROOTFS),
     // The arguments of kernels that are added, with the root that there was.
-    ("/etc/kernel/cmdline", &[Format::Liveimg]),
+    ("/etc/kernel/cmdline", ALL_BUT_ROOTFS),
     ("/boot/loader", &[Format::Liveimg]),
     ("/boot/grub2/device.map", &[Format::Liveimg]),
     ("/boot/grub2/grub.cfg", &[Format::Liveimg]),
@@ -42,7 +43,17 @@ const LEFT_OUT: [(&str, &[Format]); 16] = [
     ("/boot/efi/EFI/*/grub.cfg", &[Format::Liveimg]),
     ("/boot/efi/EFI/*/grubenv", &[Format::Liveimg]),
     ("/boot/efi/loader", &[Format::Liveimg]),
+    // Kernels are those of Windows or of the host.
+    ("/boot/*", &[Format::Wsl, Format::Oci]),
+    ("/usr/lib/modules/*", &[Format::Wsl, Format::Oci]),
+    ("/etc/resolv.conf", &[Format::Wsl, Format::Oci]),
+    // What has hashes of passwords; the first is added without.
+    ("/etc/shadow", &[Format::Wsl]),
+    ("/etc/shadow-", &[Format::Wsl]),
+    ("/etc/gshadow-", &[Format::Wsl]),
 ];
+
+const ALL_BUT_ROOTFS: &[Format] = &[Format::Liveimg, Format::Wsl, Format::Oci];
 
 /// What the archives have that one may leave out: names of a file on both sides are files of their own.
 pub fn apart() -> Vec<String> {
@@ -58,8 +69,10 @@ fn style(format: Format) -> Style {
             Format::Rootfs | Format::Liveimg => "./",
             _ => "",
         },
-        labels: true,
-        holes: true,
+        // There is no SELinux below Windows, and containers are labelled by who runs them.
+        labels: matches!(format, Format::Rootfs | Format::Liveimg),
+        // OCI's image specification advises against them ("layer", file types).
+        holes: format != Format::Oci,
     }
 }
 
@@ -88,6 +101,8 @@ pub struct Finished {
     pub format: Format,
     /// The SHA-256 of its file, in hexadecimal.
     pub sha256: String,
+    /// The same of what is packed in it, of a layer.
+    pub unpacked_sha256: String,
     /// The bytes of its file.
     pub size: u64,
     /// How long it took.
@@ -102,10 +117,14 @@ impl Archive {
     pub fn begin(format: Format, file: File, pool: &Pool) -> Result<Archive> {
         let file = Digested::new(BufWriter::with_capacity(1 << 20, file));
         let packed = Packed::begin(file, Codec::Gzip, pool)?;
+        let packed = match format {
+            Format::Oci => Digested::new(packed),
+            _ => Digested::counting(packed),
+        };
         Ok(Archive {
             format,
             style: style(format),
-            tarball: Tarball::begin(Digested::counting(packed), Form::Pax),
+            tarball: Tarball::begin(packed, Form::Pax),
             size: 0,
             at: 0,
             data: VecDeque::new(),
@@ -122,11 +141,26 @@ impl Archive {
 
     /// Begins a member; nothing if it has none of it.
     fn member(&mut self, entry: &Entry) -> Result<bool> {
-        let path = entry.path.path();
+        match self.keeps(entry.path.path()) {
+            true => self.begin_member(entry),
+            false => Ok(false),
+        }
+    }
+
+    /// Adds a member that is none of the system's.
+    fn add(&mut self, entry: &Entry, content: &[u8]) -> Result<()> {
+        if self.begin_member(entry)? {
+            self.data(content)?;
+            self.end_member()?;
+        }
+        Ok(())
+    }
+
+    fn begin_member(&mut self, entry: &Entry) -> Result<bool> {
         let is_directory = entry.kind() == Kind::Directory;
-        let name = match pax::member_name(self.style, path, is_directory) {
-            Some(name) if self.keeps(path) => name,
-            _ => return Ok(false),
+        let name = pax::member_name(self.style, entry.path.path(), is_directory);
+        let Some(name) = name else {
+            return Ok(false);
         };
         pax::begin(&mut self.tarball, entry, &name, self.style)?;
         self.at = 0;
@@ -175,12 +209,14 @@ impl Archive {
 
     fn end(mut self, begun: Instant) -> Result<Finished> {
         let unpacked = self.tarball.end()?;
+        let unpacked_sha256 = unpacked.sha256();
         unpacked.out.end()?;
         let file = unpacked.out.inner_mut();
         file.flush().context("writing an archive")?;
         Ok(Finished {
             format: self.format,
             sha256: file.sha256(),
+            unpacked_sha256,
             size: file.length(),
             lasted: begun.elapsed(),
         })
@@ -194,7 +230,7 @@ impl Archive {
 pub fn write(
     files: &mut Files<'_>,
     mut archives: Vec<Archive>,
-    begun: Instant,
+    (name, begun): (&str, Instant),
 ) -> Result<(Vec<Finished>, Facts)> {
     let mut facts = Facts::of(&files.beginning);
     while let Some(entry) = files.next_file()? {
@@ -216,6 +252,13 @@ pub fn write(
         })?;
         into.iter_mut()
             .try_for_each(|archive| archive.end_member())?;
+    }
+    for archive in &mut archives {
+        if archive.format == Format::Wsl {
+            for (entry, content) in wsl::added(&facts, name) {
+                archive.add(&entry, &content)?;
+            }
+        }
     }
     let finished = archives.into_iter().map(|archive| archive.end(begun));
     Ok((finished.collect::<Result<_>>()?, facts))

@@ -70,7 +70,7 @@ pub struct InstallOptions {
 
     /// Formats of the image, several with commas: qcow2, raw, raw.zst, raw.xz, azure, gcp, aws, vmdk,
     /// ova, ovirt, vagrant-libvirt, vagrant-virtualbox, vagrant-vmware, vagrant-hyperv, containerdisk,
-    /// rootfs, liveimg [default: qcow2]
+    /// rootfs, liveimg, wsl, oci [default: qcow2]
     #[arg(
         long,
         value_name = "FORMAT",

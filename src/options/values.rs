@@ -134,6 +134,10 @@ pub enum Format {
     Rootfs,
     /// The same for the installer's `liveimg`, and the kickstart that installs it
     Liveimg,
+    /// A distribution for WSL 2.4.4 and later
+    Wsl,
+    /// A container image of the system's files, as an OCI archive
+    Oci,
 }
 
 impl Format {
@@ -163,6 +167,8 @@ impl Format {
             Format::Containerdisk => &["containerdisk.tar"],
             Format::Rootfs => &["rootfs.tar.gz"],
             Format::Liveimg => &["liveimg.tar.gz", "liveimg.ks"],
+            Format::Wsl => &["wsl"],
+            Format::Oci => &["oci.tar"],
         }
     }
 
@@ -190,7 +196,10 @@ impl Format {
 
     /// Whether it is made of the files of the system, and not of its disks.
     pub fn is_of_files(self) -> bool {
-        matches!(self, Format::Rootfs | Format::Liveimg)
+        matches!(
+            self,
+            Format::Rootfs | Format::Liveimg | Format::Wsl | Format::Oci
+        )
     }
 
     /// What the name of its image ends in.
