@@ -317,7 +317,7 @@ fn two_builds_at_once_share_the_cache() {
         start(command)
     };
     let one = install("one", &["--compress", "zstd"]);
-    let two = install("two", &["--format", "raw,azure,ova"]);
+    let two = install("two", &["--format", "raw,azure,ova,rootfs,liveimg,wsl,oci"]);
     let (one, two) = (one.wait(), two.wait());
     one.assert_done();
     two.assert_done();
@@ -349,9 +349,24 @@ fn two_builds_at_once_share_the_cache() {
         raw["actual-size"].as_u64().unwrap() < 1 << 30,
         "it is sparse: {raw}"
     );
-    let images =
-        ["raw", "vhd", "ova"].map(|ending| format!("{}/two.{ending}\n", site.out().display()));
+    let endings = [
+        "raw",
+        "vhd",
+        "ova",
+        "rootfs.tar.gz",
+        "liveimg.tar.gz",
+        "wsl",
+        "oci.tar",
+    ];
+    let images = endings.map(|ending| format!("{}/two.{ending}\n", site.out().display()));
     assert_eq!(two.stdout, images.concat());
+    let release = Command::new("tar")
+        .args(["-xOf", "two.rootfs.tar.gz", "./etc/os-release"])
+        .current_dir(site.out())
+        .output()
+        .unwrap();
+    let disk = Disk::open(&site.out().join("two.raw"));
+    assert_eq!(disk.read("/etc/os-release"), Some(release.stdout));
     let compared = Command::new("qemu-img")
         .args(["compare", "-f", "raw", "-F", "vpc", "two.raw", "two.vhd"])
         .current_dir(site.out())
