@@ -413,19 +413,12 @@ fn a_machine_with_uefi_is_given_the_image() {
     assert_done(&media(&site.path("."), &options), &iso);
     let nvme = disk(&site, "nvme", 11 << 10);
     let disks = [(nvme.as_path(), Bus::Nvme)];
-    // As a stick: its second partition is what UEFI starts.
+    // As a stick, by its partition table (plugged in where firmware reads quickly).
     let stick = format!(
-        "if=none,id=stick,format=raw,readonly=on,file={}",
+        "if=none,id=stick,format=raw,snapshot=on,file={}",
         iso.display()
     );
-    let stick = [
-        "-device",
-        "qemu-xhci",
-        "-drive",
-        &stick,
-        "-device",
-        "usb-storage,drive=stick,removable=on",
-    ];
+    let stick = ["-drive", &stick, "-device", "ide-hd,drive=stick,bus=ide.3"];
     assert_written(machine(true, &disks, &stick), "/dev/nvme0n1", &nvme);
     machine(true, &disks, &["-snapshot"]).wait_for("login:");
 

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use serde::Deserialize;
 use tokio::runtime::Runtime;
 use url::Url;
 
 use super::display::Display;
-use super::input;
 use super::signals::{self, Signals};
 use crate::blocking;
 use crate::distro::{Arch, TreeLayout};
@@ -20,6 +18,7 @@ use crate::error::{Classify, Kind, fail, failed};
 use crate::hex;
 use crate::image::disk::human;
 use crate::image::publish::{self, Finished};
+use crate::media::beside::{self, Beside};
 use crate::media::image::{self, Image};
 use crate::media::job::Job;
 use crate::media::medium::{self, Order};
@@ -60,20 +59,6 @@ const USUAL_PLACES: TreeLayout = TreeLayout {
     initrd: "images/pxeboot/initrd.img",
     stage2: &["images/install.img", "LiveOS/squashfs.img"],
 };
-
-/// Most bytes of a manifest: thousands of packages.
-const MOST_MANIFEST: u64 = 16 << 20;
-
-/// What of a manifest is read here, whichever version of ozr wrote it.
-#[derive(Debug, Deserialize)]
-struct Beside {
-    tree: BesideTree,
-}
-
-#[derive(Debug, Deserialize)]
-struct BesideTree {
-    url: String,
-}
 
 /// `ozr media IMAGE OUTPUT`
 #[derive(Debug, clap::Args)]
@@ -206,7 +191,13 @@ fn prepare(
         Some(_) => check_free(&output)?,
         None => publish::check_replaceable("the medium", &output, args.force)?,
     }
-    let tree = tree(args)?;
+    let beside = beside::look(&args.image)?;
+    let tree = tree(args, beside.as_ref())?;
+    if let Some(package) = beside.and_then(|beside| beside.lacks) {
+        reporter.warn(format!(
+            "{package} is not among the image's packages, so that it may boot on machines like the guest alone that it was installed in: install it with --portable"
+        ));
+    }
     let cache = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
     let mut mirror = MirrorOptions::of(options, cache);
     let host = tree.host_str().map(str::to_owned);
@@ -262,8 +253,8 @@ impl Ready {
                 reporter.step(format!("reading {}", source.name));
                 let image = read(source, expected, args, &work, reporter).await?;
                 let job = job(args, &image)?;
-                let shown = input::display_name(&args.image);
-                let title = printable::line(&shown);
+                let title = args.image.file_name().unwrap_or_default();
+                let title = title.to_string_lossy();
                 let order = Order {
                     image: &image,
                     job: &job,
@@ -368,45 +359,23 @@ fn job(args: &Args, image: &Image) -> anyhow::Result<Job> {
 }
 
 /// The tree's address: the one that is named, or that of the manifest beside the image.
-fn tree(args: &Args) -> anyhow::Result<Url> {
-    let (address, from) = match &args.tree {
-        Some(tree) => (tree.clone(), "--tree".to_owned()),
-        None => beside(&args.image)?,
+fn tree(args: &Args, beside: Option<&Beside>) -> anyhow::Result<Url> {
+    let (address, from) = match (&args.tree, beside) {
+        (Some(tree), _) => (tree, "--tree"),
+        (None, Some(beside)) => (&beside.tree, beside.from.as_str()),
+        (None, None) => fail!(
+            Kind::Input,
+            "no manifest lies beside {}, so that it is not known which installer's kernel it needs: name the release's install tree with --tree",
+            args.image.display()
+        ),
     };
-    let mut url = Url::parse(&address)
-        .with_context(|| format!("reading the address {} ({from})", printable::line(&address)))
+    let mut url = Url::parse(address)
+        .with_context(|| format!("reading the address {} ({from})", printable::line(address)))
         .kind(Kind::Input)?;
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
-}
-
-fn beside(image: &Path) -> anyhow::Result<(String, String)> {
-    let mut stem = image.to_path_buf();
-    while stem.extension().is_some() {
-        stem.set_extension("");
-        let mut path = stem.clone().into_os_string();
-        path.push(".manifest.json");
-        let path = PathBuf::from(path);
-        if !path.is_file() {
-            continue;
-        }
-        let shown = path.display().to_string();
-        let reading = || format!("reading {shown}");
-        let text = input::read_bounded(&path, MOST_MANIFEST)
-            .with_context(reading)
-            .kind(Kind::Input)?;
-        let manifest: Beside = serde_json::from_slice(&text)
-            .with_context(reading)
-            .kind(Kind::Input)?;
-        return Ok((manifest.tree.url, shown));
-    }
-    fail!(
-        Kind::Input,
-        "no manifest lies beside {}, so that it is not known which installer's kernel it needs: name the release's install tree with --tree",
-        image.display()
-    )
 }
 
 /// Where machines find the directory.

@@ -4,6 +4,7 @@
 //! medium   the whole of one order: image, initrd, disc or directory
 //! image    the image as it lies on a medium                program  ozr itself, for the initrd
 //! loader   GRUB, of the tree or of this host               menu     what boot loaders read
+//! beside   what the image's manifest tells
 //! job      what the machine is to do                       choice   which disk of the machine
 //! deploy   the work on the machine
 //! ```
@@ -14,6 +15,7 @@
 //! the same order, read back. anaconda's `liveimg` would need the second stage (1 GB) on each medium, makes the
 //! partitions anew, and does not read back.
 
+pub mod beside;
 pub mod choice;
 pub mod deploy;
 pub mod image;
