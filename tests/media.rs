@@ -449,3 +449,76 @@ fn a_machine_with_uefi_is_given_the_image() {
     assert_written(machine(true, &disks, &net), "/dev/sda", &sata);
     machine(true, &disks, &["-snapshot"]).wait_for("login:");
 }
+
+/// A program of this host with its libraries, to run in an initramfs as `/held/PROGRAM`.
+fn carried(program: &str) -> Vec<(String, u32, Vec<u8>)> {
+    let list = Command::new("ldd").arg(program).output().unwrap();
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let paths = list.split_whitespace().filter(|word| word.starts_with('/'));
+    let mut files = vec![("held/".to_owned(), 0o755, Vec::new())];
+    for path in paths.chain([program]) {
+        let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+        files.push((format!("held/{name}"), 0o755, fs::read(path).unwrap()));
+    }
+    files
+}
+
+/// A kernel with a device mapper, which this host's may lack.
+#[test]
+fn a_disk_that_a_mapped_device_stands_on_is_not_written() {
+    const DMSETUP: &str = "/usr/sbin/dmsetup";
+    if !tools() || !Path::new(DMSETUP).exists() {
+        return;
+    }
+    let Some(site) = Site::new("metal-held") else {
+        return;
+    };
+    let image = disk(&site, "web.raw", 16);
+    let tree = site.mirror.url("/os").to_string();
+    let iso = site.path("web.iso");
+    let options = ["--overwrite", "--disk", "/dev/nvme0n1", "--tree", &tree];
+    let files = [image.to_str().unwrap(), iso.to_str().unwrap()];
+    let out = media(&site.path("."), &[&options[..], &files].concat());
+    assert_done(&out, &iso);
+    let mut xorriso = Command::new("xorriso");
+    xorriso
+        .args(["-osirrox", "on", "-indev"])
+        .arg(&iso)
+        .args(["-extract", "/"])
+        .arg(site.path("disc"));
+    assert!(xorriso.output().unwrap().status.success());
+    let hook = "modprobe dm-mod\n\
+        for loader in /held/ld*; do\n\
+            $loader --library-path /held /held/dmsetup create held --noudevsync \\\n\
+                --table '0 2048 linear /dev/nvme0n1 0' >/dev/console 2>&1\n\
+        done\n";
+    let mut files = carried(DMSETUP);
+    let place = "usr/lib/dracut/hooks/initqueue/settled/00-held.sh";
+    files.push((place.to_owned(), 0o700, hook.into()));
+    let files: Vec<ozr::initrd::InitrdFile<'_>> = files
+        .iter()
+        .map(|(name, mode, bytes)| (name.as_str(), *mode, bytes.as_slice()))
+        .collect();
+    let initrd = site.path("initrd.img");
+    ozr::initrd::extend(&site.path("disc/initrd.img"), &initrd, &files).unwrap();
+    let nvme = disk(&site, "nvme", 64);
+    let kernel = site.path("disc/vmlinuz");
+    let cdrom = [
+        "-cdrom",
+        iso.to_str().unwrap(),
+        "-append",
+        "console=ttyS0 quiet",
+    ];
+    let boot = [
+        "-kernel",
+        kernel.to_str().unwrap(),
+        "-initrd",
+        initrd.to_str().unwrap(),
+    ];
+    let disks = [(nvme.as_path(), Bus::Nvme)];
+    let mut machine = machine(false, &disks, &[&boot[..], &cdrom].concat());
+    machine.wait_for("/dev/nvme0n1 is a part of the mapped device /dev/mapper/held");
+    machine.wait_for("nothing more is done");
+    drop(machine);
+    assert!(fs::read(&nvme).unwrap().iter().all(|byte| *byte == 0));
+}
