@@ -48,6 +48,8 @@ pub struct OutputPaths {
     pub boot_test: PathBuf,
     /// What the image is made of, in each format that is asked for.
     pub sboms: Vec<(SbomFormat, PathBuf)>,
+    /// Oz's list of the packages, if it is asked for.
+    pub icicle: Option<PathBuf>,
 }
 
 /// Where an image of a disk is to be.
@@ -78,6 +80,13 @@ impl OutputPaths {
         let bus = options.disk_bus.unwrap_or_default();
         for disk in 1..disks {
             paths.add_disk(disk, &bus.device(disk), &formats);
+        }
+        if options.generate_icicle {
+            paths.icicle = Some(match &options.icicle {
+                Some(file) => std::path::absolute(file)
+                    .with_context(|| format!("finding the directory of {}", file.display()))?,
+                None => paths.dir.join(format!("{}.icicle.xml", paths.stem)),
+            });
         }
         for format in &options.sbom {
             if !paths.sboms.iter().any(|(other, _)| other == format) {
@@ -156,6 +165,7 @@ impl OutputPaths {
             failed: beside("failed"),
             boot_test: beside("boot-test"),
             sboms: Vec::new(),
+            icicle: None,
             dir: dir.to_path_buf(),
             stem,
             image,
@@ -215,6 +225,10 @@ impl OutputPaths {
         ];
         let sboms = self.sboms.iter();
         let sboms = sboms.map(|(_, path)| ("the SBOM", path.as_path()));
+        let icicle = self
+            .icicle
+            .iter()
+            .map(|path| ("the ICICLE", path.as_path()));
         let directories: [(&'static str, &Path); 2] = [
             ("the directory of a failed build", &self.failed),
             ("the directory of a boot test", &self.boot_test),
@@ -222,6 +236,7 @@ impl OutputPaths {
         images
             .chain(others)
             .chain(sboms)
+            .chain(icicle)
             .chain(directories)
             .collect()
     }
@@ -239,13 +254,13 @@ impl OutputPaths {
                 publish::check_replaceable(what, path, replace)?;
             }
         }
-        let beside = self.xml.parent().filter(|dir| *dir != self.dir);
-        if let Some(missing) = beside.filter(|dir| !dir.is_dir()) {
-            fail!(
-                Kind::Input,
-                "there is no directory {} for -x",
-                missing.display()
-            );
+        for (option, path) in [("-x", Some(&self.xml)), ("-i", self.icicle.as_ref())] {
+            let dir = path.and_then(|path| path.parent());
+            let beside = dir.filter(|dir| *dir != self.dir);
+            if let Some(missing) = beside.filter(|dir| !dir.is_dir()) {
+                let missing = missing.display();
+                fail!(Kind::Input, "there is no directory {missing} for {option}");
+            }
         }
         Ok(())
     }

@@ -330,19 +330,20 @@ impl<'a> Attempt<'a> {
         let contents = async { anyhow::Ok(self.contents().await) };
         let contents = match self.cancellation.or(contents).await? {
             Ok(contents) => Some(contents),
-            Err(error) if plan.output.sboms.is_empty() => {
+            Err(error) if !plan.needs_packages() => {
                 reporter.note(format!(
                     "the manifest lists no packages: reading those of the image failed: {error:#}"
                 ));
                 None
             }
-            Err(error) => return Err(error.context("making the SBOM of the image")),
+            Err(error) => return Err(error.context("telling what the image is made of")),
         };
         let manifest = self.manifest(&conversion, sealed, contents.as_ref())?;
         let sboms = contents
             .as_ref()
             .map(|contents| self.sboms(&conversion, contents));
         let sboms = sboms.transpose()?.unwrap_or_default();
+        let icicle = self.icicle(sealed, contents.as_ref());
         let output = &plan.output;
         let xml = guest::finished_domain(plan, &self.spec);
         let xml = xml.map(|domain| host::bootable_xml(&domain));
@@ -354,6 +355,7 @@ impl<'a> Attempt<'a> {
                 (From::Text(&manifest), &*output.manifest),
             ])
             .chain(sboms.iter().map(|(json, to)| (From::Text(json), *to)))
+            .chain(icicle.iter().map(|(xml, to)| (From::Text(xml), *to)))
             .collect();
         conversion.publish(work, output, &beside, plan.replaces())?;
         conversion.report(output, reporter);

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{anyhow, ensure};
 use tokio::time::timeout;
 
 use super::attempt::{Attempt, EXIT_LIMIT};
@@ -23,6 +24,8 @@ use crate::image::reader::{self, Image, Question};
 use crate::image::seal::{self, Item, Unsealed};
 use crate::initrd;
 use crate::kickstart::outline::Outline;
+use crate::process;
+use crate::sbom::icicle::Entry;
 use crate::watch::verdict::Verdict;
 
 /// The first process, and what it hands over to in the installed system.
@@ -45,8 +48,9 @@ const EMULATED_LIMIT: Duration = Duration::from_secs(1200);
 /// How long the guest may take to switch itself off when all is written: it does so at once.
 const OFF_LIMIT: Duration = Duration::from_secs(5);
 
-/// The most that is read of what it reports, in bytes: some lines.
-const MOST_REPORTED: usize = 64 << 10;
+/// The most that is read of what it reports, in bytes: some lines, or a kilobyte for each of the ten
+/// thousand packages that the largest systems have.
+const MOST_REPORTED: usize = 16 << 20;
 
 /// Most of what is left that a message names.
 const MOST_NAMED: usize = 3;
@@ -61,6 +65,8 @@ pub struct Sealed {
     pub items: Vec<String>,
     /// Why it could not be looked at whether they are, if it could not.
     pub unproved: Option<String>,
+    /// The packages, with what the template's command says of each, if it was to be run.
+    pub extra: Option<Vec<Entry>>,
 }
 
 impl Attempt<'_> {
@@ -70,11 +76,29 @@ impl Attempt<'_> {
     /// What libvirt says; the user stops the build.
     pub(super) async fn seal(&mut self) -> anyhow::Result<Result<Sealed, Verdict>> {
         let items = &self.plan.seal;
-        if items.is_empty() {
+        if items.is_empty() && self.plan.extra_command().is_none() {
             return Ok(Ok(Sealed::default()));
         }
-        self.reporter.step("sealing the image");
-        if let Err(why) = self.run_finishing(items).await? {
+        self.reporter.step(match items.is_empty() {
+            true => "asking the system for its packages",
+            false => "sealing the image",
+        });
+        let (end, report) = self.run_finishing(items).await?;
+        let extra = match self.plan.extra_command() {
+            // What failed before it was run is told below.
+            Some(_) if end.is_ok() => Some(report.entries().kind(Kind::Build)?),
+            _ => None,
+        };
+        if items.is_empty() {
+            end.map_err(|why| anyhow!("the template's <extra_command> could not be run: {why}"))
+                .kind(Kind::Build)?;
+            let sealed = Sealed {
+                extra,
+                ..Sealed::default()
+            };
+            return Ok(Ok(sealed));
+        }
+        if let Err(why) = end {
             let why = format!(
                 "the image could not be sealed: {}; use --no-seal for an image as the installer left it",
                 self.handover.secrets.hide(&why)
@@ -90,6 +114,7 @@ impl Attempt<'_> {
         let mut sealed = Sealed {
             items: names.into_iter().collect(),
             unproved: None,
+            extra,
         };
         match left {
             Ok(left) if left.is_empty() => {}
@@ -113,8 +138,11 @@ impl Attempt<'_> {
         Verdict::of_an_unsealed_image(sentence, left, self.phases().last())
     }
 
-    /// Runs the guest: why it did not do its work, if it did not.
-    async fn run_finishing(&self, items: &[&'static Item]) -> anyhow::Result<Result<(), String>> {
+    /// Runs the guest: why it did not do its work, if it did not; and what it reported.
+    async fn run_finishing(
+        &self,
+        items: &[&'static Item],
+    ) -> anyhow::Result<(Result<(), String>, Report)> {
         let token = hex::random()?;
         let spec = self.finishing_spec(items, &token).kind(Kind::Host)?;
         let Started {
@@ -134,44 +162,45 @@ impl Attempt<'_> {
             Accel::Kvm => LIMIT,
         };
         let following = async {
-            let mut reported = Vec::new();
-            let report = timeout(limit, async {
+            let mut report = Report::default();
+            let listening = timeout(limit, async {
                 while let Some(bytes) = log_port.read().await {
-                    reported.extend(bytes);
-                    if reported.len() > MOST_REPORTED {
-                        break;
-                    }
-                    if let Some(end) = end_of(&String::from_utf8_lossy(&reported), &token) {
+                    if let Some(end) = report.take(&bytes, &token) {
                         return end;
                     }
                 }
                 Err("the guest that seals it ended without a word".to_owned())
             });
-            let end = report.await.unwrap_or_else(|_| {
+            let end = listening.await.unwrap_or_else(|_| {
                 let limit = limit.as_secs();
                 Err(format!(
                     "the guest that seals it did not come to an end in {limit} s"
                 ))
             });
-            for note in notes(&String::from_utf8_lossy(&reported)) {
+            for note in &report.notes {
                 self.reporter
                     .detail(self.handover.secrets.hide(&format!("sealing: {note}")));
             }
-            Ok(end)
+            Ok((end, report))
         };
-        let end = self.cancellation.or(following).await?;
+        let ended = self.cancellation.or(following).await?;
         if timeout(OFF_LIMIT, guest.finished()).await.is_err() {
             tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
             // QEMU has closed the disk then.
             let _ = timeout(EXIT_LIMIT, guest.finished()).await;
         }
         drain.abort();
-        Ok(end)
+        Ok(ended)
     }
 
     /// The guest that seals: that of the install, with our script as its first process.
     fn finishing_spec(&self, items: &[&'static Item], token: &str) -> anyhow::Result<DomainSpec> {
-        let inside = format!("seal() {{\n{}}}\n{INSIDE}", seal::commands(items, ""));
+        let sealing = match items {
+            [] => ":\n".to_owned(),
+            items => format!("{}give_back\n", seal::commands(items, "")),
+        };
+        let extra = process::quote(self.plan.extra_command().unwrap_or_default());
+        let inside = format!("extra={extra}\nseal() {{\n{sealing}}}\n{INSIDE}");
         let passphrases = passphrases(&self.plan.kickstart.outline);
         let (port, token) = (format!("{LOG_PORT}\n"), format!("{token}\n"));
         let files: [initrd::InitrdFile<'_>; 5] = [
@@ -204,27 +233,81 @@ impl Attempt<'_> {
     }
 }
 
-/// How it ended, if the report says so: all done, or why not.
-fn end_of(report: &str, token: &str) -> Option<Result<(), String>> {
-    // A line that is still being written says nothing.
-    let whole = &report[..=report.rfind('\n')?];
-    lines(whole).find_map(|(word, rest)| match word {
-        "done" if rest == token => Some(Ok(())),
-        "failed" => Some(Err(rest.to_owned())),
-        _ => None,
-    })
+/// What the guest has reported so far.
+#[derive(Debug, Default)]
+struct Report {
+    /// The beginning of a line that is still being written.
+    begun: Vec<u8>,
+    /// Bytes in all.
+    bytes: usize,
+    /// What programs had to remark.
+    notes: Vec<String>,
+    /// The lines of `rpm -qa`, and of the template's command.
+    packages: Vec<String>,
+    extras: Vec<String>,
+    /// Which of the two failed, and its status.
+    broken: Option<String>,
 }
 
-/// What programs had to remark.
-fn notes(report: &str) -> impl Iterator<Item = &str> {
-    lines(report).filter_map(|(word, rest)| (word == "note").then_some(rest))
-}
+impl Report {
+    /// Takes more of it: how it ended, once it has: all done, or why not.
+    fn take(&mut self, bytes: &[u8], token: &str) -> Option<Result<(), String>> {
+        self.bytes += bytes.len();
+        if self.bytes > MOST_REPORTED {
+            return Some(Err("the guest that seals it says too much".to_owned()));
+        }
+        self.begun.extend(bytes);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.begun.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            let Some(line) = line.strip_prefix("ozr-finish ") else {
+                continue;
+            };
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "done" if rest == token => return Some(Ok(())),
+                "failed" => return Some(Err(rest.to_owned())),
+                "note" => self.notes.push(rest.to_owned()),
+                "package" => self.packages.push(rest.to_owned()),
+                "extra" => self.extras.push(rest.to_owned()),
+                "broken" => self.broken = Some(rest.to_owned()),
+                _ => {}
+            }
+        }
+        None
+    }
 
-fn lines(report: &str) -> impl Iterator<Item = (&str, &str)> {
-    report.lines().filter_map(|line| {
-        let line = line.trim().strip_prefix("ozr-finish ")?;
-        Some(line.split_once(' ').unwrap_or((line, "")))
-    })
+    /// The packages with what the template's command says of each.
+    ///
+    /// # Errors
+    /// A command failed; the lines do not belong together.
+    fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        if let Some(broken) = &self.broken {
+            let (which, status) = broken.split_once(' ').unwrap_or((broken, ""));
+            let what = match which {
+                "package" => "`rpm -qa`",
+                _ => "the template's <extra_command>",
+            };
+            let said = self.notes.last().map(|note| format!(": {note}"));
+            let said = said.unwrap_or_default();
+            return Err(match status {
+                "124" => anyhow!("{what} did not end in 120 s in the installed system"),
+                _ => anyhow!("{what} failed in the installed system with status {status}{said}"),
+            });
+        }
+        let (packages, extras) = (self.packages.len(), self.extras.len());
+        ensure!(
+            packages == extras,
+            "the template's <extra_command> must print a line for each line of `rpm -qa`: it printed {extras}, and there are {packages} packages"
+        );
+        let both = self.packages.iter().zip(&self.extras);
+        let entries = both.map(|(name, extra)| Entry {
+            name: name.clone(),
+            extra: Some(extra.clone()),
+        });
+        Ok(entries.collect())
+    }
 }
 
 /// The passphrases of a kickstart, one on each line.
@@ -258,17 +341,47 @@ fn sentence(left: &[Unsealed]) -> String {
 mod tests {
     use super::*;
 
+    fn report(text: &str) -> (Option<Result<(), String>>, Report) {
+        let mut report = Report::default();
+        // In pieces, as it comes.
+        let pieces = text.as_bytes().chunks(7);
+        let end = pieces.filter_map(|piece| report.take(piece, "t0")).next();
+        (end, report)
+    }
+
     #[test]
     fn the_report_tells_the_end() {
-        let end = |report: &str| end_of(report, "t0");
+        let end = |text: &str| report(text).0;
         assert_eq!(end("ozr-finish done t0\r\n"), Some(Ok(())));
         assert_eq!(end("ozr-finish note x\nozr-finish done t0"), None);
         assert_eq!(end("ozr-finish done t1\n"), None);
         assert_eq!(end("done t0\n"), None);
         let failed = end("ozr-finish failed no disk was found\n");
         assert_eq!(failed, Some(Err("no disk was found".to_owned())));
-        let all: Vec<_> = notes("ozr-finish note rm: x\nnoise\nozr-finish done t0\n").collect();
-        assert_eq!(all, ["rm: x"]);
+        let (_, all) = report("ozr-finish note rm: x\nnoise\nozr-finish done t0\n");
+        assert_eq!(all.notes, ["rm: x"]);
+        let flood = "x".repeat(MOST_REPORTED + 1);
+        let mut all = Report::default();
+        assert!(all.take(flood.as_bytes(), "t0").unwrap().is_err());
+    }
+
+    #[test]
+    fn what_the_command_says_belongs_to_the_packages() {
+        let of = |text: &str| {
+            let entries = report(text).1.entries();
+            entries.map_err(|error| error.to_string())
+        };
+        let good = "ozr-finish package a-1\nozr-finish package b-1\nozr-finish extra  a, 1 \nozr-finish extra\n";
+        let extra = |name: &str, extra: &str| Entry {
+            name: name.to_owned(),
+            extra: Some(extra.to_owned()),
+        };
+        assert_eq!(of(good), Ok(vec![extra("a-1", " a, 1 "), extra("b-1", "")]));
+        let error = of("ozr-finish package a-1\n").unwrap_err();
+        assert!(error.contains("it printed 0, and there are 1"), "{error}");
+        let error = of("ozr-finish note sh: x: not found\nozr-finish broken extra 127\n");
+        let expected = "the template's <extra_command> failed in the installed system with status 127: sh: x: not found";
+        assert_eq!(error.unwrap_err(), expected);
     }
 
     #[test]

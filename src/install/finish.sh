@@ -29,7 +29,7 @@ for _ in $tries; do
     sleep 0.2
 done
 exec 3>"$port"
-say() { echo "ozr-finish $*" >&3; }
+say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
 fail() {
     say "failed $*"

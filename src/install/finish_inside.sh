@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # What happens in the installed system, with its own programs, as process 1. Descriptor 3 takes reports;
-# `seal` is defined before this.
+# `seal` is defined before this, and `extra`, the template's command.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-say() { echo "ozr-finish $*" >&3; }
+say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
 take_out() {
     for file in "$@"; do
@@ -21,6 +21,15 @@ take_lines() {
         [ -f "$file" ] || continue
         # Written where it is: a new file would have another label.
         rest=$(sed -E "/$expression/d" "$file" && echo x) && printf %s "${rest%x}" >"$file"
+    done
+}
+# Reports what a command prints, line by line, and its status if that is not 0.
+tell() {
+    {
+        # Nothing that it starts may report in our name. A command that hangs is ended.
+        HOME=/root timeout 120 /bin/sh -c "$2" </dev/null 3>&- || say "broken $1 $?"
+    } | while IFS= read -r line || [ -n "$line" ]; do
+        say "$1 $line"
     done
 }
 # Gives back the room that nobody uses, and what was in the swap space.
@@ -46,8 +55,11 @@ give_back() {
 
 {
     mount -a -t ext2,ext3,ext4,xfs,btrfs,vfat
+    if [ -n "$extra" ]; then
+        tell package 'rpm -qa'
+        tell extra "$extra"
+    fi
     seal
-    give_back
     sync
     # From the innermost on, as later mounts lie in earlier ones.
     places=

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 use anyhow::Context;
 
 use super::attempt::Attempt;
+use super::finish::Sealed;
 use crate::formats::conversion::Conversion;
 use crate::image::reader;
 use crate::image::reader::{Image, Question};
 use crate::inspect::{Release, Storage};
 use crate::packages::Package;
 use crate::packages::origin::{self, Origins};
+use crate::sbom::icicle::{self, Entry};
 use crate::sbom::{self, Subject};
 
 /// What is installed in an image.
@@ -62,6 +64,21 @@ impl Attempt<'_> {
             )),
         }
         Ok(())
+    }
+
+    /// Oz's list of the packages, if it is asked for, and where it goes.
+    pub(super) fn icicle(
+        &self,
+        sealed: &Sealed,
+        contents: Option<&Contents>,
+    ) -> Option<(String, &Path)> {
+        let to = self.plan.output.icicle.as_deref()?;
+        let entries = match (&sealed.extra, contents) {
+            (Some(entries), _) => entries.clone(),
+            (None, contents) => contents?.packages.iter().map(Entry::of).collect(),
+        };
+        let description = self.plan.template.description.as_deref();
+        Some((icicle::write(description, entries), to))
     }
 
     /// What the images are made of, in each format that is asked for, and where that goes.

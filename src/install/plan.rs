@@ -178,6 +178,7 @@ impl Plan {
             );
         }
         check_verbatim(&template, &kickstart, &options, release)?;
+        check_icicle(&template, &options, release)?;
         if template.os.rootpw.is_some() && !kickstart.builtin {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
@@ -230,6 +231,18 @@ impl Plan {
         }
     }
 
+    /// The command of the template that tells of packages, if it is to be run.
+    pub fn extra_command(&self) -> Option<&str> {
+        let command = self.template.os.extra_command.as_deref();
+        command.filter(|_| self.options.generate_icicle)
+    }
+
+    /// Whether something is wanted that needs to know the packages.
+    pub fn needs_packages(&self) -> bool {
+        let listed = self.output.icicle.is_some() && self.extra_command().is_none();
+        listed || !self.output.sboms.is_empty()
+    }
+
     /// Whether a good image replaces what has its name.
     pub fn replaces(&self) -> bool {
         // Oz's `-p` removes the image of the guest that it removes.
@@ -241,6 +254,26 @@ impl Plan {
         let all = self.template.repositories.iter();
         all.filter(|_| self.customize)
     }
+}
+
+/// An ICICLE must be asked for where it is given a place, and its command must be able to run.
+fn check_icicle(
+    template: &Template,
+    options: &InstallOptions,
+    release: Release,
+) -> anyhow::Result<()> {
+    if options.icicle.is_some() && !options.generate_icicle {
+        bail!("-i says where the ICICLE goes, and -g that there is one: add -g");
+    }
+    if options.generate_icicle
+        && template.os.extra_command.is_some()
+        && release.generation() == Generation::El6
+    {
+        bail!(
+            "the template's <extra_command> cannot be run: the installer of RHEL 6 has no dracut to do it in; take <icicle> out of the template, or leave out -g"
+        );
+    }
+    Ok(())
 }
 
 /// Only qcow2 images are compressed on demand: other formats are, or are not.

@@ -134,6 +134,14 @@ pub struct InstallOptions {
     #[serde(deserialize_with = "one_or_several")]
     pub sbom: Vec<SbomFormat>,
 
+    /// Write Oz's list of the packages, an ICICLE, beside the image: NAME.icicle.xml
+    #[arg(short = 'g', long, help_heading = "Output")]
+    pub generate_icicle: bool,
+
+    /// Write the ICICLE to FILE [default: NAME.icicle.xml beside the image]
+    #[arg(short = 'i', long, value_name = "FILE", help_heading = "Output")]
+    pub icicle: Option<PathBuf>,
+
     /// On failure leave a guest that still runs as it is, with its work directory
     #[arg(long, help_heading = "Output")]
     pub keep: bool,

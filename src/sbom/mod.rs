@@ -4,6 +4,7 @@
 //! scanners match on distribution and source package.
 
 mod cyclonedx;
+pub mod icicle;
 mod purl;
 mod spdx;
 

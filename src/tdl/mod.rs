@@ -102,6 +102,8 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
         Some(text.to_string())
     });
     findings.text(root, "description");
+    // As it is written, blanks included; Oz has none of an empty one.
+    let description = child(root, "description").map(|element| element.text.clone());
     let os = findings
         .required_child(root, "os")
         .and_then(|element| os::read(element, findings));
@@ -115,6 +117,7 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
     let (os, release) = os?;
     Some(Template {
         name: guest?,
+        description: description.filter(|text| !text.is_empty()),
         os,
         packages,
         repositories,

@@ -37,6 +37,8 @@ impl fmt::Debug for Secret {
 pub struct Template {
     /// Name of the guest and of the image ([`super::check_name`] holds).
     pub name: String,
+    /// What it is, in the author's words.
+    pub description: Option<String>,
     /// What to install, and from where.
     pub os: Os,
     /// Packages beyond those of the kickstart, in order.
@@ -96,6 +98,8 @@ pub struct Os {
     pub rootpw: Option<Secret>,
     /// Product key. Only Windows has one.
     pub key: Option<Secret>,
+    /// `<icicle>`: a command that prints a line for each line of `rpm -qa`.
+    pub extra_command: Option<String>,
 }
 
 /// `<install>`.

@@ -46,20 +46,14 @@ pub fn read(
         .and_then(|(text, span)| one_line(text, &span, "kernelparam", findings));
     let rootpw = secret(os, "rootpw", findings);
     let key = secret(os, "key", findings);
-    if let Some(icicle) = child(os, "icicle") {
+    let extra_command = child(os, "icicle").and_then(|icicle| {
         findings.check(icicle, Form::once(&["extra_command"]));
-        findings.required_text(icicle, "extra_command");
-    }
-    for (name, why) in [
-        ("key", "only Windows has product keys"),
-        (
-            "icicle",
-            "ozr writes a manifest in place of Oz's ICICLE package list",
-        ),
-    ] {
-        if let Some(unused) = child(os, name) {
-            findings.warn(&unused.tag, format!("<{name}> is not used"), why);
-        }
+        let (command, _) = findings.required_text(icicle, "extra_command")?;
+        Some(command.to_string())
+    });
+    if let Some(unused) = child(os, "key") {
+        let why = "only Windows has product keys";
+        findings.warn(&unused.tag, "<key> is not used", why);
     }
 
     let ((name, name_span), (version, version_span)) = (name?, version?);
@@ -80,6 +74,7 @@ pub fn read(
             kernelparam,
             rootpw,
             key,
+            extra_command,
         },
         release,
     ))
