@@ -124,9 +124,10 @@ enum Command {
     /// All files appear together or none. Their paths are all that is on standard output, one a
     /// line. Nothing inside the image is changed.
     Convert(Box<convert::Args>),
-    /// Say whether an importer takes a disk image, an OVA or a box, and if not, why
+    /// Say whether an image is what its papers say, or whether an importer takes it
     ///
-    /// Looks at the container, its sizes, the partition table, and whether the firmware finds
+    /// Compares its digest, what lies beside it and what is inside with its checksums, its provenance and its
+    /// manifest, and looks who has signed them. With --for looks at the container, its sizes, the partition table, and whether the firmware finds
     /// something to start; for some importers at the system, too. Findings go to standard error; those in the
     /// formats for programs to standard output.
     Verify(verify::Args),

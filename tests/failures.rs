@@ -778,6 +778,7 @@ fn an_image_is_replaced_only_by_force_and_only_by_a_good_one() {
             "qcow2",
             "CHECKSUM",
             "manifest.json",
+            "provenance.json",
             "console.log",
             "served.ks",
             "xml",

@@ -60,6 +60,7 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
             "ova",
             "xml",
             "manifest.json",
+            "provenance.json",
             "console.log",
             "served.ks",
             "CHECKSUM",

@@ -120,7 +120,8 @@ impl Build {
             (From::File("kickstart.ks"), &paths.kickstart),
             (From::Text(&manifest), &paths.manifest),
         ];
-        conversion.publish(work, paths, &beside, target.force)?;
+        let checksums = conversion.checksums(paths);
+        conversion.publish(work, paths, &beside, &checksums, target.force)?;
         Ok(target.paths.image.clone())
     }
 }

@@ -15,10 +15,11 @@ use support::is_root;
 use support::site::{Outcome, Site, kickstart, run, start};
 
 /// What every finished build leaves, as endings of its name.
-const COMPANY: [&str; 6] = [
+const COMPANY: [&str; 7] = [
     "qcow2",
     "CHECKSUM",
     "manifest.json",
+    "provenance.json",
     "console.log",
     "served.ks",
     "xml",

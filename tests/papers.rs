@@ -5,10 +5,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
 use base64::Engine;
 use serde_json::Value;
 use support::disk::Disk;
-use support::site::{Site, kickstart, run};
+use support::site::{Outcome, Site, kickstart, run};
 
 fn json(site: &Site, ending: &str) -> Value {
     let text = std::fs::read_to_string(site.output(ending)).unwrap();
@@ -100,5 +105,438 @@ fn the_manifest_says_where_everything_is_from() {
     assert_eq!(
         manifest["storage"]["partitions"][0]["filesystem"]["kind"],
         "ext4"
+    );
+}
+
+/// Values that two builds of the same input do not share: times and durations, ids, and what derives from
+/// them. Places in the JSON, `*` for the elements of an array.
+const OWN: [(&str, &[&str]); 4] = [
+    (
+        "manifest.json",
+        &[
+            "build_id",
+            "started",
+            "finished",
+            "image.size",
+            "image.sha256",
+            "storage.partitions.*.uuid",
+            "storage.partitions.*.filesystem.uuid",
+            "images.*.size",
+            "images.*.allocated",
+            "images.*.sha256",
+            "images.*.seconds",
+            "phases.*.seconds",
+            "packages.*.installed",
+        ],
+    ),
+    (
+        "spdx.json",
+        &[
+            "creationInfo.created",
+            "documentNamespace",
+            "packages.*.checksums.*.checksumValue",
+        ],
+    ),
+    (
+        "cdx.json",
+        &[
+            "serialNumber",
+            "metadata.timestamp",
+            "metadata.component.hashes.*.content",
+        ],
+    ),
+    (
+        "provenance.json",
+        &[
+            "subject.*.digest.sha256",
+            "predicate.runDetails.metadata.invocationId",
+            "predicate.runDetails.metadata.startedOn",
+            "predicate.runDetails.metadata.finishedOn",
+        ],
+    ),
+];
+
+/// All values of a document by their places, as the masks name them; and the same with array indices.
+fn values(prefix: &str, place: &str, value: &Value, all: &mut BTreeMap<String, (String, Value)>) {
+    let join = |prefix: &str, name: &str| match prefix {
+        "" => name.to_owned(),
+        prefix => format!("{prefix}.{name}"),
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                values(&join(prefix, name), &join(place, name), value, all);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                let index = index.to_string();
+                values(&join(prefix, "*"), &join(place, &index), value, all);
+            }
+        }
+        value => {
+            all.insert(place.to_owned(), (prefix.to_owned(), value.clone()));
+        }
+    }
+}
+
+fn program(name: &str, arguments: &[&str], dir: &Path) -> Output {
+    Command::new(name)
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+fn succeeds(name: &str, arguments: &[&str], dir: &Path) -> Output {
+    let output = program(name, arguments, dir);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {arguments:?}: {said}");
+    output
+}
+
+/// Keys of GnuPG and of SSH, in the site's directory.
+struct Keys {
+    gnupg: PathBuf,
+}
+
+impl Keys {
+    fn make(site: &Site) -> Keys {
+        // Its agent's socket has to fit into 108 bytes.
+        let gnupg = site.path("gpg");
+        std::fs::create_dir(&gnupg).unwrap();
+        std::fs::set_permissions(&gnupg, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let keys = Keys { gnupg };
+        keys.gpg(&[
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "R <r@example.org>",
+            "ed25519",
+            "sign",
+            "never",
+        ]);
+        std::fs::write(
+            site.path("key.asc"),
+            keys.gpg(&["--armor", "--export"]).stdout,
+        )
+        .unwrap();
+        std::fs::write(site.path("key.gpg"), keys.gpg(&["--export"]).stdout).unwrap();
+        for name in ["ssh", "other"] {
+            let file = site.path(name).display().to_string();
+            succeeds(
+                "ssh-keygen",
+                &["-q", "-t", "ed25519", "-N", "", "-f", &file],
+                Path::new("/"),
+            );
+        }
+        let public = std::fs::read_to_string(site.path("ssh.pub")).unwrap();
+        site.write("allowed", &format!("release@example.org {public}"));
+        keys
+    }
+
+    fn gpg(&self, arguments: &[&str]) -> Output {
+        let output = Command::new("gpg")
+            .args(["--batch", "--quiet"])
+            .args(arguments)
+            .env("GNUPGHOME", &self.gnupg)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gpg {arguments:?}: {said}");
+        output
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ = Command::new("gpgconf")
+            .arg("--homedir")
+            .arg(&self.gnupg)
+            .args(["--kill", "all"])
+            .status();
+    }
+}
+
+fn verify(site: &Site, arguments: &[&str], image: &Path) -> Outcome {
+    let mut command = site.ozr();
+    command.arg("verify").args(arguments).arg(image);
+    run(command)
+}
+
+fn assert_refused(outcome: &Outcome, words: &[&str]) {
+    assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+    for word in words {
+        assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn papers_are_signed_verified_and_the_same_for_the_same_input() {
+    let Some(mut site) = Site::new("signed") else {
+        return;
+    };
+    let keys = Keys::make(&site);
+    site.additions = "<description>A &amp; B</description>".to_owned();
+    site.icicle = "rpm -qa --qf '%{NAME},%{EPOCH},%{SIGMD5}\\n'".to_owned();
+    let text = kickstart("");
+    let install = |site: &Site| {
+        let mut command = site.install(&text);
+        command.args([
+            "--seal",
+            "-g",
+            "--sbom",
+            "spdx,cyclonedx",
+            "--format",
+            "qcow2,raw",
+        ]);
+        command.args(["--sign", "gpg:r@example.org", "--sign"]);
+        command.arg(format!("ssh:{}", site.path("ssh").display()));
+        command.arg("--force");
+        command.env("GNUPGHOME", &keys.gnupg);
+        run(command).assert_done();
+    };
+    install(&site);
+    let out = site.out();
+    let file = |ending: &str| format!("{}.{ending}", site.name);
+
+    // Programs of others read them.
+    succeeds("sha256sum", &["-c", &file("CHECKSUM")], &out);
+    keys.gpg(&["--verify", &site.output("CHECKSUM").display().to_string()]);
+    let provenance = site.output("provenance.json").display().to_string();
+    keys.gpg(&["--verify", &format!("{provenance}.asc"), &provenance]);
+    for paper in ["CHECKSUM", "provenance.json"] {
+        let script = format!(
+            "ssh-keygen -Y verify -f ../allowed -I release@example.org -n file -s {0}.sig < {0}",
+            file(paper)
+        );
+        succeeds("sh", &["-c", &script], &out);
+    }
+    let python = std::env::var("OZR_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let check = format!(
+        "{}/fixtures/sbom/check-provenance",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let checked = program(&python, &[&check, &provenance], &out);
+    let said = String::from_utf8_lossy(&checked.stderr);
+    let may_lack = std::env::var_os("OZR_TEST_ALL").is_none();
+    assert!(
+        checked.status.success() || (may_lack && said.contains("ModuleNotFoundError")),
+        "{said}"
+    );
+    // Every file but the checksums and signatures is a subject.
+    let subjects = json(&site, "provenance.json");
+    let subjects = subjects["subject"].as_array().unwrap();
+    for entry in std::fs::read_dir(&out).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if ["CHECKSUM", "sig", "asc", "provenance.json"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
+            continue;
+        }
+        let subject = subjects
+            .iter()
+            .find(|subject| subject["name"] == name.as_str());
+        let digest = ozr::hex::sha256(std::fs::read(out.join(&name)).unwrap());
+        assert_eq!(subject.unwrap()["digest"]["sha256"], digest, "{name}");
+    }
+    let icicle = std::fs::read_to_string(site.output("icicle.xml")).unwrap();
+    let begin =
+        "<icicle>\n  <description>A &amp; B</description>\n  <packages>\n    <package name=\"";
+    assert!(icicle.starts_with(begin), "{icicle}");
+    assert!(icicle.contains("\n      <extra>bash,(none),"), "{icicle}");
+
+    // And so does ozr.
+    let key = |name: &str| site.path(name).display().to_string();
+    let image = site.output("qcow2");
+    for trusted in [
+        format!("gpg:{}", key("key.asc")),
+        format!("gpg:{}", key("key.gpg")),
+        format!("ssh:{}", key("allowed")),
+        format!("ssh:{}", key("ssh.pub")),
+    ] {
+        let outcome = verify(&site, &["--key", &trusted], &image);
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert!(
+            outcome
+                .stderr
+                .contains("packages are those of the manifest"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome
+                .stderr
+                .contains("partitions are those of the manifest"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    assert_eq!(verify(&site, &[], &site.output("raw")).status, 0);
+    let ours = format!("ssh:{}", key("allowed"));
+    let other = format!("ssh:{}", key("other.pub"));
+    let outcome = verify(&site, &["--key", &other], &image);
+    assert_refused(
+        &outcome,
+        &[
+            "CHECKSUM is not signed by a key that is trusted",
+            "vouches for",
+        ],
+    );
+
+    // The same input again.
+    succeeds("cp", &["-a", "out", "twin"], &site.path("."));
+    install(&site);
+    let read = |dir: &str, ending: &str| {
+        std::fs::read_to_string(site.path(dir).join(file(ending))).unwrap()
+    };
+    assert_eq!(read("out", "icicle.xml"), read("twin", "icicle.xml"));
+    for (ending, own) in OWN {
+        let [one, two] = ["out", "twin"].map(|dir| {
+            let value = serde_json::from_str(&read(dir, ending)).unwrap();
+            let mut all = BTreeMap::new();
+            values("", "", &value, &mut all);
+            all
+        });
+        assert!(
+            one.keys().eq(two.keys()),
+            "{ending}: they have other fields"
+        );
+        for (place, (mask, value)) in &one {
+            let other = &two[place].1;
+            assert!(
+                value == other || own.contains(&mask.as_str()),
+                "{ending}: {place} is {value}, and {other}"
+            );
+        }
+        for mask in own {
+            assert!(
+                one.values().any(|(place, _)| place == mask),
+                "{ending}: there is no {mask}"
+            );
+        }
+    }
+
+    // What is changed afterwards is found, by the paper that tells it.
+    let manifest = read("out", "manifest.json");
+    site.write(
+        &format!("out/{}", file("manifest.json")),
+        &manifest.replace("bash", "hash"),
+    );
+    let outcome = verify(&site, &[], &image);
+    assert_refused(
+        &outcome,
+        &["manifest.json beside it is not the one", "was added"],
+    );
+    let outcome = verify(&site, &["--key", &ours], &image);
+    assert_refused(&outcome, &["nothing that is signed vouches for"]);
+    site.write(&format!("out/{}", file("manifest.json")), &manifest);
+    assert_eq!(verify(&site, &["--key", &ours], &image).status, 0);
+    std::fs::copy(site.path("twin").join(file("qcow2")), &image).unwrap();
+    let outcome = verify(&site, &["--key", &ours], &image);
+    assert_refused(
+        &outcome,
+        &[
+            "its SHA-256 is",
+            "its partitions are not those of the manifest",
+        ],
+    );
+    std::fs::remove_file(site.output("CHECKSUM.sig")).unwrap();
+    let outcome = verify(&site, &["--key", &ours], &image);
+    assert_refused(
+        &outcome,
+        &["CHECKSUM is not signed by a key that is trusted: reading"],
+    );
+    let alone = site.path("alone.qcow2");
+    std::fs::rename(&image, &alone).unwrap();
+    assert_refused(&verify(&site, &[], &alone), &["nothing beside it says"]);
+}
+
+/// A signer that is there when it is tried, and fails when it is needed.
+#[test]
+fn a_signer_that_fails_leaves_nothing() {
+    let Some(site) = Site::new("unsigned") else {
+        return;
+    };
+    std::fs::create_dir(site.path("bin")).unwrap();
+    let gpg = site.write(
+        "bin/gpg",
+        "#!/bin/sh\ncase $* in *--clearsign*) echo 'no pinentry' >&2; exit 2;; esac\necho signed\n",
+    );
+    std::fs::set_permissions(&gpg, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        site.path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let mut command = site.install(&kickstart(""));
+    command.args(["--sign", "gpg"]).env("PATH", &path);
+    let outcome = run(command);
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("no pinentry"), "{}", outcome.stderr);
+    site.assert_clean(&outcome, &[]);
+    // One that is not there is found before a guest runs.
+    let mut command = site.install(&kickstart(""));
+    command.args(["--sign", "ssh:/nowhere/key"]);
+    let outcome = run(command);
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("trying to sign"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !outcome.stderr.contains("starting the guest"),
+        "{}",
+        outcome.stderr
+    );
+    site.assert_clean(&outcome, &[]);
+}
+
+/// cosign is not everywhere: what stands in for it here records how it is called.
+#[test]
+fn cosign_is_called_as_it_wants_to_be() {
+    let site = Site::bare("cosign");
+    std::fs::create_dir(site.path("bin")).unwrap();
+    let cosign = site.write(
+        "bin/cosign",
+        "#!/bin/sh\necho \"$@\" >&2\ncase $* in\n\
+         'verify-blob --insecure-ignore-tlog=true --key kms://k --bundle '*) for last; do :; done; cmp -s \"$last\" image.CHECKSUM;;\n\
+         *) exit 1;;\nesac\n",
+    );
+    std::fs::set_permissions(&cosign, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        site.path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let image = site.write("image.raw", "an image");
+    let digest = ozr::hex::sha256("an image");
+    site.write(
+        "image.CHECKSUM",
+        &format!("SHA256 (image.raw) = {digest}\n"),
+    );
+    site.write("image.CHECKSUM.sigstore.json", "{}");
+    let asking = |key: &str| {
+        let mut command = site.ozr();
+        command
+            .args(["verify", "--key", key])
+            .arg(&image)
+            .env("PATH", &path);
+        run(command)
+    };
+    let outcome = asking("cosign:kms://k");
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("its digest is that of image.CHECKSUM"),
+        "{}",
+        outcome.stderr
+    );
+    assert_refused(
+        &asking("cosign:other"),
+        &["not signed by a key that is trusted"],
     );
 }

@@ -188,7 +188,8 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
         .await
         .with_context(|| format!("converting {}", image.display()))
         .kind(Kind::Host)?;
-    conversion.publish(work.dir(), &output, &[], args.force)?;
+    let checksums = conversion.checksums(&output);
+    conversion.publish(work.dir(), &output, &[], &checksums, args.force)?;
     Ok((conversion, output))
 }
 

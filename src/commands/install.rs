@@ -14,6 +14,7 @@ use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
+use crate::image::signature;
 use crate::install::place::Claim;
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
@@ -270,6 +271,9 @@ fn check_and_build(
     let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
     place::remove_leftovers(&Claim::of(&plan), reporter).map_err(|error| stop.explain(error))?;
     plan.output.check(plan.replaces())?;
+    for signer in &plan.options.sign {
+        runtime.block_on(stop.or(signature::try_out(signer)))?;
+    }
     if !no_check {
         let checked =
             runtime.block_on(stop.or(check(&plan, template_text, remarks, &stop, reporter)));

@@ -11,11 +11,16 @@ use crate::check::report::{self, Checked, Tally, sarif};
 use crate::error::{Classify, Kind, fail, reported};
 use crate::image::reader;
 use crate::machine::Firmware;
+use crate::options::TrustedKey;
 use crate::ui::printer::{self, Color, Verbosity};
-use crate::verify::{self, Importer, Question};
+use crate::verify::{self, Importer, Question, papers};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "ozr verify --key gpg:release.asc rocky-9.qcow2",
+        "Say whether the image is what its signed papers say.",
+    ),
     (
         "ozr verify --for azure rocky-9.vhd",
         "Say whether Azure takes the file, and if not, why.",
@@ -30,7 +35,7 @@ fn examples() -> String {
     super::examples_of(EXAMPLES)
 }
 
-/// `ozr verify --for IMPORTER FILE…`
+/// `ozr verify [--for IMPORTER] FILE…`
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
@@ -38,13 +43,18 @@ pub struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Who is to take them
+    /// Who is to take them; without it images are compared with the papers beside them
     #[arg(long = "for", value_name = "IMPORTER")]
-    importer: Importer,
+    importer: Option<Importer>,
+
+    /// Trust the papers only if one of these keys has signed them: gpg:FILE (exported keys or a keyring),
+    /// ssh:FILE (allowed signers or a public key), cosign:KEY; may be given more than once
+    #[arg(long, value_name = "KEY", conflicts_with = "importer")]
+    key: Vec<TrustedKey>,
 
     /// The firmware that the importer is told [default: any that starts the disk; that of an OVA's
     /// descriptor]
-    #[arg(long, value_name = "FIRMWARE")]
+    #[arg(long, value_name = "FIRMWARE", requires = "importer")]
     firmware: Option<Firmware>,
 
     /// Count warnings as errors
@@ -116,8 +126,14 @@ fn look(args: &Args, path: &Path, runtime: &tokio::runtime::Runtime) -> anyhow::
         firmware: args.firmware,
         program: Path::new(reader::OWN_PROGRAM),
     };
+    let looking = async {
+        match args.importer {
+            Some(importer) => verify::verify(importer, &question).await,
+            None => papers::verify(path, &question, &args.key).await,
+        }
+    };
     let findings = runtime
-        .block_on(verify::verify(args.importer, &question))
+        .block_on(looking)
         .with_context(|| format!("reading {name}"))
         .kind(Kind::Input)?;
     Ok(Checked::of(&name, findings))

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::image::checksum;
 use crate::image::disk::human;
 use crate::image::manifest::{self, rounded};
 use crate::image::output::OutputPaths;
-use crate::image::set::{self, From, Image};
+use crate::image::set::{self, From, Image, file_name};
 use crate::options::Format;
 use crate::state::OwnedDir;
 use crate::ui::event::Reporter;
@@ -79,6 +80,22 @@ impl Conversion {
             .collect()
     }
 
+    /// The files' names and their SHA-256.
+    pub fn digests(&self, output: &OutputPaths) -> Vec<(String, String)> {
+        let files = self.files.iter();
+        let files = files.map(|made| (file_name(self.place(made, output)), made.sha256.clone()));
+        files.collect()
+    }
+
+    /// The text of `NAME.CHECKSUM`.
+    pub fn checksums(&self, output: &OutputPaths) -> String {
+        let files = self.files.iter();
+        checksum::text(files.map(|made| {
+            let name = file_name(self.place(made, output));
+            (name.into(), made.size, made.sha256.as_str())
+        }))
+    }
+
     /// Gives the files their names with what lies `beside` them and their checksums, all or none.
     ///
     /// # Errors
@@ -88,6 +105,7 @@ impl Conversion {
         work: &OwnedDir,
         output: &OutputPaths,
         beside: &[(From<'_>, &Path)],
+        checksums: &str,
         replace: bool,
     ) -> Result<()> {
         let images: Vec<Image<'_>> = self
@@ -97,11 +115,15 @@ impl Conversion {
                 at: &made.at,
                 file: &made.file,
                 to: self.place(made, output).to_path_buf(),
-                size: made.size,
-                sha256: &made.sha256,
             })
             .collect();
-        set::publish(work, &images, beside, &output.checksum, replace)
+        set::publish(
+            work,
+            &images,
+            beside,
+            (checksums, &output.checksum),
+            replace,
+        )
     }
 
     /// Says what each file takes, and how long it took.
@@ -124,9 +146,4 @@ impl Conversion {
             ));
         }
     }
-}
-
-fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }

@@ -13,3 +13,4 @@ pub mod qemu_img;
 pub mod reader;
 pub mod seal;
 pub mod set;
+pub mod signature;

@@ -10,7 +10,7 @@ use strum::VariantArray;
 use super::publish;
 use crate::error::{Kind, fail};
 use crate::machine::DiskFormat;
-use crate::options::{Format, InstallOptions, SbomFormat};
+use crate::options::{Format, InstallOptions, SbomFormat, Signer};
 
 /// Endings by which people name formats of disks, archives, media. Whoever names one expects it.
 const ENDINGS: [&str; 17] = [
@@ -34,6 +34,8 @@ pub struct OutputPaths {
     pub images: Vec<ImagePath>,
     /// What was built from what, in JSON.
     pub manifest: PathBuf,
+    /// Which files came of which inputs, as in-toto and SLSA have it.
+    pub provenance: PathBuf,
     /// What the guest said.
     pub console_log: PathBuf,
     /// A libvirt domain that boots the image.
@@ -50,6 +52,19 @@ pub struct OutputPaths {
     pub sboms: Vec<(SbomFormat, PathBuf)>,
     /// Oz's list of the packages, if it is asked for.
     pub icicle: Option<PathBuf>,
+    /// Detached signatures.
+    pub signatures: Vec<Signature>,
+}
+
+/// Where a detached signature is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Who makes it.
+    pub by: Signer,
+    /// Whether it is of the checksums; else of the provenance.
+    pub of_checksums: bool,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// Where an image of a disk is to be.
@@ -80,6 +95,9 @@ impl OutputPaths {
         let bus = options.disk_bus.unwrap_or_default();
         for disk in 1..disks {
             paths.add_disk(disk, &bus.device(disk), &formats);
+        }
+        for signer in &options.sign {
+            paths.add_signatures(signer);
         }
         if options.generate_icicle {
             paths.icicle = Some(match &options.icicle {
@@ -154,6 +172,7 @@ impl OutputPaths {
         }
         Ok(OutputPaths {
             manifest: beside("manifest.json"),
+            provenance: beside("provenance.json"),
             console_log: beside("console.log"),
             xml: match xml {
                 Some(xml) => std::path::absolute(xml)
@@ -166,6 +185,7 @@ impl OutputPaths {
             boot_test: beside("boot-test"),
             sboms: Vec::new(),
             icicle: None,
+            signatures: Vec::new(),
             dir: dir.to_path_buf(),
             stem,
             image,
@@ -202,6 +222,26 @@ impl OutputPaths {
         name.to_string_lossy().into_owned()
     }
 
+    /// Adds what a signer writes into files of its own. GnuPG puts its signature of the checksums around
+    /// them.
+    fn add_signatures(&mut self, signer: &Signer) {
+        let checksums = !matches!(signer, Signer::Gpg(_));
+        let signed = [(&self.checksum, true), (&self.provenance, false)];
+        let signatures = signed
+            .into_iter()
+            .filter(|(_, of_checksums)| checksums || !of_checksums)
+            .map(|(of, of_checksums)| {
+                let mut path = of.clone().into_os_string();
+                path.push(format!(".{}", signer.ending()));
+                Signature {
+                    by: signer.clone(),
+                    of_checksums,
+                    path: path.into(),
+                }
+            });
+        self.signatures.extend(signatures.collect::<Vec<_>>());
+    }
+
     /// The images' paths, without block maps and the like.
     pub fn paths(&self) -> Vec<PathBuf> {
         let is_image = |ending: &str| {
@@ -216,15 +256,18 @@ impl OutputPaths {
     pub fn named(&self) -> Vec<(&'static str, &Path)> {
         let images = self.images.iter();
         let images = images.map(|image| ("the image", image.path.as_path()));
-        let others: [(&'static str, &Path); 5] = [
+        let others: [(&'static str, &Path); 6] = [
             ("the image's XML", &self.xml),
             ("the manifest", &self.manifest),
+            ("the provenance", &self.provenance),
             ("the checksums", &self.checksum),
             ("the console log", &self.console_log),
             ("the served kickstart", &self.kickstart),
         ];
         let sboms = self.sboms.iter();
         let sboms = sboms.map(|(_, path)| ("the SBOM", path.as_path()));
+        let signatures = self.signatures.iter();
+        let signatures = signatures.map(|one| ("the signature", one.path.as_path()));
         let icicle = self
             .icicle
             .iter()
@@ -237,6 +280,7 @@ impl OutputPaths {
             .chain(others)
             .chain(sboms)
             .chain(icicle)
+            .chain(signatures)
             .chain(directories)
             .collect()
     }

@@ -26,10 +26,6 @@ pub struct Image<'a> {
     pub file: &'a File,
     /// Where it is to be.
     pub to: PathBuf,
-    /// The file's length in bytes.
-    pub size: u64,
-    /// The SHA-256 of the file, in hexadecimal.
-    pub sha256: &'a str,
 }
 
 /// Where something beside the images comes from.
@@ -39,6 +35,28 @@ pub enum From<'a> {
     Text(&'a str),
     /// A file of this name in the work directory.
     File(&'a str),
+}
+
+impl From<'_> {
+    /// The SHA-256 of its content, in hexadecimal; `work` is the work directory.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn sha256(&self, work: &OwnedDir) -> Result<String> {
+        match self {
+            From::Text(text) => Ok(hex::sha256(text)),
+            From::File(name) => {
+                let (sha256, _) = checksum::sha256(&work.file(name, false)?).await?;
+                Ok(sha256)
+            }
+        }
+    }
+}
+
+/// The name of a file, without directories.
+pub fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Gives the images, what lies `beside` them and their `checksums` their names, all or none. With
@@ -52,7 +70,7 @@ pub fn publish(
     work: &OwnedDir,
     images: &[Image<'_>],
     beside: &[(From<'_>, &Path)],
-    checksums: &Path,
+    checksums: (&str, &Path),
     replace: bool,
 ) -> Result<()> {
     if replace {
@@ -60,12 +78,8 @@ pub fn publish(
             publish::check_unused(&image.to)?;
         }
     }
-    let sums = checksum::text(images.iter().map(|image| {
-        let name = image.to.file_name().unwrap_or_default();
-        (name.to_string_lossy(), image.size, image.sha256)
-    }));
     // The images first and the checksums last, as `publish` has it.
-    let sums = (From::Text(&sums), checksums);
+    let sums = (From::Text(checksums.0), checksums.1);
     let others = beside.iter().chain([&sums]);
     let others = others
         .map(|(from, to)| Other::new(work, from, to))

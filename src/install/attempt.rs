@@ -26,7 +26,7 @@ use super::supervise::{Channels, Supervised};
 use crate::error::{Classify, Kind};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
-use crate::image::set::From;
+use crate::image::set::{self, From};
 use crate::image::{disk, installed, reader};
 use crate::machine::DiskFormat;
 use crate::mirror::shown;
@@ -348,7 +348,7 @@ impl<'a> Attempt<'a> {
         let xml = guest::finished_domain(plan, &self.spec);
         let xml = xml.map(|domain| host::bootable_xml(&domain));
         let xml = xml.iter().map(|xml| (From::Text(xml), &*output.xml));
-        let beside: Vec<(From<'_>, &Path)> = xml
+        let mut beside: Vec<(From<'_>, &Path)> = xml
             .chain([
                 (From::File(evidence::CONSOLE_LOG), &*output.console_log),
                 (From::File(evidence::KICKSTART), &*output.kickstart),
@@ -357,7 +357,16 @@ impl<'a> Attempt<'a> {
             .chain(sboms.iter().map(|(json, to)| (From::Text(json), *to)))
             .chain(icicle.iter().map(|(xml, to)| (From::Text(xml), *to)))
             .collect();
-        conversion.publish(work, output, &beside, plan.replaces())?;
+        let mut subjects = conversion.digests(output);
+        for (from, to) in &beside {
+            subjects.push((set::file_name(to), from.sha256(work).await?));
+        }
+        let provenance = self.provenance(&subjects, contents.as_ref())?;
+        beside.push((From::Text(&provenance), &output.provenance));
+        let (checksums, signatures) = self.sign(&conversion, &provenance).await?;
+        let signed = signatures.iter();
+        beside.extend(signed.map(|(text, to)| (From::Text(text), *to)));
+        conversion.publish(work, output, &beside, &checksums, plan.replaces())?;
         conversion.report(output, reporter);
         // An older failure of the same name is no news any more. What else is there is no fault of
         // this build's.

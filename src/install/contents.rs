@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::hex;
 use crate::kickstart::additions::{Additions, Body, FileAddition, Repository, Script};
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, shown};
 use crate::serve::{Content, Server};
 use crate::tdl::{Payload, Template};
 
@@ -23,6 +23,8 @@ pub struct Contents {
     precommands: Vec<Item>,
     files: Vec<Item>,
     commands: Vec<Item>,
+    /// Addresses of what was fetched, without credentials, and the SHA-256 of each.
+    pub fetched: Vec<(String, String)>,
 }
 
 impl Contents {
@@ -34,10 +36,15 @@ impl Contents {
         let precommands = template.precommands.iter().map(|c| (&c.name, &c.script));
         let files = template.files.iter().map(|f| (&f.path, &f.content));
         let commands = template.commands.iter().map(|c| (&c.name, &c.script));
+        let mut fetched = Vec::new();
+        let precommands = load_all("precommand", precommands, base, mirror, &mut fetched).await?;
+        let files = load_all("file", files, base, mirror, &mut fetched).await?;
+        let commands = load_all("command", commands, base, mirror, &mut fetched).await?;
         Ok(Contents {
-            precommands: load_all("precommand", precommands, base, mirror).await?,
-            files: load_all("file", files, base, mirror).await?,
-            commands: load_all("command", commands, base, mirror).await?,
+            precommands,
+            files,
+            commands,
+            fetched,
         })
     }
 
@@ -89,11 +96,16 @@ async fn load_all(
     entries: impl Iterator<Item = (&String, &Payload)>,
     base: &Path,
     mirror: &Mirror,
+    fetched: &mut Vec<(String, String)>,
 ) -> anyhow::Result<Vec<Item>> {
     let mut items = Vec::new();
     for (name, payload) in entries {
         let what = format!("{kind} `{name}`");
-        items.push((name.clone(), load(payload, base, mirror, &what).await?));
+        let content = load(payload, base, mirror, &what).await?;
+        if let Payload::Remote(url) = payload {
+            fetched.push((shown(url.url()), hex::sha256(&content)));
+        }
+        items.push((name.clone(), content));
     }
     Ok(items)
 }

@@ -232,6 +232,11 @@ impl Timings {
         }
     }
 
+    /// When the attempt began.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
     /// A step is done, which began when the one before was done.
     pub fn done(&mut self, name: &'static str) {
         let now = Instant::now();

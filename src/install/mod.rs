@@ -28,6 +28,7 @@ mod papers;
 pub mod place;
 pub mod plan;
 pub mod prepare;
+mod provenance;
 pub mod record;
 pub mod relay;
 pub mod remarks;

@@ -8,9 +8,12 @@ use anyhow::Context;
 use super::attempt::Attempt;
 use super::finish::Sealed;
 use crate::formats::conversion::Conversion;
+use crate::image::output::Signature;
 use crate::image::reader;
 use crate::image::reader::{Image, Question};
+use crate::image::signature;
 use crate::inspect::{Release, Storage};
+use crate::options::Signer;
 use crate::packages::Package;
 use crate::packages::origin::{self, Origins};
 use crate::sbom::icicle::{self, Entry};
@@ -19,7 +22,7 @@ use crate::sbom::{self, Subject};
 /// What is installed in an image.
 #[derive(Debug)]
 pub(super) struct Contents {
-    release: Release,
+    pub release: Release,
     /// The disk.
     pub storage: Storage,
     /// The packages, sorted.
@@ -79,6 +82,44 @@ impl Attempt<'_> {
         };
         let description = self.plan.template.description.as_deref();
         Some((icicle::write(description, entries), to))
+    }
+
+    /// The checksums of the images, and all detached signatures with where they go.
+    ///
+    /// # Errors
+    /// Host: a signer fails. Interrupted.
+    pub(super) async fn sign(
+        &self,
+        conversion: &Conversion,
+        provenance: &str,
+    ) -> anyhow::Result<(String, Vec<(String, &Path)>)> {
+        let output = &self.plan.output;
+        let mut checksums = conversion.checksums(output);
+        if !self.plan.options.sign.is_empty() {
+            self.reporter.step("signing");
+        }
+        for signer in &self.plan.options.sign {
+            if let Signer::Gpg(key) = signer {
+                let signed = signature::clear_signed(key.as_deref(), &checksums);
+                checksums = self.cancellation.or(signed).await?;
+            }
+        }
+        let mut signatures = Vec::new();
+        for Signature {
+            by,
+            of_checksums,
+            path,
+        } in &output.signatures
+        {
+            let text = if *of_checksums {
+                &checksums
+            } else {
+                provenance
+            };
+            let signed = self.cancellation.or(signature::detached(by, text)).await?;
+            signatures.push((signed, path.as_path()));
+        }
+        Ok((checksums, signatures))
     }
 
     /// What the images are made of, in each format that is asked for, and where that goes.

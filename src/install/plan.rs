@@ -16,7 +16,7 @@ use crate::input;
 use crate::install::boot_test::plan::Wanted;
 use crate::kickstart::outline::Outline;
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
-use crate::options::{Compress, Deliver, Format, InstallOptions, Relay};
+use crate::options::{Compress, Deliver, Format, InstallOptions, Relay, Signer};
 use crate::tdl::{self, Install, Template};
 
 /// Memory of a guest in MiB when nobody says otherwise: what the newest installers are tested
@@ -179,6 +179,7 @@ impl Plan {
         }
         check_verbatim(&template, &kickstart, &options, release)?;
         check_icicle(&template, &options, release)?;
+        check_signers(&options.sign)?;
         if template.os.rootpw.is_some() && !kickstart.builtin {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
@@ -272,6 +273,17 @@ fn check_icicle(
         bail!(
             "the template's <extra_command> cannot be run: the installer of RHEL 6 has no dracut to do it in; take <icicle> out of the template, or leave out -g"
         );
+    }
+    Ok(())
+}
+
+/// Two signatures of a kind would have one name.
+fn check_signers(signers: &[Signer]) -> anyhow::Result<()> {
+    for (index, signer) in signers.iter().enumerate() {
+        let mut before = signers[..index].iter();
+        if before.any(|other| other.ending() == signer.ending()) {
+            bail!("--sign names two signers of a kind: each of gpg, ssh and cosign can sign once");
+        }
     }
     Ok(())
 }

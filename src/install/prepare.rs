@@ -37,6 +37,8 @@ pub struct Prepared {
     pub mirror: Mirror,
     /// How the guest gets to addresses.
     pub reaches: Reaches,
+    /// Addresses of what was fetched for the template's files and commands, and the SHA-256 of each.
+    pub fetched: Vec<(String, String)>,
     /// The repositories, as they are now.
     pub repositories: Vec<Repository>,
 }
@@ -78,7 +80,9 @@ impl Prepared {
         }
         let disks = disk::create(place.work.dir(), &plan.guest.disks).await?;
         let repositories = repositories::of(plan, &mirror, &tree).await;
+        let fetched = contents.as_ref().map(|contents| contents.fetched.clone());
         Ok(Prepared {
+            fetched: fetched.unwrap_or_default(),
             tree,
             contents,
             accel,

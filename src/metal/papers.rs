@@ -11,7 +11,7 @@ use crate::input;
 use crate::mirror::{self, Fault, Mirror};
 
 /// Most bytes of such a file: a CHECKSUM of thousands of images.
-const MOST_BYTES: u64 = 4 << 20;
+pub const MOST_BYTES: u64 = 4 << 20;
 
 /// The digest that an image should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +41,12 @@ impl Paper {
 
 /// Files that may hold the digest of the image `name`, in the order in which they are asked: ozr's,
 /// Rocky's, Fedora's and Alma's, Debian's, and ozr's manifest.
-fn candidates(name: &str) -> [String; 6] {
+fn candidates(name: &str) -> [String; 7] {
     let stem = Path::new(name).with_extension("");
     [
         format!("{name}.sha256"),
         format!("{name}.CHECKSUM"),
+        format!("{}.CHECKSUM", stem.display()),
         "CHECKSUM".to_owned(),
         "SHA256SUMS".to_owned(),
         format!("{}.manifest.json", stem.display()),
@@ -121,7 +122,7 @@ struct Image {
 }
 
 /// The digest of the image `name` in what lies beside it.
-fn digest_in(bytes: &[u8], name: &str) -> Option<String> {
+pub fn digest_in(bytes: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let digest = match serde_json::from_str::<Manifest>(&text) {
         Ok(manifest) => (manifest.image.file == name).then_some(manifest.image.sha256),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::signer::Signer;
 use super::values::{
     Compress, Deliver, Format, Ports, Progress, Relay, ReportTarget, SbomFormat, Seconds,
     one_or_several,
@@ -133,6 +134,16 @@ pub struct InstallOptions {
     )]
     #[serde(deserialize_with = "one_or_several")]
     pub sbom: Vec<SbomFormat>,
+
+    /// Sign the checksums and the provenance by your own gpg, ssh-keygen or cosign: gpg, gpg:KEYID,
+    /// ssh:KEYFILE, cosign:KEY; may be given once for each
+    #[arg(long, value_name = "SIGNER", help_heading = "Output")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub sign: Vec<Signer>,
+
+    /// Who builds, for the provenance: a URI, such as that of a CI job [default: urn:ozr:local]
+    #[arg(long, value_name = "URI", help_heading = "Output")]
+    pub builder_id: Option<String>,
 
     /// Write Oz's list of the packages, an ICICLE, beside the image: NAME.icicle.xml
     #[arg(short = 'g', long, help_heading = "Output")]
@@ -331,7 +342,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 9] = [
+    const VALUES: [&str; 10] = [
         "true",
         "[\"junit=a\"]",
         "7",
@@ -341,6 +352,7 @@ mod tests {
         "{ always = true }",
         "64",
         "\"8000-8010\"",
+        "\"gpg\"",
     ];
 
     /// Each option is a flag and a key, the file's value reaches the build, and the command line's

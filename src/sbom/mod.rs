@@ -5,7 +5,7 @@
 
 mod cyclonedx;
 pub mod icicle;
-mod purl;
+pub mod purl;
 mod spdx;
 
 use std::time::SystemTime;

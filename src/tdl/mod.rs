@@ -103,7 +103,11 @@ fn read_template(root: &Element, findings: &mut Findings<'_>) -> Option<Template
     });
     findings.text(root, "description");
     // As it is written, blanks included; Oz has none of an empty one.
-    let description = child(root, "description").map(|element| element.text.clone());
+    let description = root
+        .children
+        .iter()
+        .find(|child| child.name == "description");
+    let description = description.map(|element| element.text.clone());
     let os = findings
         .required_child(root, "os")
         .and_then(|element| os::read(element, findings));

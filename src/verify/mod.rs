@@ -1,4 +1,5 @@
-//! Whether a file is what an importer takes: `ozr verify --for`.
+//! Whether a file is what an importer takes: `ozr verify --for`; and whether an image is what its [`papers`]
+//! say: `ozr verify`.
 //!
 //! Anybody's file: hostile ones cost bounded memory, and no more time than to read them once.
 //! [`facts`] finds out what a file is, [`archive`] what is in one that holds others, [`ovf`] what a
@@ -11,6 +12,8 @@ mod importers;
 mod inside;
 pub mod ovf;
 pub mod ovf_structure;
+pub mod papers;
+mod signed;
 mod within;
 
 use std::fs::File;

@@ -32,6 +32,8 @@ pub struct Site {
     pub additions: String,
     /// The template's kernelparam.
     pub kernelparam: String,
+    /// The command of the template's `<icicle>`.
+    pub icicle: String,
     /// The template's rootpw.
     pub rootpw: Option<String>,
     /// The guest's memory in MiB.
@@ -94,6 +96,7 @@ impl Site {
             group: None,
             additions: String::new(),
             kernelparam: String::new(),
+            icicle: String::new(),
             rootpw: None,
             memory: MEMORY,
         }
@@ -157,6 +160,12 @@ impl Site {
         let mut os = String::new();
         if !self.kernelparam.is_empty() {
             os.push_str(&format!("<kernelparam>{}</kernelparam>", self.kernelparam));
+        }
+        if !self.icicle.is_empty() {
+            os.push_str(&format!(
+                "<icicle><extra_command>{}</extra_command></icicle>",
+                self.icicle
+            ));
         }
         if let Some(rootpw) = &self.rootpw {
             os.push_str(&format!("<rootpw>{rootpw}</rootpw>"));

@@ -1,0 +1,146 @@
+//! Signatures of what lies beside an image, by the user's own programs: gpg, ssh-keygen, cosign.
+//!
+//! They ask for passphrases themselves, of an agent or at the terminal, and read what they sign from their
+//! standard input; no secret passes through here.
+
+use std::fs::File;
+use std::io::{IsTerminal, Seek, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::error::{Classify, Kind};
+use crate::options::Signer;
+use crate::process;
+
+/// How long a signature may take: somebody looks for a passphrase, or touches a token.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What ssh-keygen calls the purpose of signed files; its manual uses it in its examples.
+pub const NAMESPACE: &str = "file";
+
+/// What is signed to see whether it can be.
+const TRIAL: &str = "a trial of a signature by ozr\n";
+
+/// Sees whether a signer can sign, before hours are spent on what it is to sign. An agent has the
+/// passphrase then.
+///
+/// # Errors
+/// Host: it cannot.
+pub async fn try_out(signer: &Signer) -> Result<()> {
+    let tried = match signer {
+        Signer::Gpg(_) | Signer::Ssh(_) => detached(signer, TRIAL).await.map(drop),
+        // Its signatures may be published, so none is made in vain.
+        Signer::Cosign(_) => match process::find("cosign") {
+            Some(_) => Ok(()),
+            None => Err(anyhow::anyhow!("`cosign` is not installed or not in PATH")),
+        },
+    };
+    tried.context("trying to sign").kind(Kind::Host)
+}
+
+/// A text with a signature of GnuPG around it.
+///
+/// # Errors
+/// Host: it cannot be made.
+pub async fn clear_signed(key: Option<&str>, text: &str) -> Result<String> {
+    run(gpg(key).arg("--clearsign"), text).await
+}
+
+/// The detached signature of a text.
+///
+/// # Errors
+/// Host: it cannot be made.
+pub async fn detached(signer: &Signer, text: &str) -> Result<String> {
+    match signer {
+        Signer::Gpg(key) => run(gpg(key.as_deref()).args(["--armor", "--detach-sign"]), text).await,
+        Signer::Ssh(key) => {
+            let mut command = foreground("ssh-keygen");
+            command
+                .args(["-Y", "sign", "-q", "-n", NAMESPACE, "-f"])
+                .arg(key);
+            run(&mut command, text).await
+        }
+        Signer::Cosign(key) => {
+            let dir = tempfile::tempdir().kind(Kind::Host)?;
+            let bundle = dir.path().join("bundle");
+            let mut command = foreground("cosign");
+            // With a key of one's own nothing has to go into a public log.
+            command
+                .args([
+                    "sign-blob",
+                    "--yes",
+                    "--tlog-upload=false",
+                    "--key",
+                    key,
+                    "--bundle",
+                ])
+                .arg(&bundle)
+                .arg("-");
+            run(&mut command, text).await?;
+            let bundle = std::fs::read_to_string(&bundle).context("reading cosign's bundle");
+            bundle.kind(Kind::Host)
+        }
+    }
+}
+
+fn gpg(key: Option<&str>) -> Command {
+    let mut command = foreground("gpg");
+    command.args(["--batch", "--no-tty", "--quiet"]);
+    if let Some(key) = key {
+        command.args(["--local-user", key]);
+    }
+    // The agent asks for passphrases where this says.
+    if std::env::var_os("GPG_TTY").is_none()
+        && std::io::stdin().is_terminal()
+        && let Ok(terminal) = rustix::termios::ttyname(std::io::stdin(), Vec::new())
+    {
+        command.env("GPG_TTY", terminal.to_string_lossy().into_owned());
+    }
+    command
+}
+
+/// A program that may ask at the terminal: only what is in its foreground may.
+fn foreground(program: &str) -> Command {
+    let mut command = process::command(program);
+    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    command
+}
+
+/// Runs a program on a text; what it writes.
+async fn run(command: &mut Command, text: &str) -> Result<String> {
+    let input = input(text)
+        .context("handing over what is to be signed")
+        .kind(Kind::Host)?;
+    let written = timeout(LIMIT, process::output(command.stdin(input))).await;
+    let Ok(written) = written else {
+        let program = command
+            .as_std()
+            .get_program()
+            .to_string_lossy()
+            .into_owned();
+        let limit = LIMIT.as_secs();
+        return Err(anyhow::anyhow!(
+            "`{program}` has not signed in {limit} s: does it wait for a passphrase or a token?"
+        ))
+        .kind(Kind::Host);
+    };
+    let written = String::from_utf8(written.kind(Kind::Host)?);
+    let written = written.context("a signature is no text").kind(Kind::Host)?;
+    if written.is_empty() && command.as_std().get_program() != Path::new("cosign") {
+        bail!("the signature is empty");
+    }
+    Ok(written)
+}
+
+/// A text as a program's standard input.
+pub fn input(text: &str) -> std::io::Result<Stdio> {
+    let mut file: File = tempfile::tempfile()?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(Stdio::from(file))
+}

@@ -1,0 +1,185 @@
+//! Whether a paper is signed by a key that the user trusts: asked of gpgv, ssh-keygen and cosign, about
+//! copies of what was read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::image::signature::{NAMESPACE, input};
+use crate::input::read_bounded;
+use crate::options::TrustedKey;
+use crate::process;
+
+/// How a text begins that GnuPG has put its signature around.
+const CLEAR_SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+
+/// How keys begin that GnuPG has written as text.
+const ARMORED: &[u8] = b"-----BEGIN PGP";
+
+/// Most bytes of a signature, and of a file of keys.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// How long a program may take to look at a signature; cosign may ask a service for its key.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Whom ssh-keygen takes a single key to be of.
+const PRINCIPAL: &str = "key";
+
+/// A paper, as it was read.
+#[derive(Debug)]
+pub(super) struct Paper {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+}
+
+impl Paper {
+    /// Reads one; none if it is not there.
+    pub fn read(path: PathBuf, most: u64) -> Result<Option<Paper>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = read_bounded(&path, most);
+        let bytes = bytes.with_context(|| format!("reading {}", path.display()))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Some(Paper { path, text }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{ending}"));
+        path.into()
+    }
+
+    /// Whether somebody has signed it.
+    pub fn has_signature(&self) -> bool {
+        let mut endings = ["asc", "sig", "sigstore.json"].into_iter();
+        self.text.starts_with(CLEAR_SIGNED) || endings.any(|ending| self.beside(ending).is_file())
+    }
+
+    /// What one of the keys has signed of it, and which.
+    ///
+    /// # Errors
+    /// None has, and why not.
+    pub async fn signed<'k>(&self, keys: &'k [TrustedKey]) -> Result<(String, &'k TrustedKey)> {
+        let mut reasons = Vec::new();
+        for key in keys {
+            match self.signed_by(key).await {
+                Ok(text) => return Ok((text, key)),
+                Err(error) => reasons.push(format!("{error:#}")),
+            }
+        }
+        bail!("{}", reasons.join("; "))
+    }
+
+    async fn signed_by(&self, key: &TrustedKey) -> Result<String> {
+        let dir = tempfile::tempdir()?;
+        let copy = |name: &str, content: &[u8]| -> Result<PathBuf> {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content)?;
+            Ok(path)
+        };
+        let signature = |ending: &str| -> Result<PathBuf> {
+            let path = self.beside(ending);
+            let bytes = read_bounded(&path, MOST_BYTES);
+            copy(
+                "signature",
+                &bytes.with_context(|| format!("reading {}", path.display()))?,
+            )
+        };
+        let paper = copy("paper", self.text.as_bytes())?;
+        match key {
+            TrustedKey::Gpg(keys) => {
+                let keys = keyring(keys, &dir).await?;
+                let mut command = process::command("gpgv");
+                command.arg("--keyring").arg(keys);
+                if self.text.starts_with(CLEAR_SIGNED) {
+                    // What stands around the signed text is nobody's.
+                    let text = run(command.args(["--output", "-"]).arg(paper)).await?;
+                    return String::from_utf8(text).context("what is signed is no text");
+                }
+                run(command.arg(signature("asc")?).arg(paper)).await?;
+            }
+            TrustedKey::Ssh(keys) => {
+                let signature = signature("sig")?;
+                let keys = copy("signers", &allowed_signers(keys)?)?;
+                let asking = |how: &str| {
+                    let mut command = process::command("ssh-keygen");
+                    command.args(["-Y", how, "-n", NAMESPACE, "-f"]).arg(&keys);
+                    command.arg("-s").arg(&signature);
+                    command
+                };
+                let found = run(&mut asking("find-principals")).await?;
+                let found = String::from_utf8_lossy(&found).into_owned();
+                let principal = found
+                    .lines()
+                    .next()
+                    .context("nobody is allowed to sign with its key")?;
+                let mut command = asking("verify");
+                command.args(["-I", principal]).stdin(input(&self.text)?);
+                run(&mut command).await?;
+            }
+            TrustedKey::Cosign(key) => {
+                let bundle = signature("sigstore.json")?;
+                let mut command = process::command("cosign");
+                command
+                    .args([
+                        "verify-blob",
+                        "--insecure-ignore-tlog=true",
+                        "--key",
+                        key,
+                        "--bundle",
+                    ])
+                    .arg(bundle)
+                    .arg(paper);
+                run(&mut command).await?;
+            }
+        }
+        Ok(self.text.clone())
+    }
+}
+
+/// Keys as gpgv takes them: in binary form, by their whole path.
+async fn keyring(keys: &Path, dir: &TempDir) -> Result<PathBuf> {
+    let bytes = read_bounded(keys, MOST_BYTES);
+    let bytes = bytes.with_context(|| format!("reading {}", keys.display()))?;
+    let path = dir.path().join("keys");
+    let bytes = match bytes.starts_with(ARMORED) {
+        true => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let mut command = process::command("gpg");
+            command.args(["--batch", "--no-options", "--dearmor"]);
+            run(command.stdin(input(&text)?)).await?
+        }
+        false => bytes,
+    };
+    std::fs::write(&path, bytes)?;
+    Ok(path)
+}
+
+/// Allowed signers as ssh-keygen takes them; a file may be a public key alone.
+fn allowed_signers(keys: &Path) -> Result<Vec<u8>> {
+    let bytes = read_bounded(keys, MOST_BYTES);
+    let mut bytes = bytes.with_context(|| format!("reading {}", keys.display()))?;
+    let kinds = ["ssh-", "ecdsa-", "sk-"];
+    if kinds.iter().any(|kind| bytes.starts_with(kind.as_bytes())) {
+        bytes.splice(0..0, format!("{PRINCIPAL} ").into_bytes());
+    }
+    Ok(bytes)
+}
+
+async fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let answer = timeout(LIMIT, process::output(command)).await;
+    answer.with_context(|| format!("no answer within {} s", LIMIT.as_secs()))?
+}
