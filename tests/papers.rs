@@ -540,3 +540,23 @@ fn cosign_is_called_as_it_wants_to_be() {
         &["not signed by a key that is trusted"],
     );
 }
+
+/// The image is as the installer left it, and the command runs all the same.
+#[test]
+fn an_extra_command_that_says_too_little_fails_the_build() {
+    let Some(mut site) = Site::new("icicle") else {
+        return;
+    };
+    let mut command = site.install(&kickstart(""));
+    command.args(["-i", "list.xml"]);
+    assert_refused(&run(command), &["add -g"]);
+    site.icicle = "echo one; echo two &gt;&amp;2".to_owned();
+    let mut command = site.install(&kickstart(""));
+    command.arg("-g");
+    let outcome = run(command);
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    let said = "must print a line for each line of `rpm -qa`: it printed 1, and there are ";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("two"), "{}", outcome.stderr);
+    site.assert_clean(&outcome, &[]);
+}

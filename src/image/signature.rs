@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, failed};
 use crate::options::Signer;
 use crate::process;
 
@@ -32,15 +32,24 @@ const TRIAL: &str = "a trial of a signature by ozr\n";
 /// # Errors
 /// Host: it cannot.
 pub async fn try_out(signer: &Signer) -> Result<()> {
-    let tried = match signer {
-        Signer::Gpg(_) | Signer::Ssh(_) => detached(signer, TRIAL).await.map(drop),
+    let (tried, hint) = match signer {
+        Signer::Gpg(_) => (
+            detached(signer, TRIAL).await.map(drop),
+            "see that `gpg --clearsign` works here without a question, or with one that its agent can ask (GPG_TTY)",
+        ),
+        Signer::Ssh(_) => (
+            detached(signer, TRIAL).await.map(drop),
+            "a key with a passphrase belongs into an agent: name its public half, ssh:KEY.pub",
+        ),
         // Its signatures may be published, so none is made in vain.
-        Signer::Cosign(_) => match process::find("cosign") {
-            Some(_) => Ok(()),
-            None => Err(anyhow::anyhow!("`cosign` is not installed or not in PATH")),
-        },
+        Signer::Cosign(_) => (
+            process::find("cosign")
+                .map(drop)
+                .context("`cosign` is not in PATH"),
+            "install it, or sign with gpg or ssh-keygen",
+        ),
     };
-    tried.context("trying to sign").kind(Kind::Host)
+    tried.map_err(|error| failed!(Kind::Host, "trying to sign: {error:#}; {hint}"))
 }
 
 /// A text with a signature of GnuPG around it.
