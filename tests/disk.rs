@@ -13,6 +13,7 @@ use ozr::disk::image_file;
 use ozr::disk::system::System;
 use ozr::disk::tree::Kind;
 use ozr::disk::volumes::Volumes;
+use ozr::disk::walk::Walk;
 use ozr::hex;
 
 fn fixture(name: &str) -> PathBuf {
@@ -230,6 +231,7 @@ fn broken_images_end_with_an_error() {
             if let Ok(mut system) = system(cut) {
                 let _ = system.read(Path::new("/sizes/large"), 1 << 20);
                 let _ = system.read_dir(Path::new("/many"));
+                walk(&mut system);
             }
         }
         for seed in 0..60_u64 {
@@ -240,8 +242,21 @@ fn broken_images_end_with_an_error() {
                 }
                 let _ = system.read_dir(Path::new("/many"));
                 let _ = system.attributes(Path::new("/attributes/many"));
+                walk(&mut system);
             }
         }
+    }
+}
+
+/// Goes through all files as far as that goes, with the beginning of each.
+fn walk(system: &mut System) {
+    let Ok(mut walk) = Walk::begin(system, |_| 0) else {
+        return;
+    };
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(Some(file)) = walk.next_file() {
+        let _ = walk.data(&file);
+        let _ = walk.read(&file, 0, &mut buffer);
     }
 }
 

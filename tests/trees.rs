@@ -449,3 +449,70 @@ fn a_container_image_is_unpacked_by_others() {
         .unwrap();
     assert!(capability.stdout.starts_with(&[1, 0, 0, 2]));
 }
+
+/// File systems that no kernel would have made: names that would be other paths, a directory that leads back
+/// to itself, a file that says it has a terabyte.
+#[test]
+fn a_hostile_file_system_ends_with_an_error() {
+    type Harm = (&'static str, fn(&Path), &'static str);
+    let harms: [Harm; 3] = [
+        (
+            "a name",
+            |image| {
+                let mut bytes = std::fs::read(image).unwrap();
+                let name = b"a-name-XXX-that-is-none";
+                let at = bytes.windows(name.len()).position(|at| at == name);
+                bytes[at.unwrap() + 7..][..3].copy_from_slice(b"../");
+                std::fs::write(image, bytes).unwrap();
+            },
+            "is no name of a file",
+        ),
+        (
+            "a loop",
+            |image| debugfs(image, "link /names /names/below/loop"),
+            "leads back to itself",
+        ),
+        (
+            "a size",
+            |image| {
+                debugfs(
+                    image,
+                    "set_inode_field /usr/lib/os-release size 1099511627776",
+                )
+            },
+            "holes of more than",
+        ),
+    ];
+    for (what, harm, why) in harms {
+        let dir = tempfile::tempdir().unwrap();
+        let (top, image) = (dir.path().join("top"), dir.path().join("disk.raw"));
+        for directory in ["etc", "usr/lib", "names/below"] {
+            std::fs::create_dir_all(top.join(directory)).unwrap();
+        }
+        for (file, text) in [
+            ("etc/fstab", "/dev/vda / ext4 defaults 0 0\n"),
+            ("usr/lib/os-release", "ID=rocky\n"),
+            ("names/a-name-XXX-that-is-none", "x\n"),
+        ] {
+            std::fs::write(top.join(file), text).unwrap();
+        }
+        let mut mke2fs = Command::new("mke2fs");
+        mke2fs.args(["-q", "-t", "ext4", "-O", "^metadata_csum", "-d"]);
+        succeeds(mke2fs.args([&top, &image]).arg("16M"));
+        let out = dir.path().join("out");
+        assert!(convert(&image, "rootfs", &out).status.success(), "{what}");
+        std::fs::remove_dir_all(&out).unwrap();
+        harm(&image);
+        let made = convert(&image, "rootfs,oci", &out);
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert!(said.contains(why), "{what}: {said}");
+        assert_eq!(made.status.code(), Some(2), "{what}");
+        let left = std::fs::read_dir(&out).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{what}");
+    }
+}
+
+fn debugfs(image: &Path, request: &str) {
+    let mut debugfs = Command::new("/usr/sbin/debugfs");
+    succeeds(debugfs.args(["-w", "-R", request]).arg(image));
+}

@@ -212,6 +212,9 @@ pub(super) const MOST_PIECES: usize = 1 << 16;
 
 /// Adds a piece of data to those before it, cut at the end of the file; whether there is room for it.
 pub(super) fn add_data(data: &mut Vec<Range<u64>>, mut piece: Range<u64>, size: u64) -> bool {
+    // Extents of a broken file system may lie over each other.
+    let last = data.last().map_or(0, |last| last.end);
+    piece.start = piece.start.max(last);
     piece.end = piece.end.min(size);
     match data.last_mut() {
         _ if piece.start >= piece.end => {}

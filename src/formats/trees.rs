@@ -18,7 +18,8 @@ use super::pax::{self, Style};
 use super::pool::Pool;
 use super::tarball::{Form, Tarball};
 use super::wsl;
-use crate::disk::tree::Kind;
+use crate::disk::tree;
+use crate::error::{Kind, fail};
 use crate::image::files::{Entry, Files, is_of};
 use crate::options::Format;
 
@@ -53,6 +54,10 @@ const LEFT_OUT: [(&str, &[Format]); 22] = [
     ("/etc/gshadow-", &[Format::Wsl]),
 ];
 
+/// Most bytes of holes that are written out where they are not kept: 256 GiB, which takes minutes and some
+/// hundred MiB. A system's own, as the list of logins of a user of a large number, are smaller.
+const MOST_FILLED: u64 = 256 << 30;
+
 const ALL_BUT_ROOTFS: &[Format] = &[Format::Liveimg, Format::Wsl, Format::Oci];
 
 /// What the archives have that one may leave out: names of a file on both sides are files of their own.
@@ -86,6 +91,8 @@ pub struct Archive {
     size: u64,
     at: u64,
     data: VecDeque<Range<u64>>,
+    /// Bytes of holes so far that are written out.
+    filled: u64,
 }
 
 impl fmt::Debug for Archive {
@@ -128,6 +135,7 @@ impl Archive {
             size: 0,
             at: 0,
             data: VecDeque::new(),
+            filled: 0,
         })
     }
 
@@ -157,12 +165,23 @@ impl Archive {
     }
 
     fn begin_member(&mut self, entry: &Entry) -> Result<bool> {
-        let is_directory = entry.kind() == Kind::Directory;
+        let is_directory = entry.kind() == tree::Kind::Directory;
         let name = pax::member_name(self.style, entry.path.path(), is_directory);
         let Some(name) = name else {
             return Ok(false);
         };
         pax::begin(&mut self.tarball, entry, &name, self.style)?;
+        if !self.style.holes {
+            self.filled = self.filled.saturating_add(entry.size - entry.stored());
+            if self.filled > MOST_FILLED {
+                fail!(
+                    Kind::Input,
+                    "the files of the image have holes of more than {MOST_FILLED} bytes, up to {}, and {} cannot keep them: remove that file",
+                    entry.path.path().display(),
+                    self.format.name()
+                );
+            }
+        }
         self.at = 0;
         self.size = entry.size;
         self.data = entry.data.iter().cloned().collect();
