@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde::Deserialize;
 use strum::IntoStaticStr;
@@ -37,6 +39,53 @@ impl Firmware {
     pub fn name(self) -> &'static str {
         self.into()
     }
+}
+
+/// Firmware of one's own: UEFI in two files, plain (`raw`) as EDK II's build makes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareFiles {
+    /// The program, which is only read; absolute.
+    pub code: PathBuf,
+    /// The variables that each machine begins with; absolute.
+    pub vars: PathBuf,
+}
+
+impl FirmwareFiles {
+    /// Those files, if they can be read and look like flash memory.
+    ///
+    /// # Errors
+    /// In one sentence.
+    pub fn open(code: &Path, vars: &Path) -> anyhow::Result<FirmwareFiles> {
+        let look = |option: &str, path: &Path| {
+            let shown = path.display();
+            let path = std::path::absolute(path)?;
+            let meta = std::fs::metadata(&path)
+                .with_context(|| format!("{option}: {shown} cannot be read"))?;
+            anyhow::ensure!(
+                meta.is_file() && (1..=MOST_FLASH).contains(&meta.len()),
+                "{option}: {shown} is no firmware: name a file of at most 64 MiB"
+            );
+            Ok(path)
+        };
+        Ok(FirmwareFiles {
+            code: look("--firmware-code", code)?,
+            vars: look("--firmware-vars", vars)?,
+        })
+    }
+}
+
+/// The largest firmware, in bytes: what QEMU's boards for ARM have room for; those for PCs have 8 MiB.
+const MOST_FLASH: u64 = 64 << 20;
+
+/// What a machine's board has beyond the usual.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Board {
+    /// UEFI verifies what it starts, by the keys that are enrolled in it (Microsoft's).
+    pub secure_boot: bool,
+    /// UEFI of one's own in place of the host's.
+    pub firmware_files: Option<FirmwareFiles>,
+    /// A TPM 2.0, emulated.
+    pub tpm: bool,
 }
 
 /// What the guest's disk is plugged into.

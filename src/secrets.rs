@@ -7,6 +7,7 @@
 //! sshpass(1) `-p`, ldapsearch(1) `-w`, usermod(8) `-p`, wpa_supplicant.conf(5) `psk=`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
@@ -20,7 +21,7 @@ const HIDDEN: &str = "…";
 
 /// A password of fewer bytes is not looked for: its letters are part of many words, and to hide
 /// them everywhere would leave nothing readable.
-const SHORTEST_PASSWORD: usize = 4;
+pub const SHORTEST_PASSWORD: usize = 4;
 
 /// A longer one is looked for as it stands only: its forms would cost memory, and no program
 /// writes them.
@@ -44,6 +45,28 @@ const USERINFO: &AsciiSet = &UNRESERVED
     .remove(b'*')
     .remove(b'+')
     .remove(b',');
+
+/// A text that is never printed: `Debug` shows only that there is one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Not for logs.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
 
 /// The secrets of one build. `Debug` shows none of them. Looking for all of them costs one pass
 /// over a text, however many there are.

@@ -24,6 +24,7 @@ fn on_the_daemon(name: &str, disk: &[u8]) -> Option<Daemon> {
         runtime_dir: std::env::temp_dir(),
         capability_cache: std::env::temp_dir(),
         libvirt_networks: false,
+        tpm: false,
     };
     let host = Host::open(&options).unwrap();
     let dir = tempfile::Builder::new()

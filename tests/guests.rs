@@ -1,4 +1,4 @@
-//! Guests that some images need: several disks. Through the real thing: installed,
+//! Guests that some images need: several disks, encrypted ones, Secure Boot, a TPM. Through the real thing: installed,
 //! sealed, booted, and read by others.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
@@ -10,6 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use support::guest::Guest;
 use support::site::{Site, kickstart, run};
 
 /// The kickstart of the tests with another layout of the disks.
@@ -211,4 +212,270 @@ fn disks_that_cannot_be_are_refused_before_anything_is_done() {
         "part / --size=2048 --ondisk=vdc\n",
         &["KS110", "`vda` to `vdb`"],
     );
+}
+
+/// Every character that a shell, Python's shlex, `sed` or a terminal could trip over.
+const PASSPHRASE: &str = "it's \"a\" \\ t\u{fc}r #1 $x";
+
+/// The root is encrypted, and the kickstart does not say with what.
+const ENCRYPTED: &str = "part /boot --fstype=ext4 --size=512\n\
+    part / --fstype=ext4 --size=2048 --grow --encrypted # not here\n";
+
+#[test]
+fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
+    let Some(site) = Site::new("luks") else {
+        return;
+    };
+    let plant =
+        "%post --erroronfail\necho secret > /root/.bash_history\necho mine > /etc/motd\n%end\n";
+    let mut command = site.install(&laid_out(ENCRYPTED, plant));
+    command
+        .env("OZR_TEST_PASSPHRASE", PASSPHRASE)
+        .args(["--luks-passphrase", "env:OZR_TEST_PASSPHRASE"])
+        .args(["--seal", "--boot-test"]);
+    let outcome = run(command);
+    outcome.assert_done();
+    let files = [
+        "qcow2",
+        "xml",
+        "manifest.json",
+        "console.log",
+        "served.ks",
+        "CHECKSUM",
+        "boot-test",
+    ];
+    site.assert_clean(&outcome, &files);
+
+    // What says anything says nothing of it, whatever a program makes of its characters.
+    let mut said = outcome.stdout.clone() + &outcome.stderr;
+    for event in site.events() {
+        said += &event.to_string();
+    }
+    for ending in ["xml", "manifest.json", "console.log", "served.ks"] {
+        said += &std::fs::read_to_string(site.output(ending)).unwrap();
+    }
+    for entry in std::fs::read_dir(site.output("boot-test")).unwrap() {
+        said += &String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    for part in ["t\u{fc}r", "t\\u00fcr", "t%C3%BCr"] {
+        assert!(!said.contains(part), "{part} was said");
+    }
+    let served = std::fs::read_to_string(site.output("served.ks")).unwrap();
+    let line = served.lines().find(|line| line.contains("--encrypted"));
+    assert!(line.unwrap().starts_with("part *** / "), "{served}");
+
+    // The offline proof needs the key, and says so.
+    let manifest = json(&site.output("manifest.json"));
+    let unproved = manifest["seal"]["unproved"].as_str().unwrap();
+    assert!(unproved.contains("LUKS"), "{unproved}");
+    assert_eq!(
+        json(&site.output("boot-test/boot-test.json"))["passed"],
+        true
+    );
+    let image = site.output("qcow2");
+    let mut guest = Guest::boot(&image, false);
+    guest.answer("Please enter passphrase for disk", PASSPHRASE);
+    guest.log_in("root", "test-only");
+    assert_eq!(guest.run("cat /etc/motd"), "mine");
+    for gone in [
+        "/root/.bash_history",
+        "/root/original-ks.cfg",
+        "/root/anaconda-ks.cfg",
+        "/var/log/anaconda",
+    ] {
+        assert_eq!(
+            guest.run(&format!("[ -e {gone} ] && echo there")),
+            "",
+            "{gone}"
+        );
+    }
+    drop(guest);
+
+    // Without the passphrase, or with another, the test says what the boot waits for.
+    let other = site.write("other", "wrong passphrase\n");
+    for source in [None, Some(format!("file:{}", other.display()))] {
+        let mut command = site.ozr();
+        command
+            .args(["boot-test", "--accel", "tcg", "--output-dir"])
+            .arg(site.path("home"));
+        command
+            .arg("--state-dir")
+            .arg(site.path("state"))
+            .arg(&image);
+        if let Some(source) = source {
+            command.args(["--luks-passphrase", &source]);
+        }
+        let outcome = run(command);
+        outcome.assert_failed(1, &["(passphrase-asked)", "--luks-passphrase"]);
+    }
+}
+
+#[test]
+fn a_passphrase_that_is_not_there_is_asked_for_before_anything_is_done() {
+    let site = Site::bare("noluks");
+    let refused = |options: &[&str], words: &[&str]| {
+        let mut command = site.install(&laid_out(ENCRYPTED, ""));
+        command.args(options);
+        run(command).assert_failed(2, words);
+    };
+    refused(&[], &["KS109", "--luks-passphrase file:PATH"]);
+    refused(
+        &["--luks-passphrase", "env:OZR_NOT_SET"],
+        &["$OZR_NOT_SET is not there"],
+    );
+    refused(
+        &["--luks-passphrase", "file:/nowhere"],
+        &["/nowhere cannot be read"],
+    );
+    refused(&["--luks-passphrase", "env:HOME", "--verbatim"], &["KS109"]);
+    // What people write in the place of its place is not repeated.
+    let mut command = site.install(&laid_out(ENCRYPTED, ""));
+    command.args(["--luks-passphrase", "hunter2"]);
+    let outcome = run(command);
+    outcome.assert_failed(2, &["file:PATH"]);
+}
+
+/// An install for UEFI, whose boot loader the stand-in has signed.
+const ON_UEFI: &str = "reqpart\npart / --fstype=ext4 --size=2048 --grow\n";
+
+/// Changes a byte of the signed boot loader in a plain image.
+fn tamper(image: &Path) {
+    use std::os::unix::fs::FileExt;
+
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(image)
+        .unwrap();
+    let mark = b"UEFI SHIM\n$Version: ";
+    let mut block = vec![0; 1 << 20];
+    let found = (0..file.metadata().unwrap().len() >> 20).find_map(|mib| {
+        file.read_at(&mut block, mib << 20).unwrap();
+        let at = block.windows(mark.len()).position(|bytes| bytes == mark)?;
+        Some((mib << 20) + at as u64)
+    });
+    file.write_all_at(b"x", found.expect("the shim is in the image"))
+        .unwrap();
+}
+
+#[test]
+fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
+    let Some(site) = Site::new("secure") else {
+        return;
+    };
+    let mut command = site.install(&laid_out(ON_UEFI, ""));
+    command.args(["--secure-boot", "--tpm", "--boot-test", "--format", "raw"]);
+    let outcome = run(command);
+    outcome.assert_done();
+    let files = [
+        "raw",
+        "raw.bmap",
+        "xml",
+        "manifest.json",
+        "console.log",
+        "served.ks",
+        "CHECKSUM",
+        "boot-test",
+    ];
+    site.assert_clean(&outcome, &files);
+    let console = std::fs::read_to_string(site.output("boot-test/uefi-1.console.log")).unwrap();
+    for said in ["Secure boot enabled", "TPMEventLog="] {
+        assert!(console.contains(said), "{said} is not in {console}");
+    }
+    let manifest = json(&site.output("manifest.json"));
+    for (field, value) in [
+        ("firmware", Value::from("uefi")),
+        ("secure_boot", true.into()),
+        ("tpm", true.into()),
+    ] {
+        assert_eq!(manifest["host"][field], value, "{field}");
+    }
+    let xml = site.output("xml");
+    output("virt-xml-validate", &[xml.to_str().unwrap(), "domain"]);
+    let text = std::fs::read_to_string(&xml).unwrap();
+    for part in [
+        "<feature enabled=\"yes\" name=\"enrolled-keys\"/>",
+        "<smm state=\"on\"/>",
+        "<tpm model=",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+
+    // The firmware really looks: a boot loader of which a byte was changed is none. The manifest says how
+    // the image is to be booted.
+    let image = site.output("raw");
+    tamper(&image);
+    let mut command = site.ozr();
+    command
+        .args(["boot-test", "--accel", "tcg", "--output-dir"])
+        .arg(site.path("home"));
+    command
+        .arg("--state-dir")
+        .arg(site.path("state"))
+        .arg(&image);
+    run(command).assert_failed(1, &["(nothing-bootable)"]);
+}
+
+#[test]
+fn firmware_of_ones_own_starts_the_guest() {
+    let site = Site::bare("firmware");
+    let image = site.out().join("web.raw");
+    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    // A copy under a name that nobody else would choose.
+    let code = site.path("own-code.fd");
+    std::fs::copy("/usr/share/OVMF/OVMF_CODE_4M.fd", &code).unwrap();
+    let boot_test = |code: &Path, vars: &str| {
+        let mut command = site.ozr();
+        command.args([
+            "boot-test",
+            "--accel",
+            "tcg",
+            "--memory",
+            "256",
+            "--state-dir",
+        ]);
+        command
+            .arg(site.path("state"))
+            .arg(&image)
+            .arg("--firmware-code")
+            .arg(code);
+        command.args(["--firmware-vars", vars]);
+        run(command)
+    };
+    let vars = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+    // It runs, and finds nothing on the disk.
+    boot_test(&code, vars).assert_failed(1, &["(nothing-bootable)"]);
+    boot_test(&code, "/nowhere").assert_failed(2, &["--firmware-vars: /nowhere cannot be read"]);
+    boot_test(&site.out(), vars).assert_failed(2, &["--firmware-code", "is no firmware"]);
+}
+
+#[test]
+fn boards_that_cannot_be_are_refused_before_anything_is_done() {
+    let site = Site::bare("noboard");
+    let refused = |options: &[&str], words: &[&str]| {
+        let mut command = site.install(&laid_out(ON_UEFI, ""));
+        command.args(options);
+        run(command).assert_failed(2, words);
+    };
+    refused(
+        &["--secure-boot", "--firmware", "bios"],
+        &["--secure-boot is UEFI's"],
+    );
+    refused(&["--secure-boot", "-b", "ide"], &["q35"]);
+    refused(&["--firmware-code", "x"], &["--firmware-vars"]);
+    // A host without swtpm says what is missing.
+    let image = site.out().join("web.raw");
+    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    let programs = site.path("bin");
+    std::fs::create_dir(&programs).unwrap();
+    for name in ["qemu-img", "qemu-system-x86_64"] {
+        let there = output("sh", &["-c", &format!("command -v {name}")]);
+        std::os::unix::fs::symlink(there.trim(), programs.join(name)).unwrap();
+    }
+    let mut command = site.ozr();
+    command
+        .env("PATH", &programs)
+        .args(["boot-test", "--tpm", "--accel", "tcg", "--state-dir"]);
+    command.arg(site.path("state")).arg(&image);
+    run(command).assert_failed(3, &["there is no swtpm here", "--tpm"]);
 }

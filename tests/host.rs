@@ -45,6 +45,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         runtime_dir: dir.clone(),
         capability_cache: base.join("ozr-host-test-capabilities"),
         libvirt_networks: false,
+        tpm: false,
     };
     let host = Host::open(&options).unwrap();
     Shared { dir, host }

@@ -191,6 +191,7 @@ fn nasty_additions() -> Additions {
             address: "http://10.0.2.2:9/t0ken/repo/kickstart/".into(),
             author: "http://m/a&b|c/".into(),
         }],
+        filled: Vec::new(),
         precommands: vec![
             script(
                 "first",

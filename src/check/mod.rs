@@ -101,6 +101,8 @@ pub struct Setting {
     pub portable: bool,
     /// How the kickstart gets to the guest.
     pub deliver: Option<Deliver>,
+    /// The passphrase of what is encrypted is filled in where the kickstart gives none.
+    pub adds_passphrase: bool,
     /// `poweroff` is appended where the kickstart would not end by itself.
     pub adds_ending: bool,
     /// The installer is told of a source on its command line (`inst.repo=`).
@@ -125,6 +127,7 @@ impl Setting {
             new_guest: false,
             portable: false,
             deliver: None,
+            adds_passphrase: false,
             adds_ending: false,
             adds_source: false,
             adds_cmdline: false,

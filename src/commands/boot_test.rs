@@ -22,10 +22,10 @@ use crate::install::boot_test::report::{BootTestFailed, Report};
 use crate::install::boot_test::{self, Stage, summary};
 use crate::install::place::{self, Claim, Place};
 use crate::install::run::Cancellation;
-use crate::machine::{AccelChoice, DiskBus, DiskFormat, Firmware, Network};
+use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Network};
 use crate::options::{
     BootTestOptions, Format, InstallOptions, Layer, ReportFormat, ReportTarget, Seconds,
-    TextPattern, config,
+    SecretSource, TextPattern, config,
 };
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -128,6 +128,11 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", help_heading = "Checks")]
     grow_to: Option<String>,
 
+    /// Where the passphrase of the image's encrypted file systems is: file:PATH or env:NAME. It is typed
+    /// where the console asks for it
+    #[arg(long, value_name = "SOURCE", help_heading = "Boot")]
+    luks_passphrase: Option<SecretSource>,
+
     /// Format of the image [default: as its manifest says, else as it begins]
     #[arg(long, value_name = "FORMAT", help_heading = "Guest")]
     format: Option<DiskFormat>,
@@ -135,6 +140,32 @@ pub struct Args {
     /// Architecture of the image [default: as its manifest says, else this host's]
     #[arg(long, value_name = "ARCH", help_heading = "Guest")]
     arch: Option<Arch>,
+
+    /// Boot with Secure Boot, Microsoft's keys enrolled [default: as the image's manifest says]
+    #[arg(long, help_heading = "Guest")]
+    secure_boot: bool,
+
+    /// UEFI of your own, its program: needs --firmware-vars
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "firmware_vars",
+        help_heading = "Guest"
+    )]
+    firmware_code: Option<PathBuf>,
+
+    /// UEFI of your own, the variables that each machine begins with
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "firmware_code",
+        help_heading = "Guest"
+    )]
+    firmware_vars: Option<PathBuf>,
+
+    /// Give the guest a TPM 2.0, emulated by swtpm [default: as the image's manifest says]
+    #[arg(long, help_heading = "Guest")]
+    tpm: bool,
 
     /// libvirt connection, as for `ozr install`
     #[arg(long, value_name = "URI", help_heading = "Guest")]
@@ -315,6 +346,21 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         Some(_) => Firmware::Bios,
         None => usual,
     };
+    let host = beside.map(|manifest| &manifest.host);
+    let own = args.firmware_code.zip(args.firmware_vars);
+    let own = own.or(below.firmware_code.zip(below.firmware_vars));
+    let board = Board {
+        secure_boot: args.secure_boot || host.is_some_and(|host| host.secure_boot),
+        firmware_files: own
+            .map(|(code, vars)| FirmwareFiles::open(&code, &vars))
+            .transpose()
+            .kind(Kind::Input)?,
+        tpm: args.tpm || host.is_some_and(|host| host.tpm),
+    };
+    let firmware = match args.secure_boot || board.firmware_files.is_some() {
+        true => Firmware::Uefi,
+        false => firmware,
+    };
     let known = beside.and_then(|manifest| match manifest.image.format {
         Format::Qcow2 => Some(DiskFormat::Qcow2),
         Format::Raw => Some(DiskFormat::Raw),
@@ -356,13 +402,19 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         more_images.extend(named.map(|file| paths.dir.join(file_name(&file.file))));
     }
     let options = options.over(below.boot_test);
+    let passphrase = args.luks_passphrase.or(below.luks_passphrase);
+    let passphrase = passphrase
+        .map(|source| source.read("LUKS passphrase"))
+        .transpose()?;
     Ok(Subject {
         name: paths.stem,
+        passphrase,
         image: paths.image,
         more_images,
         format,
         arch,
         firmware,
+        board,
         accel: args.accel.or(below.accel).unwrap_or_default(),
         disk_bus: args.disk_bus.or(below.disk_bus).unwrap_or_default(),
         nic_model: below.network_device,

@@ -332,6 +332,7 @@ pub fn setting(
         new_guest: true,
         portable: options.portable,
         deliver: Some(options.deliver.unwrap_or_default()),
+        adds_passphrase: options.luks_passphrase.is_some() && !options.verbatim,
         adds_ending: !options.verbatim,
         ..booted
     }))

@@ -231,6 +231,7 @@ fn look_at_libvirt(
             runtime_dir: runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(network, Network::Libvirt(_)),
+            tpm: false,
         })?;
         let versions = host.versions()?;
         Ok((runtime, host, versions))

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::probe::Accel;
 use crate::distro::{Arch, VirtioModel};
 use crate::hex;
-use crate::machine::{DiskBus, DiskFormat, Firmware, Network, letter};
+use crate::machine::{Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Network, letter};
 
 /// What libvirt calls a disk of a bus, by its number from 0 on.
 pub(super) fn target_device(bus: DiskBus, disk: usize) -> String {
@@ -62,6 +62,8 @@ pub struct DomainSpec {
     pub memory_mib: u64,
     /// What starts it.
     pub firmware: Firmware,
+    /// What else its board has.
+    pub board: Board,
     /// The installer's kernel; without it, the disk is booted.
     pub boot: Option<DirectBoot>,
     /// Its disk, with the system.
@@ -96,6 +98,8 @@ pub(super) struct Platform {
     pub(super) video: Option<&'static str>,
     /// Elements of `<features>`.
     pub(super) features: &'static [&'static str],
+    /// The model of a TPM, where there can be one.
+    pub(super) tpm: Option<&'static str>,
 }
 
 /// How a machine's console is said in domain XML.
@@ -119,11 +123,25 @@ impl DomainSpec {
         let disks = disks
             .flat_map(|disk| std::iter::once(disk.path.as_path()).chain(disk.backing.as_deref()));
         let mut files: Vec<&Path> = disks.collect();
+        if let Some(own) = self.own_firmware() {
+            files.extend([own.code.as_path(), own.vars.as_path()]);
+        }
         files.extend(self.capture.as_deref());
         if let Some(boot) = &self.boot {
             files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
         }
         files
+    }
+
+    /// UEFI of the user's own, where it starts the guest.
+    pub(super) fn own_firmware(&self) -> Option<&FirmwareFiles> {
+        let uefi = self.firmware == Firmware::Uefi;
+        self.board.firmware_files.as_ref().filter(|_| uefi)
+    }
+
+    /// Whether UEFI verifies what it starts.
+    pub(super) fn is_secure(&self) -> bool {
+        self.board.secure_boot && self.firmware == Firmware::Uefi
     }
 
     /// What the guest's architecture makes of it.
@@ -135,6 +153,7 @@ impl DomainSpec {
                 console: Console::Serial("isa-serial"),
                 video: Some("vga"),
                 features: &["acpi", "apic"],
+                tpm: Some("tpm-crb"),
             },
             Arch::Aarch64 | Arch::Armv7l => Platform {
                 machine: "virt",
@@ -146,18 +165,21 @@ impl DomainSpec {
                     Firmware::Uefi => &["acpi"],
                     Firmware::Bios => &[],
                 },
+                tpm: Some("tpm-tis"),
             },
             Arch::Ppc64 | Arch::Ppc64le => Platform {
                 machine: "pseries",
                 console: Console::Serial("spapr-vio-serial"),
                 video: Some("vga"),
                 features: &[],
+                tpm: Some("tpm-spapr"),
             },
             Arch::S390x => Platform {
                 machine: "s390-ccw-virtio",
                 console: Console::Plain("sclp"),
                 video: None,
                 features: &[],
+                tpm: None,
             },
         }
     }

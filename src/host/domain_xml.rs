@@ -66,7 +66,12 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
     let capturing = install.and(spec.capture.as_deref());
     let threaded = matches!(spec.disk.bus, DiskBus::Virtio | DiskBus::Scsi);
     let features = platform.features.iter();
-    let features: String = features.map(|name| format!("    <{name}/>\n")).collect();
+    let mut features: String = features.map(|name| format!("    <{name}/>\n")).collect();
+    if spec.is_secure() {
+        // Without it the guest could change the keys behind the firmware's back.
+        features.push_str("    <smm state=\"on\"/>\n");
+    }
+    let tpm = platform.tpm.filter(|_| spec.board.tpm);
     format!(
         r#"<domain type="{kind}"{qemu}>
   <name>{name}</name>
@@ -80,7 +85,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <on_crash>destroy</on_crash>
   <devices>
 {disks}    <controller type="usb" model="none"/>
-{interface}{console}{log_port}{agent}{screen}    <rng model="virtio">
+{interface}{console}{log_port}{agent}{screen}{tpm}    <rng model="virtio">
       <backend model="random">/dev/urandom</backend>
     </rng>
     <memballoon model="none"/>
@@ -117,6 +122,13 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
         log_port = element(wiring, log_port),
         agent = element(wiring.filter(|_| spec.agent), agent_port),
         screen = element(platform.video, |model| screen(model, wiring)),
+        tpm = element(tpm, |model| {
+            format!(
+                r#"    <tpm model="{model}">
+      <backend type="emulator" version="2.0"/>
+    </tpm>"#
+            )
+        }),
         seclabel = element(wiring.and_then(|wiring| wiring.run_as), seclabel),
         qemu = match capturing {
             Some(_) => r#" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0""#,
@@ -140,26 +152,41 @@ fn metadata(marker: &Marker) -> String {
 
 fn os(spec: &DomainSpec, install: Option<&Wiring>) -> String {
     let uefi = spec.firmware == Firmware::Uefi;
+    let own = spec.own_firmware();
+    // libvirt chooses the file.
+    let chosen = uefi && own.is_none();
     let nvram = install.and_then(|wiring| wiring.nvram.as_ref());
+    let nvram = nvram.filter(|_| uefi);
+    let nvram = (nvram.is_some() || own.is_some()).then_some(nvram);
+    let yes_no = if spec.is_secure() { "yes" } else { "no" };
     let boot = install.and(spec.boot.as_ref());
     format!(
         r#"  <os{firmware}>
     <type arch="{arch}" machine="{machine}">hvm</type>
-{features}{nvram}{boot}
+{features}{loader}{nvram}{boot}
   </os>
 "#,
-        firmware = if uefi { r#" firmware="efi""# } else { "" },
+        firmware = if chosen { r#" firmware="efi""# } else { "" },
         arch = spec.arch.libvirt_name(),
         machine = spec.platform().machine,
-        // Kernels out of install trees are not signed for the keys that firmware enrolls.
-        features = element(uefi.then_some("no"), |no| format!(
+        features = element(chosen.then_some(yes_no), |wanted| format!(
             r#"    <firmware>
-      <feature enabled="{no}" name="secure-boot"/>
-      <feature enabled="{no}" name="enrolled-keys"/>
+      <feature enabled="{wanted}" name="secure-boot"/>
+      <feature enabled="{wanted}" name="enrolled-keys"/>
     </firmware>"#
         )),
-        nvram = element(nvram.filter(|_| uefi), |file| {
-            format!("    <nvram>{}</nvram>", escaped(file.display()))
+        loader = element(own, |own| format!(
+            r#"    <loader readonly="yes" secure="{yes_no}" type="pflash">{}</loader>"#,
+            escaped(own.code.display())
+        )),
+        nvram = element(nvram, |file| {
+            let template = own.map_or(String::new(), |own| {
+                format!(r#" template="{}""#, escaped(own.vars.display()))
+            });
+            match file {
+                Some(file) => format!("    <nvram{template}>{}</nvram>", escaped(file.display())),
+                None => format!("    <nvram{template}/>"),
+            }
         }),
         boot = match boot {
             Some(boot) => format!(
@@ -335,6 +362,7 @@ mod tests {
     use crate::distro::Arch;
     use crate::distro::VirtioModel;
     use crate::host::domain::{DirectBoot, DiskSpec};
+    use crate::machine::{Board, FirmwareFiles};
 
     fn spec() -> DomainSpec {
         DomainSpec {
@@ -346,6 +374,7 @@ mod tests {
             vcpus: 2,
             memory_mib: 4096,
             firmware: Firmware::Bios,
+            board: Board::default(),
             boot: Some(DirectBoot {
                 kernel: "/c/vm&linuz".into(),
                 initrd: "/c/initrd.img".into(),
@@ -482,6 +511,65 @@ mod tests {
             "<target dev=\"vda\" bus=\"virtio\"/>",
         ] {
             assert!(xml.contains(present), "{present} not in {xml}");
+        }
+    }
+
+    #[test]
+    fn a_secure_machine_and_firmware_of_ones_own() {
+        let secure = DomainSpec {
+            firmware: Firmware::Uefi,
+            board: Board {
+                secure_boot: true,
+                firmware_files: None,
+                tpm: true,
+            },
+            ..spec()
+        };
+        let xml = bootable_xml(&secure);
+        for part in [
+            "<os firmware=\"efi\">",
+            "<feature enabled=\"yes\" name=\"secure-boot\"/>",
+            "<feature enabled=\"yes\" name=\"enrolled-keys\"/>",
+            "<smm state=\"on\"/>",
+            "<tpm model=\"tpm-crb\">",
+            "<backend type=\"emulator\" version=\"2.0\"/>",
+        ] {
+            assert!(xml.contains(part), "{part} not in {xml}");
+        }
+        assert!(!xml.contains("nvram"), "libvirt makes it: {xml}");
+        let own = DomainSpec {
+            board: Board {
+                firmware_files: Some(FirmwareFiles {
+                    code: "/f/CODE&.fd".into(),
+                    vars: "/f/VARS.fd".into(),
+                }),
+                ..secure.board.clone()
+            },
+            ..secure.clone()
+        };
+        let xml = bootable_xml(&own);
+        for part in [
+            "<os>",
+            "<loader readonly=\"yes\" secure=\"yes\" type=\"pflash\">/f/CODE&amp;.fd</loader>",
+            "<nvram template=\"/f/VARS.fd\"/>",
+        ] {
+            assert!(xml.contains(part), "{part} not in {xml}");
+        }
+        let wiring = Wiring {
+            nvram: Some("/w/nvram.fd".into()),
+            ..Wiring::default()
+        };
+        let xml = installer_xml(&own, &wiring, &marker());
+        let part = "<nvram template=\"/f/VARS.fd\">/w/nvram.fd</nvram>";
+        assert!(xml.contains(part), "{part} not in {xml}");
+        // With a BIOS there is none of it.
+        let bios = DomainSpec {
+            firmware: Firmware::Bios,
+            ..own
+        };
+        let xml = bootable_xml(&bios);
+        for part in ["loader", "nvram", "smm", "firmware"] {
+            assert!(!xml.contains(part), "{part} in {xml}");
         }
     }
 

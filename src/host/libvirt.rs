@@ -44,6 +44,8 @@ pub struct HostOptions {
     pub capability_cache: PathBuf,
     /// Whether a guest will be on a network of libvirt's, which the system's daemon knows.
     pub libvirt_networks: bool,
+    /// Whether a guest will have a TPM.
+    pub tpm: bool,
 }
 
 /// An open libvirt connection. Its functions block; none takes longer than libvirt does.
@@ -107,6 +109,16 @@ impl Host {
             && rustix::process::geteuid().is_root())
         .then(QemuUser::unprivileged)
         .flatten();
+        let unprivileged = match unprivileged {
+            Some(user) if options.tpm => Some(user.of_swtpm().ok_or_else(|| {
+                let help = "install swtpm's package, which makes it, or leave out --tpm";
+                failed!(
+                    Kind::Host,
+                    "there is no user tss for swtpm on this host: {help}"
+                )
+            })?),
+            user => user,
+        };
         let (root, connect) = match &options.connection {
             Connection::Embedded => {
                 let root = PrivateRoot::create(

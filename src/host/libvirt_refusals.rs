@@ -14,10 +14,24 @@ use super::qemu_user::QemuUser;
 use crate::error::{Classify, Kind, fail};
 use crate::machine::{Firmware, Network};
 
+/// What emulates a TPM, and what makes its first state (libvirt 9.0, `virtpm.c`).
+const SWTPM: [&str; 2] = ["swtpm", "swtpm_setup"];
+
+/// The first of these programs that is nowhere in the path.
+fn missing_program<'a>(names: &[&'a str]) -> Option<&'a str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |name: &&&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    names.iter().find(|name| !there(name)).copied()
+}
+
 impl Host {
     /// Finds what is wrong before libvirt says it less well.
     pub(super) fn check(&self, spec: &DomainSpec) -> anyhow::Result<()> {
         let mut files: Vec<_> = spec.disks().map(|disk| ("disk", &disk.path)).collect();
+        if let Some(own) = spec.own_firmware() {
+            files.push(("UEFI program", &own.code));
+            files.push(("UEFI variables", &own.vars));
+        }
         if let Some(boot) = &spec.boot {
             files.push(("kernel", &boot.kernel));
             files.push(("initrd", &boot.initrd));
@@ -46,6 +60,15 @@ impl Host {
                 .with_context(|| format!("opening the guest's {what} {}", path.display()))
                 .kind(Kind::Host)?;
         }
+        if spec.board.tpm
+            && let Some(missing) = missing_program(&SWTPM)
+        {
+            fail!(
+                Kind::Host,
+                "the guest is to have a TPM, and there is no {missing} here, which is one: install swtpm and \
+                 swtpm-tools, or leave out --tpm"
+            );
+        }
         // A daemon would create it as root's, which we then could not read.
         OpenOptions::new()
             .create(true)
@@ -69,6 +92,11 @@ impl Host {
             text.push_str(
                 "; libvirt's QEMU runs as another user and may be confined: see its host's audit \
                  log, use another --output-dir and --cache-dir, or do without --connect",
+            );
+        } else if spec.is_secure() && message.contains("firmware") {
+            text.push_str(
+                "; install UEFI firmware with Secure Boot and enrolled keys (packages ovmf or edk2-ovmf), or \
+                 name it with --firmware-code and --firmware-vars",
             );
         } else if spec.firmware == Firmware::Uefi && message.contains("firmware") {
             text.push_str("; install UEFI firmware (packages ovmf or edk2-ovmf)");

@@ -50,10 +50,25 @@ struct SecurityModel {
 /// libvirt make on Fedora and RHEL, and on Debian; else nobody.
 const UNPRIVILEGED: [&str; 3] = ["qemu", "libvirt-qemu", "nobody"];
 
+/// Whom root's libvirt runs swtpm as (libvirt 9.0, `virQEMUDriverConfigNew`); the packages of swtpm give
+/// that user what it signs with.
+const SWTPM: [&str; 1] = ["tss"];
+
 impl QemuUser {
     /// An unprivileged user of this host, for root. None where there is none.
     pub(super) fn unprivileged() -> Option<Self> {
-        Self::in_passwd(&std::fs::read_to_string("/etc/passwd").ok()?)
+        Self::in_passwd(&std::fs::read_to_string("/etc/passwd").ok()?, &UNPRIVILEGED)
+    }
+
+    /// The user of swtpm, in the group of this one, whose devices QEMU needs: nobody else can connect to
+    /// its socket. None where there is none, and libvirt runs swtpm as root.
+    pub(super) fn of_swtpm(self) -> Option<Self> {
+        let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+        let user = Self::in_passwd(&passwd, &SWTPM)?;
+        Some(QemuUser {
+            uid: user.uid,
+            gid: self.gid,
+        })
     }
 
     /// Us.
@@ -64,8 +79,8 @@ impl QemuUser {
         }
     }
 
-    /// The first of [`UNPRIVILEGED`] in the text of a passwd(5).
-    fn in_passwd(passwd: &str) -> Option<Self> {
+    /// The first of these names in the text of a passwd(5).
+    fn in_passwd(passwd: &str, names: &[&str]) -> Option<Self> {
         let user = |name: &str| {
             let mut lines = passwd.lines().map(|line| line.split(':'));
             let mut fields =
@@ -74,7 +89,7 @@ impl QemuUser {
             let gid = fields.next()?.parse().ok()?;
             Some(QemuUser { uid, gid })
         };
-        UNPRIVILEGED.into_iter().find_map(user)
+        names.iter().copied().find_map(user)
     }
 
     /// The user in libvirt's capabilities: the base label of its security model `dac`

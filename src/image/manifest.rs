@@ -211,6 +211,12 @@ pub struct Host {
     pub memory_mib: u64,
     /// `bios` or `uefi`.
     pub firmware: String,
+    /// Whether the image is for machines with Secure Boot.
+    #[serde(default)]
+    pub secure_boot: bool,
+    /// Whether the guest had a TPM.
+    #[serde(default)]
+    pub tpm: bool,
 }
 
 /// A phase of the install.
@@ -323,6 +329,8 @@ mod tests {
                 vcpus: 2,
                 memory_mib: 4096,
                 firmware: "uefi".to_owned(),
+                secure_boot: true,
+                tpm: false,
             },
             phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
             storage: Some(crate::inspect::sample().storage),

@@ -112,6 +112,8 @@ impl Attempt<'_> {
                 vcpus: spec.vcpus,
                 memory_mib: spec.memory_mib,
                 firmware: spec.firmware.name().to_string(),
+                secure_boot: plan.guest.board.secure_boot,
+                tpm: plan.guest.board.tpm,
             },
             phases: phases
                 .map(|time| Phase::new(time.phase.name(), time.lasted))

@@ -5,7 +5,7 @@
 //! Neither `%post` nor the running system could do it: the installer writes logs and kickstarts behind
 //! every `%post`, and a system that shuts down writes its random seed and logs (what is done in it last
 //! is undone by its end). This guest mounts whatever its own kernel and initramfs can (LVM, LUKS with
-//! the kickstart's passphrase, RAID, every file system that the release installs on), and needs no
+//! the passphrases that the build knows, RAID, every file system that the release installs on), and needs no
 //! network, no rights on the host, and nothing of the kickstart.
 
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
 use crate::image::reader::{self, Image, Question};
 use crate::image::seal::{self, Item, Unsealed};
 use crate::initrd;
-use crate::kickstart::outline::Outline;
+use crate::machine::Board;
 use crate::process;
 use crate::sbom::icicle::Entry;
 use crate::watch::verdict::Verdict;
@@ -54,9 +54,6 @@ const MOST_REPORTED: usize = 16 << 20;
 
 /// Most of what is left that a message names.
 const MOST_NAMED: usize = 3;
-
-/// Commands whose passphrases open what they make (pykickstart).
-const ENCRYPTING: [&str; 6] = ["autopart", "part", "partition", "raid", "logvol", "btrfs"];
 
 /// What sealing came to.
 #[derive(Debug, Default)]
@@ -201,7 +198,9 @@ impl Attempt<'_> {
         };
         let extra = process::quote(self.plan.extra_command().unwrap_or_default());
         let inside = format!("extra={extra}\nseal() {{\n{sealing}}}\n{INSIDE}");
-        let passphrases = passphrases(&self.plan.kickstart.outline);
+        let passphrases = self.plan.passphrases();
+        let passphrases = passphrases.iter().map(|one| format!("{}\n", one.reveal()));
+        let passphrases: String = passphrases.collect();
         let (port, token) = (format!("{LOG_PORT}\n"), format!("{token}\n"));
         let files: [initrd::InitrdFile<'_>; 5] = [
             ("ozr-finish", 0o700, SCRIPT.as_bytes()),
@@ -227,6 +226,7 @@ impl Attempt<'_> {
             }),
             // The kernel is booted directly, whatever the image boots with.
             firmware: self.plan.release.default_firmware(self.plan.arch),
+            board: Board::default(),
             console_log: work.join(CONSOLE),
             ..installer.clone()
         })
@@ -310,19 +310,6 @@ impl Report {
     }
 }
 
-/// The passphrases of a kickstart, one on each line.
-fn passphrases(outline: &Outline) -> String {
-    let mut all = BTreeSet::new();
-    for command in outline.commands() {
-        if ENCRYPTING.contains(&command.name()) {
-            all.extend(command.option("passphrase"));
-        }
-    }
-    all.into_iter()
-        .map(|passphrase| format!("{passphrase}\n"))
-        .collect()
-}
-
 fn sentence(left: &[Unsealed]) -> String {
     let named = left.iter().take(MOST_NAMED);
     let named: Vec<String> = named.map(ToString::to_string).collect();
@@ -382,12 +369,5 @@ mod tests {
         let error = of("ozr-finish note sh: x: not found\nozr-finish broken extra 127\n");
         let expected = "the template's <extra_command> failed in the installed system with status 127: sh: x: not found";
         assert_eq!(error.unwrap_err(), expected);
-    }
-
-    #[test]
-    fn passphrases_of_what_is_encrypted() {
-        let text = "part / --encrypted --passphrase='a b'\nautopart --passphrase=c\nlogvol / --passphrase c\nuser --passphrase=no\n";
-        let (outline, _) = crate::kickstart::scan::scan_all(text, "k");
-        assert_eq!(passphrases(&outline), "a b\nc\n");
     }
 }

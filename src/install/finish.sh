@@ -68,17 +68,29 @@ activate_volumes() {
     find_devices
 }
 activate_volumes
-if [ -s /ozr-passphrases ] && command -v cryptsetup >/dev/null; then
+# What is encrypted is opened, and what lies on it and is encrypted again; `closed` is what is not.
+closed=
+opened=' '
+if command -v cryptsetup >/dev/null; then
     number=0
-    for device in $devices; do
-        cryptsetup isLuks "$device" 2>/dev/null || continue
-        while IFS= read -r passphrase; do
-            number=$((number + 1))
-            printf %s "$passphrase" |
-                cryptsetup --allow-discards --key-file - luksOpen "$device" "ozr$number" 2>/dev/null && break
-        done </ozr-passphrases
+    for _ in 1 2; do
+        closed=
+        for device in $devices; do
+            case $opened in *" $device "*) continue ;; esac
+            cryptsetup isLuks "$device" 2>/dev/null || continue
+            closed="$closed $device"
+            while IFS= read -r passphrase; do
+                number=$((number + 1))
+                if printf %s "$passphrase" |
+                    cryptsetup --allow-discards --key-file - luksOpen "$device" "ozr$number" 2>/dev/null; then
+                    opened="$opened$device "
+                    closed=${closed% *}
+                    break
+                fi
+            done </ozr-passphrases
+        done
+        activate_volumes
     done
-    activate_volumes
 fi
 
 # The root is where the table of file systems is; of a Btrfs it is in the subvolume that anaconda calls
@@ -95,6 +107,9 @@ for device in $devices; do
         umount /sysroot
     done
 done
+if [ -z "$root" ] && [ -n "$closed" ]; then
+    fail "no installed system was found, and no passphrase opens$closed, which is encrypted: name the passphrase with --luks-passphrase"
+fi
 [ -n "$root" ] || fail "no installed system was found on the disk"
 mount -o remount,rw /sysroot || fail "the root of the installed system ($root) cannot be written to"
 # The installed system's own programs do the rest, in its own place.

@@ -9,7 +9,7 @@ use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failed};
 use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
 use crate::image::disk;
-use crate::machine::DiskFormat;
+use crate::machine::{Board, DiskFormat};
 
 /// The kernel's command line.
 fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
@@ -29,6 +29,20 @@ fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
         .kind(Kind::Input)
+}
+
+/// The board of a guest that installs. The kernels of install trees are signed for the distribution's own
+/// shim, which a kernel that is booted directly comes without: UEFI would refuse it. What is installed is
+/// the same.
+fn installing(board: &Board) -> Board {
+    match board.secure_boot {
+        false => board.clone(),
+        true => Board {
+            secure_boot: false,
+            firmware_files: None,
+            tpm: board.tpm,
+        },
+    }
 }
 
 /// The guest that installs.
@@ -63,6 +77,7 @@ pub fn domain(
         vcpus: plan.guest.vcpus,
         memory_mib: plan.guest.memory_mib,
         firmware: plan.guest.firmware,
+        board: installing(&plan.guest.board),
         boot: Some(DirectBoot {
             kernel: prepared.tree.kernel.path.clone(),
             initrd: handover.initrd.clone(),
@@ -95,6 +110,7 @@ pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> Option<DomainSpec> {
     });
     Some(DomainSpec {
         name: finished_name(&plan.name),
+        board: plan.guest.board.clone(),
         boot: None,
         disk: disks.next()?,
         more_disks: disks.collect(),

@@ -17,6 +17,7 @@ use crate::hex;
 use crate::initrd;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose;
+use crate::kickstart::luks;
 use crate::kickstart::mask;
 use crate::kickstart::scan;
 use crate::machine::Network;
@@ -69,7 +70,17 @@ impl Handover {
         };
         let tree = relaying.address(TREE_NAME, &plan.tree)?;
         let repositories = repositories(plan, &relaying)?;
-        let (author, replaced) = relaying.kickstart(&plan.kickstart.text)?;
+        let (mut author, replaced) = relaying.kickstart(&plan.kickstart.text)?;
+        let mut filled = Vec::new();
+        let passphrase = plan.luks_passphrase.as_ref();
+        if let Some(passphrase) = passphrase.filter(|_| !plan.options.verbatim) {
+            (author, filled) = luks::fill(&author, passphrase.reveal());
+            if filled.is_empty() {
+                reporter.note(
+                    "no line of the kickstart has --encrypted without --passphrase: the LUKS passphrase is for opening the disk only",
+                );
+            }
+        }
         let mark = format!("ozr-done-{}", hex::random()?);
         let mut secrets = Secrets::default();
         secrets.add_mark(&mark);
@@ -79,6 +90,7 @@ impl Handover {
         let mut additions = additions(plan, contents, repositories, server.as_ref());
         additions.mark.clone_from(&mark);
         additions.replaced = replaced;
+        additions.filled = filled;
         let composed = match plan.options.verbatim {
             true => compose::verbatim(&author),
             false => {
@@ -166,7 +178,8 @@ fn repositories(plan: &Plan, relaying: &Relaying<'_>) -> anyhow::Result<Vec<Repo
 fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
     let template = &plan.template;
     let passwords = [&template.os.rootpw, &template.os.key];
-    for password in passwords.into_iter().flatten() {
+    let passwords = passwords.into_iter().chain([&plan.luks_passphrase]);
+    for password in passwords.flatten() {
         secrets.add_password(password.reveal().trim());
     }
     secrets.add_url(&plan.tree);

@@ -383,6 +383,7 @@ impl Daemons {
                 runtime_dir: "/nonexistent".into(),
                 capability_cache: "/nonexistent".into(),
                 libvirt_networks: false,
+                tpm: false,
             });
             host.map(Arc::new).map_err(|error| format!("{error:#}"))
         });

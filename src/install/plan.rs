@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use url::Url;
 
-use crate::distro::{Arch, Generation, Release};
+use crate::distro::{Arch, Generation, Release, VirtioModel};
 use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
 use crate::formats::make::Order;
@@ -14,9 +14,11 @@ use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
 use crate::install::boot_test::plan::Wanted;
+use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
-use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
+use crate::machine::{AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, Network};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Relay, Signer};
+use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
 
 /// Memory of a guest in MiB when nobody says otherwise: what the newest installers are tested
@@ -99,6 +101,8 @@ pub struct Plan {
     pub relay: Relay,
     /// Whether what the template adds is wanted.
     pub customize: bool,
+    /// The passphrase of what the kickstart encrypts, if it is given beside it.
+    pub luks_passphrase: Option<Secret>,
     /// What is taken out of the installed system.
     pub seal: Vec<&'static Item>,
     /// The names of what could be, and is not to be.
@@ -124,6 +128,8 @@ pub struct GuestPlan {
     pub disks: Vec<u64>,
     /// What starts it.
     pub firmware: Firmware,
+    /// What else its board has, as the image's machines have it.
+    pub board: Board,
     /// What the user asks for to run its CPUs.
     pub accel: AccelChoice,
     /// What its disks are plugged into.
@@ -186,6 +192,10 @@ impl Plan {
             );
         }
         let guest = plan_guest(&template, &options, disks, release, &mut warnings)?;
+        let source = options.luks_passphrase.as_ref();
+        let luks_passphrase = source
+            .map(|source| source.read("LUKS passphrase"))
+            .transpose()?;
         let (seal, unsealed) = plan_seal(&kickstart, &options, release, &mut warnings)?;
         Ok(Plan {
             name,
@@ -199,6 +209,7 @@ impl Plan {
             deliver: options.deliver.unwrap_or_default(),
             relay: options.relay.unwrap_or_default(),
             customize: !(options.no_customize || options.verbatim),
+            luks_passphrase,
             seal,
             unsealed,
             boot_test: Wanted::read(&options.boot_test)?,
@@ -242,6 +253,13 @@ impl Plan {
     pub fn needs_packages(&self) -> bool {
         let listed = self.output.icicle.is_some() && self.extra_command().is_none();
         listed || !self.output.sboms.is_empty()
+    }
+
+    /// The passphrases that may open what the kickstart encrypts.
+    pub fn passphrases(&self) -> Vec<Secret> {
+        let given = luks::passphrases(&self.kickstart.outline);
+        let beside = self.luks_passphrase.iter().cloned();
+        beside.chain(given.into_iter().map(Secret::new)).collect()
     }
 
     /// Whether a good image replaces what has its name.
@@ -395,6 +413,7 @@ fn plan_guest(
         ));
     }
     let firmware = firmware(options, release, arch);
+    let board = board(options, release, arch)?;
     if matches!(arch, Arch::Ppc64 | Arch::Ppc64le | Arch::S390x | Arch::I386)
         && firmware == Firmware::Uefi
     {
@@ -407,6 +426,7 @@ fn plan_guest(
         memory_mib,
         disks,
         firmware,
+        board,
         accel: options.accel.unwrap_or_default(),
         disk_bus: options.disk_bus.unwrap_or_default(),
         nic_model: options
@@ -455,9 +475,47 @@ pub fn disks(options: &InstallOptions, template: &Template) -> anyhow::Result<Ve
 
 /// What starts the guest: what the user chose, else what is usual.
 pub fn firmware(options: &InstallOptions, release: Release, arch: Arch) -> Firmware {
-    options
-        .firmware
-        .unwrap_or_else(|| release.default_firmware(arch))
+    let of_uefi = options.secure_boot || options.firmware_code.is_some();
+    options.firmware.unwrap_or_else(|| match of_uefi {
+        true => Firmware::Uefi,
+        false => release.default_firmware(arch),
+    })
+}
+
+/// What else the guest's board has.
+fn board(options: &InstallOptions, release: Release, arch: Arch) -> anyhow::Result<Board> {
+    let bios = firmware(options, release, arch) == Firmware::Bios;
+    let wrong = if bios && options.secure_boot {
+        "--secure-boot is UEFI's: leave out --firmware bios"
+    } else if bios && options.firmware_code.is_some() {
+        "--firmware-code and --firmware-vars are UEFI's: leave out --firmware bios"
+    } else if options.secure_boot && arch != Arch::X86_64 {
+        "--secure-boot is for x86_64 guests: QEMU's other machines do not keep the keys from the guest"
+    } else if options.secure_boot
+        && (options.disk_bus == Some(DiskBus::Ide)
+            || release.virtio_model() == VirtioModel::Transitional)
+    {
+        "--secure-boot needs the machine q35, which has no IDE bus and is too new for RHEL 6: leave it out, or use another --disk-bus"
+    } else if options.tpm && arch == Arch::S390x {
+        "there is no TPM for s390x guests: leave out --tpm"
+    } else {
+        ""
+    };
+    if !wrong.is_empty() {
+        bail!(wrong);
+    }
+    let files = options
+        .firmware_code
+        .as_ref()
+        .zip(options.firmware_vars.as_ref());
+    let firmware_files = files
+        .map(|(code, vars)| FirmwareFiles::open(code, vars))
+        .transpose()?;
+    Ok(Board {
+        secure_boot: options.secure_boot,
+        firmware_files,
+        tpm: options.tpm,
+    })
 }
 
 /// The directory that relative paths of a template count from.

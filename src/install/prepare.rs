@@ -64,6 +64,7 @@ impl Prepared {
             runtime_dir: place.runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
+            tpm: plan.guest.board.tpm,
         };
         let layout = plan.release.tree_layout(plan.arch);
         let (host, tree, contents, reaches) = tokio::try_join!(

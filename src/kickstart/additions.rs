@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 
+use super::luks::Filled;
 use crate::error::{Kind, failure};
 use crate::input;
 
@@ -21,6 +22,8 @@ pub struct Additions {
     pub commands: Vec<Script>,
     /// Addresses in the author's text that are not the author's; not to be left in the image.
     pub replaced: Vec<Replaced>,
+    /// Passphrases in the author's text that are not the author's; not to be left in the image.
+    pub filled: Vec<Filled>,
     /// The one-time mark that the last `%post` prints on the console: 16 to 128 letters, digits
     /// and dashes.
     pub mark: String,

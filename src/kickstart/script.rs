@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::additions::{Additions, Body, Repository, Script};
 use super::compose::BLOCK_LINE;
+use super::luks;
 use crate::hex;
 
 /// First line of the body of every section that is added. The kept copies in `/root` are
@@ -238,6 +239,16 @@ fn restoring(additions: &Additions) -> String {
     program
 }
 
+/// A program for `sed`, which counts bytes, that takes out of the given kickstart what was filled in.
+fn emptying(additions: &Additions) -> String {
+    let filled = additions.filled.iter();
+    let programs = filled.map(|filled| {
+        let rest = filled.length - luks::OPTION.len();
+        format!("{}s/{}.\\{{{rest}\\}}//;", filled.line, luks::OPTION)
+    });
+    programs.collect()
+}
+
 /// The last section. The author's text has `author_size` bytes, our block starts at
 /// `block_offset` of the whole.
 pub fn finish_section(additions: &Additions, author_size: usize, block_offset: usize) -> String {
@@ -245,7 +256,8 @@ pub fn finish_section(additions: &Additions, author_size: usize, block_offset: u
     let _ = writeln!(text, "author_size={author_size}");
     let _ = writeln!(text, "block_offset={block_offset}");
     let _ = writeln!(text, "block_line={}", quote(BLOCK_LINE));
-    let _ = writeln!(text, "restoring={}", quote(&restoring(additions)));
+    let restoring = emptying(additions) + &restoring(additions);
+    let _ = writeln!(text, "restoring={}", quote(&restoring));
     text.push_str(FINISH);
     // In two halves: the mark must not be on the console because a script was traced there or
     // an error message quoted it. One write, so that nothing comes in between.
@@ -268,6 +280,24 @@ fn open_section(header: &str) -> String {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn what_was_filled_in_is_taken_out_again() {
+        let author = "# x\npart / --size=1 --encrypted # a 'b'\nautopart --encrypted\n";
+        for passphrase in ["plain", "it's \"a\" \\ b", "tür .* $x #y"] {
+            let (given, filled) = luks::fill(author, passphrase);
+            let additions = Additions {
+                filled,
+                ..Additions::default()
+            };
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), given).unwrap();
+            let mut sed = Command::new("sed");
+            sed.env("LC_ALL", "C").args(["-e", &emptying(&additions)]);
+            let output = sed.arg(file.path()).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), author);
+        }
+    }
 
     #[test]
     fn every_shell_reads_quoted_words_alike() {

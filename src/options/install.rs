@@ -10,7 +10,7 @@ use super::values::{
     Compress, Deliver, Format, Ports, Progress, Relay, ReportTarget, SbomFormat, Seconds,
     one_or_several,
 };
-use super::{BootTestOptions, CheckOptions, Layer};
+use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
 
 layered! {
@@ -46,6 +46,11 @@ pub struct InstallOptions {
     /// Leave out the template's packages, repositories, files and commands
     #[arg(long, help_heading = "Input")]
     pub no_customize: bool,
+
+    /// Where the passphrase of encrypted file systems is: file:PATH or env:NAME. It is filled in where the
+    /// kickstart has --encrypted without --passphrase, and opens the disk for sealing and the boot test
+    #[arg(long, value_name = "SOURCE", help_heading = "Input")]
+    pub luks_passphrase: Option<SecretSource>,
 
     /// How the kickstart reaches the guest [default: http]
     #[arg(long, value_name = "HOW", help_heading = "Input")]
@@ -188,6 +193,33 @@ pub struct InstallOptions {
     /// Firmware [default: bios; uefi on aarch64 and armv7l]
     #[arg(long, value_name = "FIRMWARE", help_heading = "Guest")]
     pub firmware: Option<Firmware>,
+
+    /// The image is for machines with Secure Boot: NAME.xml and the boot test have it, with Microsoft's keys
+    /// enrolled. Means UEFI
+    #[arg(long, help_heading = "Guest")]
+    pub secure_boot: bool,
+
+    /// UEFI of your own, its program (as OVMF_CODE.fd): needs --firmware-vars
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "firmware_vars",
+        help_heading = "Guest"
+    )]
+    pub firmware_code: Option<PathBuf>,
+
+    /// UEFI of your own, the variables that each machine begins with (as OVMF_VARS.fd)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "firmware_code",
+        help_heading = "Guest"
+    )]
+    pub firmware_vars: Option<PathBuf>,
+
+    /// Give the guest a TPM 2.0, emulated by swtpm; its state goes with the guest
+    #[arg(long, help_heading = "Guest")]
+    pub tpm: bool,
 
     /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
@@ -342,7 +374,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 10] = [
+    const VALUES: [&str; 11] = [
         "true",
         "[\"junit=a\"]",
         "7",
@@ -353,6 +385,7 @@ mod tests {
         "64",
         "\"8000-8010\"",
         "\"gpg\"",
+        "\"env:X\"",
     ];
 
     /// Each option is a flag and a key, the file's value reaches the build, and the command line's

@@ -58,11 +58,13 @@ mod boot_test;
 pub mod config;
 pub mod declared;
 mod install;
+mod secret;
 mod signer;
 mod values;
 
 pub use boot_test::{BootTestOptions, TextPattern};
 pub use install::{InstallOptions, distinct};
+pub use secret::SecretSource;
 pub use signer::{Signer, TrustedKey};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Ports, Progress, Relay, ReleaseName, ReportFormat,

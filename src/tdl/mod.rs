@@ -19,9 +19,7 @@ mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
 pub use findings::mask;
-pub use model::{
-    Command, File, Install, Os, Package, Payload, Repository, Secret, SourceUrl, Template,
-};
+pub use model::{Command, File, Install, Os, Package, Payload, Repository, SourceUrl, Template};
 pub use payload::MAX_PAYLOAD_BYTES;
 
 use crate::diagnostic::Diagnostic;

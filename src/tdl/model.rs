@@ -9,28 +9,7 @@ use url::{Host, Url};
 
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release};
-
-/// A text that is never printed: `Debug` shows only that there is one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself. Not for logs.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(...)")
-    }
-}
+use crate::secrets::Secret;
 
 /// A whole template.
 #[derive(Debug, Clone)]

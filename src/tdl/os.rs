@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::findings::{Findings, Form, child};
-use super::model::{Install, Os, Secret, SourceUrl};
+use super::model::{Install, Os, SourceUrl};
 use super::xml::Element;
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release, ReleaseField};
+use crate::secrets::Secret;
 
 /// Reads `<os>`; with it, the release that it names, or why ozr cannot install that.
 pub fn read(

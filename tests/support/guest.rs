@@ -147,6 +147,12 @@ impl Guest {
         panic!("no shell answers; the console says:\n{}", self.seen);
     }
 
+    /// Waits until the console asks for something, and types the answer.
+    pub fn answer(&mut self, question: &str, answer: &str) {
+        self.wait_for(question);
+        self.type_line(answer);
+    }
+
     fn type_line(&mut self, line: &str) {
         self.stdin
             .write_all(format!("{line}\n").as_bytes())

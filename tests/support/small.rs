@@ -86,6 +86,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         vcpus: 1,
         memory_mib: 256,
         firmware: Firmware::Bios,
+        board: ozr::machine::Board::default(),
         boot: None,
         disk: DiskSpec {
             path: disk.to_owned(),

@@ -154,10 +154,16 @@ fn no_passphrase(linter: &mut Linter<'_>) {
     if let Some(entry) = encrypted
         && !given
         && linter.reading.complete
+        && !linter.setting.adds_passphrase
     {
         let message =
             "nothing gives the passphrase of the encryption, so the installer asks for it";
-        let help = "add `--passphrase=TEXT`";
+        let help = match linter.setting.new_guest {
+            true => {
+                "name a file that holds it: `--luks-passphrase file:PATH`, or add `--passphrase=TEXT`"
+            }
+            false => "add `--passphrase=TEXT`",
+        };
         linter.at((entry, "--encrypted"), Error, "KS109", message, help);
     }
 }

@@ -34,6 +34,7 @@ impl Attempt<'_> {
             machine: Machine {
                 arch: spec.arch,
                 accel: spec.accel,
+                board: build.guest.board.clone(),
                 virtio: spec.virtio,
                 disk_bus: spec.disk.bus,
                 nic_model: spec.nic_model.clone(),
@@ -45,6 +46,7 @@ impl Attempt<'_> {
             wanted: build.boot_test.clone(),
             options: options.clone(),
             max_guests: build.options.max_guests,
+            passphrases: build.passphrases(),
             secrets,
         };
         let stage = Stage {

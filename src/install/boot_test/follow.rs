@@ -15,7 +15,7 @@ use crate::error::{Classify, Kind, fail};
 use crate::host::{Guest, Port};
 use crate::install::record::{Recorder, Track};
 use crate::install::run::Cancellation;
-use crate::secrets::Secrets;
+use crate::secrets::{Secret, Secrets};
 use crate::ui::event::{Event, Reporter};
 use crate::watch::boot::{Decision, Judge, Milestone};
 use crate::watch::console::{Console, Output};
@@ -53,6 +53,10 @@ pub struct Follower<'a> {
     pub recorder: &'a Recorder,
     pub cancellation: &'a Cancellation,
     pub secrets: &'a Secrets,
+    /// What opens encrypted file systems, in the order in which it is tried.
+    pub passphrases: &'a [Secret],
+    /// How often a passphrase was typed.
+    pub answered: u32,
     pub reporter: &'a Reporter,
     /// When its CPUs were started.
     pub started: Instant,
@@ -125,6 +129,7 @@ impl Follower<'_> {
                     unsettled = None;
                     let output = self.terminal.settle();
                     self.lines(judge, output);
+                    self.answer(judge).await?;
                 }
                 ended = self.guest.ended(), if end.is_none() => {
                     check_end(ended.cause, ended.detail.as_deref())?;
@@ -251,6 +256,19 @@ impl Follower<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Types a passphrase where one is asked for.
+    async fn answer(&mut self, judge: &mut Judge) -> anyhow::Result<()> {
+        if self.answered >= judge.asked() || self.passphrases.is_empty() {
+            return Ok(());
+        }
+        let next = self.answered as usize % self.passphrases.len();
+        self.answered = judge.asked();
+        self.reporter
+            .detail("boot test: typing the passphrase that is asked for");
+        let typed = format!("{}\r", self.passphrases[next].reveal());
+        self.type_in(judge, &typed).await
     }
 
     /// The guest's screen, if it has one.

@@ -129,6 +129,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         vcpus: plan.vcpus(),
         memory_mib: plan.memory_mib(),
         firmware: boot.firmware,
+        board: machine.board.clone(),
         boot: None,
         disk: disks.next().context("there is no image")?,
         more_disks: disks.collect(),

@@ -10,11 +10,11 @@ use crate::distro::{Arch, VirtioModel};
 use crate::error::{Classify, Kind, fail, failed};
 use crate::host::Accel;
 use crate::input;
-use crate::machine::{DiskBus, DiskFormat, Firmware, Network};
+use crate::machine::{Board, DiskBus, DiskFormat, Firmware, Network};
 use crate::options::BootTestOptions;
 use crate::options::declared::{self, Check};
-use crate::secrets::Secrets;
-use crate::tdl::{self, Secret};
+use crate::secrets::{Secret, Secrets};
+use crate::tdl;
 use crate::watch::boot::{Expectations, Limits, Ready};
 
 /// Memory of a guest in MiB when nobody says otherwise: what the smallest machines of clouds have with
@@ -63,9 +63,14 @@ pub struct BootPlan {
     pub options: BootTestOptions,
     /// How many guests may run at a time.
     pub max_guests: Option<u32>,
+    /// What opens the image's encrypted file systems, in the order in which it is tried.
+    pub passphrases: Vec<Secret>,
     /// What no log may hold.
     pub secrets: Secrets,
 }
+
+/// How often each passphrase is typed: of several encrypted file systems each may ask for it.
+const ANSWERS: u32 = 4;
 
 /// The machine of a boot test, but for its firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +79,8 @@ pub struct Machine {
     pub arch: Arch,
     /// What runs its CPUs.
     pub accel: Accel,
+    /// What its board has beside firmware.
+    pub board: Board,
     /// Which virtio its kernel speaks.
     pub virtio: VirtioModel,
     /// What its disks are plugged into.
@@ -156,6 +163,7 @@ impl BootPlan {
             ready: self.ready.clone(),
             allowed_failed: patterns(&self.options.allow_failed),
             allowed_denied: patterns(&self.options.allow_denied),
+            answers: ANSWERS * self.passphrases.len() as u32,
             limits: Limits {
                 whole: whole.unwrap_or(TIMEOUT * factor),
                 first_output: FIRST_OUTPUT * factor,

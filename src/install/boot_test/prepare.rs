@@ -13,9 +13,9 @@ use crate::host::{self, Host, HostOptions};
 use crate::image::qemu_img;
 use crate::install::place::Place;
 use crate::install::prepare::open_host;
-use crate::machine::{AccelChoice, DiskBus, DiskFormat, Firmware, Network};
+use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, Network};
 use crate::options::BootTestOptions;
-use crate::secrets::Secrets;
+use crate::secrets::{Secret, Secrets};
 use crate::state::directories;
 use crate::ui::event::Reporter;
 
@@ -37,6 +37,8 @@ pub struct Subject {
     pub arch: Arch,
     /// The firmware of one who says nothing else.
     pub firmware: Firmware,
+    /// What else the board has.
+    pub board: Board,
     /// What is to run the CPUs.
     pub accel: AccelChoice,
     /// What the disks are plugged into.
@@ -45,6 +47,8 @@ pub struct Subject {
     pub nic_model: Option<String>,
     /// The network.
     pub network: Network,
+    /// What opens its encrypted file systems, if that is known.
+    pub passphrase: Option<Secret>,
     /// How many guests may run at a time.
     pub max_guests: Option<u32>,
     /// Where the cache is, if that was chosen.
@@ -73,6 +77,7 @@ pub async fn prepare(
         runtime_dir: place.runtime.path().to_path_buf(),
         capability_cache: cache_dir.join("qemu-capabilities"),
         libvirt_networks: matches!(subject.network, Network::Libvirt(_)),
+        tpm: subject.board.tpm,
     };
     let host = open_host(host_options, Arc::clone(&place.runtime)).await?;
     let facts = host.kvm_facts(subject.arch);
@@ -86,6 +91,9 @@ pub async fn prepare(
     }
     let mut secrets = Secrets::default();
     subject.wanted.add_secrets(&mut secrets);
+    if let Some(passphrase) = &subject.passphrase {
+        secrets.add_password(passphrase.reveal());
+    }
     let plan = BootPlan {
         name: subject.name,
         image: subject.image,
@@ -94,6 +102,7 @@ pub async fn prepare(
         machine: Machine {
             arch: subject.arch,
             accel,
+            board: subject.board,
             virtio: VirtioModel::Modern,
             disk_bus: subject.disk_bus,
             nic_model: subject.nic_model.unwrap_or_else(|| NIC_MODEL.to_owned()),
@@ -105,6 +114,7 @@ pub async fn prepare(
         wanted: subject.wanted,
         options: subject.options,
         max_guests: subject.max_guests,
+        passphrases: subject.passphrase.into_iter().collect(),
         secrets,
     };
     Ok((plan, Arc::new(host)))

@@ -225,6 +225,8 @@ async fn one_boot(
         recorder: &recorder,
         cancellation,
         secrets: &plan.secrets,
+        passphrases: &plan.passphrases,
+        answered: 0,
         reporter,
         started: Instant::now(),
         terminal: Console::new(None),

@@ -13,7 +13,7 @@ for copy in /run/install/ks.cfg /tmp/ks.cfg; do
     [ -f "$copy" ] || continue
     [ "$(tail -c +"$((block_offset + 1))" "$copy" | head -n 1)" = "$block_line" ] || continue
     head -c "$author_size" "$copy" >"$copy.ozr" || fail "cannot clean $copy"
-    [ -z "$restoring" ] || sed -i -e "$restoring" "$copy.ozr" || fail "cannot clean $copy"
+    [ -z "$restoring" ] || LC_ALL=C sed -i -e "$restoring" "$copy.ozr" || fail "cannot clean $copy"
     cat "$copy.ozr" >"$copy" || fail "cannot clean $copy"
     rm -f "$copy.ozr"
 done

@@ -67,6 +67,8 @@ pub struct Expectations {
     pub allowed_failed: Vec<Pattern>,
     /// Denials that are no failure.
     pub allowed_denied: Vec<Pattern>,
+    /// How often a passphrase may be asked for: each time it is answered.
+    pub answers: u32,
     /// How long it may take.
     pub limits: Limits,
 }
@@ -119,6 +121,8 @@ pub struct Judge {
     denied: Vec<Seen>,
     fatal: Option<(Reason, Seen)>,
     reboots: u32,
+    /// How often a passphrase was asked for.
+    asked: u32,
     last_line: Duration,
     lines: VecDeque<String>,
 }
@@ -134,6 +138,7 @@ impl Judge {
             denied: Vec::new(),
             fatal: None,
             reboots: 0,
+            asked: 0,
             last_line: Duration::ZERO,
             lines: VecDeque::with_capacity(LAST_LINES),
         }
@@ -184,6 +189,13 @@ impl Judge {
                 let allowed = allows(&self.expectations.allowed_denied, &record);
                 if !allowed && self.denied.len() < MOST_SEEN {
                     self.denied.push(Seen::new(Source::Console, at, &record));
+                }
+            }
+            Some(Sign::Passphrase) => {
+                self.reached(Milestone::Init, at);
+                self.asked += 1;
+                if self.asked > self.expectations.answers {
+                    self.fatal.get_or_insert((Reason::PassphraseAsked, seen()));
                 }
             }
             Some(Sign::Reboot) => {
@@ -278,6 +290,11 @@ impl Judge {
         self.kernel.as_deref()
     }
 
+    /// How often a passphrase was asked for.
+    pub fn asked(&self) -> u32 {
+        self.asked
+    }
+
     /// How often the guest has rebooted.
     pub fn reboots(&self) -> u32 {
         self.reboots
@@ -344,6 +361,7 @@ fn fatal_sentence(reason: Reason, seen: &Seen) -> String {
         Reason::KernelPanic => "the kernel gave up",
         Reason::EmergencyMode => "the system ended in emergency mode",
         Reason::RebootLoop => "the guest reboots again and again",
+        Reason::PassphraseAsked => "the system asks for a passphrase",
         _ => "there is nothing to boot",
     };
     format!("{what}: {}", seen.text)
@@ -367,6 +385,7 @@ mod tests {
             ready,
             allowed_failed: vec![Pattern::new("fine.service").unwrap()],
             allowed_denied: Vec::new(),
+            answers: 1,
             limits: Limits {
                 whole: Duration::from_secs(100),
                 first_output: Duration::from_secs(20),
@@ -383,6 +402,24 @@ mod tests {
         }
         let deadline = judge.deadline();
         judge.decision(deadline).unwrap().reason
+    }
+
+    #[test]
+    fn a_passphrase_is_asked_for_as_often_as_it_is_answered() {
+        let seconds = Duration::from_secs;
+        let prompt =
+            "Please enter passphrase for disk QEMU_HARDDISK (luks-1): (press TAB for no echo) ";
+        let mut asked = judge(Ready::Prompt);
+        asked.line(seconds(1), prompt);
+        // What was typed shows in the line that is over.
+        asked.line(seconds(2), &format!("{prompt}********"));
+        assert_eq!((asked.asked(), asked.decision(seconds(9))), (1, None));
+        asked.line(
+            seconds(3),
+            "Please enter passphrase for disk luks-1: [    3.2] random: crng init done",
+        );
+        let decision = asked.decision(seconds(9)).unwrap();
+        assert_eq!(decision.reason, Some(Reason::PassphraseAsked));
     }
 
     #[test]

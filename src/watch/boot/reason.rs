@@ -30,6 +30,8 @@ pub enum Reason {
     EmergencyMode,
     /// The guest reboots again and again.
     RebootLoop,
+    /// A passphrase is asked for that is not known, or is not the right one.
+    PassphraseAsked,
     /// Units failed that may not.
     FailedUnits,
     /// SELinux denied something.
@@ -69,6 +71,9 @@ impl Reason {
                 "look at the console log for the device or file system that did not come: root= and /etc/fstab are the usual places"
             }
             Reason::RebootLoop => "look at the console log for what comes before each reboot",
+            Reason::PassphraseAsked => {
+                "say where the passphrase of the image's encrypted file systems is with --luks-passphrase"
+            }
             Reason::FailedUnits => {
                 "look at the console log, mend the units, or name those that may fail with --allow-failed"
             }

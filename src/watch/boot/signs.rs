@@ -23,6 +23,8 @@ pub enum Sign {
     FailedUnit(String),
     /// SELinux denied something: the record from `avc:` on.
     Denial(String),
+    /// The passphrase of an encrypted file system is asked for.
+    Passphrase,
     /// The guest reboots.
     Reboot,
     /// The boot has failed.
@@ -78,6 +80,9 @@ pub fn sign_of(line: &str) -> Option<Sign> {
     }
     if let Some(unit) = failed_unit(line) {
         return Some(Sign::FailedUnit(unit));
+    }
+    if is_passphrase_prompt(line) {
+        return Some(Sign::Passphrase);
     }
     if line.contains("reboot: Restarting system") {
         return Some(Sign::Reboot);
@@ -156,6 +161,24 @@ fn is_prompt(line: &str) -> bool {
         let lone = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '[');
         lone && (rest.trim().is_empty() || rest.trim_start().starts_with('['))
     })
+}
+
+/// Whether a line asks for a passphrase that nobody has typed yet (systemd's `cryptsetup.c` and
+/// `ask-password-api.c`, which shows asterisks for what is typed; plymouth says the same). What the kernel
+/// says may stand behind it.
+fn is_passphrase_prompt(line: &str) -> bool {
+    const ASKING: [&str; 2] = ["Please enter passphrase for disk", "Please unlock disk"];
+    let asked = ASKING.iter().find_map(|text| line.split_once(text));
+    let Some((_, rest)) = asked else {
+        return false;
+    };
+    let Some((_, typed)) = rest.split_once(": ").or_else(|| rest.split_once(':')) else {
+        return false;
+    };
+    let typed = typed
+        .trim_start()
+        .trim_start_matches("(press TAB for no echo)");
+    typed.trim().is_empty() || typed.trim_start().starts_with('[')
 }
 
 /// Whether one of these patterns (`*`, `?`) fits what systemd shows of a unit, or what SELinux says: all

@@ -1,0 +1,138 @@
+//! Where a secret comes from that stands neither on a command line nor in a configuration file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::error::{Kind, failed};
+use crate::input;
+use crate::secrets::{SHORTEST_PASSWORD, Secret};
+
+/// The longest passphrase in bytes: what cryptsetup takes from a terminal (cryptsetup 2.6,
+/// `DEFAULT_PASSPHRASE_SIZE_MAX`).
+const LONGEST: usize = 512;
+
+/// `file:PATH` or `env:NAME`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SecretSource {
+    /// The first line of a file or pipe
+    File(PathBuf),
+    /// A variable of the environment
+    Env(String),
+}
+
+impl FromStr for SecretSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Not repeated in messages: people write the secret itself.
+        match text.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.into())),
+            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
+                Ok(SecretSource::Env(name.to_owned()))
+            }
+            _ => Err(
+                "write where the secret is, and not the secret: file:PATH, or env:NAME of a variable"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl TryFrom<String> for SecretSource {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl SecretSource {
+    /// Reads the secret, which messages call `what`: one line, without its end.
+    ///
+    /// # Errors
+    /// Input: it is not there, or is no line of text that a log could be kept free of.
+    pub fn read(&self, what: &str) -> anyhow::Result<Secret> {
+        let (place, bytes) = match self {
+            SecretSource::File(path) => {
+                let place = format!("the {what} in {}", path.display());
+                let bytes = input::read_bounded(path, 2 * LONGEST as u64)
+                    .map_err(|error| failed!(Kind::Input, "{place} cannot be read: {error}"))?;
+                (place, bytes)
+            }
+            SecretSource::Env(name) => {
+                let place = format!("the {what} in ${name}");
+                let value = std::env::var_os(name).ok_or_else(|| {
+                    failed!(Kind::Input, "{place} is not there: set the variable")
+                })?;
+                (place, value.into_encoded_bytes())
+            }
+        };
+        let wrong = |why: &str| failed!(Kind::Input, "{place} {why}");
+        let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.chars().any(char::is_control) {
+            return Err(wrong(
+                "has several lines or control characters: one line is wanted",
+            ));
+        }
+        if line.len() < SHORTEST_PASSWORD {
+            return Err(wrong(&format!(
+                "has fewer than {SHORTEST_PASSWORD} bytes, which no log can be kept free of"
+            )));
+        }
+        if line.len() > LONGEST {
+            return Err(wrong(&format!("has more than {LONGEST} bytes")));
+        }
+        Ok(Secret::new(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_named_and_never_written() {
+        let path = SecretSource::File("/run/a:b".into());
+        assert_eq!("file:/run/a:b".parse(), Ok(path));
+        assert_eq!("env:LUKS".parse(), Ok(SecretSource::Env("LUKS".to_owned())));
+        for wrong in ["hunter2", "file:", "env:", "env:a=b", "prompt:", ""] {
+            let error = wrong.parse::<SecretSource>().unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let of = |content: &[u8]| {
+            std::fs::write(file.path(), content).unwrap();
+            SecretSource::File(file.path().into()).read("passphrase")
+        };
+        for (content, secret) in [
+            ("tür auf\n", "tür auf"),
+            ("'\"\\ $x\r\n", "'\"\\ $x"),
+            (" blanks ", " blanks "),
+        ] {
+            assert_eq!(of(content.as_bytes()).unwrap().reveal(), secret);
+        }
+        let long = "x".repeat(513);
+        for (content, why) in [
+            (&b"abc\n"[..], "fewer than 4 bytes"),
+            (b"line\nline\n", "several lines"),
+            (b"\xff\xff\xff\xff", "not UTF-8"),
+            (long.as_bytes(), "more than 512"),
+        ] {
+            let error = of(content).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let gone = SecretSource::File("/nowhere/x".into()).read("passphrase");
+        assert!(gone.unwrap_err().to_string().contains("/nowhere/x"));
+        let unset = SecretSource::Env("OZR_NOT_SET".to_owned()).read("passphrase");
+        assert!(unset.unwrap_err().to_string().contains("$OZR_NOT_SET"));
+    }
+}
