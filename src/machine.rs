@@ -209,6 +209,56 @@ impl fmt::Display for Network {
     }
 }
 
+/// A network card, and where it is plugged in: `NETWORK[,mac=MAC][,model=MODEL]`, as of virt-install.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Nic {
+    /// The network.
+    pub network: Network,
+    /// Its address, as the user wrote it; a random one without it.
+    pub mac: Option<String>,
+    /// Its model, in libvirt's words; the usual one without it.
+    pub model: Option<String>,
+}
+
+/// How many network cards a guest has at most: as many as QEMU's usual PCI bus has room for beside all else.
+pub const MOST_NICS: usize = 8;
+
+impl FromStr for Nic {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let mut nic = Nic {
+            network: parts.next().unwrap_or_default().parse()?,
+            ..Nic::default()
+        };
+        for part in parts {
+            let (place, value) = match part.split_once('=') {
+                Some(("mac", value)) => (&mut nic.mac, value),
+                Some(("model", value)) => (&mut nic.model, value),
+                _ => {
+                    return Err(format!(
+                        "`{part}` says nothing of a network card; write NETWORK,mac=MAC,model=MODEL"
+                    ));
+                }
+            };
+            if value.is_empty() || place.replace(value.to_owned()).is_some() {
+                return Err(format!("`{part}` says nothing, or is said twice"));
+            }
+        }
+        Ok(nic)
+    }
+}
+
+impl TryFrom<String> for Nic {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// The network that guests on user networking have for themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserNetwork(pub Ipv4Addr);
@@ -218,6 +268,13 @@ impl UserNetwork {
     pub const USUAL: UserNetwork = UserNetwork(Ipv4Addr::new(10, 0, 2, 0));
     /// Bits of its prefix.
     pub const PREFIX: u8 = 24;
+
+    /// That of the network card with a number, from 0 on: each has one of its own.
+    #[must_use]
+    pub fn of_card(self, number: usize) -> UserNetwork {
+        let [a, b, c, d] = self.0.octets();
+        UserNetwork(Ipv4Addr::new(a, b, c.wrapping_add(number as u8), d))
+    }
 
     /// This host in it, by which the guest reaches the host's loopback (QEMU manual, "Using the
     /// user mode network stack").
@@ -249,5 +306,23 @@ mod tests {
         for wrong in ["", "bridge:", "nat:x", "a/b"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+        let nic: Nic = "bridge:br0,model=e1000e,mac=52:54:00:00:00:07"
+            .parse()
+            .unwrap();
+        assert_eq!(nic.network, Network::Bridge("br0".into()));
+        assert_eq!(nic.mac.as_deref(), Some("52:54:00:00:00:07"));
+        assert_eq!(nic.model.as_deref(), Some("e1000e"));
+        assert_eq!("user".parse(), Ok(Nic::default()));
+        for wrong in [
+            "user,",
+            "user,mac=",
+            "user,x=1",
+            "user,mac=a,mac=b",
+            ",mac=a",
+        ] {
+            assert!(wrong.parse::<Nic>().is_err(), "{wrong}");
+        }
+        let second = UserNetwork::USUAL.of_card(1);
+        assert_eq!(second.host(), Ipv4Addr::new(10, 0, 3, 2));
     }
 }

@@ -1,4 +1,5 @@
-//! Guests that some images need: several disks, encrypted ones, Secure Boot, a TPM. Through the real thing: installed,
+//! Guests that some images need: several disks, encrypted ones, Secure Boot, a TPM,
+//! network cards. Through the real thing: installed,
 //! sealed, booted, and read by others.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
@@ -478,4 +479,48 @@ fn boards_that_cannot_be_are_refused_before_anything_is_done() {
         .args(["boot-test", "--tpm", "--accel", "tcg", "--state-dir"]);
     command.arg(site.path("state")).arg(&image);
     run(command).assert_failed(3, &["there is no swtpm here", "--tpm"]);
+}
+
+#[test]
+fn a_guest_has_all_its_network_cards() {
+    let Some(site) = Site::new("nics") else {
+        return;
+    };
+    let second = "52:54:00:0a:0b:0c";
+    // What the installer's own machine had.
+    let more = "%post --erroronfail\ncat /sys/class/net/*/address > /etc/cards\n%end\n";
+    let mut command = site.install(&kickstart(more));
+    command.args(["-m", "52:54:00:0a:0b:01", "--network", "user"]);
+    command.args(["--network", &format!("user,mac={second}")]);
+    let outcome = run(command);
+    outcome.assert_done();
+    let cards = support::disk::Disk::open(&site.output("qcow2")).text("/etc/cards");
+    for mac in ["52:54:00:0a:0b:01", second] {
+        assert!(cards.contains(mac), "{mac} is not in {cards}");
+    }
+    let xml = site.output("xml");
+    output("virt-xml-validate", &[xml.to_str().unwrap(), "domain"]);
+    let text = std::fs::read_to_string(&xml).unwrap();
+    for part in [second, "address=\"10.0.3.0\""] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn network_cards_that_cannot_be_are_refused_before_anything_is_done() {
+    let site = Site::bare("nonics");
+    let refused = |options: &[&str], words: &[&str]| {
+        let mut command = site.install(&kickstart(""));
+        command.args(options);
+        run(command).assert_failed(2, words);
+    };
+    refused(
+        &["--network", "user,speed=1"],
+        &["NETWORK,mac=MAC,model=MODEL"],
+    );
+    refused(&["--network", "user"].repeat(9), &["9 network cards", "8"]);
+    refused(
+        &["--serve-address", "192.0.2.1"],
+        &["--serve-address", "loopback"],
+    );
 }

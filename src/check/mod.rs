@@ -91,6 +91,8 @@ pub struct Setting {
     pub firmware: Option<Firmware>,
     /// What the guest's disks are plugged into.
     pub disk_bus: Option<DiskBus>,
+    /// How many network cards the guest has; 0 where that is not known.
+    pub nics: usize,
     /// How many disks the guest has.
     pub disks: usize,
     /// Size of the guest's disks in bytes, all together.
@@ -122,6 +124,7 @@ impl Setting {
             arch: None,
             firmware: None,
             disk_bus: None,
+            nics: 0,
             disks: 1,
             disk_bytes: None,
             new_guest: false,

@@ -22,7 +22,7 @@ use crate::install::boot_test::report::{BootTestFailed, Report};
 use crate::install::boot_test::{self, Stage, summary};
 use crate::install::place::{self, Claim, Place};
 use crate::install::run::Cancellation;
-use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Network};
+use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Nic};
 use crate::options::{
     BootTestOptions, Format, InstallOptions, Layer, ReportFormat, ReportTarget, Seconds,
     SecretSource, TextPattern, config,
@@ -183,9 +183,10 @@ pub struct Args {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
     memory: Option<u64>,
 
-    /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
+    /// The guest's network: user, the name of a libvirt network, or bridge:NAME; given again, of one card more
+    /// [default: user]
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
-    network: Option<Network>,
+    network: Vec<Nic>,
 
     /// Bus of the guest's disks [default: virtio]
     #[arg(short = 'b', long, value_name = "BUS", help_heading = "Guest")]
@@ -418,7 +419,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         accel: args.accel.or(below.accel).unwrap_or_default(),
         disk_bus: args.disk_bus.or(below.disk_bus).unwrap_or_default(),
         nic_model: below.network_device,
-        network: args.network.or(below.network).unwrap_or_default(),
+        nics: args.network.over(below.network),
         max_guests: args.max_guests.or(below.max_guests),
         cache_dir: args.cache_dir.or(below.cache_dir),
         wanted: Wanted::read(&options)?,

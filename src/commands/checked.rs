@@ -327,6 +327,7 @@ pub fn setting(
         arch: Some(arch),
         firmware: Some(plan::firmware(options, *release, arch)),
         disk_bus: Some(options.disk_bus.unwrap_or_default()),
+        nics: options.network.len().max(1),
         disks: disks.len(),
         disk_bytes: Some(disks.iter().sum()),
         new_guest: true,

@@ -9,7 +9,7 @@ use crate::error::{Classify, Kind, fail};
 use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::disk;
-use crate::machine::Network;
+use crate::machine::{Network, Nic};
 use crate::options::{InstallOptions, config};
 use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
@@ -96,7 +96,7 @@ fn missing(what: &'static str, text: impl fmt::Display) -> Finding {
 fn look(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Finding>> {
     let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
     let cache_dir = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
-    let network = options.network.clone().unwrap_or_default();
+    let network = options.first_network();
     let output_dir = options.output_dir.as_deref().unwrap_or(Path::new("."));
     let probe = Probe::take(arch);
     let mut findings = look_at_programs(&probe, arch);
@@ -155,7 +155,13 @@ fn diagnostic(severity: Severity, what: &str, text: &str) -> Diagnostic {
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
     let mut options = config::load(config)?;
     options.connect = args.connect.clone().or(options.connect);
-    options.network = args.network.clone().or(options.network);
+    if let Some(network) = args.network.clone() {
+        let nic = Nic {
+            network,
+            ..Nic::default()
+        };
+        options.network = vec![nic];
+    }
     options.output_dir = args.output_dir.clone().or(options.output_dir);
     let findings = look(&options, args.arch)?;
     for Finding {

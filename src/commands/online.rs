@@ -47,8 +47,7 @@ impl Online {
                 ..MirrorOptions::of(options, cache)
             },
             guest: GuestView {
-                network: matches!(options.network, None | Some(Network::User))
-                    .then(host::user_network),
+                network: (options.first_network() == Network::User).then(host::user_network),
                 relay: options.relay.unwrap_or_default(),
                 verbatim: options.verbatim,
             },

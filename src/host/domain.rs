@@ -31,6 +31,17 @@ pub struct DiskSpec {
     pub bus: DiskBus,
 }
 
+/// A network card of the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NicSpec {
+    /// Its network.
+    pub network: Network,
+    /// libvirt's model of it.
+    pub model: String,
+    /// Its address.
+    pub mac: Mac,
+}
+
 /// A kernel that is started without the disk's boot loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectBoot {
@@ -78,6 +89,8 @@ pub struct DomainSpec {
     pub nic_model: String,
     /// The network card's address.
     pub mac: Mac,
+    /// Its other network cards.
+    pub more_nics: Vec<NicSpec>,
     /// Where QEMU writes all that the console said.
     pub console_log: PathBuf,
     /// Where QEMU writes the packets of its network card, in libpcap's format: a file that is there, empty,
@@ -115,6 +128,16 @@ impl DomainSpec {
     /// All its disks, in order.
     pub(super) fn disks(&self) -> impl Iterator<Item = &DiskSpec> {
         std::iter::once(&self.disk).chain(&self.more_disks)
+    }
+
+    /// All its network cards, in order.
+    pub(super) fn nics(&self) -> impl Iterator<Item = NicSpec> {
+        let first = NicSpec {
+            network: self.network.clone(),
+            model: self.nic_model.clone(),
+            mac: self.mac,
+        };
+        std::iter::once(first).chain(self.more_nics.iter().cloned())
     }
 
     /// The files that a guest is made of, the disk first.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::domain::{Console, DiskSpec, DomainSpec, target_device};
+use super::domain::{Console, DiskSpec, DomainSpec, NicSpec, target_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
 use super::probe::Accel;
 use super::qemu_user::QemuUser;
@@ -85,7 +85,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <on_crash>destroy</on_crash>
   <devices>
 {disks}    <controller type="usb" model="none"/>
-{interface}{console}{log_port}{agent}{screen}{tpm}    <rng model="virtio">
+{interfaces}{console}{log_port}{agent}{screen}{tpm}    <rng model="virtio">
       <backend model="random">/dev/urandom</backend>
     </rng>
     <memballoon model="none"/>
@@ -117,7 +117,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
             None => "restart",
         },
         disks = disks(spec, install.is_some()),
-        interface = interface(spec, wiring),
+        interfaces = interfaces(spec, wiring),
         console = console(spec, wiring),
         log_port = element(wiring, log_port),
         agent = element(wiring.filter(|_| spec.agent), agent_port),
@@ -243,21 +243,32 @@ fn disk(number: usize, spec: &DiskSpec, install: bool) -> String {
     )
 }
 
-fn interface(spec: &DomainSpec, install: Option<&Wiring>) -> String {
-    let (kind, source) = match &spec.network {
+fn interfaces(spec: &DomainSpec, install: Option<&Wiring>) -> String {
+    let nics = spec.nics().enumerate();
+    nics.map(|(number, nic)| interface(number, &nic, install))
+        .collect()
+}
+
+fn interface(number: usize, nic: &NicSpec, install: Option<&Wiring>) -> String {
+    let (kind, source) = match &nic.network {
         Network::User => ("user", None),
         Network::Libvirt(name) => ("network", Some(name)),
         Network::Bridge(name) => ("bridge", Some(name)),
     };
     let network = install.and_then(|wiring| wiring.user_network);
-    let network = network.filter(|_| spec.network == Network::User);
+    let network = match number {
+        0 => network,
+        // Two cards in one network would be in each other's way, wherever it is booted.
+        _ => Some(network.unwrap_or(UserNetwork::USUAL).of_card(number)),
+    };
+    let network = network.filter(|_| nic.network == Network::User);
     format!(
         r#"    <interface type="{kind}">
       <mac address="{mac}"/>
 {source}{network}      <model type="{model}"/>
     </interface>
 "#,
-        mac = spec.mac,
+        mac = nic.mac,
         source = element(source, |name| {
             format!(r#"      <source {kind}="{}"/>"#, escaped(name))
         }),
@@ -265,7 +276,7 @@ fn interface(spec: &DomainSpec, install: Option<&Wiring>) -> String {
             let (address, prefix) = (address.0, UserNetwork::PREFIX);
             format!(r#"      <ip family="ipv4" address="{address}" prefix="{prefix}"/>"#)
         }),
-        model = escaped(&spec.nic_model),
+        model = escaped(&nic.model),
     )
 }
 
@@ -391,6 +402,7 @@ mod tests {
             network: Network::User,
             nic_model: "virtio".to_owned(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
+            more_nics: Vec::new(),
             console_log: "/w/console.log".into(),
             capture: None,
             build_id: "id<1>".to_owned(),
@@ -571,6 +583,40 @@ mod tests {
         for part in ["loader", "nvram", "smm", "firmware"] {
             assert!(!xml.contains(part), "{part} in {xml}");
         }
+    }
+
+    #[test]
+    fn each_card_has_a_network_of_its_own() {
+        let card = |network, number: u8| NicSpec {
+            network,
+            model: "e1000e".to_owned(),
+            mac: format!("52:54:00:00:00:{number:02}").parse().unwrap(),
+        };
+        let spec = DomainSpec {
+            more_nics: vec![
+                card(Network::User, 2),
+                card(Network::Bridge("br0".to_owned()), 3),
+            ],
+            ..spec()
+        };
+        let xml = bootable_xml(&spec);
+        let parts = [
+            "<mac address=\"52:54:00:00:00:01\"/>",
+            "<mac address=\"52:54:00:00:00:02\"/>",
+            "<ip family=\"ipv4\" address=\"10.0.3.0\" prefix=\"24\"/>",
+            "<model type=\"e1000e\"/>",
+            "<interface type=\"bridge\">",
+            "<mac address=\"52:54:00:00:00:03\"/>",
+            "<source bridge=\"br0\"/>",
+        ];
+        let places: Vec<usize> = parts
+            .iter()
+            .map(|part| {
+                xml.find(part)
+                    .unwrap_or_else(|| panic!("{part} not in {xml}"))
+            })
+            .collect();
+        assert!(places.is_sorted(), "{xml}");
     }
 
     #[test]

@@ -46,11 +46,11 @@ impl Host {
     /// [`Kind::Host`] when the guest cannot be created; nothing is left of it then.
     pub fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
         self.check(spec)?;
-        let network = self.reachable_network(&spec.network)?;
-        let spec = DomainSpec {
-            network,
-            ..spec.clone()
-        };
+        let mut spec = spec.clone();
+        spec.network = self.reachable_network(&spec.network)?;
+        for nic in &mut spec.more_nics {
+            nic.network = self.reachable_network(&nic.network)?;
+        }
         let (user, warning) = self.qemu_user_for(&spec);
         let wiring = self.wiring(&spec, user);
         let lent = match user {

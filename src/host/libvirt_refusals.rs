@@ -100,7 +100,7 @@ impl Host {
             );
         } else if spec.firmware == Firmware::Uefi && message.contains("firmware") {
             text.push_str("; install UEFI firmware (packages ovmf or edk2-ovmf)");
-        } else if denied && matches!(spec.network, Network::Bridge(_) | Network::Libvirt(_)) {
+        } else if denied && spec.nics().any(|nic| nic.network != Network::User) {
             text.push_str(
                 "; an ordinary user needs QEMU's bridge helper, and the bridge in \
                  /etc/qemu/bridge.conf: or use --network user",

@@ -17,7 +17,7 @@ mod probe;
 mod qemu_process;
 mod qemu_user;
 
-pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
+pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
 pub use domain_xml::{LOG_PORT, bootable_xml};
 pub use libvirt::{Connection, Host, HostOptions, Versions};
 pub use libvirt_create::Started;

@@ -40,9 +40,14 @@ impl ServePlace {
 
     /// On a bridge: its own address for both.
     pub fn bridge(address: Ipv4Addr) -> Self {
+        ServePlace::at(address.into())
+    }
+
+    /// At an address that both know.
+    pub fn at(address: IpAddr) -> Self {
         ServePlace {
-            bind: IpAddr::V4(address),
-            guest_uses: IpAddr::V4(address),
+            bind: address,
+            guest_uses: address,
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::handover::Handover;
 use super::place::Place;
-use super::plan::Plan;
+use super::plan::{NIC_MODEL, Plan};
 use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
 use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failed};
-use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, domain_name, finished_name};
+use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
 use crate::image::disk;
 use crate::machine::{Board, DiskFormat};
 
@@ -56,12 +56,20 @@ pub fn domain(
     prepared: &Prepared,
     handover: &Handover,
 ) -> anyhow::Result<DomainSpec> {
-    let mac = match &plan.guest.mac {
+    let mac = |option: &str, text: &Option<String>| match text {
         Some(text) => text
             .parse::<Mac>()
-            .map_err(|reason| failed!(Kind::Input, "--mac-address: {reason}"))?,
-        None => Mac::random()?,
+            .map_err(|reason| failed!(Kind::Input, "{option}: {reason}")),
+        None => Mac::random(),
     };
+    let more_nics = plan.guest.more_nics.iter().map(|nic| {
+        anyhow::Ok(NicSpec {
+            network: nic.network.clone(),
+            model: nic.model.clone().unwrap_or_else(|| NIC_MODEL.to_owned()),
+            mac: mac("--network", &nic.mac)?,
+        })
+    });
+    let more_nics = more_nics.collect::<Result<_, _>>()?;
     let disk = |number| DiskSpec {
         path: place.work.join(&disk::name(number)),
         format: DiskFormat::Qcow2,
@@ -88,7 +96,8 @@ pub fn domain(
         agent: false,
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
-        mac,
+        mac: mac("--mac-address", &plan.guest.mac)?,
+        more_nics,
         // QEMU's own copy of the console; ours is made of what is read from it.
         console_log: place.work.join(SERIAL_LOG),
         capture: None,

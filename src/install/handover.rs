@@ -14,6 +14,7 @@ use super::prepare::Prepared;
 use super::relay::Relaying;
 use crate::error::{Classify, Kind};
 use crate::hex;
+use crate::host::ServePlace;
 use crate::initrd;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose;
@@ -143,7 +144,10 @@ fn open_server(
     if plan.deliver == Deliver::Initrd && !prepared.reaches.need_server() {
         return Ok((None, None));
     }
-    let address = prepared.host.network_address(&plan.guest.network)?;
+    let address = match plan.options.serve_address {
+        Some(address) => ServePlace::at(address),
+        None => prepared.host.network_address(&plan.guest.network)?,
+    };
     let options = ServeOptions {
         bind: address.bind,
         ports: plan.options.serve_ports.unwrap_or(Ports::ANY),

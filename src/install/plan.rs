@@ -16,7 +16,9 @@ use crate::input;
 use crate::install::boot_test::plan::Wanted;
 use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
-use crate::machine::{AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, Network};
+use crate::machine::{
+    AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
+};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Relay, Signer};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
@@ -26,7 +28,7 @@ use crate::tdl::{self, Install, Template};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 /// The fastest network card that every installer knows, in libvirt's words.
-const NIC_MODEL: &str = "virtio";
+pub const NIC_MODEL: &str = "virtio";
 
 /// Size of the disk in bytes when neither template nor option says: Oz's 10 GiB.
 const DEFAULT_DISK: u64 = 10 << 30;
@@ -140,6 +142,8 @@ pub struct GuestPlan {
     pub mac: Option<String>,
     /// The network that it is on.
     pub network: Network,
+    /// Its other network cards.
+    pub more_nics: Vec<Nic>,
 }
 
 impl Plan {
@@ -419,6 +423,26 @@ fn plan_guest(
     {
         bail!("there is no UEFI for {arch} guests: leave out --firmware");
     }
+    let mut nics = options.network.iter().cloned();
+    let nic = nics.next().unwrap_or_default();
+    let usual = options.network_device.clone();
+    let more_nics: Vec<Nic> = nics
+        .map(|nic| Nic {
+            model: nic.model.or_else(|| usual.clone()),
+            ..nic
+        })
+        .collect();
+    if more_nics.len() >= MOST_NICS {
+        bail!(
+            "{} network cards are more than the {MOST_NICS} that a guest has: give --network less often",
+            more_nics.len() + 1
+        );
+    }
+    if options.serve_address.is_some() && nic.network == Network::User {
+        bail!(
+            "with user networking the guest reaches ozr's server on this host's loopback: leave out --serve-address, or choose another --network"
+        );
+    }
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
     let vcpus = (cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end());
     Ok(GuestPlan {
@@ -429,12 +453,10 @@ fn plan_guest(
         board,
         accel: options.accel.unwrap_or_default(),
         disk_bus: options.disk_bus.unwrap_or_default(),
-        nic_model: options
-            .network_device
-            .clone()
-            .unwrap_or_else(|| NIC_MODEL.to_string()),
-        mac: options.mac_address.clone(),
-        network: options.network.clone().unwrap_or_default(),
+        nic_model: nic.model.or(usual).unwrap_or_else(|| NIC_MODEL.to_string()),
+        mac: nic.mac.or_else(|| options.mac_address.clone()),
+        network: nic.network,
+        more_nics,
     })
 }
 

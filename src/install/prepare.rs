@@ -63,7 +63,9 @@ impl Prepared {
             connection: place.connection.clone(),
             runtime_dir: place.runtime.path().to_path_buf(),
             capability_cache: cache_dir.join("qemu-capabilities"),
-            libvirt_networks: matches!(plan.guest.network, Network::Libvirt(_)),
+            libvirt_networks: std::iter::once(&plan.guest.network)
+                .chain(plan.guest.more_nics.iter().map(|nic| &nic.network))
+                .any(|network| matches!(network, Network::Libvirt(_))),
             tpm: plan.guest.board.tpm,
         };
         let layout = plan.release.tree_layout(plan.arch);

@@ -145,7 +145,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.memory, Some(2048));
         assert_eq!(options.accel, Some(AccelChoice::Tcg));
-        assert_eq!(options.network, Some(Network::Bridge("br0".into())));
+        assert_eq!(options.first_network(), Network::Bridge("br0".into()));
         assert_eq!(options.timeout, Some(Seconds(Duration::from_secs(5400))));
         assert!(options.force);
     }

@@ -1,5 +1,6 @@
 //! The options of `ozr install`, which are also the keys of the configuration file.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::values::{
     one_or_several,
 };
 use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
-use crate::machine::{AccelChoice, DiskBus, Firmware, Network};
+use crate::machine::{AccelChoice, DiskBus, Firmware, Network, Nic};
 
 layered! {
 /// Options of an install. A key of the configuration file is the long name of its option;
@@ -221,9 +222,16 @@ pub struct InstallOptions {
     #[arg(long, help_heading = "Guest")]
     pub tpm: bool,
 
-    /// The guest's network: user, the name of a libvirt network, or bridge:NAME [default: user]
+    /// The guest's network: user, the name of a libvirt network, or bridge:NAME. Given again, of one network
+    /// card more; ,mac=MAC and ,model=MODEL behind it say which card [default: user]
     #[arg(long, value_name = "NETWORK", help_heading = "Guest")]
-    pub network: Option<Network>,
+    #[serde(deserialize_with = "one_or_several")]
+    pub network: Vec<Nic>,
+
+    /// The address of this host at which ozr's own server listens, and which the guest is told
+    /// [default: this host's first on the guest's network]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Guest")]
+    pub serve_address: Option<IpAddr>,
 
     /// Ports for ozr's own server, as a firewall lets them through: 8000, or 8000-8010 of which the first
     /// free one is taken [default: any]
@@ -331,6 +339,14 @@ pub struct InstallOptions {
 }
 
 impl InstallOptions {
+    /// The network that the guest installs over: that of its first card.
+    pub fn first_network(&self) -> Network {
+        self.network
+            .first()
+            .map(|nic| nic.network.clone())
+            .unwrap_or_default()
+    }
+
     /// What the disk is made into, each once.
     pub fn formats(&self) -> Vec<Format> {
         distinct(&self.format)
@@ -374,7 +390,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 11] = [
+    const VALUES: [&str; 12] = [
         "true",
         "[\"junit=a\"]",
         "7",
@@ -386,6 +402,7 @@ mod tests {
         "\"8000-8010\"",
         "\"gpg\"",
         "\"env:X\"",
+        "\"192.0.2.1\"",
     ];
 
     /// Each option is a flag and a key, the file's value reaches the build, and the command line's

@@ -99,6 +99,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         network: Network::User,
         nic_model: "virtio".to_owned(),
         mac: Mac::random().unwrap(),
+        more_nics: Vec::new(),
         console_log: console_log.to_owned(),
         capture: None,
         build_id: format!("build-{name}"),

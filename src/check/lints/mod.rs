@@ -13,6 +13,7 @@ mod image;
 mod includes;
 mod layout;
 mod localization;
+mod network;
 mod passwords;
 mod portable;
 mod questions;
@@ -32,7 +33,7 @@ use crate::language::reading::{Entry, PackageLine, SectionEntry};
 type Lint = fn(&mut Linter<'_>);
 
 /// All of them, by topic.
-const TOPICS: [&[Lint]; 14] = [
+const TOPICS: [&[Lint]; 15] = [
     layout::LINTS,
     volumes::LINTS,
     disks::LINTS,
@@ -41,6 +42,7 @@ const TOPICS: [&[Lint]; 14] = [
     accounts::LINTS,
     passwords::LINTS,
     source::LINTS,
+    network::LINTS,
     includes::LINTS,
     ending::LINTS,
     questions::LINTS,

@@ -39,6 +39,11 @@ impl Attempt<'_> {
                 disk_bus: spec.disk.bus,
                 nic_model: spec.nic_model.clone(),
                 network: spec.network.clone(),
+                more_nics: spec
+                    .more_nics
+                    .iter()
+                    .map(|nic| (nic.network.clone(), nic.model.clone()))
+                    .collect(),
             },
             firmware,
             clones: options.clones.unwrap_or(1),

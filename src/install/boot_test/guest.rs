@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::plan::{Boot, BootPlan, Way};
 use super::questions;
 use crate::error::{Classify, Kind};
-use crate::host::{DiskSpec, DomainSpec, Mac, domain_name};
+use crate::host::{DiskSpec, DomainSpec, Mac, NicSpec, domain_name};
 use crate::image::qemu_img;
 use crate::install::place::Place;
 use crate::install::record::SERIAL_LOG;
@@ -107,6 +107,14 @@ pub fn remove_overlays(plan: &BootPlan, place: &Place) -> anyhow::Result<()> {
 /// When the kernel gives no random bytes.
 pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<DomainSpec> {
     let machine = &plan.machine;
+    let more_nics = machine.more_nics.iter().map(|(network, model)| {
+        anyhow::Ok(NicSpec {
+            network: network.clone(),
+            model: model.clone(),
+            mac: Mac::random()?,
+        })
+    });
+    let more_nics = more_nics.collect::<Result<_, _>>()?;
     let seed = plan.wanted.seed.iter().map(|_| DiskSpec {
         path: place.work.join(SEED),
         format: DiskFormat::Raw,
@@ -137,6 +145,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         network: machine.network.clone(),
         nic_model: machine.nic_model.clone(),
         mac: Mac::random()?,
+        more_nics,
         // QEMU of another user's may be confined to what libvirt knows of.
         capture: (machine.network == Network::User && place.connection.runs_as_us())
             .then(|| place.work.join(CAPTURE)),

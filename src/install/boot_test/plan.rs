@@ -89,6 +89,8 @@ pub struct Machine {
     pub nic_model: String,
     /// The network that it is on.
     pub network: Network,
+    /// Its other network cards: networks and models.
+    pub more_nics: Vec<(Network, String)>,
 }
 
 /// One boot.

@@ -12,15 +12,13 @@ use crate::error::{Classify, Kind, fail};
 use crate::host::{self, Host, HostOptions};
 use crate::image::qemu_img;
 use crate::install::place::Place;
+use crate::install::plan::NIC_MODEL;
 use crate::install::prepare::open_host;
-use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, Network};
+use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, Network, Nic};
 use crate::options::BootTestOptions;
 use crate::secrets::{Secret, Secrets};
 use crate::state::directories;
 use crate::ui::event::Reporter;
-
-/// The fastest network card that every system knows, in libvirt's words.
-const NIC_MODEL: &str = "virtio";
 
 /// An image that exists, and the machine that it is to be booted in.
 #[derive(Debug, Clone)]
@@ -43,10 +41,10 @@ pub struct Subject {
     pub accel: AccelChoice,
     /// What the disks are plugged into.
     pub disk_bus: DiskBus,
-    /// Model of the network card, if it was chosen.
+    /// Model of network cards that say nothing else, if it was chosen.
     pub nic_model: Option<String>,
-    /// The network.
-    pub network: Network,
+    /// Its network cards; none for the usual one.
+    pub nics: Vec<Nic>,
     /// What opens its encrypted file systems, if that is known.
     pub passphrase: Option<Secret>,
     /// How many guests may run at a time.
@@ -72,11 +70,21 @@ pub async fn prepare(
         check_image(&subject, image).await?;
     }
     let cache_dir = directories::cache_dir(subject.cache_dir.as_deref()).kind(Kind::Host)?;
+    let usual = subject.nic_model.unwrap_or_else(|| NIC_MODEL.to_owned());
+    let nics = subject.nics.into_iter();
+    let mut nics: Vec<(Network, String)> = nics
+        .map(|nic| (nic.network, nic.model.unwrap_or_else(|| usual.clone())))
+        .collect();
+    if nics.is_empty() {
+        nics.push((Network::default(), usual));
+    }
     let host_options = HostOptions {
         connection: place.connection.clone(),
         runtime_dir: place.runtime.path().to_path_buf(),
         capability_cache: cache_dir.join("qemu-capabilities"),
-        libvirt_networks: matches!(subject.network, Network::Libvirt(_)),
+        libvirt_networks: nics
+            .iter()
+            .any(|(network, _)| matches!(network, Network::Libvirt(_))),
         tpm: subject.board.tpm,
     };
     let host = open_host(host_options, Arc::clone(&place.runtime)).await?;
@@ -94,6 +102,7 @@ pub async fn prepare(
     if let Some(passphrase) = &subject.passphrase {
         secrets.add_password(passphrase.reveal());
     }
+    let (network, nic_model) = nics.remove(0);
     let plan = BootPlan {
         name: subject.name,
         image: subject.image,
@@ -105,8 +114,9 @@ pub async fn prepare(
             board: subject.board,
             virtio: VirtioModel::Modern,
             disk_bus: subject.disk_bus,
-            nic_model: subject.nic_model.unwrap_or_else(|| NIC_MODEL.to_owned()),
-            network: subject.network,
+            nic_model,
+            network,
+            more_nics: nics,
         },
         firmware,
         clones: subject.options.clones.unwrap_or(1),
