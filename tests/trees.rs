@@ -314,7 +314,7 @@ fn finds_archive_and_disk(site: &Site, kickstart: &str) {
         ("sdz", needed, "0"),
         ("loop0", needed, "0"),
     ];
-    let (done, made) = run("a inst.ks=http://h:8/d/my.ks?x quiet", &disks);
+    let (done, made) = run("a inst.ks=http://h:8/d/my.ks?x quiet", &disks[1..]);
     assert!(done, "{made}");
     assert!(
         made.contains("liveimg --url=http://h:8/d/disk.liveimg.tar.gz "),
@@ -326,7 +326,8 @@ fn finds_archive_and_disk(site: &Site, kickstart: &str) {
     assert!(made.contains("--boot-drive=vda "), "{made}");
     for (cmdline, disks, why) in [
         ("quiet", &disks[..], "ozr.image=URL"),
-        ("inst.ks=http://h/my.ks", &disks[2..], "ozr.disk=NAME"),
+        ("inst.ks=http://h/my.ks", &disks[2..], "no disk of"),
+        ("inst.ks=http://h/my.ks", &disks[..], "nvme0n1 and sda have"),
     ] {
         let (done, said) = run(cmdline, disks);
         assert!(!done && said.contains(why), "{said}");
