@@ -350,7 +350,7 @@ impl Job<'_> {
             .collect::<Result<Vec<_>>>()?;
         let (begun, name) = (self.begun, inner_name(&self.order.name));
         let program = Path::new(reader::OWN_PROGRAM);
-        let written = files::read(program, disks, trees::apart(), move |files| {
+        let written = files::read(program, disks, trees::apart(&wanted), move |files| {
             let pool = Pool::start();
             let archives = into
                 .into_iter()

@@ -60,9 +60,10 @@ const MOST_FILLED: u64 = 256 << 30;
 
 const ALL_BUT_ROOTFS: &[Format] = &[Format::Liveimg, Format::Wsl, Format::Oci];
 
-/// What the archives have that one may leave out: names of a file on both sides are files of their own.
-pub fn apart() -> Vec<String> {
-    let patterns = LEFT_OUT.iter();
+/// What one of these formats leaves out: names of a file on both sides are files of their own in all of them.
+pub fn apart(formats: &[Format]) -> Vec<String> {
+    let is_left_out = |by: &[Format]| by.iter().any(|format| formats.contains(format));
+    let patterns = LEFT_OUT.iter().filter(|(_, by)| is_left_out(by));
     patterns.map(|(pattern, _)| (*pattern).to_owned()).collect()
 }
 
