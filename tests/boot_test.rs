@@ -421,7 +421,8 @@ fn declared_checks_are_made_inside() {
     let good = path(site.write("good.checks.toml", &true_checks()));
     let password = path(site.write("password", "test-only\n"));
 
-    let login = ["--login", "root", "--login-password-file", &password];
+    let password = format!("file:{password}");
+    let login = ["--login", "root", "--login-password", &password];
     let junit = format!("junit={}", site.path("r.xml").display());
     let (passed, outcome) = test(&[&login[..], &["--checks", &good, "--report", &junit]].concat());
     outcome.assert_done();
@@ -501,7 +502,9 @@ fn checks_that_cannot_be_run_fail() {
     let checks = site.write("c.toml", "[[check]]\nport = 22\n");
     let password = site.write("password", "secret-of-web\n");
     let mut command = boot_test(&site, &image, &["--login", "root"]);
-    command.arg("--login-password-file").arg(&password);
+    command
+        .arg("--login-password")
+        .arg(format!("file:{}", password.display()));
     command.arg("--checks").arg(&checks);
     let outcome = run(command);
     outcome.assert_failed(
@@ -515,7 +518,7 @@ fn checks_that_cannot_be_run_fail() {
     let mut command = boot_test(&site, &image, &["--login", "root"]);
     command.arg("--checks").arg(&checks);
     let outcome = run(command);
-    outcome.assert_failed(2, &["--login-password-file"]);
+    outcome.assert_failed(2, &["--login-password"]);
     let wrong = site.write("c.toml", "[[check]]\nprot = 22\n");
     let outcome = run(boot_test(
         &site,

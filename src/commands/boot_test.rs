@@ -104,7 +104,7 @@ pub struct Args {
     #[arg(long, value_name = "PATTERN", help_heading = "Boot")]
     allow_denied: Vec<TextPattern>,
 
-    /// Checks that must be true of the booted machine: a file with [[check]] of a unit, command, port or file;
+    /// Checks that must be true of the booted machine: a file with `[[check]]` of a unit, command, port or file;
     /// may be given more than once
     #[arg(long, value_name = "FILE", help_heading = "Checks")]
     checks: Vec<PathBuf>,
@@ -119,9 +119,9 @@ pub struct Args {
     #[arg(long, value_name = "USER", help_heading = "Checks")]
     login: Option<String>,
 
-    /// The file whose first line is that user's password
-    #[arg(long, value_name = "FILE", help_heading = "Checks")]
-    login_password_file: Option<PathBuf>,
+    /// Where that user's password is: file:PATH or env:NAME
+    #[arg(long, value_name = "SOURCE", help_heading = "Checks")]
+    login_password: Option<SecretSource>,
 
     /// Make the disk so large (20G, 512 MiB, a number of GiB); the root file system must grow with it
     /// [default: 1 GiB more with --seed, if the image has cloud-init and growpart]
@@ -385,7 +385,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         checks: args.checks,
         seed: args.seed,
         login: args.login,
-        login_password_file: args.login_password_file,
+        login_password: args.login_password,
         grow_to: args.grow_to,
     };
     let mut more_images = Vec::new();

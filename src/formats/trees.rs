@@ -1,5 +1,5 @@
 //! Archives of the files of the system that is on a disk. The files are read once for all of them, by the
-//! process that reads disks ([`files`]).
+//! process that reads disks ([`crate::image::files`]).
 
 use std::collections::VecDeque;
 use std::fmt;

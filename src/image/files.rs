@@ -370,7 +370,7 @@ impl Read for Patient<'_> {
 }
 
 /// Has `program`, [`reader::OWN_PROGRAM`], read all files of the system on the disks of a machine, plain or
-/// qcow2, that no guest uses, and gives them to `take`. For `apart` see [`write`].
+/// qcow2, that no guest uses, and gives them to `take`. For `apart` see `write`.
 ///
 /// # Errors
 /// Not all of it can be read; those of `take`.

@@ -45,7 +45,7 @@ pub struct Drivers {
     pub unknown: Option<String>,
 }
 
-/// Where these drivers are for each kernel that has an initramfs, the newest last; the first [`MOST_KERNELS`]
+/// Where these drivers are for each kernel that has an initramfs, the newest last; the first `MOST_KERNELS`
 /// are looked at.
 ///
 /// # Errors

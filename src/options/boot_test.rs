@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::Layer;
+use super::SecretSource;
 use super::declared::Check;
 use super::values::{Seconds, one_or_several};
 use crate::machine::Firmware;
@@ -74,9 +75,9 @@ pub struct BootTestOptions {
     #[arg(skip)]
     pub login: Option<String>,
 
-    /// The file whose first line is that user's password.
+    /// Where that user's password is.
     #[arg(skip)]
-    pub login_password_file: Option<PathBuf>,
+    pub login_password: Option<SecretSource>,
 
     /// How large the disk is made before it is booted.
     #[arg(skip)]
@@ -99,7 +100,7 @@ pub(super) const KEYS: [&str; 15] = [
     "checks",
     "seed",
     "login",
-    "login-password-file",
+    "login-password",
     "grow-to",
 ];
 
@@ -135,7 +136,7 @@ mod tests {
         let text = "[boot-test]\nalways = true\nfirmware = [\"bios\", \"uefi\"]\ntimeout = \"5m\"\n\
                     target = \"multi-user.target\"\nclones = 2\nallow-failed = \"a*.service\"\n\
                     allow-denied = [\"*x*\", \"y\"]\nmemory = 1024\nvcpus = 1\nchecks = \"c\"\n\
-                    seed = [\"user-data\", \"d\"]\nlogin = \"root\"\nlogin-password-file = \"p\"\n\
+                    seed = [\"user-data\", \"d\"]\nlogin = \"root\"\nlogin-password = \"file:p\"\n\
                     grow-to = \"12G\"\ncheck = [{ port = 22 }]\n";
         for key in KEYS {
             assert!(text.contains(&format!("\n{key} = ")), "{key}");

@@ -1,15 +1,12 @@
 //! What a boot test does, decided before anything is touched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use anyhow::Context;
 
 use super::seed::Seed;
 use crate::distro::{Arch, VirtioModel};
-use crate::error::{Classify, Kind, fail, failed};
+use crate::error::{Kind, fail, failed};
 use crate::host::Accel;
-use crate::input;
 use crate::machine::{Board, DiskBus, DiskFormat, Firmware, Network};
 use crate::options::BootTestOptions;
 use crate::options::declared::{self, Check};
@@ -31,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long nothing at all may come. Firmware and boot loader need some seconds; a kernel that says
 /// nothing until the login prompt (`quiet`) all the boot.
 const FIRST_OUTPUT: Duration = Duration::from_secs(120);
-
-/// Largest file with a password, in bytes.
-const MOST_PASSWORD: u64 = 4096;
 
 /// How many times slower software emulation is.
 const EMULATED: u32 = 3;
@@ -215,18 +209,18 @@ impl Wanted {
             checks.extend(declared::read(file)?);
         }
         let seed = Seed::read(&options.seed)?;
-        let way = match (&options.login, &options.login_password_file) {
-            (Some(user), Some(file)) => Way::Login {
+        let way = match (&options.login, &options.login_password) {
+            (Some(user), Some(source)) => Way::Login {
                 user: user_of(user)?,
-                password: Secret::new(password(file)?),
+                password: source.read("password")?,
             },
             (Some(_), None) => fail!(
                 Kind::Input,
-                "a login on the console needs a password: name its file with --login-password-file"
+                "a login on the console needs a password: say where it is with --login-password file:PATH or env:NAME"
             ),
             (None, Some(_)) => fail!(
                 Kind::Input,
-                "--login-password-file needs to know whose password it is: name the user with --login"
+                "--login-password needs to know whose password it is: name the user with --login"
             ),
             (None, None) if seed.is_some() => Way::Seed,
             (None, None) => Way::Agent,
@@ -276,23 +270,6 @@ fn user_of(user: &str) -> anyhow::Result<String> {
         fail!(Kind::Input, "--login: {user:?} is no name of a user");
     }
     Ok(user.to_owned())
-}
-
-/// The first line of a file.
-fn password(file: &Path) -> anyhow::Result<String> {
-    let shown = file.display();
-    let bytes = input::read_bounded(file, MOST_PASSWORD)
-        .with_context(|| format!("reading the password {shown}"))
-        .kind(Kind::Input)?;
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    let password = text.lines().next().unwrap_or_default();
-    if password.is_empty() || password.contains(char::is_control) {
-        fail!(
-            Kind::Input,
-            "{shown} has no password on its first line, or one that cannot be typed"
-        );
-    }
-    Ok(password.to_owned())
 }
 
 /// What a boot must reach, by the options.
