@@ -105,6 +105,8 @@ pub struct Setting {
     pub deliver: Option<Deliver>,
     /// The passphrase of what is encrypted is filled in where the kickstart gives none.
     pub adds_passphrase: bool,
+    /// What makes copies of the image one machine is taken out of it afterwards.
+    pub is_sealed: bool,
     /// `poweroff` is appended where the kickstart would not end by itself.
     pub adds_ending: bool,
     /// The installer is told of a source on its command line (`inst.repo=`).
@@ -131,6 +133,7 @@ impl Setting {
             portable: false,
             deliver: None,
             adds_passphrase: false,
+            is_sealed: false,
             adds_ending: false,
             adds_source: false,
             adds_cmdline: false,

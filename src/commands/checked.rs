@@ -334,6 +334,7 @@ pub fn setting(
         portable: options.portable,
         deliver: Some(options.deliver.unwrap_or_default()),
         adds_passphrase: options.luks_passphrase.is_some() && !options.verbatim,
+        is_sealed: plan::seals(options, *release, &["machine-id", "ssh-host-keys"]),
         adds_ending: !options.verbatim,
         ..booted
     }))

@@ -336,6 +336,16 @@ pub fn check_packages(formats: &[Format], disks: usize) -> anyhow::Result<()> {
     }
 }
 
+fn wants_seal(options: &InstallOptions) -> bool {
+    options.seal || !options.no_seal
+}
+
+/// Whether an install with these options seals its image, none of these items excepted.
+pub fn seals(options: &InstallOptions, release: Release, items: &[&str]) -> bool {
+    let excepted = |item: &&str| options.seal_except.iter().any(|name| name == item);
+    wants_seal(options) && release.generation() != Generation::El6 && !items.iter().any(excepted)
+}
+
 /// What is sealed, and the names of what is not.
 fn plan_seal(
     kickstart: &Kickstart,
@@ -352,12 +362,11 @@ fn plan_seal(
             bail!("--seal-except: there is no `{name}`{near}: `ozr explain seal` names them all");
         }
     }
-    let mut wanted = options.seal || !options.no_seal;
-    if wanted && release.generation() == Generation::El6 {
+    let wanted = seals(options, release, &[]);
+    if !wanted && wants_seal(options) {
         warnings.push(
             "the image is not sealed: the installer of RHEL 6 has no dracut to do it in".to_owned(),
         );
-        wanted = false;
     }
     // A host name that the author gives, however, is the image's.
     let named = kickstart.text.contains("hostname");

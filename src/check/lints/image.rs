@@ -52,7 +52,7 @@ fn useless(linter: &mut Linter<'_>) {
 }
 
 fn identity(linter: &mut Linter<'_>) {
-    if !linter.reading.complete {
+    if !linter.reading.complete || linter.setting.is_sealed {
         return;
     }
     let mentions = |word: &str| {
@@ -137,6 +137,11 @@ mod tests {
         let keys = post("rm -f /etc/ssh/ssh_host_*");
         assert_eq!(alone(&keys, Rhel(9), "KS192"), Some(Severity::Note));
         assert_eq!(alone(&keys, Rhel(6), "KS192"), None);
+        let sealed = Setting {
+            is_sealed: true,
+            ..Setting::alone(Rhel(9))
+        };
+        assert_eq!(found("text\n", &sealed, "KS192"), []);
     }
 
     #[test]
