@@ -238,6 +238,12 @@ fn what_is_no_image_is_refused_before_a_guest_starts() {
     std::fs::write(&missing, "QFI\u{fb}").unwrap();
     let outcome = run(boot_test(&site, &missing, &["--format", "qcow2"]));
     outcome.assert_failed(2, &["web.raw as qcow2 (--format)"]);
+    let text = site.write("web.ks", "text\n");
+    let outcome = run(boot_test(&site, &text, &[]));
+    outcome.assert_failed(2, &["web.ks does not begin as a disk does"]);
+    let packed = site.write("web.vhdx", "vhdxfile");
+    let outcome = run(boot_test(&site, &packed, &[]));
+    outcome.assert_failed(2, &["web.vhdx is a VHDX", "ozr convert"]);
     assert!(!site.out().join("web.boot-test").exists());
     // An image that names a file of this host must not be opened.
     let secret = site.write("secret", &"s".repeat(1 << 20));

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -29,6 +28,7 @@ use crate::options::{
 };
 use crate::ui::event::Reporter;
 use crate::ui::printer;
+use crate::verify::facts;
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -59,8 +59,8 @@ fn examples() -> String {
 /// Most bytes of a manifest that are read: one has some thousand.
 const MOST_MANIFEST: u64 = 1 << 20;
 
-/// How a qcow2 image begins.
-const QCOW2: &[u8] = b"QFI\xfb";
+/// What ends the first sector of a disk that a BIOS boots, and of a GPT's, which UEFI wants, too.
+const BOOT_SIGNATURE: &[u8] = &[0x55, 0xaa];
 
 /// `ozr boot-test IMAGE`
 #[derive(Debug, clap::Args)]
@@ -442,14 +442,25 @@ fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
 
 /// The format of an image of which nothing is known: what it begins with.
 fn format_of(image: &Path) -> anyhow::Result<DiskFormat> {
-    let mut start = [0; QCOW2.len()];
-    let mut read = || -> std::io::Result<bool> {
-        let count = File::open(image)?.read(&mut start)?;
-        Ok(count == QCOW2.len() && start == QCOW2)
-    };
-    let is_qcow2 = read().with_context(|| format!("reading the image {}", image.display()));
-    Ok(match is_qcow2.kind(Kind::Input)? {
-        true => DiskFormat::Qcow2,
-        false => DiskFormat::Raw,
-    })
+    let shown = image.display();
+    let found = File::open(image)
+        .context("opening it")
+        .and_then(|file| facts::of_file(&file))
+        .with_context(|| format!("reading the image {shown}"));
+    let (found, head) = found.kind(Kind::Input)?;
+    let is_plain = matches!(found, facts::Kind::Raw | facts::Kind::FixedVhd(_));
+    match found {
+        facts::Kind::Qcow2(_) => Ok(DiskFormat::Qcow2),
+        _ if is_plain && head.get(510..512) == Some(BOOT_SIGNATURE) => Ok(DiskFormat::Raw),
+        _ if is_plain => fail!(
+            Kind::Input,
+            "{shown} does not begin as a disk does that can boot (no 55 AA at byte 510): name an image, or say \
+             what it is with --format"
+        ),
+        other => fail!(
+            Kind::Input,
+            "{shown} is {}, and qcow2 and raw images are booted: make one of it with `ozr convert`",
+            other.name()
+        ),
+    }
 }

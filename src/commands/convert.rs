@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use super::signals::{self, Signals};
 use super::{input, json_lines};
+use crate::disk::qcow2;
 use crate::distro::{Arch, Release};
 use crate::error::{Classify, Kind, fail, failed};
 use crate::formats::boot::{self, Boot};
@@ -217,9 +218,6 @@ const FROM_ENDING: [(&str, DiskFormat); 6] = [
 /// Endings of plain images, and of qcow2 images too.
 const UNCLEAR: [&str; 2] = ["img", "dsk"];
 
-/// What a qcow2 image begins with.
-const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
-
 /// Opens the image, of the format that is named or that its ending names.
 fn open(image: &Path, named: Option<DiskFormat>) -> anyhow::Result<(File, DiskFormat)> {
     let name = input::display_name(image);
@@ -240,7 +238,7 @@ fn open(image: &Path, named: Option<DiskFormat>) -> anyhow::Result<(File, DiskFo
         return Ok((file, *format));
     }
     let mut begin = [0; 4];
-    let is_qcow2 = file.read_exact_at(&mut begin, 0).is_ok() && begin == QCOW2_MAGIC;
+    let is_qcow2 = file.read_exact_at(&mut begin, 0).is_ok() && begin == qcow2::MAGIC;
     if UNCLEAR.contains(&ending.as_str()) && !is_qcow2 {
         return Ok((file, DiskFormat::Raw));
     }
@@ -327,7 +325,7 @@ mod tests {
         assert_eq!(of("a.VMDK", b"", None).unwrap(), DiskFormat::Vmdk);
         assert_eq!(of("a.img", b"plain", None).unwrap(), DiskFormat::Raw);
         // A plain disk stays one, whatever its guest wrote.
-        assert_eq!(of("a.raw", QCOW2_MAGIC, None).unwrap(), DiskFormat::Raw);
+        assert_eq!(of("a.raw", qcow2::MAGIC, None).unwrap(), DiskFormat::Raw);
         for name in ["b.img", "b"] {
             let error = of(name, b"QFI\xfb...", None).unwrap_err().to_string();
             assert!(error.contains("--from qcow2"), "{error}");

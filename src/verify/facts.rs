@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::archive::HEAD;
 use super::archive::unpacked;
+use crate::disk::qcow2::MAGIC as QCOW2;
 use crate::formats::source::UNIT;
 use crate::formats::vhd;
 use crate::formats::vmdk::{AT_END, MAGIC, SECTOR};
@@ -109,7 +110,7 @@ impl Kind {
 /// What a file is by its first bytes, [`HEAD`] of them if it has as many.
 pub fn of_head(head: &[u8]) -> Kind {
     let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|head| head.starts_with(magic));
-    if has(0, b"QFI\xfb") {
+    if has(0, QCOW2) {
         return Kind::Qcow2(qcow2(head));
     }
     if has(0, MAGIC) {
