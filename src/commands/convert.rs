@@ -156,6 +156,15 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
             "{count} images are more than the {most} disks that a machine has here"
         );
     }
+    let mut originals = Vec::new();
+    for image in &args.images {
+        let (file, format) = open(image, args.from)?;
+        let original = Original::open(file, format, None)
+            .await
+            .with_context(|| format!("reading {} as {}", image.display(), format.name()))
+            .kind(Kind::Input)?;
+        originals.push(original);
+    }
     let name = args.name.clone().unwrap_or_else(|| stem(image));
     tdl::check_name(&name).map_err(|reason| failed!(Kind::Input, "--name {name:?}: {reason}"))?;
     let mut output = OutputPaths::new(args.output_dir.as_deref(), &name, &formats, None, None)?;
@@ -166,15 +175,6 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
         output.add_disk(disk, device, &formats);
     }
     check_names(args, &output)?;
-    let mut originals = Vec::new();
-    for image in &args.images {
-        let (file, format) = open(image, args.from)?;
-        let original = Original::open(file, format, None)
-            .await
-            .with_context(|| format!("reading {} as {}", image.display(), format.name()))
-            .kind(Kind::Input)?;
-        originals.push(original);
-    }
     let work = take_work_dir(&output)?;
     let order = Order {
         formats,

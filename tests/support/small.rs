@@ -60,7 +60,8 @@ pub fn boot_sector(text: &[u8], times: u16, then: Then) -> Vec<u8> {
         Then::PowerOff => vec![0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef],
         // The keyboard controller's reset line.
         Then::Reset => vec![0xb0, 0xfe, 0xe6, 0x64],
-        Then::Hang => vec![],
+        // With interrupts: the BIOS hears Ctrl-Alt-Del, and restarts.
+        Then::Hang => vec![0xfb],
     });
     code.extend([0xf4, 0xeb, 0xfd]); // hlt; jmp back to it
     let message = ORIGIN + u16::try_from(code.len()).unwrap();
