@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -48,18 +48,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// the command line, how it ended, and the end of its stderr.
 pub async fn output(command: &mut Command) -> Result<Vec<u8>> {
     let line = command_line(command);
-    let program = command
-        .as_std()
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
-    let output = match command.output().await {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("`{program}` is not installed or not in PATH; `ozr doctor` tells what is needed")
-        }
-        Err(error) => return Err(error).with_context(|| format!("starting `{line}`")),
-    };
+    let output = finished(command, &line).await?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -69,6 +58,44 @@ pub async fn output(command: &mut Command) -> Result<Vec<u8>> {
         bail!("`{line}` {ended}");
     }
     bail!("`{line}` {ended}: {said}")
+}
+
+/// The same of a process of ozr's own, whose error is in words that need no command line beside them.
+///
+/// # Errors
+///
+/// It cannot be started, or says that it failed.
+pub async fn own_output(command: &mut Command) -> Result<Vec<u8>> {
+    let line = command_line(command);
+    let output = finished(command, &line).await?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(own_error(&line, &output)),
+    }
+}
+
+fn own_error(line: &str, output: &Output) -> anyhow::Error {
+    let said = last_words(&output.stderr);
+    match said.strip_prefix("error: ").unwrap_or(&said) {
+        "" => anyhow!("`{line}` {}", how_it_ended(output.status)),
+        said => anyhow!(said.to_owned()),
+    }
+}
+
+/// Waits for a command that is shown as `line`.
+async fn finished(command: &mut Command, line: &str) -> Result<Output> {
+    let program = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    match command.output().await {
+        Ok(output) => Ok(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("`{program}` is not installed or not in PATH; `ozr doctor` tells what is needed")
+        }
+        Err(error) => Err(error).with_context(|| format!("starting `{line}`")),
+    }
 }
 
 /// Runs a command of ours and gives what it writes to stdout, as it writes it, to `take`, which is told when
@@ -93,12 +120,9 @@ pub async fn stream<T: Send + 'static>(
     let taking = crate::blocking::stoppable(move |stop| Ok(take(stdout, stop)));
     let (taken, output) = tokio::join!(taking, child.wait_with_output());
     let output = output.with_context(|| format!("waiting for `{line}`"))?;
-    let said = last_words(&output.stderr);
     let ended = match output.status.success() {
         true => Ok(()),
-        false if said.is_empty() => Err(anyhow!("`{line}` {}", how_it_ended(output.status))),
-        // It is one of ours, which says it well.
-        false => Err(anyhow!(said.trim_start_matches("error: ").to_owned())),
+        false => Err(own_error(&line, &output)),
     };
     Ok((taken?, ended))
 }

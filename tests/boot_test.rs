@@ -15,7 +15,7 @@ use support::small::{Then, boot_sector};
 use support::verdict::verdict;
 
 /// What a good boot says.
-const UP: &str = "[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\
+const UP: &str = "\r\n[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\
                   [  OK  ] Started a.service - A.\r\nweb login: ";
 
 /// An image beside nothing else, whose boot sector says this.

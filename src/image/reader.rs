@@ -180,7 +180,7 @@ pub async fn ask<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let mut command = command(program, images, question)?;
     let patience = question.patience();
-    let answer = tokio::time::timeout(patience, process::output(&mut command)).await;
+    let answer = tokio::time::timeout(patience, process::own_output(&mut command)).await;
     let answer = answer
         .with_context(|| format!("no answer within {} s", patience.as_secs()))
         .and_then(|answer| answer)
