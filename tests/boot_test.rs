@@ -15,7 +15,7 @@ use support::small::{Then, boot_sector};
 use support::verdict::verdict;
 
 /// What a good boot says.
-const UP: &str = "\r\n[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\
+const UP: &str = "[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\
                   [  OK  ] Started a.service - A.\r\nweb login: ";
 
 /// An image beside nothing else, whose boot sector says this.
@@ -504,7 +504,9 @@ fn declared_checks_are_made_inside() {
 #[test]
 fn checks_that_cannot_be_run_fail() {
     let site = Site::bare("web");
-    let image = image(&site, UP, Then::Hang);
+    // Ctrl-Alt-Del restarts it: that it is shut down is not waited for to the limit.
+    let restarted = format!("\r\n[   40.1] reboot: Restarting system\r\n{UP}");
+    let image = image(&site, &restarted, Then::Hang);
     let checks = site.write("c.toml", "[[check]]\nport = 22\n");
     let password = site.write("password", "secret-of-web\n");
     let mut command = boot_test(&site, &image, &["--login", "root"]);
