@@ -40,6 +40,27 @@ fn ozr(site: &Site, arguments: &[&str]) -> Outcome {
     run(command)
 }
 
+/// Whoever writes the secret itself where its source belongs does not find it in a log.
+#[test]
+fn a_secret_on_the_command_line_is_not_repeated() {
+    let site = Site::bare("secret");
+    for arguments in [
+        ["install", "t.tdl", "--luks-passphrase", "hunter2"].as_slice(),
+        &[
+            "boot-test",
+            "i.qcow2",
+            "--login",
+            "a",
+            "--login-password",
+            "hunter2",
+        ],
+    ] {
+        let outcome = ozr(&site, arguments);
+        outcome.assert_failed(2, &["file:PATH", arguments[arguments.len() - 2]]);
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    }
+}
+
 /// What cannot be printed is no panic, and a result that nobody got is no success; a reader that
 /// has seen enough is no fault.
 #[test]

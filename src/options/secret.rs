@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{TypedValueParser, ValueParserFactory};
 use serde::Deserialize;
 
 use crate::error::{Kind, failed};
@@ -38,6 +39,36 @@ impl FromStr for SecretSource {
                     .to_owned(),
             ),
         }
+    }
+}
+
+impl ValueParserFactory for SecretSource {
+    type Parser = OnCommandLine;
+
+    fn value_parser() -> OnCommandLine {
+        OnCommandLine
+    }
+}
+
+/// Reads it from a command line. clap's own errors repeat what they refuse, and logs have those.
+#[derive(Debug, Clone, Copy)]
+pub struct OnCommandLine;
+
+impl TypedValueParser for OnCommandLine {
+    type Value = SecretSource;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        option: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<SecretSource, clap::Error> {
+        let parsed = value.to_str().unwrap_or_default().parse();
+        parsed.map_err(|error: String| {
+            let name = option.and_then(clap::Arg::get_long).unwrap_or_default();
+            let message = format!("--{name}: {error}\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 
