@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::inspected;
+use super::{inspected, signals};
 use crate::error::{Classify, Kind};
 use crate::image::reader;
 use crate::inspect::Inspection;
@@ -62,10 +62,7 @@ enum Format {
 /// Input: it cannot be read, or holds no packages where they are asked for.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let image = &args.images[0];
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .kind(Kind::Host)?;
+    let runtime = signals::runtime()?;
     let read = async {
         let open = |image: &PathBuf| {
             let file = std::fs::File::open(image);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::input;
+use super::{input, signals};
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::error::{Classify, Kind, fail, reported};
 use crate::image::reader;
@@ -82,11 +82,7 @@ enum Format {
 /// # Errors
 /// Input: something is; it has been reported. A file cannot be read.
 pub fn run(args: &Args, verbosity: Verbosity, color: Color) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting threads")
-        .kind(Kind::Host)?;
+    let runtime = signals::runtime()?;
     let mut files = Vec::with_capacity(args.files.len());
     for path in &args.files {
         files.push(look(args, path, &runtime)?);

@@ -128,3 +128,18 @@ impl Hardware {
         self.firmware == Firmware::Uefi
     }
 }
+
+/// A machine for tests of what describes machines.
+#[cfg(test)]
+pub fn sample() -> Hardware {
+    Hardware {
+        release: "Rocky-9"
+            .parse::<crate::options::ReleaseName>()
+            .unwrap()
+            .release,
+        arch: Arch::X86_64,
+        firmware: Firmware::Uefi,
+        vcpus: 2,
+        memory_mib: 2048,
+    }
+}

@@ -147,23 +147,11 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distro::Arch;
-    use crate::formats::hardware::Hardware;
-    use crate::formats::ovf;
-    use crate::machine::Firmware;
+    use crate::formats::{hardware, ovf};
 
     #[test]
     fn our_own_descriptors_say_what_they_should() {
-        let hardware = Hardware {
-            release: "Rocky-9"
-                .parse::<crate::options::ReleaseName>()
-                .unwrap()
-                .release,
-            arch: Arch::X86_64,
-            firmware: Firmware::Uefi,
-            vcpus: 2,
-            memory_mib: 2048,
-        };
+        let hardware = hardware::sample();
         let disk = ovf::Disk {
             file: "a&b.vmdk",
             size: 7,
