@@ -419,11 +419,18 @@ fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
     run(command).assert_failed(1, &["(nothing-bootable)"]);
 }
 
+/// A disk of 1 MiB that begins as a disk does that can boot, and holds nothing.
+fn write_empty_disk(image: &Path) {
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    std::fs::write(image, disk).unwrap();
+}
+
 #[test]
 fn firmware_of_ones_own_starts_the_guest() {
     let site = Site::bare("firmware");
     let image = site.out().join("web.raw");
-    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    write_empty_disk(&image);
     // A copy under a name that nobody else would choose.
     let code = site.path("own-code.fd");
     std::fs::copy("/usr/share/OVMF/OVMF_CODE_4M.fd", &code).unwrap();
@@ -468,7 +475,7 @@ fn boards_that_cannot_be_are_refused_before_anything_is_done() {
     refused(&["--firmware-code", "x"], &["--firmware-vars"]);
     // A host without swtpm says what is missing.
     let image = site.out().join("web.raw");
-    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    write_empty_disk(&image);
     let programs = site.path("bin");
     std::fs::create_dir(&programs).unwrap();
     for name in ["qemu-img", "qemu-system-x86_64"] {
