@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, boot_test, cache, check, convert, diff_releases, doctor, explain, gc, inspect, install,
-    list, man, media, releases, screenshot, verify, write,
+    attach, boot_test, cache, check, convert, diff, diff_releases, doctor, explain, gc, inspect,
+    install, list, man, media, releases, screenshot, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -142,6 +142,12 @@ enum Command {
     /// Reads any raw or qcow2 image without booting or mounting it, within bounds of memory and time:
     /// ext2 to ext4, XFS, Btrfs, LVM, RPM databases of all releases. What is encrypted is named.
     Inspect(inspect::Args),
+    /// Say what is different in an image from an earlier one
+    ///
+    /// Packages, with what their changelogs say and the CVE ids in it, kernel arguments, services, users,
+    /// files of configuration, sizes, and how long the phases of the install took. Each is an image, which is
+    /// read without booting or mounting it, or a manifest.
+    Diff(diff::Args),
     /// Write an image to a disk
     ///
     /// Refuses disks in use, asks, writes, reads everything back, and fits the partition table to the
@@ -203,6 +209,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Write(args) => write::run(args, config, verbosity, color),
         Command::Media(args) => media::run(*args, config, verbosity, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),

@@ -4,7 +4,7 @@
 //! The modules form layers; a module may name those to its right, never those to its left:
 //!
 //! ```text
-//! main → cli → commands → {install, verify, media} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
+//! main → cli → commands → {install, verify, media, diff} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
 //!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, initrd, hex, diagnostic, error}
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! * [`image`]: disks, and what lies beside a finished one.
 //! * [`disk`]: what is on a disk, read without mounting it.
 //! * [`sbom`]: what an image is made of, for scanners.
-//! * [`inspect`]: what an image is, read offline.
+//! * [`inspect`]: what an image is, read offline. [`diff`]: what is different in a later one.
 //! * [`packages`]: what is installed, from RPM's databases.
 //! * [`tdl`]: the template language. [`kickstart`]: the text of kickstarts.
 //! * [`language`]: what the installer of each release accepts in a kickstart.
@@ -45,6 +45,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod diagnostic;
+pub mod diff;
 pub mod disk;
 pub mod distro;
 #[cfg(test)]

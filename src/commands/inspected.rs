@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use crate::image::disk::human;
 use crate::inspect::{Filesystem, Firmware, Inspection, Installed, Password, Storage};
-use crate::packages::Package;
 use crate::printable;
 
 /// How wide the column of names is, in characters.
@@ -183,19 +182,9 @@ fn installed(lines: &mut Lines, system: &Installed) {
             let count = packages.len();
             lines.add("packages", format!("{count}, {} of files", human(size)));
             for package in packages {
-                lines.add("packages", name(package));
+                lines.add("packages", package.nevra());
             }
         }
         None => lines.add("packages", "no RPM database"),
     }
-}
-
-/// A package as `rpm -q` names it, with its epoch.
-fn name(package: &Package) -> String {
-    let epoch = package.epoch.filter(|epoch| *epoch != 0);
-    let epoch = epoch.map_or_else(String::new, |epoch| format!("{epoch}:"));
-    let arch = package.arch.iter().map(|arch| format!(".{arch}"));
-    let arch: String = arch.collect();
-    let (name, version, release) = (&package.name, &package.version, &package.release);
-    format!("{name}-{epoch}{version}-{release}{arch}")
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, boot_test, check, convert, gc, inspect, install, media, verify, write};
+use super::{attach, boot_test, check, convert, diff, gc, inspect, install, media, verify, write};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -202,6 +202,7 @@ fn render(
             attach::EXAMPLES,
             check::EXAMPLES,
             inspect::EXAMPLES,
+            diff::EXAMPLES,
             write::EXAMPLES,
             media::EXAMPLES,
         ]
@@ -212,6 +213,7 @@ fn render(
         Some("check") => check::EXAMPLES.to_vec(),
         Some("convert") => convert::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
+        Some("diff") => diff::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),
         Some("write") => write::EXAMPLES.to_vec(),
         Some("media") => media::EXAMPLES.to_vec(),

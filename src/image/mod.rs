@@ -2,6 +2,7 @@
 
 mod base64;
 pub mod checksum;
+pub mod configuration;
 pub mod disk;
 pub mod files;
 pub mod installed;

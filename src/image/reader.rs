@@ -22,13 +22,13 @@ use tokio::process::Command;
 
 use super::look::{self, Request};
 use super::seal;
-use super::{files, installed};
+use super::{configuration, files, installed};
 use crate::disk::device::Device;
 use crate::disk::image_file;
 use crate::disk::system::System;
 use crate::disk::volumes::Volumes;
 use crate::inspect::{self, Inspection, drivers};
-use crate::packages::origin;
+use crate::packages::{changelog, origin};
 use crate::process;
 
 /// The program that reads disks: this one, whatever its file has become.
@@ -58,6 +58,10 @@ pub enum Question {
     Storage,
     /// From which repositories the packages are.
     Origins,
+    /// What the packages of these names say of their changes.
+    Changelogs(BTreeSet<String>),
+    /// The files of its configuration.
+    Configuration,
     /// Where the drivers of its kernels are, of these names.
     Drivers(Vec<String>),
     /// What of these items of sealing is not taken out.
@@ -76,7 +80,10 @@ impl Question {
                 Duration::from_secs(20)
             }
             // Some initramfs are unpacked.
-            Question::Inspect | Question::Drivers(_) => Duration::from_secs(60),
+            Question::Inspect
+            | Question::Drivers(_)
+            | Question::Changelogs(_)
+            | Question::Configuration => Duration::from_secs(60),
             // 10 TiB at the speed of a slow machine.
             Question::Files(_) => Duration::from_secs(6 * 60 * 60),
         }
@@ -101,14 +108,19 @@ impl Question {
             Question::Drivers(names) => serde_json::to_vec(&drivers::look(disks, names)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disks, requests)?),
             Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disks, items)?),
-            Question::Origins => {
-                let mut system = System::find(Volumes::find(disks)?)?;
-                serde_json::to_vec(&origin::of(&mut system)?)
+            Question::Origins => serde_json::to_vec(&origin::of(&mut system(disks)?)?),
+            Question::Changelogs(names) => {
+                serde_json::to_vec(&changelog::of(&mut system(disks)?, names)?)
             }
+            Question::Configuration => serde_json::to_vec(&configuration::of(&mut system(disks)?)?),
         };
         out.write_all(&answer?)?;
         Ok(out.flush()?)
     }
+}
+
+fn system(disks: &[Device]) -> anyhow::Result<System> {
+    System::find(Volumes::find(disks)?)
 }
 
 /// The image of a disk that no guest uses.

@@ -21,6 +21,9 @@ const VENDOR: u64 = 1011;
 const LICENSE: u64 = 1014;
 const ARCH: u64 = 1022;
 const SOURCE_RPM: u64 = 1044;
+const CHANGELOG_TIME: u64 = 1080;
+const CHANGELOG_NAME: u64 = 1081;
+const CHANGELOG_TEXT: u64 = 1082;
 const LONG_SIZE: u64 = 5009;
 
 /// The digest of the header itself, without its signatures.
@@ -37,52 +40,71 @@ const BINARY: u64 = 7;
 const STRINGS: u64 = 8;
 const TRANSLATED: u64 = 9;
 
-struct Header<'a> {
+/// A header.
+pub struct Header<'a> {
     entries: &'a [u8],
     data: &'a [u8],
 }
 
-/// The package that a header describes.
-///
-/// # Errors
-/// The header is broken.
-pub fn package(blob: &[u8]) -> Result<Package> {
-    let header = Header::open(blob).context("a header is broken")?;
-    let needed = |tag| header.text(tag).context("a header lacks name or version");
-    let number = |tag| header.number(tag).and_then(|n| u32::try_from(n).ok());
-    let signing_key = SIGNATURES
-        .iter()
-        .find_map(|tag| openpgp::issuer(&header.signature(*tag)?));
-    Ok(Package {
-        name: needed(NAME)?,
-        epoch: number(EPOCH),
-        version: needed(VERSION)?,
-        release: needed(RELEASE)?,
-        arch: header.text(ARCH),
-        size: header
-            .number(LONG_SIZE)
-            .or(header.number(SIZE))
-            .unwrap_or(0),
-        vendor: header.text(VENDOR),
-        signing_key,
-        header_sha256: header.text(SHA256_HEADER),
-        repository: None,
-        source_rpm: header.text(SOURCE_RPM),
-        license: header.text(LICENSE),
-        summary: header.text(SUMMARY),
-        built: number(BUILD_TIME),
-        installed: number(INSTALL_TIME),
-    })
-}
-
 impl<'a> Header<'a> {
-    fn open(blob: &'a [u8]) -> Result<Header<'a>> {
+    /// The header that begins there.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub fn open(blob: &'a [u8]) -> Result<Header<'a>> {
         let (count, length) = (big(blob, 0, 4)? as usize, big(blob, 4, 4)? as usize);
         ensure!(count <= MOST_ENTRIES, "it has too many entries");
         Ok(Header {
             entries: slice(blob, 8, count * 16)?,
             data: slice(blob, 8 + count * 16, length)?,
         })
+    }
+
+    /// The package that it describes.
+    ///
+    /// # Errors
+    /// It lacks a name or a version.
+    pub fn package(&self) -> Result<Package> {
+        let needed = |tag| self.text(tag).context("a header lacks name or version");
+        let number = |tag| self.number(tag).and_then(|n| u32::try_from(n).ok());
+        let signing_key = SIGNATURES
+            .iter()
+            .find_map(|tag| openpgp::issuer(&self.signature(*tag)?));
+        Ok(Package {
+            name: needed(NAME)?,
+            epoch: number(EPOCH),
+            version: needed(VERSION)?,
+            release: needed(RELEASE)?,
+            arch: self.text(ARCH),
+            size: self.number(LONG_SIZE).or(self.number(SIZE)).unwrap_or(0),
+            vendor: self.text(VENDOR),
+            signing_key,
+            header_sha256: self.text(SHA256_HEADER),
+            repository: None,
+            source_rpm: self.text(SOURCE_RPM),
+            license: self.text(LICENSE),
+            summary: self.text(SUMMARY),
+            built: number(BUILD_TIME),
+            installed: number(INSTALL_TIME),
+        })
+    }
+
+    /// Its changelog, the newest entry first: when (seconds since 1970), who, what.
+    pub fn changelog(&self) -> impl Iterator<Item = (u32, String, String)> + '_ {
+        let texts = |tag| {
+            let entry = self.entry(tag).filter(|(kind, ..)| *kind == STRINGS);
+            let (_, count, data) = entry.unwrap_or_default();
+            let texts = data.split(|byte| *byte == 0).take(count);
+            texts.map(|text| String::from_utf8_lossy(text).into_owned())
+        };
+        let times = self
+            .entry(CHANGELOG_TIME)
+            .filter(|(kind, ..)| *kind == INT32);
+        let (_, count, data) = times.unwrap_or_default();
+        let times = data.chunks_exact(4).take(count);
+        let times = times.filter_map(|time| u32::try_from(big(time, 0, 4).ok()?).ok());
+        let told = times.zip(texts(CHANGELOG_NAME)).zip(texts(CHANGELOG_TEXT));
+        told.map(|((time, author), text)| (time, author, text))
     }
 
     /// The type and count of an entry, and the data from it on.

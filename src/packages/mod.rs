@@ -4,12 +4,14 @@
 //! its own ndb (openSUSE). Each gives headers, which are the same everywhere.
 
 mod berkeley;
+pub mod changelog;
 mod header;
 mod ndb;
 mod openpgp;
 pub mod origin;
 mod sqlite;
 mod sqlite_log;
+pub mod version;
 
 use std::path::Path;
 
@@ -17,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::system::System;
+use header::Header;
 
 /// Where databases are: Fedora 36 and later, then everybody else.
 const DIRECTORIES: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
@@ -63,8 +66,27 @@ pub struct Package {
     pub installed: Option<u32>,
 }
 
-/// What is done with each header of a database.
+impl Package {
+    /// Its name as `rpm -q` has it, with its epoch: `openssl-1:3.0.7-24.el9.x86_64`.
+    pub fn nevra(&self) -> String {
+        let arch = self.arch.iter().map(|arch| format!(".{arch}"));
+        let arch: String = arch.collect();
+        format!("{}-{}{arch}", self.name, self.evr())
+    }
+
+    /// Epoch, version and release, as RPM writes them: `1:3.0.7-24.el9`.
+    pub fn evr(&self) -> String {
+        let epoch = self.epoch.filter(|epoch| *epoch != 0);
+        let epoch = epoch.map_or_else(String::new, |epoch| format!("{epoch}:"));
+        format!("{epoch}{}-{}", self.version, self.release)
+    }
+}
+
+/// What is done with each header of a database, as it is there.
 type Take<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
+/// What is done with each header of a database.
+type TakeHeader<'a> = dyn FnMut(&Header<'_>) -> Result<()> + 'a;
 
 /// A kind of database: its file, and how headers are got out of its content.
 struct Kind {
@@ -92,6 +114,17 @@ const KINDS: [Kind; 3] = [
 /// # Errors
 /// The database cannot be read, or is broken.
 pub fn of(system: &mut System) -> Result<Option<Vec<Package>>> {
+    let mut packages = Vec::new();
+    let found = headers(system, &mut |header| {
+        packages.push(header.package()?);
+        Ok(())
+    })?;
+    packages.sort();
+    Ok(found.then_some(packages))
+}
+
+/// Does something with each header of a system's RPM database; whether there is one.
+fn headers(system: &mut System, take: &mut TakeHeader<'_>) -> Result<bool> {
     for directory in DIRECTORIES.map(Path::new) {
         for kind in &KINDS {
             let file = directory.join(kind.file);
@@ -99,12 +132,12 @@ pub fn of(system: &mut System) -> Result<Option<Vec<Package>>> {
                 continue;
             }
             let (content, log) = with_log(system, &file)?;
-            return parse(kind, content, &log)
-                .map(Some)
-                .with_context(|| format!("reading the RPM database {}", file.display()));
+            parse(kind, content, &log, take)
+                .with_context(|| format!("reading the RPM database {}", file.display()))?;
+            return Ok(true);
         }
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// The content of a database, and of SQLite's log beside it; nothing where there is none.
@@ -119,23 +152,20 @@ fn with_log(system: &mut System, file: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((content, log))
 }
 
-fn parse(kind: &Kind, mut content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> {
+fn parse(kind: &Kind, mut content: Vec<u8>, log: &[u8], take: &mut TakeHeader<'_>) -> Result<()> {
     // Only SQLite has one.
     sqlite_log::apply(&mut content, log)?;
-    let mut packages = Vec::new();
-    let mut bytes = 0;
-    (kind.headers)(&content, &mut |header| {
+    let (mut count, mut bytes) = (0, 0);
+    (kind.headers)(&content, &mut |blob| {
         // Places in a file can be named again and again.
-        bytes += header.len();
+        bytes += blob.len();
         ensure!(
-            packages.len() < MOST_PACKAGES && bytes <= content.len(),
+            count < MOST_PACKAGES && bytes <= content.len(),
             "it names the same place twice"
         );
-        packages.push(header::package(header)?);
-        Ok(())
-    })?;
-    packages.sort();
-    Ok(packages)
+        count += 1;
+        take(&Header::open(blob).context("a header is broken")?)
+    })
 }
 
 /// The packages in the content of a database's file, by its name, and in what is in SQLite's log beside it;
@@ -145,7 +175,14 @@ fn parse(kind: &Kind, mut content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> 
 /// It is broken, or no such file is known.
 pub fn of_file(name: &str, content: Vec<u8>, log: &[u8]) -> Result<Vec<Package>> {
     let kind = KINDS.iter().find(|kind| kind.file == name);
-    parse(kind.context("no such database is known")?, content, log)
+    let mut packages = Vec::new();
+    let kind = kind.context("no such database is known")?;
+    parse(kind, content, log, &mut |header| {
+        packages.push(header.package()?);
+        Ok(())
+    })?;
+    packages.sort();
+    Ok(packages)
 }
 
 /// A package in which nothing is absent, for tests.

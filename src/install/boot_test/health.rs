@@ -1,6 +1,5 @@
 //! What every image has to have right, read from the overlay of a boot that was shut down.
 
-use std::cmp::Ordering;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use super::report::Check;
 use crate::image::look::{Answer, Request, look};
 use crate::image::reader::{Image, OWN_PROGRAM};
 use crate::options::declared::What;
+use crate::packages::version;
 
 /// Where installed kernels are, by their releases.
 const KERNELS: &str = "/boot";
@@ -126,7 +126,7 @@ fn kernel_check(passed: Option<bool>, found: String) -> Check {
 
 fn of_kernels<'a>(installed: impl Iterator<Item = &'a str>, running: Option<&str>) -> Check {
     let installed = installed.filter(|release| !release.starts_with(RESCUE));
-    let Some(newest) = installed.max_by(|one, other| compare(one, other)) else {
+    let Some(newest) = installed.max_by(|one, other| version::compare(one, other)) else {
         return kernel_check(None, format!("there is no {KERNEL}* in {KERNELS}"));
     };
     match running {
@@ -142,86 +142,9 @@ fn of_kernels<'a>(installed: impl Iterator<Item = &'a str>, running: Option<&str
     }
 }
 
-/// Compares versions as RPM does (`rpmvercmp`): runs of digits by value, letters by their code, digits
-/// above letters; what goes on is newer, unless it goes on with `~`.
-fn compare(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (parts(one).into_iter(), parts(other).into_iter());
-    loop {
-        let order = match (one.next(), other.next()) {
-            (None, None) => return Ordering::Equal,
-            (Some("~"), Some("~")) => Ordering::Equal,
-            (Some("~"), _) => Ordering::Less,
-            (_, Some("~")) => Ordering::Greater,
-            (Some(_), None) => Ordering::Greater,
-            (None, Some(_)) => Ordering::Less,
-            (Some(one), Some(other)) => match (is_number(one), is_number(other)) {
-                (true, true) => {
-                    let (one, other) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
-                    one.len().cmp(&other.len()).then(one.cmp(other))
-                }
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                (false, false) => one.cmp(other),
-            },
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-}
-
-fn is_number(part: &str) -> bool {
-    part.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// Runs of digits, runs of letters, and tildes.
-fn parts(version: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = version;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '~' => 1,
-            c if c.is_ascii_digit() => rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len()),
-            c if c.is_ascii_alphabetic() => rest
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(rest.len()),
-            other => {
-                rest = &rest[other.len_utf8()..];
-                continue;
-            }
-        };
-        parts.push(&rest[..length]);
-        rest = &rest[length..];
-    }
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_as_rpm_does() {
-        use Ordering::{Equal, Greater, Less};
-        for (one, other, order) in [
-            (
-                "5.14.0-427.13.1.el9_4.x86_64",
-                "5.14.0-427.9.1.el9_4.x86_64",
-                Greater,
-            ),
-            ("5.14.0-70.el9", "5.14.0-427.el9", Less),
-            ("6.1.0-57-cloud-amd64", "6.1.0-57-cloud-amd64", Equal),
-            ("6.10.0-1", "6.9.9-9", Greater),
-            ("1.0~rc1", "1.0", Less),
-            ("1.0a", "1.0", Greater),
-            ("1.a", "1.1", Less),
-            ("1.010", "1.10", Equal),
-        ] {
-            assert_eq!(compare(one, other), order, "{one} {other}");
-        }
-    }
 
     #[test]
     fn the_running_kernel_must_be_the_newest() {
