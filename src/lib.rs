@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, verify, media, diff} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, input, initrd, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, terminal, input, initrd, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -32,6 +32,7 @@
 //! * [`options`]: what an install can be told, on the command line and in the configuration file.
 //! * [`state`]: directories that are ozr's own, and the locks in them.
 //! * [`secrets`]: what no log may hold.
+//! * [`terminal`]: asking a person for a secret.
 //! * [`input`]: reading what users and their files name, within bounds.
 //! * [`initrd`]: initial file systems with something of ours in them.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
@@ -75,6 +76,7 @@ pub mod secrets;
 pub mod serve;
 pub mod state;
 pub mod tdl;
+pub mod terminal;
 pub mod ui;
 pub mod verify;
 pub mod watch;

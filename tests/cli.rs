@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use support::mirror::{Fault, Tree, sha256};
 use support::site::{Outcome, Site, kickstart, run};
+use support::terminal::Terminal;
 
 /// Every command, and the program itself.
 const PAGES: [&str; 20] = [
@@ -58,6 +59,88 @@ fn a_secret_on_the_command_line_is_not_repeated() {
         let outcome = ozr(&site, arguments);
         outcome.assert_failed(2, &["file:PATH", arguments[arguments.len() - 2]]);
         assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    }
+}
+
+/// A public key of ssh-keygen's, and what it calls it.
+const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA me";
+
+/// Who may log in as root is said by options, refused before anything is done, and asked for at the terminal
+/// only, where nobody sees it.
+#[test]
+fn root_password_and_keys() {
+    let site = Site::bare("root");
+    let refused = |options: &[&str], words: &[&str]| {
+        let mut command = site.install_builtin();
+        command.args(options);
+        let outcome = run(command);
+        outcome.assert_failed(2, words);
+        outcome
+    };
+    refused(&[], &["--root-password prompt", "--ssh-key"]);
+    let said = refused(
+        &["--root-password", "hunter2"],
+        &["--root-password", "file:PATH"],
+    );
+    assert!(!said.stderr.contains("hunter2"), "{said:?}");
+    refused(
+        &["--root-password", "env:OZR_NOT_SET"],
+        &["the root password in $OZR_NOT_SET"],
+    );
+    let key = site.write("key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    let key = key.to_str().unwrap();
+    refused(&["--ssh-key", key], &["--ssh-key", "key is a private key"]);
+    refused(&["--ssh-key", "/nowhere"], &["/nowhere cannot be read"]);
+    std::fs::write(key, PUBLIC_KEY).unwrap();
+    let own = site.write("own.ks", &kickstart(""));
+    let own = own.to_str().unwrap();
+    refused(
+        &["--ssh-key", key, "--verbatim", "-k", own],
+        &["leave them out, or --verbatim"],
+    );
+    let mut alone = Command::new("setsid");
+    let command = site.install_builtin();
+    alone
+        .arg("--wait")
+        .arg(command.get_program())
+        .args(command.get_args());
+    alone.args(["--root-password", "prompt"]);
+    run(alone).assert_failed(2, &["there is no terminal", "env:NAME"]);
+
+    // A key alone is enough, and the mirror, which has nothing, is asked next.
+    let mut command = site.install_builtin();
+    command.args(["--ssh-key", key]);
+    run(command).assert_failed(4, &["a password that nobody knows"]);
+}
+
+/// Asking at the terminal: twice, unseen, and interrupted.
+#[test]
+fn a_password_is_asked_for_unseen() {
+    let site = Site::bare("prompt");
+    let ask = || {
+        let mut command = site.install_builtin();
+        command.args(["--root-password", "prompt"]);
+        let mut terminal = Terminal::run_with_keyboard(&command);
+        terminal.wait_for("root password: ");
+        assert!(!terminal.echoes());
+        terminal
+    };
+    for (again, status, says) in [
+        ("hunter3\n", 2, "the second time"),
+        // The mirror has nothing, and that is found next.
+        ("hunter2\n", 4, "404"),
+        ("\u{3}", 130, "interrupted by SIGINT"),
+    ] {
+        let mut terminal = ask();
+        terminal.type_in("hunter2\n");
+        terminal.wait_for("root password, once more: ");
+        terminal.type_in(again);
+        let shown = terminal.wait();
+        assert_eq!(shown.status, status, "{}", shown.text);
+        assert!(shown.text.contains(says), "{}", shown.text);
+        assert!(!shown.text.contains("hunter"), "{}", shown.text);
+        assert!(shown.echoes, "the terminal is as it was");
     }
 }
 

@@ -275,13 +275,27 @@ fn a_uefi_guest_boots_its_image() {
     };
     // An ending that would start the installer again, were the guest let.
     let mut command = site.install(&kickstart("").replace("poweroff", "reboot"));
-    command.args(["--firmware", "uefi"]);
+    command.args(["--firmware", "uefi", "--root-password", "env:OZR_TEST_ROOT"]);
+    command.env("OZR_TEST_ROOT", "upon the 'kickstart's");
     let outcome = run(command);
     assert_finished(&site, &outcome, "qcow2");
+    let served = std::fs::read_to_string(site.output("served.ks")).unwrap();
+    for text in [&served, &outcome.stderr] {
+        assert!(
+            !text.contains("upon the") && !text.contains("$6$"),
+            "{text}"
+        );
+    }
+    assert!(
+        outcome
+            .stderr
+            .contains("`rootpw` in line 6 of the kickstart is overridden")
+    );
     assert_eq!(manifest(&site)["host"]["firmware"], "uefi");
     let mut guest = Guest::boot(&site.output("qcow2"), true);
-    guest.log_in("root", "test-only");
+    guest.log_in("root", "upon the 'kickstart's");
     assert_eq!(guest.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
+    assert_eq!(guest.run("grep -r upon /root /var/log; echo $?"), "1");
 }
 
 /// The kickstart that is built in, with the template's root password, which opens the system.
@@ -291,9 +305,12 @@ fn the_built_in_kickstart_takes_the_templates_password() {
         return;
     };
     let refused = run(site.install_builtin());
-    refused.assert_failed(2, &["the template has no <rootpw>"]);
+    refused.assert_failed(2, &["--root-password", "<rootpw>"]);
     site.rootpw = Some("tem plate'$pw".to_string());
-    let outcome = run(site.install_builtin());
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA it's \"me\" #1";
+    let mut command = site.install_builtin();
+    command.arg("--ssh-key").arg(site.write("key.pub", key));
+    let outcome = run(command);
     assert_finished(&site, &outcome, "qcow2");
     let served = std::fs::read_to_string(site.output("served.ks")).unwrap();
     assert!(
@@ -303,6 +320,7 @@ fn the_built_in_kickstart_takes_the_templates_password() {
     let mut guest = Guest::boot(&site.output("qcow2"), false);
     guest.log_in("root", "tem plate'$pw");
     assert_eq!(guest.run("grep ^root: /etc/shadow | cut -c1-8"), "root:$6$");
+    assert_eq!(guest.run("cat /root/.ssh/authorized_keys"), key);
 }
 
 /// Two at once on one cache: each file is fetched once, both images are right, in the formats

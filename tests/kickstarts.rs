@@ -20,6 +20,7 @@ use ozr::kickstart::additions::{Additions, Body, FileAddition, Replaced, Reposit
 use ozr::kickstart::builtin;
 use ozr::kickstart::compose::compose;
 use ozr::kickstart::scan::scan;
+use ozr::secrets::Secret;
 use serde::Deserialize;
 
 const MARK: &str = "ozr-done-0123456789abcdef0123456789abcdef";
@@ -111,7 +112,7 @@ fn versions_of(name: &str) -> Vec<String> {
 fn built_in_kickstarts_pass_pykickstart() {
     let Some(python) = python() else { return };
     for builtin in builtin::all() {
-        let text = builtin.render(Some("secret")).unwrap();
+        let text = builtin.render("secret").unwrap();
         for version in versions_of(builtin.name) {
             let parsed = parse(&python, &version, &text)
                 .unwrap_or_else(|error| panic!("{} for {version}: {error}", builtin.name));
@@ -227,6 +228,7 @@ fn nasty_additions() -> Additions {
             },
             script("last", "ls -A /srv >/listed; echo fourth >>/order\n"),
         ],
+        root_password: Some(Secret::new("$6$rounds=5000$salt$hash")),
         mark: MARK.into(),
     }
 }
@@ -248,6 +250,16 @@ fn composed_kickstarts_pass_pykickstart_everywhere() {
         assert_eq!(parsed.groups, ["core", "development"]);
         assert_eq!(parsed.repos[1].0, "ozr-it_s_my__repo___end__", "{version}");
         assert_eq!(parsed.repos[1].1, "http://relay/22/");
+        let root = parsed
+            .written
+            .lines()
+            .filter(|line| line.starts_with("rootpw"));
+        let root: Vec<&str> = root.collect();
+        assert_eq!(
+            root,
+            ["rootpw --iscrypted $6$rounds=5000$salt$hash"],
+            "{version}"
+        );
         let scripts = &parsed.scripts;
         assert_eq!(scripts.len(), 5, "{version}");
         assert_eq!(scripts[0].text, "echo '%endless' >/etc/author\n");

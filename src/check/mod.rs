@@ -105,6 +105,10 @@ pub struct Setting {
     pub deliver: Option<Deliver>,
     /// The passphrase of what is encrypted is filled in where the kickstart gives none.
     pub adds_passphrase: bool,
+    /// Root gets a password that stands above the kickstart's.
+    pub adds_root_password: bool,
+    /// Root gets keys that may log in by SSH.
+    pub adds_root_keys: bool,
     /// What makes copies of the image one machine is taken out of it afterwards.
     pub is_sealed: bool,
     /// `poweroff` is appended where the kickstart would not end by itself.
@@ -133,6 +137,8 @@ impl Setting {
             portable: false,
             deliver: None,
             adds_passphrase: false,
+            adds_root_password: false,
+            adds_root_keys: false,
             is_sealed: false,
             adds_ending: false,
             adds_source: false,

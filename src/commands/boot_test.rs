@@ -23,7 +23,7 @@ use crate::install::place::{self, Claim, Place};
 use crate::install::run::Cancellation;
 use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Nic};
 use crate::options::{
-    BootTestOptions, Format, InstallOptions, Layer, ReportFormat, ReportTarget, Seconds,
+    BootTestOptions, Format, InstallOptions, Layer, Purpose, ReportFormat, ReportTarget, Seconds,
     SecretSource, TextPattern, config,
 };
 use crate::ui::event::Reporter;
@@ -119,7 +119,7 @@ pub struct Args {
     #[arg(long, value_name = "USER", help_heading = "Checks")]
     login: Option<String>,
 
-    /// Where that user's password is: file:PATH or env:NAME
+    /// Where that user's password is: file:PATH, env:NAME or prompt
     #[arg(long, value_name = "SOURCE", help_heading = "Checks")]
     login_password: Option<SecretSource>,
 
@@ -128,7 +128,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", help_heading = "Checks")]
     grow_to: Option<String>,
 
-    /// Where the passphrase of the image's encrypted file systems is: file:PATH or env:NAME. It is typed
+    /// Where the passphrase of the image's encrypted file systems is: file:PATH, env:NAME or prompt. It is typed
     /// where the console asks for it
     #[arg(long, value_name = "SOURCE", help_heading = "Boot")]
     luks_passphrase: Option<SecretSource>,
@@ -405,7 +405,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
     let options = options.over(below.boot_test);
     let passphrase = args.luks_passphrase.or(below.luks_passphrase);
     let passphrase = passphrase
-        .map(|source| source.read("LUKS passphrase"))
+        .map(|source| source.read("LUKS passphrase", Purpose::Known))
         .transpose()?;
     Ok(Subject {
         name: paths.stem,

@@ -334,6 +334,8 @@ pub fn setting(
         portable: options.portable,
         deliver: Some(options.deliver.unwrap_or_default()),
         adds_passphrase: options.luks_passphrase.is_some() && !options.verbatim,
+        adds_root_password: options.root_password.is_some() && !options.verbatim,
+        adds_root_keys: !options.ssh_key.is_empty() && !options.verbatim,
         is_sealed: plan::seals(options, *release, &["machine-id", "ssh-host-keys"]),
         adds_ending: !options.verbatim,
         ..booted

@@ -15,6 +15,7 @@ use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
+use crate::install::access::RootAccess;
 use crate::install::place::Claim;
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
@@ -34,8 +35,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "Install with a kickstart of your own; the image is rocky-9.qcow2, after the template's name.",
     ),
     (
-        "ozr install rocky-9.tdl",
-        "Install with the built-in kickstart; the template must have a <rootpw>.",
+        "ozr install rocky-9.tdl --root-password prompt --ssh-key ~/.ssh/id_ed25519.pub",
+        "Install with the built-in kickstart; root's password is asked for, and the key may log in.",
     ),
     (
         "ozr install rocky-9.tdl -k web.ks --output-dir /srv/images --name web --compress zstd",
@@ -218,6 +219,7 @@ fn plan(
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }
+    let access = RootAccess::read(&options)?;
     let kickstart = match &options.kickstart {
         Some(path) if input::is_stdin(path) && input::is_stdin(file) => {
             fail!(
@@ -233,7 +235,7 @@ fn plan(
                 .and_then(|release| Version::of(*release));
             own_kickstart(path, version, no_check, reporter)?
         }
-        None => builtin_kickstart(&read.template)?,
+        None => builtin_kickstart(&read.template, &access, reporter)?,
     };
     let from = TemplateFile {
         name: input::display_name(file),
@@ -249,7 +251,7 @@ fn plan(
         let beside = declared::beside(named);
         checks.extend(beside.filter(|beside| !checks.contains(beside)));
     }
-    let plan = Plan::new(read.template, from, kickstart, options).kind(Kind::Input)?;
+    let plan = Plan::new(read.template, from, kickstart, access, options).kind(Kind::Input)?;
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
@@ -363,7 +365,11 @@ fn own_kickstart(
     })
 }
 
-fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
+fn builtin_kickstart(
+    template: &Template,
+    access: &RootAccess,
+    reporter: &Reporter,
+) -> anyhow::Result<Kickstart> {
     let Ok(release) = template.release() else {
         // `run` has refused such a template.
         fail!(Kind::Input, "the template names no known release");
@@ -375,8 +381,20 @@ fn builtin_kickstart(template: &Template) -> anyhow::Result<Kickstart> {
             "no kickstart is built in for {release}: give one with -k"
         );
     };
-    let rootpw = template.os.rootpw.as_ref().map(|rootpw| rootpw.reveal());
-    let text = builtin.render(rootpw)?;
+    // An image that nobody can log in to is of no use, and one with a password that everybody knows is worse.
+    let Some(password) = access.password_or(template.os.rootpw.as_ref())? else {
+        fail!(
+            Kind::Input,
+            "nobody could log in: the built-in kickstart {} needs a root password; give one with --root-password prompt (or file:PATH, env:NAME), name a public key with --ssh-key, add a <rootpw> to the template's <os>, or give a kickstart with -k",
+            builtin.name
+        );
+    };
+    if access.password.is_none() && template.os.rootpw.is_none() {
+        reporter.note(
+            "root gets a password that nobody knows: the keys of --ssh-key are the only way in",
+        );
+    }
+    let text = builtin.render(password.reveal())?;
     let name = format!("built-in {}", builtin.name);
     let outline = scan::scan(&text, &name).map_err(|findings| {
         let first = findings.first().map_or(String::new(), ToString::to_string);

@@ -21,6 +21,7 @@ use crate::kickstart::compose;
 use crate::kickstart::luks;
 use crate::kickstart::mask;
 use crate::kickstart::scan;
+use crate::kickstart::script;
 use crate::machine::Network;
 use crate::options::{Deliver, Ports};
 use crate::secrets::Secrets;
@@ -98,7 +99,7 @@ impl Handover {
                 compose::compose(&author, &plan.kickstart.outline, &additions).kind(Kind::Input)?
             }
         };
-        for note in &composed.notes {
+        for note in composed.notes.iter().chain(&plan.access.note()) {
             reporter.note(note);
         }
         add_secrets(&mut secrets, plan, &composed.text);
@@ -182,7 +183,8 @@ fn repositories(plan: &Plan, relaying: &Relaying<'_>) -> anyhow::Result<Vec<Repo
 fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
     let template = &plan.template;
     let passwords = [&template.os.rootpw, &template.os.key];
-    let passwords = passwords.into_iter().chain([&plan.luks_passphrase]);
+    let of_options = [&plan.luks_passphrase, &plan.access.password];
+    let passwords = passwords.into_iter().chain(of_options);
     for password in passwords.flatten() {
         secrets.add_password(password.reveal().trim());
     }
@@ -223,6 +225,11 @@ fn additions(
         Some(contents) => contents.into_additions(&plan.template, repositories, server),
         None => Additions::default(),
     };
+    // A built-in kickstart has its password already.
+    let hash = plan.access.hash.clone();
+    additions.root_password = hash.filter(|_| !plan.kickstart.builtin);
+    let keys = script::root_keys(&plan.access.keys);
+    additions.precommands.splice(0..0, keys);
     if plan.options.portable {
         let package = plan.release.portable_package();
         additions.packages.extend(package.map(str::to_owned));

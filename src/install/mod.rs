@@ -11,6 +11,7 @@
 //! [`boot_test`] boots what was made, and any other image.
 //! All the while [`control`] answers whoever asks how far it is.
 
+pub mod access;
 mod attempt;
 pub mod boot_test;
 pub mod contents;

@@ -13,13 +13,14 @@ use crate::formats::make::Order;
 use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
+use crate::install::access::RootAccess;
 use crate::install::boot_test::plan::Wanted;
 use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
 use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
-use crate::options::{Compress, Deliver, Format, InstallOptions, Relay, Signer};
+use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
 
@@ -103,6 +104,8 @@ pub struct Plan {
     pub relay: Relay,
     /// Whether what the template adds is wanted.
     pub customize: bool,
+    /// Who may log in as root, beside what the kickstart says.
+    pub access: RootAccess,
     /// The passphrase of what the kickstart encrypts, if it is given beside it.
     pub luks_passphrase: Option<Secret>,
     /// What is taken out of the installed system.
@@ -155,6 +158,7 @@ impl Plan {
         template: Template,
         file: TemplateFile,
         kickstart: Kickstart,
+        access: RootAccess,
         options: InstallOptions,
     ) -> anyhow::Result<Plan> {
         let release = *template.release().map_err(|findings| {
@@ -190,7 +194,7 @@ impl Plan {
         check_verbatim(&template, &kickstart, &options, release)?;
         check_icicle(&template, &options, release)?;
         check_signers(&options.sign)?;
-        if template.os.rootpw.is_some() && !kickstart.builtin {
+        if template.os.rootpw.is_some() && !kickstart.builtin && access.password.is_none() {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
             );
@@ -198,7 +202,7 @@ impl Plan {
         let guest = plan_guest(&template, &options, disks, release, &mut warnings)?;
         let source = options.luks_passphrase.as_ref();
         let luks_passphrase = source
-            .map(|source| source.read("LUKS passphrase"))
+            .map(|source| source.read("LUKS passphrase", Purpose::New))
             .transpose()?;
         let (seal, unsealed) = plan_seal(&kickstart, &options, release, &mut warnings)?;
         Ok(Plan {
@@ -213,6 +217,7 @@ impl Plan {
             deliver: options.deliver.unwrap_or_default(),
             relay: options.relay.unwrap_or_default(),
             customize: !(options.no_customize || options.verbatim),
+            access,
             luks_passphrase,
             seal,
             unsealed,
@@ -399,6 +404,9 @@ fn check_verbatim(
     let wrong = match options.verbatim {
         false => return Ok(()),
         true if kickstart.builtin => "--verbatim needs a kickstart of yours: name it with -k",
+        true if options.root_password.is_some() || !options.ssh_key.is_empty() => {
+            "with --verbatim the password of --root-password and the keys of --ssh-key cannot be added: leave them out, or --verbatim"
+        }
         true if lacks_generic => {
             "with --verbatim the package that --portable means cannot be added: add dracut-config-generic to %packages, or leave out --verbatim"
         }

@@ -5,6 +5,7 @@ use anyhow::bail;
 use super::luks::Filled;
 use crate::error::{Kind, failure};
 use crate::input;
+use crate::secrets::Secret;
 
 /// Everything that a template adds. The build fills it from the template; this module does not
 /// know the template language.
@@ -24,6 +25,8 @@ pub struct Additions {
     pub replaced: Vec<Replaced>,
     /// Passphrases in the author's text that are not the author's; not to be left in the image.
     pub filled: Vec<Filled>,
+    /// Root's password, hashed, if it is not in the author's text.
+    pub root_password: Option<Secret>,
     /// The one-time mark that the last `%post` prints on the console: 16 to 128 letters, digits
     /// and dashes.
     pub mark: String,

@@ -82,6 +82,7 @@ pub fn compose(user: &str, outline: &Outline, additions: &Additions) -> anyhow::
         notes.push(note);
         text.push_str("poweroff\n");
     }
+    push_password(&mut text, &mut notes, outline, additions);
     push_packages(&mut text, &mut notes, outline, additions)?;
     if let Some(section) = script::deliver_section(additions) {
         text.push_str(&section);
@@ -119,6 +120,30 @@ fn ending_note(outline: &Outline) -> Option<String> {
             "`reboot --kexec` in line {line} of the kickstart would start the installed system in the build's guest: `poweroff` was appended, and overrides it"
         )
     })
+}
+
+/// Root's password: the installer takes the last `rootpw`.
+fn push_password(
+    text: &mut String,
+    notes: &mut Vec<String>,
+    outline: &Outline,
+    additions: &Additions,
+) {
+    let Some(hash) = &additions.root_password else {
+        return;
+    };
+    let before = outline.last("rootpw");
+    notes.push(match before {
+        Some(command) => format!(
+            "`rootpw` in line {} of the kickstart is overridden: one with the password of --root-password was appended",
+            command.line
+        ),
+        None => "a `rootpw` with the password of --root-password was appended".to_string(),
+    });
+    // Who is let in by SSH is another question than the password.
+    let ssh = before.is_some_and(|command| command.has_flag("allow-ssh"));
+    let ssh = if ssh { " --allow-ssh" } else { "" };
+    let _ = writeln!(text, "rootpw --iscrypted{ssh} {}", hash.reveal());
 }
 
 fn push_packages(
@@ -185,6 +210,7 @@ mod tests {
     use super::super::outline::{Command, SectionKind};
     use super::super::scan::scan;
     use super::*;
+    use crate::secrets::Secret;
 
     fn additions() -> Additions {
         Additions {
@@ -284,6 +310,32 @@ mod tests {
         let image = "liveimg --url=http://m/x.img\nreboot\n";
         let error = compose(image, &scan(image, "i.ks").unwrap(), &additions).unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn roots_password_stands_last() {
+        let mut additions = additions();
+        additions.root_password = Some(Secret::new("$6$salt$hash"));
+        for (user, flags, note) in [
+            ("poweroff\n", "--iscrypted", "was appended"),
+            (
+                "rootpw x\npoweroff\n",
+                "--iscrypted",
+                "line 1 of the kickstart is overridden",
+            ),
+            (
+                "poweroff\nrootpw --lock --allow-ssh\n",
+                "--iscrypted --allow-ssh",
+                "line 2 of",
+            ),
+        ] {
+            let composed = composed(user, &additions);
+            assert!(composed.text.starts_with(user));
+            assert_eq!(composed.notes.len(), 1);
+            assert!(composed.notes[0].contains(note), "{:?}", composed.notes);
+            let line = format!("rootpw {flags} $6$salt$hash\n");
+            assert!(composed.text.contains(&line), "{}", composed.text);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::additions::{Additions, Body, Repository, Script};
 use super::compose::BLOCK_LINE;
 use super::luks;
+use super::ssh_keys::PublicKey;
 use crate::hex;
 
 /// First line of the body of every section that is added. The kept copies in `/root` are
@@ -170,6 +171,22 @@ pub fn apply_section(additions: &Additions) -> String {
     push_scrub(&mut text, &ids, restoring(additions));
     text.push_str("exit 0\n%end\n");
     text
+}
+
+/// What lets keys in as root, if there are any, as the installer's `sshkey` does it (anaconda 34,
+/// pyanaconda/core/users.py, `set_user_ssh_key`): not all releases know that command, and none likes a second one.
+pub fn root_keys(keys: &[PublicKey]) -> Option<Script> {
+    let mut text = String::from("set -e\numask 077\nmkdir -p /root/.ssh\ncd /root/.ssh\n");
+    for key in keys {
+        let line = quote(&key.line);
+        let _ = writeln!(text, "printf '%s\\n' {line} >>authorized_keys");
+    }
+    text.push_str("if command -v restorecon >/dev/null; then restorecon -R /root/.ssh; fi\n");
+    let script = || Script {
+        name: "keys of --ssh-key".to_owned(),
+        body: Body::Embedded(text.into_bytes()),
+    };
+    (!keys.is_empty()).then(script)
 }
 
 fn push_repository(text: &mut String, repository: &Repository, id: &str, url: &str) {

@@ -48,7 +48,17 @@ pub struct InstallOptions {
     #[arg(long, help_heading = "Input")]
     pub no_customize: bool,
 
-    /// Where the passphrase of encrypted file systems is: file:PATH or env:NAME. It is filled in where the
+    /// Where root's password is: file:PATH, env:NAME, or prompt, which asks at the terminal. It goes into the
+    /// kickstart as a hash, and stands above the kickstart's and the template's
+    #[arg(long, value_name = "SOURCE", help_heading = "Input")]
+    pub root_password: Option<SecretSource>,
+
+    /// Let the SSH keys in FILE log in as root: public ones, one on a line; may be given more than once
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub ssh_key: Vec<PathBuf>,
+
+    /// Where the passphrase of encrypted file systems is: file:PATH, env:NAME or prompt. It is filled in where the
     /// kickstart has --encrypted without --passphrase, and opens the disk for sealing and the boot test
     #[arg(long, value_name = "SOURCE", help_heading = "Input")]
     pub luks_passphrase: Option<SecretSource>,

@@ -64,7 +64,7 @@ mod values;
 
 pub use boot_test::{BootTestOptions, TextPattern};
 pub use install::{InstallOptions, distinct};
-pub use secret::SecretSource;
+pub use secret::{Purpose, SecretSource};
 pub use signer::{Signer, TrustedKey};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Ports, Progress, Relay, ReleaseName, ReportFormat,

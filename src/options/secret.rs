@@ -9,12 +9,13 @@ use serde::Deserialize;
 use crate::error::{Kind, failed};
 use crate::input;
 use crate::secrets::{SHORTEST_PASSWORD, Secret};
+use crate::terminal;
 
 /// The longest passphrase in bytes: what cryptsetup takes from a terminal (cryptsetup 2.6,
 /// `DEFAULT_PASSPHRASE_SIZE_MAX`).
 const LONGEST: usize = 512;
 
-/// `file:PATH` or `env:NAME`
+/// `file:PATH`, `env:NAME` or `prompt`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum SecretSource {
@@ -22,6 +23,17 @@ pub enum SecretSource {
     File(PathBuf),
     /// A variable of the environment
     Env(String),
+    /// Whoever sits at the terminal
+    Prompt,
+}
+
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It opens what is there.
+    Known,
+    /// It is to be one: what is typed wrong would be found out too late.
+    New,
 }
 
 impl FromStr for SecretSource {
@@ -34,8 +46,10 @@ impl FromStr for SecretSource {
             Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
                 Ok(SecretSource::Env(name.to_owned()))
             }
+            Some(("prompt", "")) => Ok(SecretSource::Prompt),
+            None if text == "prompt" => Ok(SecretSource::Prompt),
             _ => Err(
-                "write where the secret is, and not the secret: file:PATH, or env:NAME of a variable"
+                "write where the secret is, and not the secret: file:PATH, env:NAME of a variable, or prompt"
                     .to_owned(),
             ),
         }
@@ -81,11 +95,13 @@ impl TryFrom<String> for SecretSource {
 }
 
 impl SecretSource {
-    /// Reads the secret, which messages call `what`: one line, without its end.
+    /// Reads the secret, which messages call `what`: one line, without its end. Not within a runtime of
+    /// tokio's, for somebody may have to be asked.
     ///
     /// # Errors
-    /// Input: it is not there, or is no line of text that a log could be kept free of.
-    pub fn read(&self, what: &str) -> anyhow::Result<Secret> {
+    /// Input: it is not there, or is no line of text that a log could be kept free of; nobody can be asked.
+    /// Interrupted: by a signal, while somebody was.
+    pub fn read(&self, what: &str, purpose: Purpose) -> anyhow::Result<Secret> {
         let (place, bytes) = match self {
             SecretSource::File(path) => {
                 let place = format!("the {what} in {}", path.display());
@@ -99,6 +115,10 @@ impl SecretSource {
                     failed!(Kind::Input, "{place} is not there: set the variable")
                 })?;
                 (place, value.into_encoded_bytes())
+            }
+            SecretSource::Prompt => {
+                let typed = terminal::ask(what, 2 * LONGEST, purpose == Purpose::New)?;
+                (format!("the {what} that was typed"), typed)
             }
         };
         let wrong = |why: &str| failed!(Kind::Input, "{place} {why}");
@@ -131,7 +151,9 @@ mod tests {
         let path = SecretSource::File("/run/a:b".into());
         assert_eq!("file:/run/a:b".parse(), Ok(path));
         assert_eq!("env:LUKS".parse(), Ok(SecretSource::Env("LUKS".to_owned())));
-        for wrong in ["hunter2", "file:", "env:", "env:a=b", "prompt:", ""] {
+        assert_eq!("prompt".parse(), Ok(SecretSource::Prompt));
+        assert_eq!("prompt:".parse(), Ok(SecretSource::Prompt));
+        for wrong in ["hunter2", "file:", "env:", "env:a=b", "prompt:x", ""] {
             let error = wrong.parse::<SecretSource>().unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -142,7 +164,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let of = |content: &[u8]| {
             std::fs::write(file.path(), content).unwrap();
-            SecretSource::File(file.path().into()).read("passphrase")
+            SecretSource::File(file.path().into()).read("passphrase", Purpose::New)
         };
         for (content, secret) in [
             ("tür auf\n", "tür auf"),
@@ -161,9 +183,9 @@ mod tests {
             let error = of(content).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let gone = SecretSource::File("/nowhere/x".into()).read("passphrase");
+        let gone = SecretSource::File("/nowhere/x".into()).read("passphrase", Purpose::New);
         assert!(gone.unwrap_err().to_string().contains("/nowhere/x"));
-        let unset = SecretSource::Env("OZR_NOT_SET".to_owned()).read("passphrase");
+        let unset = SecretSource::Env("OZR_NOT_SET".to_owned()).read("passphrase", Purpose::New);
         assert!(unset.unwrap_err().to_string().contains("$OZR_NOT_SET"));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Longest run: an install in software emulation beside others.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -42,6 +42,8 @@ pub struct Shown {
     pub screens: Vec<String>,
     /// All that was written.
     pub text: String,
+    /// Whether the terminal shows what is typed, as it did before.
+    pub echoes: bool,
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {
@@ -59,7 +61,41 @@ fn positive(count: u16) -> NonZero<u16> {
 
 impl Terminal {
     /// Runs a command with its output on a terminal of this size.
-    pub fn run(mut command: Command, rows: u16, columns: u16) -> Terminal {
+    pub fn run(command: Command, rows: u16, columns: u16) -> Terminal {
+        Terminal::start(command, rows, columns, false)
+    }
+
+    /// Runs a command at a terminal that somebody can type at.
+    pub fn run_with_keyboard(command: &Command) -> Terminal {
+        let mut at_terminal = Command::new("setsid");
+        at_terminal.args(["--ctty", "--wait"]);
+        at_terminal
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => at_terminal.env(name, value),
+                None => at_terminal.env_remove(name),
+            };
+        }
+        if let Some(dir) = command.get_current_dir() {
+            at_terminal.current_dir(dir);
+        }
+        Terminal::start(at_terminal, 24, 200, true)
+    }
+
+    /// Types a text.
+    pub fn type_in(&self, text: &str) {
+        rustix::io::write(&self.master, text.as_bytes()).unwrap();
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub fn echoes(&self) -> bool {
+        let modes = tcgetattr(&self.master).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    }
+
+    fn start(mut command: Command, rows: u16, columns: u16, is_typed_at: bool) -> Terminal {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -73,7 +109,11 @@ impl Terminal {
                 .open(&name)
                 .unwrap()
         };
-        command.stdin(Stdio::null()).stdout(open()).stderr(open());
+        command.stdout(open()).stderr(open());
+        match is_typed_at {
+            true => command.stdin(open()),
+            false => command.stdin(Stdio::null()),
+        };
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm-256color");
         }
@@ -146,7 +186,7 @@ impl Terminal {
             }
             std::thread::park_timeout(Duration::from_millis(20));
         };
-        let pid = self.child.id();
+        let (pid, echoes) = (self.child.id(), self.echoes());
         self.reader.join().unwrap();
         let seen = self.seen.lock().unwrap();
         Shown {
@@ -155,6 +195,7 @@ impl Terminal {
                 .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
             pid,
             screens: seen.screens.clone(),
+            echoes,
             text: String::from_utf8_lossy(&seen.bytes).into_owned(),
         }
     }

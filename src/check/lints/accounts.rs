@@ -31,7 +31,10 @@ fn may_have_administrator(linter: &Linter<'_>) -> bool {
 }
 
 fn nobody(linter: &mut Linter<'_>) {
-    if linter.has_any(&["rootpw"]) || may_have_administrator(linter) {
+    if linter.setting.adds_root_password
+        || linter.has_any(&["rootpw"])
+        || may_have_administrator(linter)
+    {
         return;
     }
     let severity = match linter.has_any(&IMAGE_SOURCES) {
@@ -65,6 +68,8 @@ fn root_is_locked(linter: &mut Linter<'_>) {
     };
     if !entry.arguments().has("--lock")
         || !linter.reading.complete
+        || linter.setting.adds_root_password
+        || linter.setting.adds_root_keys
         || linter.has_any(&["sshkey"])
         || may_have_administrator(linter)
     {
@@ -152,6 +157,26 @@ mod tests {
             ("rootpw --lock\n%include /tmp/x\n", None),
         ] {
             assert_eq!(alone(text, Rhel(9), "KS131"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_install_adds_counts() {
+        let plain = Setting::alone(Rhel(9));
+        let password = Setting {
+            adds_root_password: true,
+            ..plain
+        };
+        let keys = Setting {
+            adds_root_keys: true,
+            ..plain
+        };
+        let none = |text, setting: &Setting, id| found(text, setting, id).is_empty();
+        assert!(none("text\n", &password, "KS130"));
+        // The installer would ask nevertheless.
+        assert!(!none("text\n", &keys, "KS130"));
+        for setting in [&password, &keys] {
+            assert!(none("rootpw --lock\n", setting, "KS131"));
         }
     }
 

@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn nothing_is_found_in_the_built_in_kickstarts() {
         for builtin in builtin::all() {
-            let text = builtin.render(Some("secret!")).unwrap();
+            let text = builtin.render("secret!").unwrap();
             let name = builtin.name;
             let digits = name.rsplit('-').next().unwrap_or_default();
             let version = match name.split('-').next() {

@@ -8,8 +8,8 @@ use crate::distro::{Arch, VirtioModel};
 use crate::error::{Kind, fail, failed};
 use crate::host::Accel;
 use crate::machine::{Board, DiskBus, DiskFormat, Firmware, Network};
-use crate::options::BootTestOptions;
 use crate::options::declared::{self, Check};
+use crate::options::{BootTestOptions, Purpose};
 use crate::secrets::{Secret, Secrets};
 use crate::tdl;
 use crate::watch::boot::{Expectations, Limits, Ready};
@@ -212,11 +212,11 @@ impl Wanted {
         let way = match (&options.login, &options.login_password) {
             (Some(user), Some(source)) => Way::Login {
                 user: user_of(user)?,
-                password: source.read("password")?,
+                password: source.read("password", Purpose::Known)?,
             },
             (Some(_), None) => fail!(
                 Kind::Input,
-                "a login on the console needs a password: say where it is with --login-password file:PATH or env:NAME"
+                "a login on the console needs a password: say where it is with --login-password file:PATH, env:NAME or prompt"
             ),
             (None, Some(_)) => fail!(
                 Kind::Input,
