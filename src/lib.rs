@@ -16,7 +16,7 @@
 //! * [`media`]: what machines boot to be given an image.
 //! * [`mirror`]: install trees: `.treeinfo`, downloads, the cache.
 //! * [`serve`]: the HTTP server that the guest asks for its kickstart.
-//! * [`host`]: what runs guests: libvirt, QEMU, accelerators, networks.
+//! * [`host`]: what runs guests: libvirt (the feature `libvirt`), QEMU, accelerators, networks.
 //! * [`watch`]: what the guest says, and what it means.
 //! * [`formats`]: what a disk is made into: the formats of clouds, hypervisors and tools.
 //! * [`verify`]: whether a file is what an importer takes.

@@ -1,6 +1,7 @@
 //! `ozr boot-test`: real guests. Boot sectors say what a system would say, one for each way in which a boot
 //! can fail; the stand-in is installed, booted and compared with itself.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;

@@ -341,6 +341,7 @@ fn options_of_oz_are_understood() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn configuration_files() {
     let site = Site::bare("config");
     let template = site.write_template().display().to_string();
@@ -424,6 +425,7 @@ fn standard_input_is_read_once() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn the_cache_is_listed_and_emptied() {
     let site = Site::bare("cache");
     let dir = site.path("cache").display().to_string();
@@ -560,6 +562,7 @@ fn completions() {
 
 /// A mirror that comes back is waited for by the check, too; a mistake is not.
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn retries_cover_the_check() {
     let site = Site::bare("retries-check");
     Tree::new(500_000).serve(&site.mirror);
@@ -598,6 +601,7 @@ fn retries_cover_the_check() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn a_template_may_not_name_any_file_of_the_host() {
     let site = Site::bare("roots");
     site.write("beside", "text");

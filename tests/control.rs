@@ -1,5 +1,6 @@
 //! Looking into running builds: `ozr list`, `ozr attach`, `ozr screenshot`, against the real program.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;

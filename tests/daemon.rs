@@ -1,6 +1,7 @@
 //! Real guests through the system's libvirt daemon. In a test program of their own: a process
 //! that has the embedded driver reaches no daemon.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used)]
 
 mod support;

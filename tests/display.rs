@@ -1,5 +1,6 @@
 //! What is seen of a build while it runs: on a terminal, and by programs that read its events.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;

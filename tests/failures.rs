@@ -199,6 +199,7 @@ fn reports_are_private_and_replace_nothing_that_may_not_be_written() {
 
 /// Outputs replace files, and nothing else: not a directory, a device or a pipe, whatever is said.
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn outputs_replace_files_only() {
     let site = Site::bare("kinds");
     let out = site.out();
@@ -280,6 +281,7 @@ fn outputs_are_files_of_their_own() {
 
 /// A virtual machine that runs would go on writing to an image that has no name any more.
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn an_image_in_use_is_not_replaced() {
     let site = Site::bare("used");
     let image = site.path("out/a.qcow2");
@@ -363,6 +365,7 @@ fn hardware_that_is_not_there() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn an_output_directory_that_cannot_be_written() {
     if !is_root() {
         return;
@@ -390,6 +393,7 @@ fn an_output_directory_that_cannot_be_written() {
 // The mirror.
 
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn a_mirror_that_is_down() {
     let site = Site::bare("down");
     let port = {

@@ -2,6 +2,7 @@
 //! network cards. Through the real thing: installed,
 //! sealed, booted, and read by others.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;

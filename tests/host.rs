@@ -1,6 +1,7 @@
 //! Real guests through the embedded driver: small ones that a boot sector makes, and the install
 //! tree's Linux.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -229,6 +229,7 @@ fn ctrl_c_while_another_learns_what_qemu_can_do() {
 
 /// The daemon of a dead build accepts connections and answers none of them.
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn ctrl_c_while_a_dead_builds_daemon_hangs() {
     let site = Site::bare("deaf");
     let _listener = UnixListener::bind(site.path("sock")).unwrap();
@@ -252,6 +253,7 @@ fn ctrl_c_while_a_dead_builds_daemon_hangs() {
 
 /// A place that others can write in, and what they put where a build would work.
 #[test]
+#[cfg_attr(not(feature = "libvirt"), ignore = "runs guests")]
 fn what_others_put_at_the_work_directory_is_refused_and_left() {
     let site = Site::bare("theirs");
     let work = site.out().join(format!(".{}.ozr", site.name));

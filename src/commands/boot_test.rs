@@ -12,6 +12,7 @@ use super::reports::Reports;
 use super::signals;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, kind_of};
+use crate::host;
 use crate::image::manifest::Manifest;
 use crate::image::output::{self, OutputPaths};
 use crate::input;
@@ -275,6 +276,7 @@ fn test(
     paths: OutputPaths,
     reporter: &Reporter,
 ) -> anyhow::Result<(Report, PathBuf)> {
+    host::can_run_guests()?;
     let dir = match &args.output_dir {
         Some(dir) => std::path::absolute(dir)
             .context("finding the output directory")

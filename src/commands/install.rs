@@ -13,6 +13,7 @@ use super::{input, preflight};
 use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
+use crate::host;
 use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
@@ -267,6 +268,7 @@ fn check_and_build(
     remarks: &Arc<Remarks>,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
+    host::can_run_guests()?;
     // The install itself runs in this thread; one more hears signals and `ozr attach` meanwhile.
     let runtime = signals::runtime()?;
     let plan = Arc::new(plan);

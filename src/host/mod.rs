@@ -1,14 +1,12 @@
 //! What runs guests: libvirt, QEMU, accelerators, networks.
 
+// Without libvirt much of this has no user.
+#![cfg_attr(not(feature = "libvirt"), allow(dead_code))]
+
+mod connection;
 mod domain;
 mod domain_xml;
-mod libvirt;
-mod libvirt_create;
-mod libvirt_events;
-mod libvirt_guest;
-mod libvirt_raw;
-mod libvirt_refusals;
-mod libvirt_stream;
+mod guest;
 mod life;
 mod marker;
 mod network;
@@ -17,13 +15,17 @@ mod probe;
 mod qemu_process;
 mod qemu_user;
 
+#[cfg(feature = "libvirt")]
+mod libvirt;
+#[cfg(not(feature = "libvirt"))]
+#[path = "without_libvirt.rs"]
+mod libvirt;
+
+pub use connection::{Connection, HostOptions, Versions};
 pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
 pub use domain_xml::{LOG_PORT, bootable_xml};
-pub use libvirt::{Connection, Host, HostOptions, Versions};
-pub use libvirt_create::Started;
-pub use libvirt_events::prepare_environment;
-pub use libvirt_guest::{Counters, Guest, GuestSockets, Observer};
-pub use libvirt_stream::Port;
+pub use guest::{Counters, GuestSockets, Started};
+pub use libvirt::{Guest, Host, Observer, Port, can_run_guests, prepare_environment};
 pub use life::GuestEnd;
 pub use marker::Marker;
 pub use network::{ServePlace, user_network};

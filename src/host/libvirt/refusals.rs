@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::domain::DomainSpec;
-use super::libvirt::Connection;
-use super::libvirt::Host;
-use super::probe::Accel;
-use super::qemu_user::QemuUser;
+use super::Host;
 use crate::error::{Classify, Kind, fail};
+use crate::host::connection::Connection;
+use crate::host::domain::DomainSpec;
+use crate::host::probe::Accel;
+use crate::host::qemu_user::QemuUser;
 use crate::machine::{Firmware, Network};
 
 /// What emulates a TPM, and what makes its first state (libvirt 9.0, `virtpm.c`).

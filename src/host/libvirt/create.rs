@@ -7,34 +7,21 @@ use anyhow::Context;
 use virt::domain::Domain;
 use virt::sys;
 
-use super::domain::{DomainSpec, target_device};
-use super::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use super::libvirt::{Host, host_error};
-use super::libvirt_events::Subscription;
-use super::libvirt_guest::{Guest, GuestSockets, Observer};
-use super::libvirt_stream::Port;
-use super::libvirt_stream::StreamPort;
-use super::life::Life;
-use super::marker::Marker;
-use super::network::user_network;
-use super::private_root::QEMU_SOCKETS;
-use super::qemu_process;
-use super::qemu_user::FileGrants;
-use super::qemu_user::QemuUser;
+use super::events::Subscription;
+use super::guest::{Guest, Observer};
+use super::stream::{Port, StreamPort};
+use super::{Host, host_error};
 use crate::error::{Classify, Kind, fail, failure};
-
-/// A guest that was created and waits, paused, with both ports connected.
-#[derive(Debug)]
-pub struct Started {
-    /// The guest.
-    pub guest: Guest,
-    /// What its serial console says.
-    pub console: Port,
-    /// What anaconda writes to its log port.
-    pub log_port: Port,
-    /// Why its QEMU runs as root, if it does: one sentence.
-    pub warning: Option<String>,
-}
+use crate::host::domain::{DomainSpec, target_device};
+use crate::host::domain_xml::{LOG_PORT, Wiring, installer_xml};
+use crate::host::guest::{GuestSockets, Started};
+use crate::host::life::Life;
+use crate::host::marker::Marker;
+use crate::host::network::user_network;
+use crate::host::private_root::QEMU_SOCKETS;
+use crate::host::qemu_process;
+use crate::host::qemu_user::FileGrants;
+use crate::host::qemu_user::QemuUser;
 
 impl Host {
     /// Creates a guest, paused, with its console and log port connected. It does not run before

@@ -1,24 +1,35 @@
-//! A libvirt connection: which one a build uses, opening it, and what it says of its host.
+//! A libvirt connection: opening it, and what it says of its host.
 
-use std::env;
+mod create;
+mod events;
+mod guest;
+mod network;
+mod raw;
+mod refusals;
+mod stream;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use virt::connect::Connect;
 
-use super::libvirt_events::{Guests, start_event_loop, watch_connection};
-use super::libvirt_raw::unwatch_close;
-use super::libvirt_refusals::cannot_open;
-use super::private_root::PrivateRoot;
-use super::probe::KvmFacts;
-use super::qemu_process;
-use super::qemu_user::QemuUser;
+pub use self::events::prepare_environment;
+use self::events::{Guests, start_event_loop, watch_connection};
+pub use self::guest::{Guest, Observer};
+use self::raw::unwatch_close;
+use self::refusals::cannot_open;
+pub use self::stream::Port;
 use crate::blocking;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failed, failure};
+use crate::host::connection::{Connection, HostOptions, Versions};
+use crate::host::private_root::PrivateRoot;
+use crate::host::probe::KvmFacts;
+use crate::host::qemu_process;
+use crate::host::qemu_user::QemuUser;
 use crate::state::LockFile;
 
 /// Seconds between two signs of life that a daemon is asked for, and how many may stay without
@@ -31,37 +42,20 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 /// Where libvirt's own networks are known when the guest itself runs without a daemon.
 const NETWORKS_URI: &str = "qemu+unix:///system";
 
-/// Where and how to open libvirt.
-#[derive(Debug, Clone)]
-pub struct HostOptions {
-    /// Which libvirt.
-    pub connection: Connection,
-    /// A directory of this build alone, mode 0700, for sockets and libvirt's private root. Its
-    /// path must be short (46 bytes at most), because paths of unix sockets are. The caller
-    /// removes it after the build.
-    pub runtime_dir: PathBuf,
-    /// A directory for what libvirt learnt about QEMU; shared by all builds of this user.
-    pub capability_cache: PathBuf,
-    /// Whether a guest will be on a network of libvirt's, which the system's daemon knows.
-    pub libvirt_networks: bool,
-    /// Whether a guest will have a TPM.
-    pub tpm: bool,
-}
-
 /// An open libvirt connection. Its functions block; none takes longer than libvirt does.
 pub struct Host {
-    pub(super) connect: Connect,
-    pub(super) connection: Connection,
-    pub(super) runtime_dir: PathBuf,
-    pub(super) root: Option<PrivateRoot>,
-    pub(super) guests: Arc<Guests>,
+    connect: Connect,
+    connection: Connection,
+    runtime_dir: PathBuf,
+    root: Option<PrivateRoot>,
+    guests: Arc<Guests>,
     /// The daemon that knows libvirt's networks, or why it does not answer; none where the
     /// connection itself is to be asked, or nobody.
-    pub(super) networks: Option<Result<Connect, String>>,
+    networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
-    pub(super) qemu_user: Option<QemuUser>,
+    qemu_user: Option<QemuUser>,
     /// Guests so far, for names of their sockets.
-    pub(super) started: AtomicU32,
+    started: AtomicU32,
 }
 
 impl std::fmt::Debug for Host {
@@ -80,13 +74,12 @@ impl Drop for Host {
     }
 }
 
-/// Versions of what runs guests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versions {
-    /// libvirt's, of the daemon if there is one: `9.0.0`.
-    pub libvirt: String,
-    /// QEMU's default binary for this host: `10.0.2`.
-    pub qemu: String,
+/// Whether this build of ozr runs guests: builds with libvirt do.
+///
+/// # Errors
+/// None here; without libvirt, [`Kind::Host`].
+pub fn can_run_guests() -> anyhow::Result<()> {
+    Ok(())
 }
 
 impl Host {
@@ -230,7 +223,7 @@ impl Host {
         self.root.as_ref().map(|root| root.qemu_log(domain))
     }
 
-    pub(super) fn lock_capabilities(&self) -> anyhow::Result<Option<LockFile>> {
+    fn lock_capabilities(&self) -> anyhow::Result<Option<LockFile>> {
         self.root
             .as_ref()
             .map(PrivateRoot::lock_capabilities)
@@ -239,7 +232,7 @@ impl Host {
 }
 
 /// Opens a daemon, or says why not. One that hangs accepts the connection and answers nothing.
-pub(super) fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
+fn open_daemon(uri: &str, limit: Duration) -> Result<Connect, String> {
     answered(blocking::within(limit, connecting(uri)), limit)
 }
 
@@ -256,7 +249,7 @@ fn answered(opened: Option<Result<Connect, String>>, limit: Duration) -> Result<
 }
 
 /// libvirt's words without the numbers that `virt` adds.
-pub(super) fn host_error(error: virt::error::Error) -> anyhow::Error {
+fn host_error(error: virt::error::Error) -> anyhow::Error {
     failed!(Kind::Host, "libvirt: {}", error.message())
 }
 
@@ -270,84 +263,6 @@ fn version(number: u32) -> String {
     )
 }
 
-/// The environment variable that names libvirt's default connection (libvirt's own rule, see
-/// "Default URI choice" in its documentation).
-const DEFAULT_URI_VARIABLE: &str = "LIBVIRT_DEFAULT_URI";
-
-/// A libvirt connection that the user chose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connection {
-    /// libvirt's QEMU driver inside this process, with a private root: no daemon, no root
-    /// rights, nothing shared with other guests of the host.
-    Embedded,
-    /// A libvirt daemon.
-    Uri(String),
-}
-
-impl Connection {
-    /// The connection for a `--connect` value: that URI, else `LIBVIRT_DEFAULT_URI`, else the
-    /// embedded driver. `embedded` names the latter explicitly.
-    ///
-    /// # Errors
-    /// When the value cannot be a libvirt URI.
-    pub fn choose(option: Option<&str>) -> anyhow::Result<Self> {
-        let variable = env::var(DEFAULT_URI_VARIABLE).ok();
-        Self::from_sources(option, variable.as_deref())
-    }
-
-    fn from_sources(option: Option<&str>, variable: Option<&str>) -> anyhow::Result<Self> {
-        let Some(uri) = option.or(variable.filter(|uri| !uri.is_empty())) else {
-            return Ok(Connection::Embedded);
-        };
-        if uri == "embedded" {
-            return Ok(Connection::Embedded);
-        }
-        let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
-        ensure!(
-            !scheme.is_empty() && !rest.is_empty() && !uri.chars().any(char::is_control),
-            "`{}` is not a libvirt connection: use a URI such as qemu:///system, or `embedded`",
-            uri.escape_debug()
-        );
-        ensure!(
-            !uri.starts_with("qemu:///embed"),
-            "`{uri}` is not a connection for --connect: `embedded` is the embedded driver, with a \
-             root of its own for each build"
-        );
-        Ok(Connection::Uri(uri.to_owned()))
-    }
-
-    /// Whether the guest runs on this host: only then can it reach our server, and only then do
-    /// our paths mean the same to both.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Connection::Embedded => true,
-            Connection::Uri(uri) => match url::Url::parse(uri) {
-                // `qemu:///x`, `qemu+unix:///x`: no host part.
-                Ok(uri) => uri.host_str().is_none_or(str::is_empty),
-                Err(_) => false,
-            },
-        }
-    }
-
-    /// Whether QEMU runs as the user who runs us: with the embedded driver and with the user's
-    /// own daemon, not with the system's. Root has no daemon of its own: libvirt takes root's
-    /// `qemu:///session` for the system's (libvirt 9.0, `doRemoteOpen`).
-    pub fn runs_as_us(&self) -> bool {
-        self.runs_as(rustix::process::geteuid().is_root())
-    }
-
-    fn runs_as(&self, root: bool) -> bool {
-        match self {
-            Connection::Embedded => true,
-            Connection::Uri(uri) => {
-                !root
-                    && self.is_local()
-                    && url::Url::parse(uri).is_ok_and(|parsed| parsed.path() == "/session")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,58 +272,5 @@ mod tests {
         assert_eq!(version(9_000_000), "9.0.0");
         assert_eq!(version(10_000_002), "10.0.2");
         assert_eq!(version(8_005_001), "8.5.1");
-    }
-
-    fn uri(text: &str) -> Connection {
-        Connection::Uri(text.to_owned())
-    }
-
-    #[test]
-    fn the_option_then_the_variable_then_embedded() {
-        let choose = |option, variable| Connection::from_sources(option, variable).unwrap();
-        assert_eq!(choose(None, None), Connection::Embedded);
-        assert_eq!(choose(None, Some("")), Connection::Embedded);
-        assert_eq!(
-            choose(None, Some("qemu:///session")),
-            uri("qemu:///session")
-        );
-        assert_eq!(
-            choose(Some("qemu:///system"), Some("qemu:///session")),
-            uri("qemu:///system")
-        );
-        assert_eq!(
-            choose(Some("embedded"), Some("qemu:///session")),
-            Connection::Embedded
-        );
-        for refused in [
-            "",
-            "system",
-            ":x",
-            "qemu:",
-            "qemu:///a\0b",
-            "qemu:///embed?root=/x",
-        ] {
-            assert!(
-                Connection::from_sources(Some(refused), None).is_err(),
-                "{refused}"
-            );
-        }
-    }
-
-    #[test]
-    fn places_and_owners() {
-        let cases = [
-            ("qemu:///system", true, false),
-            ("qemu:///session", true, true),
-            ("qemu+unix:///system?socket=/run/x", true, false),
-            ("qemu+ssh://root@host.example/system", false, false),
-            ("qemu+ssh://host.example/session", false, false),
-        ];
-        for (text, local, ours) in cases {
-            assert_eq!(uri(text).is_local(), local, "{text}");
-            assert_eq!(uri(text).runs_as(false), ours, "{text}");
-            assert!(!uri(text).runs_as(true), "{text}");
-        }
-        assert!(Connection::Embedded.is_local() && Connection::Embedded.runs_as(true));
     }
 }

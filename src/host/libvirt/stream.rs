@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use virt::connect::Connect;
 use virt::sys;
 
-use super::libvirt_raw::RawStream;
+use super::raw::RawStream;
 use crate::panics::lock;
 
 /// Bytes read from a stream or a socket at once: more than a pseudo terminal or a socket buffer

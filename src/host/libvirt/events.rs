@@ -11,8 +11,8 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
-use super::libvirt_raw::{DomainEvents, set_variable_while_alone, watch_close};
-use super::life::Life;
+use super::raw::{DomainEvents, set_variable_while_alone, watch_close};
+use crate::host::life::Life;
 use crate::panics::lock;
 use crate::state::directories;
 use crate::watch::witness::End;

@@ -1,7 +1,6 @@
 //! A running guest; and the guests that exist already: finding them, and removing what an earlier
 //! build left behind.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,13 +12,14 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
-use super::libvirt::{Host, host_error, open_daemon};
-use super::libvirt_events::Subscription;
-use super::libvirt_stream::read_whole;
-use super::life::{GuestEnd, Life};
-use super::marker::{Marker, NAMESPACE};
-use super::qemu_user::FileGrants;
+use super::events::Subscription;
+use super::stream::read_whole;
+use super::{Host, host_error, open_daemon};
 use crate::error::{Classify, Kind, fail};
+use crate::host::guest::{Counters, GuestSockets};
+use crate::host::life::{GuestEnd, Life};
+use crate::host::marker::{Marker, NAMESPACE};
+use crate::host::qemu_user::FileGrants;
 
 /// Largest picture of a screen that is taken, in bytes: 4K at four bytes a pixel is 33 MB.
 const MAX_SCREENSHOT: usize = 64 * 1024 * 1024;
@@ -57,15 +57,6 @@ impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guest").finish_non_exhaustive()
     }
-}
-
-/// Sockets of a guest whose QEMU runs as us; none where a daemon chooses its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GuestSockets {
-    /// Its serial console, one reader at a time.
-    pub console: Option<PathBuf>,
-    /// Its screen, by VNC.
-    pub screen: Option<PathBuf>,
 }
 
 impl Guest {
@@ -228,7 +219,7 @@ impl Guest {
 }
 
 /// Ends a domain, unless it has ended.
-pub(super) fn destroy(domain: &Domain) -> anyhow::Result<()> {
+fn destroy(domain: &Domain) -> anyhow::Result<()> {
     match domain.destroy() {
         Ok(()) => Ok(()),
         // It was faster.
@@ -255,15 +246,6 @@ impl Drop for Guest {
             self.lent.leave();
         }
     }
-}
-
-/// What a guest has done since it started, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Written to its disk.
-    pub written: u64,
-    /// Received over its network; QEMU's user networking does not count.
-    pub received: u64,
 }
 
 /// Reads a guest's counters and screen. Does not keep the guest alive, and may outlive it: what
@@ -414,7 +396,7 @@ impl Host {
 }
 
 /// The mark on a domain, if it is ours.
-pub(super) fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
+fn marker(domain: &Domain) -> anyhow::Result<Option<Marker>> {
     let kind = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
     match domain.metadata(kind, Some(NAMESPACE), 0) {
         Ok(xml) => quick_xml::de::from_str(&xml)
