@@ -1,5 +1,6 @@
 # make demo   install what is needed, build ozr and a test install tree, install an image, boot it
 # make test   run every check and every test
+# make packages  .deb and .rpm in target/packages; make install puts the same files below PREFIX
 # make bench  compare an install by ozr with the same one by bare QEMU
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -7,8 +8,9 @@ CARGO   ?= cargo
 
 OZR   = target/release/ozr
 TREES = target/install-tree
+PACKAGES = target/packages
 
-.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install clean
+.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install packages clean
 
 all: build
 
@@ -30,6 +32,7 @@ demo: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --no-deps --document-private-items
 	scripts/lint-scripts
 
@@ -55,17 +58,11 @@ soak: deps
 	OZR_TREE=$$(fixtures/tree/build $(TREES)) scripts/soak
 
 install: build
-	install -Dm 755 $(OZR) $(DESTDIR)$(PREFIX)/bin/ozr
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	$(OZR) man > $(DESTDIR)$(PREFIX)/share/man/man1/ozr.1
-	for command in install boot-test list attach screenshot check convert verify explain releases diff-releases \
-	    inspect write media cache gc doctor man completions; do \
-	    $(OZR) man $$command > $(DESTDIR)$(PREFIX)/share/man/man1/ozr-$$command.1 || exit; done
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	$(OZR) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ozr
-	$(OZR) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ozr
-	$(OZR) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ozr.fish
+	scripts/install-files $(OZR) $(DESTDIR)$(PREFIX)
+
+# Packages of what this host can pack: .deb with debhelper, .rpm with rpmbuild. docs/install.md
+packages: build
+	scripts/packaging/build $(OZR) $(PACKAGES)
 
 clean:
 	$(CARGO) clean
