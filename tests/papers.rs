@@ -277,6 +277,7 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
         return;
     };
     let keys = Keys::make(&site);
+    let path = with_cosign(&site);
     site.additions = "<description>A &amp; B</description>".to_owned();
     site.icicle = "rpm -qa --qf '%{NAME},%{EPOCH},%{SIGMD5}\\n'".to_owned();
     let text = kickstart("");
@@ -292,6 +293,9 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
         ]);
         command.args(["--sign", "gpg:r@example.org", "--sign"]);
         command.arg(format!("ssh:{}", site.path("ssh").display()));
+        command
+            .args(["--sign", "cosign:kms://k"])
+            .env("PATH", &path);
         command.arg("--force");
         command.env("GNUPGHOME", &keys.gnupg);
         run(command).assert_done();
@@ -324,12 +328,17 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
         checked.status.success() || (may_lack && said.contains("ModuleNotFoundError")),
         "{said}"
     );
+    for paper in ["CHECKSUM", "provenance.json"] {
+        let bundle = json(&site, &format!("{paper}.sigstore.json"));
+        let digest = ozr::hex::sha256(std::fs::read(site.output(paper)).unwrap());
+        assert_eq!(bundle["of"], digest.as_str(), "{paper}");
+    }
     // Every file but the checksums and signatures is a subject.
     let subjects = json(&site, "provenance.json");
     let subjects = subjects["subject"].as_array().unwrap();
     for entry in std::fs::read_dir(&out).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if ["CHECKSUM", "sig", "asc", "provenance.json"]
+        if ["CHECKSUM", "sig", "asc", "provenance.json", "sigstore.json"]
             .iter()
             .any(|end| name.ends_with(end))
         {
@@ -494,23 +503,30 @@ fn a_signer_that_fails_leaves_nothing() {
     site.assert_clean(&outcome, &[]);
 }
 
-/// cosign is not everywhere: what stands in for it here records how it is called.
-#[test]
-fn cosign_is_called_as_it_wants_to_be() {
-    let site = Site::bare("cosign");
+/// What stands in for cosign, which is not everywhere, as cosign 3.1 behaves: a PATH with it in front.
+fn with_cosign(site: &Site) -> String {
     std::fs::create_dir(site.path("bin")).unwrap();
     let cosign = site.write(
         "bin/cosign",
-        "#!/bin/sh\necho \"$@\" >&2\ncase $* in\n\
-         'verify-blob --insecure-ignore-tlog=true --key kms://k --bundle '*) for last; do :; done; cmp -s \"$last\" image.CHECKSUM;;\n\
-         *) exit 1;;\nesac\n",
+        "#!/bin/sh\necho \"$@\" >&2\nfor last; do :; done\ncase $* in\n\
+         'sign-blob --help') echo '  --use-signing-config=true:';;\n\
+         'sign-blob --yes --tlog-upload=false --use-signing-config=false --key kms://k --bundle '*' -')\n\
+         while [ $# -gt 2 ]; do shift; done; { printf '{\"of\":\"'; sha256sum | cut -c1-64 | tr -d '\\n'; echo '\"}'; } >\"$1\"; echo MEUC;;\n\
+         'verify-blob --insecure-ignore-tlog=true --key kms://k --bundle '*) cmp -s \"$last\" image.CHECKSUM;;\n\
+         *) echo 'Error: unknown flag' >&2; exit 1;;\nesac\n",
     );
     std::fs::set_permissions(&cosign, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!(
+    format!(
         "{}:{}",
         site.path("bin").display(),
         std::env::var("PATH").unwrap()
-    );
+    )
+}
+
+#[test]
+fn cosign_is_called_as_it_wants_to_be() {
+    let site = Site::bare("cosign");
+    let path = with_cosign(&site);
     let image = site.write("image.raw", "an image");
     let digest = ozr::hex::sha256("an image");
     site.write(

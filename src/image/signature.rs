@@ -78,16 +78,15 @@ pub async fn detached(signer: &Signer, text: &str) -> Result<String> {
             let dir = tempfile::tempdir().kind(Kind::Host)?;
             let bundle = dir.path().join("bundle");
             let mut command = foreground("cosign");
-            // With a key of one's own nothing has to go into a public log.
+            command.args(["sign-blob", "--yes"]);
+            // With a key of one's own nothing has to go into a public log; cosign 3 takes its services from a
+            // configuration of its own unless that is declined, too.
+            command.arg("--tlog-upload=false");
+            if cosign_has("--use-signing-config").await? {
+                command.arg("--use-signing-config=false");
+            }
             command
-                .args([
-                    "sign-blob",
-                    "--yes",
-                    "--tlog-upload=false",
-                    "--key",
-                    key,
-                    "--bundle",
-                ])
+                .args(["--key", key, "--bundle"])
                 .arg(&bundle)
                 .arg("-");
             run(&mut command, text).await?;
@@ -95,6 +94,12 @@ pub async fn detached(signer: &Signer, text: &str) -> Result<String> {
             bundle.kind(Kind::Host)
         }
     }
+}
+
+/// Whether cosign's way to sign files has an option: a version of it that says none is in distributions.
+async fn cosign_has(option: &str) -> Result<bool> {
+    let help = process::output(process::command("cosign").args(["sign-blob", "--help"])).await;
+    Ok(String::from_utf8_lossy(&help.kind(Kind::Host)?).contains(option))
 }
 
 fn gpg(key: Option<&str>) -> Command {
