@@ -7,6 +7,8 @@ DESTDIR ?=
 CARGO   ?= cargo
 
 OZR   = target/release/ozr
+# Set, Oz's commands are not installed (links to ozr): where Oz itself is.
+NO_OZ =
 TREES = target/install-tree
 PACKAGES = target/packages
 
@@ -59,6 +61,7 @@ soak: deps
 
 install: build
 	scripts/install-files $(OZR) $(DESTDIR)$(PREFIX)
+	[ -n "$(NO_OZ)" ] || scripts/install-oz-links $(DESTDIR)$(PREFIX)
 
 # Packages of what this host can pack: .deb with debhelper, .rpm with rpmbuild. docs/install.md
 packages: build

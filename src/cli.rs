@@ -1,13 +1,14 @@
 //! The command line: which command, how much to say.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, boot_test, cache, check, convert, diff, diff_releases, doctor, explain, gc, inspect,
-    install, list, man, media, releases, screenshot, verify, write,
+    attach, boot_test, cache, check, configuration, convert, diff, diff_releases, doctor, explain,
+    gc, inspect, install, list, man, media, oz, releases, screenshot, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -162,6 +163,8 @@ enum Command {
     Media(Box<media::Args>),
     /// Show or empty the cache of kernels and initrds
     Cache(cache::Args),
+    /// Translate Oz's configuration
+    Config(configuration::Args),
     /// Remove what builds left that were killed
     ///
     /// Every build does this before it begins. Guests, processes and directories of builds that
@@ -182,6 +185,45 @@ impl Cli {
     /// When findings are coloured.
     pub fn color(&self) -> Color {
         self.output.color
+    }
+}
+
+/// What the program was called as, and told.
+#[derive(Debug)]
+pub enum Called {
+    /// ozr itself.
+    Ozr(Box<Cli>),
+    /// One of Oz's commands.
+    Oz(oz::Called),
+}
+
+impl Called {
+    /// Parses the command line. A wrong one ends the process, as clap does it.
+    pub fn parse() -> Called {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        match oz::Called::of(&arguments) {
+            Some(called) => Called::Oz(called),
+            None => Called::Ozr(Box::new(Cli::parse_from(arguments))),
+        }
+    }
+
+    /// When to colour messages.
+    pub fn color(&self) -> Color {
+        match self {
+            Called::Ozr(cli) => cli.color(),
+            Called::Oz(_) => Color::Auto,
+        }
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Those of [`run`].
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Called::Ozr(cli) => run(*cli),
+            Called::Oz(called) => called.run(),
+        }
     }
 }
 
@@ -213,6 +255,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Write(args) => write::run(args, config, verbosity, color),
         Command::Media(args) => media::run(*args, config, verbosity, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),
+        Command::Config(args) => configuration::run(&args),
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),

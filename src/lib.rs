@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, verify, media, diff} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, terminal, input, initrd, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, terminal, input, ini, initrd, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -34,6 +34,7 @@
 //! * [`secrets`]: what no log may hold.
 //! * [`terminal`]: asking a person for a secret.
 //! * [`input`]: reading what users and their files name, within bounds.
+//! * [`ini`]: settings as Python writes them.
 //! * [`initrd`]: initial file systems with something of ours in them.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
@@ -56,6 +57,7 @@ pub mod formats;
 pub mod hex;
 pub mod host;
 pub mod image;
+pub mod ini;
 pub mod initrd;
 pub mod input;
 pub mod inspect;

@@ -3,8 +3,7 @@
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use clap::Parser;
-use ozr::cli::{self, Cli};
+use ozr::cli::Called;
 use ozr::error::{Kind, inner_of, kind_of};
 use ozr::image::reader;
 use ozr::install::failed::InstallFailed;
@@ -32,10 +31,10 @@ fn main() -> ExitCode {
             }
         };
     }
-    let cli = Cli::parse();
-    let color = cli.color();
+    let called = Called::parse();
+    let color = called.color();
     panics::install(printer::print_defect);
-    match catch_unwind(|| cli::run(cli)) {
+    match catch_unwind(|| called.run()) {
         Ok(Ok(())) => match printer::unwritten() {
             None => ExitCode::SUCCESS,
             Some(error) => {

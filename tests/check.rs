@@ -873,7 +873,7 @@ fn files_in_the_wrong_place_are_told() {
     let good = template("good.tdl", "Rocky-9", "");
     let oz = write(
         "oz.cfg",
-        "[paths]\noutput_dir = /srv\n\n[libvirt]\nuri = x\n",
+        "[paths]\noutput_dir = /srv\n\n[libvirt]\ncpus = x\n",
     );
     for (arguments, says) in [
         (vec!["install", &good, &kickstart], "with `-k "),
@@ -885,7 +885,7 @@ fn files_in_the_wrong_place_are_told() {
             vec!["install", &kickstart],
             "is a kickstart, and a template comes first",
         ),
-        (vec!["-c", &oz, "check", &good], "configuration of Oz"),
+        (vec!["-c", &oz, "check", &good], "oz.cfg:5:8"),
         (
             vec!["check", &template("a.tdl", "RHEL8", "")],
             "write `RHEL-8`",

@@ -12,7 +12,7 @@ use support::site::{Outcome, Site, kickstart, run};
 use support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
     "",
     "install",
     "boot-test",
@@ -26,6 +26,7 @@ const PAGES: [&str; 20] = [
     "releases",
     "diff-releases",
     "cache",
+    "config",
     "gc",
     "inspect",
     "write",

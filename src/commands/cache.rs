@@ -79,8 +79,22 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             };
             report(&cache.prune(&rules).kind(Kind::Host)?, reporter);
         }
-        Action::Clear => report(&cache.clear().kind(Kind::Host)?, reporter),
+        Action::Clear => return clear(&dir, reporter),
     }
+    Ok(())
+}
+
+/// Removes everything in the cache that no running build uses.
+///
+/// # Errors
+/// Host: it cannot be read or written.
+pub(super) fn clear(dir: &Path, reporter: &Reporter) -> anyhow::Result<()> {
+    if !dir.exists() {
+        reporter.note(format!("there is no cache at {}", dir.display()));
+        return Ok(());
+    }
+    let cache = Cache::open(dir).kind(Kind::Host)?;
+    report(&cache.clear().kind(Kind::Host)?, reporter);
     Ok(())
 }
 

@@ -61,24 +61,32 @@ enum Format {
 /// # Errors
 /// Input: it cannot be read, or holds no packages where they are asked for.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let image = &args.images[0];
+    show(&args.images, args.format)
+}
+
+/// Says for people what the images of a machine are, at least one.
+///
+/// # Errors
+/// Input: one cannot be read.
+pub(super) fn human(images: &[PathBuf]) -> anyhow::Result<()> {
+    show(images, Format::Human)
+}
+
+fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
+    let image = &images[0];
     let runtime = signals::runtime()?;
     let read = async {
         let open = |image: &PathBuf| {
             let file = std::fs::File::open(image);
             file.with_context(|| format!("reading {}", image.display()))
         };
-        let files = args
-            .images
-            .iter()
-            .map(open)
-            .collect::<Result<Vec<_>, _>>()?;
+        let files = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         reader::inspect(Path::new(reader::OWN_PROGRAM), &files)
             .await
             .with_context(|| format!("reading {}", image.display()))
     };
     let inspection = runtime.block_on(read).kind(Kind::Input)?;
-    let text = match args.format {
+    let text = match format {
         Format::Human => inspected::text(&inspection),
         Format::Json => {
             let mut json = serde_json::to_string_pretty(&inspection)?;

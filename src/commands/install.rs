@@ -79,6 +79,18 @@ pub struct Args {
     options: InstallOptions,
 }
 
+impl Args {
+    /// Of a template, with options that are all known otherwise.
+    pub(super) fn of(template: PathBuf) -> Args {
+        Args {
+            template,
+            second: None,
+            no_check: false,
+            options: InstallOptions::default(),
+        }
+    }
+}
+
 /// Installs a template and prints the path of the image.
 ///
 /// # Errors
@@ -90,7 +102,7 @@ pub fn run(
     color: Color,
 ) -> anyhow::Result<()> {
     let inputs = Inputs::read(args, config::load(config));
-    let display = Display::open(inputs.progress(), inputs.options.is_ok(), verbosity, color)?;
+    let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
     let result = inputs.install(display.reporter());
     display.end(result.map(|finished| finished.images))
 }
@@ -115,6 +127,15 @@ impl Inputs {
                 second.display()
             )),
         };
+        Inputs::of(args, template, below)
+    }
+
+    /// The same with a template that is read.
+    pub(super) fn of(
+        args: Args,
+        template: anyhow::Result<template::Loaded>,
+        below: anyhow::Result<InstallOptions>,
+    ) -> Self {
         let options = below.and_then(|below| {
             let options = args.options.clone().over(below);
             let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
@@ -128,9 +149,14 @@ impl Inputs {
     }
 
     /// How to show how far it is.
-    fn progress(&self) -> &[Progress] {
+    pub(super) fn progress(&self) -> &[Progress] {
         let options = self.options.as_ref().unwrap_or(&self.args.options);
         &options.progress
+    }
+
+    /// Whether the options are right.
+    pub(super) fn are_right(&self) -> bool {
+        self.options.is_ok()
     }
 
     /// Installs, and reports to `reporter`.
@@ -243,6 +269,9 @@ fn plan(
         sha256: read.sha256,
         dir: plan::template_dir(file).kind(Kind::Input)?,
     };
+    for note in &options.notes {
+        reporter.note(note);
+    }
     let mut options = options;
     let checks = &mut options.boot_test.checks;
     for named in [Some(file), options.kickstart.as_deref()]

@@ -3,7 +3,9 @@
 use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{attach, boot_test, check, convert, diff, gc, inspect, install, media, verify, write};
+use super::{
+    attach, boot_test, check, convert, diff, gc, inspect, install, media, oz, verify, write,
+};
 use crate::error::{Kind, fail};
 use crate::options::config;
 use crate::ui::{self, printer};
@@ -11,7 +13,7 @@ use crate::ui::{self, printer};
 /// `ozr man [COMMAND]`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print the page of this command
+    /// Print the page of this command, which may be one of Oz's (oz-install)
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }
@@ -132,7 +134,10 @@ pub fn run(args: &Args, cli: clap::Command, exit_status: &str) -> anyhow::Result
     let name = args.command.as_deref();
     let command = match name {
         None => cli.disable_help_subcommand(true),
-        Some(name) => subcommand(cli, name)?,
+        Some(name) => match oz::command(name) {
+            Some(command) => command,
+            None => subcommand(cli, name)?,
+        },
     };
     // Exit statuses and examples, which `--help` has at its end, get sections of their own.
     let command = command.after_help("");

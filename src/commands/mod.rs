@@ -5,6 +5,7 @@ pub mod boot_test;
 pub mod cache;
 pub mod check;
 mod checked;
+pub mod configuration;
 pub mod convert;
 pub mod diff;
 pub mod diff_releases;
@@ -20,6 +21,7 @@ pub mod list;
 pub mod man;
 pub mod media;
 mod online;
+pub mod oz;
 mod preflight;
 pub mod releases;
 mod reports;
@@ -32,7 +34,7 @@ mod walk;
 pub mod write;
 
 use std::fs::{File, Metadata, Permissions};
-use std::io::Write;
+use std::io::{BufRead, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
@@ -40,6 +42,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::error::{Classify, Kind};
+use crate::ui::printer;
 use crate::{input, printable};
 
 /// `--format` of the commands that list something.
@@ -61,6 +65,26 @@ fn examples_of(examples: &[(&str, &str)]) -> String {
     let lines = examples.iter().map(|(command, _)| format!("  {command}\n"));
     format!("Examples:\n{}", lines.collect::<String>())
 }
+
+/// Asks the user, and says whether the answer is yes; the end of standard input is a no.
+///
+/// # Errors
+/// Host: standard input cannot be read.
+fn agrees(question: &str) -> anyhow::Result<bool> {
+    printer::print_report(question);
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MOST_ANSWER)
+        .read_line(&mut answer)
+        .context("reading the answer")
+        .kind(Kind::Host)?;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(["y", "yes"].contains(&answer.as_str()))
+}
+
+/// Most bytes of an answer that are read.
+const MOST_ANSWER: u64 = 1024;
 
 /// Rows with each column as wide as its widest cell.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {

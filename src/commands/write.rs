@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use super::display::Display;
 use super::signals::{self, Signals};
 use super::{input, inspected};
@@ -22,7 +20,7 @@ use crate::metal::target::Candidate;
 use crate::options::{Progress, config};
 use crate::printable;
 use crate::ui::event::Reporter;
-use crate::ui::printer::{self, Color, Verbosity};
+use crate::ui::printer::{Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -201,14 +199,8 @@ fn ask(
         "All that is on {path} will be lost. Write {}{size} over it{grow}? [y/N] ",
         printable::line(&source.name)
     );
-    printer::print_report(&text);
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .context("reading the answer")
-        .kind(Kind::Host)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => fail!(Kind::Interrupted, "not confirmed: nothing was written"),
+    match super::agrees(&text)? {
+        true => Ok(()),
+        false => fail!(Kind::Interrupted, "not confirmed: nothing was written"),
     }
 }

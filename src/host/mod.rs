@@ -5,6 +5,7 @@
 
 mod connection;
 mod domain;
+pub mod domain_file;
 mod domain_xml;
 mod guest;
 mod life;

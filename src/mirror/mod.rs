@@ -9,7 +9,7 @@
 //! relay     for the guest's own requests
 //! client    TLS, proxies, redirects, errors              fault  every failure and its message
 //! reach     how a guest gets there
-//! location  addresses        verify  digests, magics     treeinfo, ini  the tree's description
+//! location  addresses        verify  digests, magics     treeinfo       the tree's description
 //! ```
 
 pub mod treeinfo;
@@ -18,7 +18,6 @@ mod cache;
 mod client;
 mod fault;
 mod fetch;
-mod ini;
 mod location;
 mod obtain;
 mod part;

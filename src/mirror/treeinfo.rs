@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::ini::{self, Entry, Ini};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::distro::Arch;
+use crate::ini::{self, Entry, Ini};
 
 /// Largest text that is read, in bytes. The largest seen is under 10 KiB.
 pub const MAX_BYTES: u64 = 1024 * 1024;

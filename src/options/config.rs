@@ -2,14 +2,15 @@
 //! the table `[check]` those of `ozr check`.
 //!
 //! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml`
-//! (`~/.config/ozr/ozr.toml`); the command line stands above both.
+//! (`~/.config/ozr/ozr.toml`); the command line stands above both. One that is named may be Oz's.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{CHECK_KEYS, InstallOptions, Layer, boot_test};
+use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, oz_cfg};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Classify, Kind};
 use crate::input;
@@ -60,20 +61,15 @@ fn read(path: &Path) -> anyhow::Result<InstallOptions> {
     Ok(parse(&text, &path.display().to_string())?)
 }
 
-/// Parses a configuration file.
+/// Parses a configuration file: ozr's own, or Oz's.
 ///
 /// # Errors
 /// The first unknown key, wrong value or syntax error, with its place.
 pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
+    if let Some(at) = oz_cfg::first_section(text) {
+        return of_oz(text, name, at);
+    }
     toml::from_str(text).map_err(|error| {
-        if let Some(at) = section_of_oz(text) {
-            let message = "this is the configuration of Oz, which ozr does not read";
-            let finding = Diagnostic::error(Source { name, text }, at, message);
-            return finding.help(
-                "write an ozr.toml: its keys are the long options of `ozr install`, such as \
-                 output-dir, cache-dir, memory and cpus",
-            );
-        }
         let message = error.message().trim_end();
         Diagnostic::error(
             Source { name, text },
@@ -87,16 +83,22 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
     })
 }
 
-/// Where an oz.cfg (an INI file; Oz 0.19, oz.cfg.5) has the first of its sections.
-fn section_of_oz(text: &str) -> Option<std::ops::Range<usize>> {
-    let mut at = 0;
-    text.split_inclusive('\n').find_map(|line| {
-        let start = at;
-        at += line.len();
-        let section = line.trim();
-        ["[paths]", "[libvirt]", "[cache]", "[icicle]", "[timeouts]"]
-            .contains(&section)
-            .then_some(start..start + section.len())
+/// The options that an `oz.cfg` names, whose first section is at a place.
+fn of_oz(text: &str, name: &str, at: Range<usize>) -> Result<InstallOptions, Diagnostic> {
+    let home = std::env::var("HOME").ok();
+    let translation = oz_cfg::translate(text, name, home.as_deref())?;
+    let options = toml::from_str(&translation.toml()).map_err(|error| {
+        let message = in_words(error.message().trim_end());
+        Diagnostic::error(Source { name, text }, at, message)
+    })?;
+    let unused: Vec<&str> = translation.unused.iter().map(|(key, _)| &**key).collect();
+    let note = (!unused.is_empty()).then(|| {
+        let unused = unused.join(", ");
+        format!("{name}: not used are {unused}; `ozr config from-oz {name}` says why")
+    });
+    Ok(InstallOptions {
+        notes: note.into_iter().collect(),
+        ..options
     })
 }
 

@@ -345,6 +345,11 @@ pub struct InstallOptions {
     /// The table `[check]` of the configuration file.
     #[arg(skip)]
     pub check: CheckOptions,
+
+    /// What is to be said of the configuration file.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 }
 
@@ -426,7 +431,8 @@ mod tests {
             .map(str::to_owned)
             .collect();
         names.insert("check".to_owned());
-        assert_eq!(names.len(), InstallOptions::FIELDS);
+        // The notes are no option.
+        assert_eq!(names.len(), InstallOptions::FIELDS - 1);
         for name in names {
             let argument = command
                 .get_arguments()

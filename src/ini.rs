@@ -1,4 +1,5 @@
-//! The INI dialect of install trees: what Python's `ConfigParser` writes and reads.
+//! The INI dialect of install trees and of Oz's configuration: what Python's `ConfigParser` writes and
+//! reads.
 //!
 //! Trees in the field hold comment lines that start with `;` (productmd's warnings), keys that
 //! are paths, empty values, sections in any order and, rarely, `key: value`. A reader of our own
@@ -10,24 +11,29 @@ use crate::diagnostic::{Diagnostic, Source};
 
 /// One `key = value` line.
 #[derive(Debug, Clone)]
-pub(super) struct Entry<'a> {
-    pub(super) section: &'a str,
-    pub(super) key: &'a str,
-    pub(super) value: &'a str,
+pub struct Entry<'a> {
+    /// The section that it is in.
+    pub section: &'a str,
+    /// What stands before the `=`.
+    pub key: &'a str,
+    /// What stands behind it.
+    pub value: &'a str,
     /// Where the value stands in the text, for findings; the key where the value is empty.
-    pub(super) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
 /// Every section name and every entry, in the order of the text.
 #[derive(Debug, Default)]
-pub(super) struct Ini<'a> {
-    pub(super) sections: Vec<&'a str>,
-    pub(super) entries: Vec<Entry<'a>>,
+pub struct Ini<'a> {
+    /// The names of the sections.
+    pub sections: Vec<&'a str>,
+    /// The entries of all sections.
+    pub entries: Vec<Entry<'a>>,
 }
 
 impl<'a> Ini<'a> {
     /// The value of a key; the last one stands, as in Python's reader. Empty values are absent.
-    pub(super) fn get(&self, section: &str, key: &str) -> Option<&Entry<'a>> {
+    pub fn get(&self, section: &str, key: &str) -> Option<&Entry<'a>> {
         self.entries
             .iter()
             .rfind(|entry| entry.section == section && entry.key.eq_ignore_ascii_case(key))
@@ -35,7 +41,7 @@ impl<'a> Ini<'a> {
     }
 
     /// The entries of a section.
-    pub(super) fn section<'s>(&'s self, section: &'s str) -> impl Iterator<Item = &'s Entry<'a>> {
+    pub fn section<'s>(&'s self, section: &'s str) -> impl Iterator<Item = &'s Entry<'a>> {
         self.entries
             .iter()
             .filter(move |entry| entry.section == section)
@@ -46,7 +52,7 @@ impl<'a> Ini<'a> {
 ///
 /// # Errors
 /// A line that is neither comment, section, `key = value` nor the continuation of a value.
-pub(super) fn read<'a>(source: Source<'a>) -> Result<Ini<'a>, Diagnostic> {
+pub fn read<'a>(source: Source<'a>) -> Result<Ini<'a>, Diagnostic> {
     let mut ini = Ini::default();
     let mut section = None;
     let mut offset = 0;
@@ -69,7 +75,7 @@ pub(super) fn read<'a>(source: Source<'a>) -> Result<Ini<'a>, Diagnostic> {
             return Err(Diagnostic::error(
                 source,
                 at..at + 1,
-                "a control character in a text of settings: this is not a .treeinfo",
+                "a control character in a text of settings",
             ));
         }
         if let Some(rest) = line.strip_prefix('[') {
@@ -86,7 +92,7 @@ pub(super) fn read<'a>(source: Source<'a>) -> Result<Ini<'a>, Diagnostic> {
         let Some(section) = section else {
             return Err(
                 Diagnostic::error(source, span, "text before the first `[section]`")
-                    .help("a .treeinfo starts with a section such as `[general]` or `[header]`"),
+                    .help("settings stand in a section: write `[section]` above them"),
             );
         };
         // A path may hold `:`, so `=` is looked for first.

@@ -1,0 +1,88 @@
+//! `oz-generate-icicle`
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Parser;
+
+use super::super::{replace_file, signals, template};
+use super::{Common, images_of, reporter};
+use crate::error::{Classify, Kind, fail};
+use crate::image::reader;
+use crate::sbom::icicle::{self, Entry};
+use crate::ui::printer;
+
+/// `oz-generate-icicle TDL DOMAIN`
+#[derive(Debug, Parser)]
+#[command(
+    name = "oz-generate-icicle",
+    version,
+    about = "List the packages of an image (Oz's oz-generate-icicle; the image is read, not booted)",
+    max_term_width = 100,
+    args_override_self = true,
+    infer_long_args = true
+)]
+pub struct Args {
+    /// The TDL template
+    #[arg(value_name = "TDL")]
+    tdl: PathBuf,
+
+    /// The libvirt XML of the image's machine, or the image
+    #[arg(value_name = "DOMAIN")]
+    domain: PathBuf,
+
+    #[command(flatten)]
+    common: Common,
+
+    /// Write the ICICLE to FILE [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    icicle: Option<PathBuf>,
+}
+
+/// Lists the packages of an image.
+///
+/// # Errors
+/// Input: the template or the domain's XML is wrong, or the image has no packages.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let reporter = reporter(&args.common);
+    args.common.load()?;
+    let read = template::accept(&args.tdl, template::load(&args.tdl)?, &reporter)?;
+    if read.template.os.extra_command.is_some() {
+        fail!(
+            Kind::Input,
+            "the template's <extra_command> is run by the install: use `oz-install -g`, or take <icicle> out of \
+             the template for a list without it"
+        );
+    }
+    let images = images_of(&args.domain)?;
+    let first = images[0].display().to_string();
+    let reading = || format!("reading {first}");
+    let open = |image: &PathBuf| File::open(image).with_context(|| image.display().to_string());
+    let files = images.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let files = files.with_context(reading).kind(Kind::Input)?;
+    let runtime = signals::runtime()?;
+    let looking = reader::inspect(Path::new(reader::OWN_PROGRAM), &files);
+    let inspection = runtime.block_on(looking);
+    let inspection = inspection.with_context(reading).kind(Kind::Input)?;
+    let packages = inspection.system.and_then(|system| system.packages);
+    let Some(packages) = packages else {
+        let why = inspection.troubles.join("; ");
+        fail!(
+            Kind::Input,
+            "the packages of {first} cannot be told{}{why}",
+            if why.is_empty() { "" } else { ": " }
+        );
+    };
+    let entries = packages.iter().map(Entry::of).collect();
+    let text = icicle::write(read.template.description.as_deref(), entries);
+    let Some(file) = &args.icicle else {
+        printer::print_text(&text);
+        return Ok(());
+    };
+    replace_file(file, text.as_bytes(), file.metadata().ok().as_ref())
+        .with_context(|| format!("writing {}", file.display()))
+        .kind(Kind::Host)?;
+    printer::print_result(&format!("ICICLE XML was written to {}", file.display()));
+    Ok(())
+}

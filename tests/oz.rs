@@ -1,0 +1,326 @@
+//! Oz's commands by their names, as the scripts of its users call them.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::site::{Outcome, Site, kickstart, run};
+
+const NAMES: [&str; 4] = [
+    "oz-install",
+    "oz-generate-icicle",
+    "oz-cleanup-cache",
+    "oz-examine",
+];
+
+/// A user without any rights: `nobody`.
+const ORDINARY: u32 = 65534;
+
+/// Links with Oz's names, in a directory of the site.
+fn links(site: &Site, program: &Path) -> PathBuf {
+    let bin = site.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for name in NAMES {
+        std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
+    }
+    bin
+}
+
+/// A place with the links, a template, a kickstart, and Oz's configuration in the user's home.
+fn place(name: &str) -> Site {
+    let site = Site::bare(name);
+    links(&site, Path::new(env!("CARGO_BIN_EXE_ozr")));
+    site.write_template();
+    site.write("my.ks", &kickstart(""));
+    std::fs::create_dir(site.path("home/.oz")).unwrap();
+    site.write(
+        "home/.oz/oz.cfg",
+        "[paths]\noutput_dir = ~/images\ndata_dir = ~/data\n",
+    );
+    std::fs::create_dir(site.path("home/images")).unwrap();
+    site
+}
+
+/// Runs a script with Oz's commands in its path.
+fn shell(site: &Site, script: &str) -> Outcome {
+    let of_ozr = site.ozr();
+    let mut command = Command::new("sh");
+    let path = format!(
+        "{}:{}",
+        site.path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    for (name, value) in of_ozr.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.args(["-c", script]).env("PATH", path);
+    command.env("NAME", &site.name).current_dir(site.path("."));
+    run(command)
+}
+
+/// How scripts in public repositories call `oz-install`: what each of them asks for is understood, down to
+/// the file that it goes on with. A directory in that file's place ends each call before a guest is needed.
+#[test]
+fn scripts_go_on_as_they_are() {
+    let site = place("idioms");
+    let raw = "[libvirt]\nimage_type = raw\n[paths]\noutput_dir = ~/images\ndata_dir = ~/data\n";
+    site.write("oz-rawcfg", raw);
+    let qcow2 = "[paths]\noutput_dir = OUT\ndata_dir = ~/data\n[libvirt]\ncpus = 2\nmemory = 3072\nimage_type = qcow2\n[cache]\noriginal_media = no\n";
+    let qcow2 = qcow2.replace("OUT", &site.out().display().to_string());
+    site.write("oz.cfg", &qcow2);
+    for (script, file) in [
+        // The image is converted afterwards, by the name that it has in the output directory.
+        (
+            "oz-install -p -u -d3 -a my.ks template.tdl -t 12000",
+            "home/images/NAME.dsk",
+        ),
+        (
+            "oz-install -a my.ks -c oz.cfg -d 2 -f -p template.tdl",
+            "out/NAME.qcow2",
+        ),
+        // The XML has a name of its own; its <source> names the image.
+        (
+            "oz-install -t 50000 -u -d3 -x my.xml -a my.ks template.tdl",
+            "my.xml",
+        ),
+        (
+            "rm -f home/images/$NAME.dsk; oz-install -a my.ks template.tdl -c oz-rawcfg  -d3 -t 7200",
+            "home/images/NAME.dsk",
+        ),
+        (
+            "oz-install -d4 -t6000 -u template.tdl -a my.ks",
+            "home/images/NAME.dsk",
+        ),
+        (
+            "DEBUG=-d3; oz-install -u ${DEBUG} template.tdl -a my.ks -x $NAME.xml",
+            "NAME.xml",
+        ),
+        (
+            "dir=\"`cat oz.cfg | grep output_dir | awk '{print $3}'`\"; test -d $dir/$NAME.qcow2 || exit 9; \
+             oz-install -c oz.cfg -d3 -x my.xml -p -u template.tdl -a my.ks; if [ $? -eq 0 ]; then exit 8; fi; exit 2",
+            "out/NAME.qcow2",
+        ),
+        (
+            "oz-install -d3 -u template.tdl -x tmp.xml \\\n  -p -a my.ks -c oz.cfg -t 1800",
+            "tmp.xml",
+        ),
+        (
+            "oz-install -d3 -u template.tdl -a my.ks -x other.xml -s /$PWD/my.img -pgi list.xml",
+            "list.xml",
+        ),
+        (
+            "oz-install -ug template.tdl -a my.ks",
+            "home/images/NAME.dsk.icicle.xml",
+        ),
+    ] {
+        let file = site.path(&file.replace("NAME", &site.name));
+        std::fs::create_dir(&file).unwrap();
+        let outcome = shell(&site, script);
+        outcome.assert_failed(2, &[&file.display().to_string(), "directory"]);
+        assert_eq!(outcome.stdout, "", "{script}");
+        std::fs::remove_dir(&file).unwrap();
+    }
+}
+
+/// What Oz's users get wrong, with Oz, too.
+#[test]
+fn mistakes_are_answered() {
+    let site = place("mistakes");
+    site.write("vdi.cfg", "[libvirt]\nimage_type = vdi\n");
+    for (script, says) in [
+        (
+            "oz-install -d3 -u my.ks template.tdl",
+            "write `oz-install -u -a my.ks template.tdl`",
+        ),
+        (
+            "oz-install template.tdl my.ks",
+            "write `oz-install -u -a my.ks template.tdl`",
+        ),
+        (
+            "oz-install -u template.tdl other.tdl",
+            "other.tdl is a second one",
+        ),
+        ("oz-install -i list.xml template.tdl -a my.ks", "add -g"),
+        (
+            "oz-install -x template.tdl -a my.ks template.tdl",
+            "are the same file",
+        ),
+        (
+            "oz-install -c vdi.cfg -a my.ks template.tdl",
+            "vdi.cfg:2:14",
+        ),
+        (
+            "oz-install -c missing.cfg -a my.ks template.tdl",
+            "missing.cfg",
+        ),
+        ("oz-install", "Usage: oz-install"),
+        ("oz-install -q template.tdl", "Usage: oz-install"),
+        (
+            "oz-generate-icicle template.tdl",
+            "Usage: oz-generate-icicle",
+        ),
+        ("oz-generate-icicle template.tdl my.ks", "my.ks"),
+        ("oz-examine missing.qcow2", "missing.qcow2"),
+    ] {
+        let outcome = shell(&site, script);
+        outcome.assert_failed(2, &[says]);
+        assert_eq!(outcome.stdout, "", "{script}");
+    }
+    let help = shell(&site, "oz-install -h");
+    assert_eq!(help.status, 0);
+    assert!(
+        help.stdout.contains("Usage: oz-install [OPTIONS] <TDL>"),
+        "{}",
+        help.stdout
+    );
+}
+
+/// The mirror is asked only after all that; that it cannot be used is no success.
+#[test]
+fn a_failure_is_no_success() {
+    let site = place("failure");
+    let outcome = shell(&site, "oz-install -a my.ks template.tdl; test $? -eq 4");
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn the_cache_is_emptied_when_that_is_right() {
+    let site = place("cleanup");
+    let outcome = shell(&site, "oz-cleanup-cache -f");
+    assert_eq!(outcome.status, 0);
+    assert!(
+        outcome.stderr.contains("there is no cache at"),
+        "{}",
+        outcome.stderr
+    );
+    // Something to remove.
+    site.mirror.put("/os/.treeinfo", "[general]\n");
+    let cache = site.path("home/data/ozr");
+    let list = "oz-install -a my.ks template.tdl; find home/data/ozr -type f | wc -l";
+    shell(&site, list);
+    assert!(cache.is_dir());
+    let outcome = shell(&site, "echo n | oz-cleanup-cache");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (0, ""));
+    assert!(
+        outcome.stderr.contains("Remove what is cached in"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("removed"), "{}", outcome.stderr);
+    for script in ["echo y | oz-cleanup-cache", "oz-cleanup-cache -f"] {
+        let outcome = shell(&site, script);
+        assert_eq!(outcome.status, 0);
+        assert!(
+            outcome.stderr.contains("removed"),
+            "{script}: {}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn a_configuration_is_translated() {
+    let site = place("translate");
+    let translate = |file: &str| {
+        let mut command = site.ozr();
+        command.args(["config", "from-oz", file]);
+        run(command)
+    };
+    site.write(
+        "oz.cfg",
+        "[libvirt]\ncpus = 2\nimage_type = qcow2\n\n[cache]\njeos = yes\n",
+    );
+    let outcome = translate("oz.cfg");
+    outcome.assert_done();
+    let toml = outcome.stdout;
+    assert!(
+        toml.starts_with("vcpus = 2\nformat = \"qcow2\"\n# [cache] jeos is not used: "),
+        "{toml}"
+    );
+    // It is a configuration.
+    let named = site.write("ozr.toml", &toml).display().to_string();
+    let mut command = site.ozr();
+    command.args(["cache", "list", "--cache-dir", "cache", "-c", &named]);
+    run(command).assert_done();
+    for (text, says) in [
+        ("[libvirt]\ncpus = -1\n", "oz.cfg:2:8"),
+        ("memory = 3\n", "not Oz's configuration"),
+        ("[libvirt]\nnonsense", "oz.cfg:2:1"),
+    ] {
+        site.write("oz.cfg", text);
+        translate("oz.cfg").assert_failed(2, &[says]);
+    }
+}
+
+/// An install as AlmaLinux's builders call it, and then what Oz's users do with what it leaves.
+#[test]
+fn an_install_and_what_comes_after_it() {
+    let Some(mut site) = Site::new("ozinstall") else {
+        return;
+    };
+    site.additions = "<description>A test</description>\n<commands><command name='mark'>echo done > /etc/mark</command></commands>".to_owned();
+    site.write_template();
+    site.write("my.ks", &kickstart(""));
+    let config = format!(
+        "[paths]\noutput_dir = {}\ndata_dir = {}\n[libvirt]\ncpus = 1\nmemory = 2048\nimage_type = qcow2\n",
+        site.out().display(),
+        site.path("home/data").display()
+    );
+    site.write("oz.cfg", &config);
+    site.as_user(ORDINARY);
+    // A copy of the program that every user can run.
+    run({
+        let mut command = site.ozr();
+        command.arg("--version");
+        command
+    })
+    .assert_done();
+    links(&site, &site.path("ozr"));
+    let script = "oz-install -a ../my.ks -c ../oz.cfg -d 2 -f -p -u -g ../template.tdl";
+    let script = format!(
+        "cd home && exec setpriv --reuid {ORDINARY} --regid {ORDINARY} --clear-groups env XDG_STATE_HOME=$PWD/state {script}"
+    );
+    let outcome = shell(&site, &script);
+    outcome.assert_done();
+    let (list, xml) = outcome.stdout.split_once("</icicle>\n").unwrap();
+    assert!(list.contains("<description>A test</description>"), "{list}");
+    assert!(list.contains("<package name=\"bash-"), "{list}");
+    let xml = xml
+        .strip_prefix("Libvirt XML was written to ")
+        .unwrap()
+        .trim_end();
+    assert!(xml.starts_with(&site.name) && xml.contains('_'), "{xml}");
+    let xml = site.path("home").join(xml);
+    // The image is where Oz would have put it, and the XML names it.
+    let text = std::fs::read_to_string(&xml).unwrap();
+    let image = site.output("qcow2");
+    assert!(
+        text.contains(&format!("<source file=\"{}\"/>", image.display())),
+        "{text}"
+    );
+    let qemu = shell(
+        &site,
+        &format!("qemu-img info {} | grep 'file format'", image.display()),
+    );
+    assert_eq!(qemu.stdout, "file format: qcow2\n");
+    // The list of the packages is the same from the image.
+    let again = shell(
+        &site,
+        &format!(
+            "oz-generate-icicle -c oz.cfg template.tdl {}",
+            xml.display()
+        ),
+    );
+    again.assert_done();
+    assert_eq!(again.stdout, format!("{list}</icicle>\n"));
+    let examined = shell(&site, &format!("oz-examine -c oz.cfg {}", xml.display()));
+    examined.assert_done();
+    assert!(examined.stdout.contains("x86_64"), "{}", examined.stdout);
+}
