@@ -1,5 +1,6 @@
 //! Oz's commands by their names, as the scripts of its users call them.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
@@ -188,6 +189,79 @@ fn a_failure_is_no_success() {
     let outcome = shell(&site, "oz-install -a my.ks template.tdl; test $? -eq 4");
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert_eq!(outcome.stdout, "");
+}
+
+/// Builders write a name that Oz knows above the tree of a release that it does not.
+#[test]
+fn the_tree_decides_what_is_installed() {
+    let mut site = place("tree");
+    site.kernelparam = "console=tty0 inst.usefbx".to_owned();
+    let template = std::fs::read_to_string(site.write_template()).unwrap();
+    let tree = |family: &str, version: &str, arch: &str| {
+        let text = format!(
+            "[general]\nfamily = {family}\nversion = {version}\narch = {arch}\n\n[images-{arch}]\n\
+             kernel = images/kernel.img\ninitrd = images/initrd.img\n"
+        );
+        site.mirror.put("/os/.treeinfo", text);
+    };
+    let write = |name: &str, version: &str, arch: &str| {
+        let text = template
+            .replace("Rocky-9", name)
+            .replace("9.0", version)
+            .replace("x86_64", arch);
+        site.write("template.tdl", &text);
+    };
+    // EL 10 has no `ntpservers` any more, and CentOS Stream 9 has.
+    let old = kickstart("").replace("--utc", "--utc --ntpservers=ntp.example.com");
+    site.write("my.ks", &old);
+    let check = "oz-install -a my.ks -x my.xml template.tdl";
+    let decides = "though the template says";
+
+    tree("AlmaLinux Kitten", "10", "s390x");
+    write("CentOS-9", "1", "s390x");
+    let outcome = shell(&site, check);
+    outcome.assert_failed(
+        2,
+        &[
+            "the tree is of AlmaLinux 10, ",
+            decides,
+            "CentOS-9, version 1",
+            "--ntpservers",
+        ],
+    );
+    let mut online = site.ozr();
+    online.args(["check", "--online", "template.tdl", "my.ks"]);
+    run(online).assert_failed(
+        2,
+        &["the tree is of AlmaLinux 10, ", decides, "--ntpservers"],
+    );
+
+    // Their name is not worth a warning where nothing depends on it.
+    tree("Rocky Linux", "9.6", "x86_64");
+    write("CentOS-9", "1", "x86_64");
+    let outcome = shell(&site, check);
+    assert!(
+        outcome
+            .stderr
+            .contains("the tree is of Rocky Linux 9.6, and"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains(decides) && !outcome.stderr.contains("--ntpservers is"));
+
+    site.write("my.ks", &kickstart(""));
+    tree("Rocky Linux", "10.0", "x86_64");
+    write("Fedora", "40", "x86_64");
+    let outcome = shell(&site, check);
+    outcome.assert_failed(4, &["the tree is of Rocky Linux 10.0, ", decides]);
+
+    // What is said of a name that is known nowhere is not of interest where the tree says more.
+    tree("AlmaLinux", "9.6", "x86_64");
+    write("MyLinux", "1", "x86_64");
+    shell(&site, check).assert_failed(4, &["the tree is of AlmaLinux 9.6, ", decides]);
+    // A tree that says nothing decides nothing.
+    tree("MyLinux", "9.6", "x86_64");
+    shell(&site, check).assert_failed(2, &["template.tdl:4:"]);
 }
 
 #[test]

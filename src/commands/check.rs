@@ -10,7 +10,7 @@ use super::checked::{self, Input, Reader};
 use super::online::Online;
 use super::replace_file;
 use super::template::ReadTemplate;
-use super::{doctor, explain, input, walk};
+use super::{doctor, explain, input, tree, walk};
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::check::rules;
 use crate::diagnostic::{Diagnostic, apply_fixes};
@@ -116,13 +116,23 @@ pub fn run(
         let message = "standard input can be read only once: name `-` once";
         return Err(failure(Kind::Input, message));
     }
-    let inputs: Vec<Input> = walk::files(&args.paths)
+    let mut inputs: Vec<Input> = walk::files(&args.paths)
         .into_iter()
         .map(|found| match found {
             Ok(found) => checked::open(&found),
             Err(finding) => Input::Unreadable(finding),
         })
         .collect();
+    for input in inputs.iter_mut().filter(|_| args.online) {
+        if let Input::Template { read, .. } = input {
+            tree::settle(
+                &mut read.template,
+                Path::new(&read.name),
+                &install,
+                reporter,
+            )?;
+        }
+    }
     if args.fix {
         refuse_fix(args.format, args.in_place, &inputs)?;
     }

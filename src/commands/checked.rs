@@ -273,7 +273,8 @@ impl Reader<'_> {
         // Also where the release does not exist for the template's architecture.
         let of_template = self.template.and_then(|read| {
             let os = &read.template.os;
-            Release::from_names(&os.name, &os.version).ok()
+            let known = read.template.release().ok().copied();
+            known.or_else(|| Release::from_names(&os.name, &os.version).ok())
         });
         if let Some(named) = &self.named_release {
             return Ok(named.version);

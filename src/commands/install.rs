@@ -9,7 +9,7 @@ use super::display::Display;
 use super::reports::{About, Reports};
 use super::signals;
 use super::template::{self, ReadTemplate};
-use super::{input, preflight};
+use super::{input, preflight, tree};
 use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
@@ -243,6 +243,8 @@ fn plan(
     options: InstallOptions,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
+    let mut read = read;
+    tree::settle(&mut read.template, file, &options, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }

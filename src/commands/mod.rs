@@ -29,6 +29,7 @@ mod running;
 pub mod screenshot;
 mod signals;
 mod template;
+mod tree;
 pub mod verify;
 mod walk;
 pub mod write;

@@ -35,6 +35,20 @@ const NAMES: [(&str, Product); 18] = [
 
 const FEDORA: &str = "Fedora";
 
+/// What the families of trees begin with, in lower case (the field `family`, or `name`, of lorax's and
+/// productmd's `.treeinfo`), and the product's name in templates.
+const FAMILIES: [(&str, &str); 9] = [
+    ("red hat enterprise linux", "RHEL"),
+    ("centos stream", "CentOS-Stream"),
+    ("centos", "CentOS"),
+    ("rocky", "Rocky"),
+    ("almalinux", "AlmaLinux"),
+    ("oracle linux", "OracleLinux"),
+    ("scientific linux cern", "ScientificLinuxCern"),
+    ("scientific", "ScientificLinux"),
+    ("fedora", FEDORA),
+];
+
 /// Systems that Oz installs and ozr does not.
 const OZ_ONLY: [&str; 15] = [
     "Debian",
@@ -141,6 +155,28 @@ impl Release {
             major,
             minor,
         })
+    }
+
+    /// The release of an install tree, by what its `.treeinfo` says: its family (`AlmaLinux Kitten`,
+    /// `Red Hat Enterprise Linux`) and version (`10`, `9.6`, `10-stream`); none of one that is not known.
+    pub fn of_tree(family: &str, version: &str) -> Option<Self> {
+        let family = family.trim().to_ascii_lowercase();
+        let (_, name) = FAMILIES.iter().find(|(known, _)| {
+            let rest = family.strip_prefix(known);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        })?;
+        let version = version.trim();
+        let end = version.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let version = &version[..end.unwrap_or(version.len())];
+        // A third number is a point release's of its own: 7.9.2009.
+        let mut parts = version.splitn(3, '.');
+        let major = parts.next()?;
+        let version = parts
+            .next()
+            .map_or(major.to_owned(), |minor| format!("{major}.{minor}"));
+        Release::from_names(name, &version)
+            .or_else(|_| Release::from_names(name, major))
+            .ok()
     }
 
     /// Reads a release that is named in one word or line: `Rocky-9`, `rocky linux 9.4`, `RHEL9`,
@@ -352,6 +388,30 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trees_say_what_they_are_of() {
+        for (family, version, expected) in [
+            ("AlmaLinux", "10.0", Some("AlmaLinux 10.0")),
+            ("AlmaLinux Kitten", "10", Some("AlmaLinux 10")),
+            ("Rocky Linux", "10.1", Some("Rocky Linux 10.1")),
+            ("Red Hat Enterprise Linux", "8.0", Some("RHEL 8.0")),
+            ("CentOS Stream", "10-stream", Some("CentOS Stream 10")),
+            ("CentOS", "7", Some("CentOS 7")),
+            ("CentOS Linux", "8.2", Some("CentOS 8.2")),
+            ("CentOS", "7.9.2009", Some("CentOS 7.9")),
+            ("Fedora-Server", "43", Some("Fedora 43")),
+            ("Fedora", "rawhide", None),
+            ("Scientific", "7.8", Some("Scientific Linux 7.8")),
+            ("Standin Linux", "9.0", None),
+            ("Rockyish", "9", None),
+            ("openSUSE Leap", "15.1", None),
+            ("", "", None),
+        ] {
+            let release = Release::of_tree(family, version).map(|release| release.to_string());
+            assert_eq!(release.as_deref(), expected, "{family} {version}");
+        }
+    }
 
     #[test]
     fn every_name_with_every_form_of_version() {

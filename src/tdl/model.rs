@@ -49,6 +49,11 @@ impl Template {
         self.release.as_ref().map_err(Vec::as_slice)
     }
 
+    /// Makes it install another release than its name says: that of its tree.
+    pub fn set_release(&mut self, release: Release) {
+        self.release = Ok(release);
+    }
+
     /// The contents of files and commands, each with what it belongs to and its name.
     pub fn payloads(&self) -> impl Iterator<Item = (&'static str, &str, &Payload)> {
         let files = self.files.iter().map(|f| ("file", &*f.path, &f.content));

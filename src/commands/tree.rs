@@ -1,0 +1,85 @@
+//! Which release an install tree is of: that, and not the name in the template, decides what is installed.
+//!
+//! Oz knows few names, so its users write one of those: `CentOS-9` above the tree of an AlmaLinux 10,
+//! `Fedora` above one of Rocky Linux 10.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::distro::Release;
+use crate::error::{Classify, Kind};
+use crate::install::plan::template_dir;
+use crate::mirror::{Mirror, MirrorOptions};
+use crate::options::InstallOptions;
+use crate::state::directories;
+use crate::tdl::{Install, Template};
+use crate::ui::event::Reporter;
+
+/// How long the tree may take to say what it is. One that has not answered by then is told of by those who
+/// need it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Gives a template that comes from `file` the release that its tree says it is of, if that is another one
+/// than its name says; and says so.
+///
+/// # Errors
+/// Host: there is no place for a cache, or no threads.
+pub fn settle(
+    template: &mut Template,
+    file: &Path,
+    options: &InstallOptions,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let Some(of_tree) = ask(template, file, options)? else {
+        return Ok(());
+    };
+    let arch = template.os.arch;
+    if !of_tree.architectures().contains(&arch) {
+        return Ok(());
+    }
+    let named = template.release().ok().copied();
+    let (name, version) = (&template.os.name, &template.os.version);
+    match named {
+        Some(named) if named.product() == of_tree.product() && named.major() == of_tree.major() => {
+            return Ok(());
+        }
+        // Another's rebuild of the same: what is installed is the same, but for its name.
+        Some(named) if named.generation() == of_tree.generation() => reporter.note(format!(
+            "the tree is of {of_tree}, and the template says {name}, version {version}"
+        )),
+        _ => reporter.warn(format!(
+            "the tree is of {of_tree}, though the template says {name}, version {version}: the tree decides"
+        )),
+    }
+    template.set_release(of_tree);
+    Ok(())
+}
+
+/// The release of the template's tree, if it says one that is known.
+fn ask(
+    template: &Template,
+    file: &Path,
+    options: &InstallOptions,
+) -> anyhow::Result<Option<Release>> {
+    let Install::Url(tree) = &template.os.install else {
+        return Ok(None);
+    };
+    let cache = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
+    let dir = template_dir(file).kind(Kind::Input)?;
+    let mirror = MirrorOptions::of(options, cache).with_template(Some(tree.url()), &dir);
+    let Ok(mirror) = Mirror::new(mirror, Reporter::silent()) else {
+        // Who uses it says why.
+        return Ok(None);
+    };
+    let runtime = super::signals::runtime()?;
+    let described = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, mirror.describe(tree.url())).await });
+    runtime.shutdown_background();
+    Ok(match described {
+        Ok(Ok(Some(info))) => info
+            .family
+            .zip(info.version)
+            .and_then(|(family, version)| Release::of_tree(&family, &version)),
+        _ => None,
+    })
+}
