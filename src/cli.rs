@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     attach, boot_test, cache, check, configuration, convert, diff, diff_releases, doctor, explain,
-    gc, inspect, install, list, man, media, oz, releases, screenshot, verify, write,
+    gc, inspect, install, list, man, media, new, oz, releases, screenshot, shipped, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -73,7 +73,7 @@ struct OutputOptions {
     )]
     color: Color,
 
-    /// Read FILE instead of /etc/ozr/ozr.toml and ~/.config/ozr/ozr.toml
+    /// Read FILE instead of /etc/ozr/ozr.toml, ~/.config/ozr/ozr.toml and ./ozr.toml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -97,6 +97,14 @@ enum Command {
     /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
     /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
+    /// Make a directory with a template, a kickstart and the options that build them
+    ///
+    /// Its path is the only line on standard output.
+    New(new::Args),
+    /// Print a template that comes with ozr, or list all
+    Template(shipped::TemplateArgs),
+    /// Print a built-in kickstart, or list all
+    Kickstart(shipped::KickstartArgs),
     /// Boot an image, and say whether it comes up as it must
     ///
     /// An overlay is booted: the image itself is not changed. What the boot test saw is put into the
@@ -240,6 +248,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let config = cli.output.config.as_deref();
     match cli.command {
         Command::Install(args) => install::run(*args, config, verbosity, color),
+        Command::New(args) => new::run(&args, &reporter),
+        Command::Template(args) => shipped::template(&args),
+        Command::Kickstart(args) => shipped::kickstart(&args),
         Command::BootTest(args) => boot_test::run(*args, config, &reporter),
         Command::List(args) => list::run(&args, config, &reporter),
         Command::Attach(args) => attach::run(&args, config, &reporter),

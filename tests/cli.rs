@@ -12,9 +12,12 @@ use support::site::{Outcome, Site, kickstart, run};
 use support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 24] = [
     "",
     "install",
+    "new",
+    "template",
+    "kickstart",
     "boot-test",
     "list",
     "attach",
@@ -113,6 +116,55 @@ fn root_password_and_keys() {
     let mut command = site.install_builtin();
     command.args(["--ssh-key", key]);
     run(command).assert_failed(4, &["a password that nobody knows"]);
+}
+
+/// What comes with ozr is printed, found by any name of its release, and made a directory that builds.
+#[test]
+fn a_beginning_is_made() {
+    let site = Site::bare("new");
+    for (what, names) in [("template", 18), ("kickstart", 21)] {
+        let all = ozr(&site, &[what]);
+        all.assert_done();
+        assert_eq!(all.stdout.lines().count(), names);
+        let one = ozr(&site, &[what, "Rocky-9.4"]);
+        one.assert_done();
+        assert!(one.stdout.contains("Rocky Linux 9"), "{}", one.stdout);
+        ozr(&site, &[what, "rocki-9"]).assert_failed(2, &["did you mean `rocky-9`?"]);
+    }
+    let new = ozr(&site, &["new", "web", "--release", "rocky-9"]);
+    new.assert_done();
+    assert_eq!(new.stdout, "web\n");
+    assert!(
+        new.stderr
+            .contains("cd web && ozr install web.tdl --root-password prompt")
+    );
+    // The kickstart is the directory's, and lacks nothing but the password; nothing is asked of a mirror.
+    let mut check = site.ozr();
+    check
+        .args(["check", "web.tdl", "web.ks"])
+        .current_dir(site.path("web"));
+    run(check).assert_failed(1, &["web.ks", "KS130", "--root-password prompt"]);
+    let password = site.write("password", "of my own\n");
+    let mut check = site.ozr();
+    check
+        .args(["check", "web.tdl", "web.ks"])
+        .current_dir(site.path("web"));
+    check.env("OZR_ROOT_PASSWORD", format!("file:{}", password.display()));
+    run(check).assert_done();
+
+    // What is there stays.
+    std::fs::remove_file(site.path("web/web.ks")).unwrap();
+    std::fs::write(site.path("web/ozr.toml"), "mine").unwrap();
+    ozr(&site, &["new", "web", "--release", "rocky-9"]).assert_failed(2, &["is there already"]);
+    assert!(!site.path("web/web.ks").exists());
+    assert_eq!(
+        std::fs::read_to_string(site.path("web/ozr.toml")).unwrap(),
+        "mine"
+    );
+    ozr(&site, &["new", "other"]).assert_failed(2, &["--release rocky-9"]);
+    ozr(&site, &["new", "almalinux-9"]).assert_done();
+    assert!(site.path("almalinux-9/almalinux-9.tdl").exists());
+    assert!(!site.path("other").exists());
 }
 
 /// Asking at the terminal: twice, unseen, and interrupted.
@@ -639,8 +691,8 @@ fn a_template_may_not_name_any_file_of_the_host() {
             "{said}"
         );
     }
-    site.write("ozr.toml", "file-root = \"/etc\"\n");
-    let config = site.path("ozr.toml").display().to_string();
+    site.write("roots.toml", "file-root = \"/etc\"\n");
+    let config = site.path("roots.toml").display().to_string();
     check(&["file:///etc/passwd"], &["--config", &config]).assert_done();
     // Nor a tree there: a mistake in the template, which another try does not change.
     let tree = std::fs::read_to_string(&path).unwrap();

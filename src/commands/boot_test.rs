@@ -24,8 +24,8 @@ use crate::install::place::{self, Claim, Place};
 use crate::install::run::Cancellation;
 use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Nic};
 use crate::options::{
-    BootTestOptions, Format, InstallOptions, Layer, Purpose, ReportFormat, ReportTarget, Seconds,
-    SecretSource, TextPattern, config,
+    BootTestOptions, Format, InstallOptions, Layer, Mebibytes, Purpose, ReportFormat, ReportTarget,
+    Seconds, SecretSource, TextPattern, config,
 };
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -180,9 +180,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
     vcpus: Option<u32>,
 
-    /// Memory in MiB [default: 2048]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
-    memory: Option<u64>,
+    /// Memory: 2G, 2048M, or a number of MiB [default: 2048]
+    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
+    memory: Option<Mebibytes>,
 
     /// The guest's network: user, the name of a libvirt network, or bridge:NAME; given again, of one card more
     /// [default: user]

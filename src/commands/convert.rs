@@ -20,7 +20,7 @@ use crate::image::output::{self, OutputPaths};
 use crate::image::qemu_img;
 use crate::install::plan::{check_compress, check_packages};
 use crate::machine::{DiskBus, DiskFormat, Firmware};
-use crate::options::{Compress, Format, ReleaseName, distinct};
+use crate::options::{Compress, Format, Mebibytes, ReleaseName, distinct};
 use crate::state::work_dir::{self, WorkDir};
 use crate::tdl;
 use crate::ui::event::Reporter;
@@ -108,9 +108,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Hardware::USUAL_VCPUS, value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Machine")]
     vcpus: u32,
 
-    /// Memory in MiB in descriptions of machines
-    #[arg(long, value_name = "MIB", default_value_t = Hardware::USUAL_MEMORY_MIB, value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Machine")]
-    memory: u64,
+    /// Memory in descriptions of machines: 2G, 2048M, or a number of MiB
+    #[arg(long, value_name = "SIZE", default_value_t = Mebibytes(Hardware::USUAL_MEMORY_MIB), help_heading = "Machine")]
+    memory: Mebibytes,
 }
 
 /// Converts an image and prints the paths of what came of it.
@@ -293,7 +293,7 @@ async fn describe(args: &Args, original: &Original) -> anyhow::Result<Hardware> 
         arch: args.arch.unwrap_or(own),
         firmware,
         vcpus: args.vcpus,
-        memory_mib: args.memory,
+        memory_mib: args.memory.0,
     })
 }
 

@@ -108,7 +108,9 @@ fn look(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Finding>> {
         &cache_dir,
     ));
     findings.push(look_at_disk(output_dir));
-    let wanted = options.memory.unwrap_or(COMFORTABLE_MEMORY_MIB);
+    let wanted = options
+        .memory
+        .map_or(COMFORTABLE_MEMORY_MIB, |memory| memory.0);
     findings.extend(look_at_memory(&probe, wanted));
     Ok(findings)
 }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
-    attach, boot_test, check, convert, diff, gc, inspect, install, media, oz, verify, write,
+    attach, boot_test, check, convert, diff, gc, inspect, install, media, new, oz, shipped, verify,
+    write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -31,7 +32,12 @@ const FILES: Entries = &[
     (
         "~/.config/ozr/ozr.toml",
         "The user's settings, which stand above the site's ($XDG_CONFIG_HOME/ozr/ozr.toml where \
-         that variable is set). The command line stands above both.",
+         that variable is set).",
+    ),
+    (
+        "./ozr.toml",
+        "The project's settings, in the working directory, which stand above the user's. The command line \
+         and the environment stand above all files.",
     ),
     (
         "/var/cache/ozr, ~/.cache/ozr",
@@ -87,6 +93,15 @@ const INSTALL_FILES: Entries = &[
 ];
 
 const ENVIRONMENT: Entries = &[
+    (
+        "OZR_MEMORY, OZR_OUTPUT_DIR, ...",
+        "Each long option of ozr install, in capitals and with _ for -; above the files, below the command \
+         line. docs/configuration.md.",
+    ),
+    (
+        config::NAMED_FILE,
+        "The only configuration file to read, as with --config.",
+    ),
     (
         "LIBVIRT_DEFAULT_URI",
         "The libvirt connection, where --connect names none.",
@@ -203,6 +218,7 @@ fn render(
     let examples = match name {
         None => [
             install::EXAMPLES,
+            new::EXAMPLES,
             boot_test::EXAMPLES,
             attach::EXAMPLES,
             check::EXAMPLES,
@@ -213,6 +229,9 @@ fn render(
         ]
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
+        Some("new") => new::EXAMPLES.to_vec(),
+        Some("template") => shipped::TEMPLATE_EXAMPLES.to_vec(),
+        Some("kickstart") => shipped::KICKSTART_EXAMPLES.to_vec(),
         Some("boot-test") => boot_test::EXAMPLES.to_vec(),
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),

@@ -427,7 +427,9 @@ fn plan_guest(
 ) -> anyhow::Result<GuestPlan> {
     let arch = template.os.arch;
     let needed = u64::from(release.minimum_memory_mib());
-    let memory_mib = options.memory.unwrap_or(DEFAULT_MEMORY_MIB.max(needed));
+    let memory_mib = options
+        .memory
+        .map_or(DEFAULT_MEMORY_MIB.max(needed), |memory| memory.0);
     if memory_mib < needed {
         warnings.push(format!(
             "{memory_mib} MiB of memory are less than the {needed} MiB that the installer of {release} is said to need"

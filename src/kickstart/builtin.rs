@@ -5,6 +5,13 @@ use super::crypt;
 /// Stands in a built-in kickstart where the hash of the root password belongs.
 const ROOTPW_PLACEHOLDER: &str = "@OZR_ROOTPW@";
 
+/// Stands there in a kickstart that somebody makes their own.
+const START_ROOTPW: &str = "\
+# Root's password comes from `ozr install --root-password`; or write it here as a hash that
+# `openssl passwd -6` makes:
+# rootpw --iscrypted HASH
+";
+
 macro_rules! builtins {
     ($($name:literal),* $(,)?) => {
         &[$(Builtin {
@@ -67,6 +74,18 @@ impl Builtin {
         self.text
     }
 
+    /// The kickstart for somebody who makes one of their own of it.
+    pub fn to_start_from(&self) -> String {
+        let lines =
+            self.text
+                .split_inclusive('\n')
+                .map(|line| match line.contains(ROOTPW_PLACEHOLDER) {
+                    true => START_ROOTPW,
+                    false => line,
+                });
+        lines.collect()
+    }
+
     /// The kickstart with this root password.
     ///
     /// # Errors
@@ -107,6 +126,16 @@ mod tests {
             // The template says where to install from.
             assert!(outline.source().is_none() && outline.last("repo").is_none());
             assert_eq!(outline.ending().unwrap().action, EndAction::PowerOff);
+        }
+    }
+
+    #[test]
+    fn one_to_start_from_has_no_password() {
+        for builtin in all() {
+            let text = builtin.to_start_from();
+            assert!(!text.contains(ROOTPW_PLACEHOLDER) && text.contains("--root-password"));
+            assert_eq!(text.lines().count(), builtin.text().lines().count() + 2);
+            assert!(scan(&text, builtin.name).unwrap().last("rootpw").is_none());
         }
     }
 

@@ -8,9 +8,9 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::Layer;
-use super::SecretSource;
 use super::declared::Check;
 use super::values::{Seconds, one_or_several};
+use super::{Mebibytes, SecretSource};
 use crate::machine::Firmware;
 
 layered! {
@@ -49,9 +49,9 @@ pub struct BootTestOptions {
     #[serde(deserialize_with = "one_or_several")]
     pub allow_denied: Vec<TextPattern>,
 
-    /// Memory of the guest in MiB.
+    /// Memory of the guest.
     #[arg(skip)]
-    pub memory: Option<u64>,
+    pub memory: Option<Mebibytes>,
 
     /// CPUs of the guest.
     #[arg(skip)]

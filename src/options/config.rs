@@ -1,22 +1,34 @@
 //! The configuration file: TOML, its keys the long names of the options of `ozr install`, and in
 //! the table `[check]` those of `ozr check`.
 //!
-//! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml`
-//! (`~/.config/ozr/ozr.toml`); the command line stands above both. One that is named may be Oz's.
+//! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml` (`~/.config/ozr/ozr.toml`), then
+//! `ozr.toml` in the working directory. Above them stand the [environment] and the command line. One that is
+//! named may be Oz's.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
-use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, oz_cfg};
+use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, environment, oz_cfg};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::input;
 
 /// Where a distribution's or site's settings are.
 pub const SYSTEM_FILE: &str = "/etc/ozr/ozr.toml";
+
+/// A project's settings, in the working directory.
+pub const PROJECT_FILE: &str = "ozr.toml";
+
+/// Names a file to be read in place of all others, as `--config` does.
+pub const NAMED_FILE: &str = "OZR_CONFIG";
 
 /// Largest configuration that is read, in bytes; one with every option has some kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -33,17 +45,24 @@ pub fn user_file(xdg_config_home: Option<&OsStr>, home: Option<&OsStr>) -> Optio
 /// Reads the settings that stand below the command line's.
 ///
 /// # Errors
-/// Input: a file that was named does not exist; a file cannot be read; an unknown key or a value
-/// of the wrong kind, with its line.
+/// Input: a file that was named does not exist; a file cannot be read; a project's file that others could have
+/// written; an unknown key or a value of the wrong kind, with its line or the name of its variable.
 pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
-    if let Some(path) = named {
+    let files = files(named)?;
+    Ok(environment::read(std::env::vars_os())?.over(files))
+}
+
+fn files(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
+    let by_variable = std::env::var_os(NAMED_FILE).filter(|path| !path.is_empty());
+    let by_variable = by_variable.map(PathBuf::from);
+    if let Some(path) = named.or(by_variable.as_deref()) {
         return read(path).kind(Kind::Input);
     }
     let user = user_file(
         std::env::var_os("XDG_CONFIG_HOME").as_deref(),
         std::env::var_os("HOME").as_deref(),
     );
-    let mut options = InstallOptions::default();
+    let mut options = project(Path::new(PROJECT_FILE))?.unwrap_or_default();
     for path in user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]) {
         if path.exists() {
             options = options.over(read(&path).kind(Kind::Input)?);
@@ -52,12 +71,68 @@ pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
     Ok(options)
 }
 
-fn read(path: &Path) -> anyhow::Result<InstallOptions> {
+/// The settings of the project in whose directory ozr was started, if there are any.
+fn project(path: &Path) -> anyhow::Result<Option<InstallOptions>> {
+    let opened = rustix::fs::open(
+        path,
+        // Neither waits for who writes into a FIFO nor follows a link that somebody laid here.
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
     let reading = || format!("reading the configuration {}", path.display());
-    let bytes = input::read_bounded(path, MAX_BYTES).with_context(reading)?;
+    let how = format!(
+        "if it is meant, name it with `--config {}`, else start ozr in another directory",
+        path.display()
+    );
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::LOOP) => fail!(Kind::Input, "{} is a link: {how}", path.display()),
+        Err(error) => return Err(error).with_context(reading).kind(Kind::Input),
+    };
+    let about = file.metadata().with_context(reading).kind(Kind::Input)?;
+    if !about.is_file() {
+        fail!(Kind::Input, "{} is no regular file: {how}", path.display());
+    }
+    // It names programs, files and passwords; a directory such as /tmp is everybody's.
+    if ![0, rustix::process::geteuid().as_raw()].contains(&about.uid()) {
+        fail!(
+            Kind::Input,
+            "{} belongs to another user (UID {}): {how}",
+            path.display(),
+            about.uid()
+        );
+    }
+    if about.mode() & 0o002 != 0 {
+        fail!(
+            Kind::Input,
+            "{} can be written by everybody: {how}",
+            path.display()
+        );
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    read.with_context(reading).kind(Kind::Input)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        fail!(
+            Kind::Input,
+            "{} is larger than any configuration",
+            path.display()
+        );
+    }
+    text(bytes, path).kind(Kind::Input).map(Some)
+}
+
+fn read(path: &Path) -> anyhow::Result<InstallOptions> {
+    let bytes = input::read_bounded(path, MAX_BYTES)
+        .with_context(|| format!("reading the configuration {}", path.display()))?;
+    text(bytes, path)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> anyhow::Result<InstallOptions> {
     let text = String::from_utf8(bytes)
         .context("it is not UTF-8")
-        .with_context(reading)?;
+        .with_context(|| format!("reading the configuration {}", path.display()))?;
     Ok(parse(&text, &path.display().to_string())?)
 }
 
@@ -135,7 +210,7 @@ mod tests {
     use super::*;
     use crate::language::Version;
     use crate::machine::{AccelChoice, Network};
-    use crate::options::{ReportFormat, Seconds};
+    use crate::options::{Mebibytes, ReportFormat, Seconds};
     use std::time::Duration;
 
     #[test]
@@ -145,7 +220,7 @@ mod tests {
             "ozr.toml",
         )
         .unwrap();
-        assert_eq!(options.memory, Some(2048));
+        assert_eq!(options.memory, Some(Mebibytes(2048)));
         assert_eq!(options.accel, Some(AccelChoice::Tcg));
         assert_eq!(options.first_network(), Network::Bridge("br0".into()));
         assert_eq!(options.timeout, Some(Seconds(Duration::from_secs(5400))));
@@ -211,7 +286,7 @@ mod tests {
         let file = Progress::Json(EventsTo::File("e.json".into()));
         let several = of("progress = [\"live\", \"json=e.json\"]").unwrap();
         assert_eq!(several, [Progress::Live, file]);
-        assert_eq!(of("memory = 1").unwrap(), []);
+        assert_eq!(of("memory = 100").unwrap(), []);
         let finding = of("progress = \"loud\"").unwrap_err();
         assert!(finding.message.contains("json=FILE"), "{finding}");
         assert!(of("progress = 3").is_err());
@@ -238,16 +313,45 @@ mod tests {
 
     #[test]
     fn the_upper_layer_stands() {
-        let upper = parse("memory = 1\ncustomize = true\noutput-dir = \"a\"", "u").unwrap();
+        let upper = parse("memory = \"1G\"\ncustomize = true\noutput-dir = \"a\"", "u").unwrap();
         let lower = parse(
-            "memory = 2\nvcpus = 3\nno-customize = true\noutput = \"b\"",
+            "memory = 2048\nvcpus = 3\nno-customize = true\noutput = \"b\"",
             "l",
         )
         .unwrap();
         let both = upper.over(lower);
-        assert_eq!((both.memory, both.vcpus), (Some(1), Some(3)));
+        assert_eq!((both.memory, both.vcpus), (Some(Mebibytes(1024)), Some(3)));
         assert!(!both.no_customize);
         assert_eq!((both.output_dir, both.output), (Some("a".into()), None));
+    }
+
+    #[test]
+    fn a_projects_file_is_the_users_or_roots_and_nobody_elses() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ozr.toml");
+        assert_eq!(project(&path).unwrap(), None);
+        std::fs::write(&path, "memory = \"2G\"\n").unwrap();
+        let read = project(&path).unwrap().unwrap();
+        assert_eq!(read.memory, Some(Mebibytes(2048)));
+        let refused = |why: &str| {
+            let error = project(&path).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("--config"), "{error}");
+        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        refused("can be written by everybody");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+            refused("belongs to another user (UID 4242)");
+        }
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        symlink("other", &path).unwrap();
+        refused("is a link");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        refused("is no regular file");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::signer::Signer;
 use super::values::{
-    Compress, Deliver, Format, Ports, Progress, Relay, ReportTarget, SbomFormat, Seconds,
-    one_or_several,
+    Compress, Deliver, Format, Mebibytes, Ports, Progress, Relay, ReportTarget, SbomFormat,
+    Seconds, one_or_several,
 };
 use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network, Nic};
@@ -186,9 +186,9 @@ pub struct InstallOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
     pub vcpus: Option<u32>,
 
-    /// Memory in MiB [default: 4096, or more where the release needs it]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216), help_heading = "Guest")]
-    pub memory: Option<u64>,
+    /// Memory: 4G, 4096M, or a number of MiB [default: 4096, or more where the release needs it]
+    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
+    pub memory: Option<Mebibytes>,
 
     /// Size of a disk: 20G, 512 MiB, or a number of GiB; given again, of the next one, which is added
     /// where the template has none [default: the template's, else 10G]

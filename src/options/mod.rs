@@ -57,6 +57,7 @@ macro_rules! layered {
 mod boot_test;
 pub mod config;
 pub mod declared;
+mod environment;
 mod install;
 pub mod oz_cfg;
 mod secret;
@@ -68,8 +69,8 @@ pub use install::{InstallOptions, distinct};
 pub use secret::{Purpose, SecretSource};
 pub use signer::{Signer, TrustedKey};
 pub use values::{
-    Compress, Deliver, EventsTo, Format, Ports, Progress, Relay, ReleaseName, ReportFormat,
-    ReportTarget, SbomFormat, Seconds,
+    Compress, Deliver, EventsTo, Format, Mebibytes, Ports, Progress, Relay, ReleaseName,
+    ReportFormat, ReportTarget, SbomFormat, Seconds,
 };
 
 /// What a check can be told. A key of `[check]` is the long name of its option;

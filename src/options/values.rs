@@ -1,6 +1,7 @@
 //! Values that options take, as on the command line so in the configuration file.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::distro::Release;
 use crate::input;
 use crate::language::Version;
+use crate::tdl;
 
 /// `--report`: `FORMAT=FILE`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -362,23 +364,23 @@ where
 
 /// A span of time: `90m`, `1h 30m`, or a bare number of seconds as Oz's `-t` takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "SecondsOrText")]
+#[serde(try_from = "NumberOrText")]
 pub struct Seconds(pub Duration);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum SecondsOrText {
+enum NumberOrText {
     Number(u64),
     Text(String),
 }
 
-impl TryFrom<SecondsOrText> for Seconds {
+impl TryFrom<NumberOrText> for Seconds {
     type Error = String;
 
-    fn try_from(value: SecondsOrText) -> Result<Self, String> {
+    fn try_from(value: NumberOrText) -> Result<Self, String> {
         match value {
-            SecondsOrText::Number(seconds) => seconds.to_string().parse(),
-            SecondsOrText::Text(text) => text.parse(),
+            NumberOrText::Number(seconds) => seconds.to_string().parse(),
+            NumberOrText::Text(text) => text.parse(),
         }
     }
 }
@@ -442,6 +444,52 @@ impl TryFrom<String> for ReleaseName {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+/// A size of memory in MiB: a number of them, or with a unit as disks have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "NumberOrText")]
+pub struct Mebibytes(pub u64);
+
+/// What guests can have: the smallest that starts anything, and what libvirt's numbers can say (16 TiB).
+const MEMORY: RangeInclusive<u64> = 64..=16_777_216;
+
+impl FromStr for Mebibytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let unit = if is_number { "MiB" } else { "" };
+        let bytes = tdl::parse_size(&format!("{text}{unit}")).map_err(|_| {
+            format!("`{text}` is no size: write 4G, 4096M, 4GiB, or a number of MiB")
+        })?;
+        let mebibytes = bytes.unwrap_or(0).div_ceil(1 << 20);
+        if !MEMORY.contains(&mebibytes) {
+            return Err(format!(
+                "`{text}` is {mebibytes} MiB: between {} MiB and 16 TiB are possible",
+                MEMORY.start()
+            ));
+        }
+        Ok(Mebibytes(mebibytes))
+    }
+}
+
+impl Display for Mebibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<NumberOrText> for Mebibytes {
+    type Error = String;
+
+    fn try_from(value: NumberOrText) -> Result<Self, String> {
+        match value {
+            NumberOrText::Number(number) => number.to_string().parse(),
+            NumberOrText::Text(text) => text.parse(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod findings;
 mod model;
 mod os;
 mod payload;
+pub mod shipped;
 mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
@@ -195,7 +196,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 pub const QCOW2_MAX: u64 = 1 << 61;
 
 /// What is allowed, for the help of findings.
-pub const SIZE_HELP: &str = "write a whole number and a unit: `10` and `10G` are GiB, `2T` is TiB; \
+pub const SIZE_HELP: &str = "write a whole number and a unit: `10` and `10G` are GiB, `512M` is MiB, `2T` is TiB; \
                         B, KB to EB count by 1000, KiB to EiB by 1024";
 
 /// Most characters of a disk size that messages show: it may be megabytes long.
@@ -204,7 +205,8 @@ const MAX_SHOWN: usize = 40;
 /// Reads a disk size into bytes. Nothing or zero means that the template does not set one.
 ///
 /// The units are Oz's (0.19): none and a bare `G` mean GiB, a bare `T` means TiB, `B`, and
-/// `KB`...`YB` (powers of 1000) and `KiB`...`YiB` (powers of 1024), in any case.
+/// `KB`...`YB` (powers of 1000) and `KiB`...`YiB` (powers of 1024), in any case; and beyond it a bare `K`
+/// and `M`.
 ///
 /// # Errors
 /// One sentence that names the cause; [`SIZE_HELP`] says what is allowed.
@@ -239,10 +241,10 @@ pub fn parse_size(text: &str) -> Result<Option<u64>, String> {
 fn factor(unit: &str) -> Option<u128> {
     let powers = |letter: &str| Some(1 + "kmgtpezy".find(letter)? as u32);
     Some(match unit {
-        "" | "g" => 1 << 30,
-        "t" => 1 << 40,
+        "" => 1 << 30,
         "b" => 1,
         _ => match (unit.get(..1)?, unit.get(1..)?) {
+            (letter @ ("k" | "m" | "g" | "t"), "") => 1024u128.pow(powers(letter)?),
             (letter, "b") => 1000u128.pow(powers(letter)?),
             (letter, "ib") => 1024u128.pow(powers(letter)?),
             _ => return None,

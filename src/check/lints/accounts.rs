@@ -43,7 +43,13 @@ fn nobody(linter: &mut Linter<'_>) {
     };
     let message =
         "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask";
-    let help = "add `rootpw --iscrypted HASH`, or `rootpw --lock` and an administrator";
+    // Only `ozr install` has the option.
+    let help = match linter.setting.new_guest {
+        true => {
+            "give root a password with `--root-password prompt`, or add `rootpw --iscrypted HASH`"
+        }
+        false => "add `rootpw --iscrypted HASH`, or `rootpw --lock` and an administrator",
+    };
     let mut users = linter.running("user");
     match users.find(|entry| is_in(entry, &["sudo", "admin", "root"])) {
         Some(entry) if linter.reading.complete => {

@@ -133,7 +133,7 @@ impl BootPlan {
 
     /// Memory of each guest in MiB.
     pub fn memory_mib(&self) -> u64 {
-        self.options.memory.unwrap_or(MEMORY_MIB)
+        self.options.memory.map_or(MEMORY_MIB, |memory| memory.0)
     }
 
     /// CPUs of each guest.
