@@ -143,7 +143,7 @@ fn a_beginning_is_made() {
     check
         .args(["check", "web.tdl", "web.ks"])
         .current_dir(site.path("web"));
-    run(check).assert_failed(1, &["web.ks", "KS130", "--root-password prompt"]);
+    run(check).assert_failed(2, &["web.ks", "KS130", "--root-password prompt"]);
     let password = site.write("password", "of my own\n");
     let mut check = site.ozr();
     check
@@ -296,7 +296,7 @@ fn wrong_command_lines() {
         (vec!["install", "x", "--accel", "xen"], "tcg"),
         (vec!["install", "x", "--timeout", "soon"], "90m"),
         (vec!["install", "x", "--stall-limit", "0"], "zero"),
-        (vec!["install", "x", "--memory", "4GiB"], "--memory"),
+        (vec!["install", "x", "--memory", "4XiB"], "--memory"),
         (vec!["install", "x", "--vcpus", "0"], "--vcpus"),
         (vec!["install", "x", "--network", "bridge:"], "--network"),
         (
@@ -305,7 +305,7 @@ fn wrong_command_lines() {
         ),
         (
             vec!["man", "nosuch"],
-            "install, boot-test, list, attach, screenshot, check, convert, verify, explain",
+            "install, new, template, kickstart, boot-test, list, attach, screenshot, check, convert, verify, explain",
         ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),
@@ -422,13 +422,35 @@ fn configuration_files() {
     let outcome = ozr(&site, &["install", &template]);
     outcome.assert_failed(2, &[&site.out().join("one.raw").display().to_string()]);
 
+    // The project's file stands above it, a variable above that, the command line above all.
+    let images = ["two.raw", "one.raw", "two.raw"].map(|image| site.out().join(image));
+    let images = images.map(|image| image.display().to_string());
+    site.write("ozr.toml", "name = \"two\"\n");
+    ozr(&site, &["install", &template]).assert_failed(2, &[&images[0]]);
+    for (arguments, says) in [
+        (vec!["install", &template], &images[1]),
+        (vec!["install", &template, "--name", "two"], &images[2]),
+    ] {
+        let mut command = site.ozr();
+        command.args(arguments).env("OZR_NAME", "one");
+        run(command).assert_failed(2, &[says]);
+    }
+    let mut command = site.ozr();
+    command
+        .args(["install", &template])
+        .env("OZR_CONFIG", &named);
+    run(command).assert_failed(2, &[&images[1]]);
+    let mut command = site.ozr();
+    command.args(["list"]).env("OZR_MEMORY", "much");
+    run(command).assert_failed(2, &["$OZR_MEMORY", "write 4G"]);
+
     for (text, place, says) in [
         (
             "memory = 2048\nmemmory = 1\n",
             "named.toml:2:1",
             "did you mean `memory`?",
         ),
-        ("memory = \"much\"\n", "named.toml:1:10", "a whole number"),
+        ("memory = \"much\"\n", "named.toml:1:10", "write 4G"),
         ("accel = \"xen\"\n", "named.toml:1:9", "xen"),
         ("memory = \n", "named.toml:1:", ""),
     ] {
