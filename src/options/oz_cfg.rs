@@ -259,7 +259,7 @@ fn switch(value: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Format, config};
+    use crate::options::{Format, Mebibytes, config};
 
     fn of(text: &str) -> Result<Translation, String> {
         let translated = translate(text, "oz.cfg", Some("/home/me"));
@@ -308,7 +308,10 @@ mod tests {
              cached is compared with the mirror at each use; `ozr cache prune` and `ozr cache clear` make room\n"
         );
         let options = config::parse(text.trim_start_matches('\u{feff}'), "oz.cfg").unwrap();
-        assert_eq!((options.vcpus, options.memory), (Some(2), Some(3072)));
+        assert_eq!(
+            (options.vcpus, options.memory),
+            (Some(2), Some(Mebibytes(3072)))
+        );
         assert_eq!(options.format, [Format::Qcow2]);
 
         let text = "[paths]\noutput_dir = ~/images\ndata_dir = /var/lib/oz/\nOutput_Dir = ~/later\n[libvirt]\n\
