@@ -9,6 +9,7 @@ mod support;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use support::disk::Disk;
 use support::mirror::Fault;
@@ -433,13 +434,14 @@ fn mirrors_whose_content_is_wrong() {
 
     site.mirror.change(KERNEL, |file| {
         file.always = None;
-        *file.body.last_mut().unwrap() ^= 1;
+        *Arc::make_mut(&mut file.body).last_mut().unwrap() ^= 1;
     });
     refused(&[&kernel, "sha256"]);
 
     // The installer would miss it only after minutes.
-    site.mirror
-        .change(KERNEL, |file| *file.body.last_mut().unwrap() ^= 1);
+    site.mirror.change(KERNEL, |file| {
+        *Arc::make_mut(&mut file.body).last_mut().unwrap() ^= 1
+    });
     site.mirror.remove("/os/images/install.img");
     let outcome = run(site.install(&kickstart("")));
     assert_refused(

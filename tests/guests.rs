@@ -366,6 +366,7 @@ fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
     let Some(site) = Site::new("secure") else {
         return;
     };
+    site.serve_packed_kernel();
     let mut command = site.install(&laid_out(ON_UEFI, ""));
     command.args(["--secure-boot", "--tpm", "--boot-test", "--format", "raw"]);
     let outcome = run(command);

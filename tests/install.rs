@@ -68,6 +68,7 @@ fn a_kickstart_with_sources_and_post_and_a_template_that_adds_to_it() {
     let Some(mut site) = Site::new("rocky") else {
         return;
     };
+    site.serve_packed_kernel();
     site.mirror
         .put("/files/app.conf", "listen = 8080\n# ünïcode and a tab\t\n");
     site.mirror.put(
@@ -273,6 +274,7 @@ fn a_uefi_guest_boots_its_image() {
     let Some(site) = Site::new("uefi") else {
         return;
     };
+    site.serve_packed_kernel();
     // An ending that would start the installer again, were the guest let.
     let mut command = site.install(&kickstart("").replace("poweroff", "reboot"));
     command.args(["--firmware", "uefi", "--root-password", "env:OZR_TEST_ROOT"]);
@@ -435,6 +437,7 @@ fn on_the_session_daemon() {
     let Some(mut site) = Site::new("session") else {
         return;
     };
+    site.serve_packed_kernel();
     if rustix::process::geteuid().is_root() {
         site.as_user(ORDINARY);
     }
@@ -471,6 +474,7 @@ fn on_the_system_daemon_and_the_xml_boots() {
     let Some(site) = Site::new("system") else {
         return;
     };
+    site.serve_packed_kernel();
     let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;
@@ -564,6 +568,7 @@ fn on_the_system_daemon_an_interrupted_build_leaves_nothing() {
     let Some(site) = Site::new("stopped") else {
         return;
     };
+    site.serve_packed_kernel();
     let _turn = daemon::turn();
     let Some(_daemon) = daemon::start() else {
         return;

@@ -341,6 +341,7 @@ fn a_machine_with_a_bios_is_given_the_image() {
     let Some(site) = Site::new("metal-bios") else {
         return;
     };
+    site.serve_packed_kernel();
     let image = install(&site, "bios");
     let out = site.out();
     let image = image.to_str().unwrap();
@@ -405,6 +406,7 @@ fn a_machine_with_uefi_is_given_the_image() {
     let Some(site) = Site::new("metal-uefi") else {
         return;
     };
+    site.serve_packed_kernel();
     let image = install(&site, "uefi");
     let out = site.out();
     let image = image.to_str().unwrap();
@@ -473,6 +475,7 @@ fn a_disk_that_a_mapped_device_stands_on_is_not_written() {
     let Some(site) = Site::new("metal-held") else {
         return;
     };
+    site.serve_packed_kernel();
     let image = disk(&site, "web.raw", 16);
     let tree = site.mirror.url("/os").to_string();
     let iso = site.path("web.iso");

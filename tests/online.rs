@@ -8,6 +8,7 @@ mod support;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ozr::check::online::{self, GuestView, Limits, Means, Subject, TemplateText};
@@ -692,7 +693,9 @@ async fn broken_metadata_is_not_believed() {
     ] {
         let setting = Setting::new("url --url=MIRROR/r\n%packages\nnot-there\n%end\n");
         let primary = Repository::of(&["a"]).serve(&setting.mirror, "/r/");
-        setting.mirror.change(&primary, |file| file.body = text);
+        setting
+            .mirror
+            .change(&primary, |file| file.body = Arc::new(text));
         let findings = setting
             .finds(&[(ERROR, "KS204", "MIRROR/r"), (NOTE, "KS212", "MIRROR/r")])
             .await;

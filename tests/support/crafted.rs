@@ -3,7 +3,7 @@
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
-use super::mirror::{INITRD, KERNEL, STAGE2, sha256};
+use super::mirror::{INITRD, KERNEL, STAGE2};
 use super::site::Site;
 use super::tree::tree;
 
@@ -16,22 +16,12 @@ const WORDS: &str = include_str!("../../fixtures/crafted/words.sh");
 /// A place whose mirror serves, as the install tree, a guest that plays `play`; none where there
 /// is no tree to take the kernel from.
 pub fn site(name: &str, play: &str) -> Option<Site> {
-    let os = tree()?.join("os");
-    let read = |name: &str| std::fs::read(os.join(name)).unwrap();
-    let site = Site::bare(name);
-    let mut initrd = read(INITRD);
-    let genuine = sha256(&initrd);
+    let site = Site::new(name)?;
+    let mut initrd = std::fs::read(tree()?.join("os").join(INITRD)).unwrap();
     lay_over(&mut initrd, play);
-    let tree_info = String::from_utf8(read(".treeinfo")).unwrap();
-    assert!(tree_info.contains(&genuine), "{tree_info}");
-    let tree_info = tree_info.replace(&genuine, &sha256(&initrd));
-    site.mirror.put("/os/.treeinfo", tree_info);
-    site.mirror.put(&format!("/os/{INITRD}"), initrd);
-    site.mirror.put(&format!("/os/{KERNEL}"), read(KERNEL));
+    site.mirror.exchange("/os", INITRD, initrd);
     // Nobody fetches it; ozr only looks whether it is there.
     site.mirror.put(&format!("/os/{STAGE2}"), "no file system");
-    site.mirror
-        .put_directory("/os/repodata", &os.join("repodata"));
     Some(site)
 }
 
@@ -65,17 +55,10 @@ pub fn silence_kernel(site: &Site) {
     /// Where the boot protocol has the first instruction, a jump over the header
     /// (Documentation/arch/x86/boot.rst).
     const JUMP: usize = 0x200;
-    let path = format!("/os/{KERNEL}");
-    let (mut genuine, mut silent) = (String::new(), String::new());
-    site.mirror.change(&path, |file| {
-        genuine = sha256(&file.body);
-        assert_eq!(file.body[JUMP], 0xeb, "a short jump");
-        // To itself.
-        file.body[JUMP + 1] = 0xfe;
-        silent = sha256(&file.body);
-    });
-    site.mirror.change("/os/.treeinfo", |file| {
-        let text = String::from_utf8(std::mem::take(&mut file.body)).unwrap();
-        file.body = text.replace(&genuine, &silent).into_bytes();
-    });
+    site.serve_packed_kernel();
+    let mut kernel = std::fs::read(tree().unwrap().join("os").join(KERNEL)).unwrap();
+    assert_eq!(kernel[JUMP], 0xeb, "a short jump");
+    // To itself.
+    kernel[JUMP + 1] = 0xfe;
+    site.mirror.exchange("/os", KERNEL, kernel);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -38,7 +39,7 @@ pub enum Fault {
 /// How one file is served.
 #[derive(Debug, Clone)]
 pub struct File {
-    pub body: Vec<u8>,
+    pub body: Arc<Vec<u8>>,
     pub content_type: &'static str,
     pub etag: Option<String>,
     pub last_modified: Option<String>,
@@ -60,6 +61,47 @@ pub struct File {
     pub always: Option<Fault>,
     /// For the next requests, one each; `None` is an answer without a fault.
     pub next: Vec<Option<Fault>>,
+}
+
+impl File {
+    /// A file with an entity tag and everything that a good mirror has.
+    pub fn new(body: impl Into<Vec<u8>>) -> File {
+        let body = body.into();
+        File {
+            etag: Some(etag(&sha256(&body))),
+            body: Arc::new(body),
+            content_type: "application/octet-stream",
+            last_modified: Some("Tue, 01 Apr 2025 10:00:00 GMT".to_string()),
+            ranges: true,
+            range_shift: 0,
+            head: None,
+            encoding: None,
+            chunked: false,
+            unsized_body: false,
+            authorization: None,
+            always: None,
+            next: Vec::new(),
+        }
+    }
+}
+
+fn etag(checksum: &str) -> String {
+    format!("\"{}\"", &checksum[..16])
+}
+
+/// The files below a directory with the paths that they have below `prefix` on a mirror.
+pub fn files_below(prefix: &str, directory: &Path) -> Vec<(String, File)> {
+    let mut files = Vec::new();
+    for found in std::fs::read_dir(directory).unwrap().flatten() {
+        let name = found.file_name().into_string().unwrap();
+        let path = format!("{}/{name}", prefix.trim_end_matches('/'));
+        if found.path().is_dir() {
+            files.extend(files_below(&path, &found.path()));
+        } else {
+            files.push((path, File::new(std::fs::read(found.path()).unwrap())));
+        }
+    }
+    files
 }
 
 /// A request as it came.
@@ -170,38 +212,45 @@ impl Mirror {
         self.address.to_string()
     }
 
-    /// Serves a file with an entity tag and everything that a good mirror has.
+    /// Serves a file as [`File::new`] says.
     pub fn put(&self, path: &str, body: impl Into<Vec<u8>>) {
-        let body = body.into();
-        let file = File {
-            etag: Some(format!("\"{}\"", &sha256(&body)[..16])),
-            body,
-            content_type: "application/octet-stream",
-            last_modified: Some("Tue, 01 Apr 2025 10:00:00 GMT".to_string()),
-            ranges: true,
-            range_shift: 0,
-            head: None,
-            encoding: None,
-            chunked: false,
-            unsized_body: false,
-            authorization: None,
-            always: None,
-            next: Vec::new(),
-        };
-        self.shared.lock().files.insert(path.to_string(), file);
+        self.put_all([(path.to_string(), File::new(body))]);
     }
 
     /// Serves the files below a directory, such as a whole install tree.
     pub fn put_directory(&self, prefix: &str, directory: &Path) {
-        for found in std::fs::read_dir(directory).unwrap().flatten() {
-            let name = found.file_name().into_string().unwrap();
-            let path = format!("{}/{name}", prefix.trim_end_matches('/'));
-            if found.path().is_dir() {
-                self.put_directory(&path, &found.path());
-            } else {
-                self.put(&path, std::fs::read(found.path()).unwrap());
-            }
-        }
+        self.put_all(files_below(prefix, directory));
+    }
+
+    /// Serves files, each at its path.
+    pub fn put_all(&self, files: impl IntoIterator<Item = (String, File)>) {
+        self.shared.lock().files.extend(files);
+    }
+
+    /// Serves another file in an install tree, which `.treeinfo` has the checksum of.
+    pub fn exchange(&self, tree: &str, name: &str, body: Vec<u8>) {
+        let (path, ours) = (format!("{tree}/{name}"), sha256(&body));
+        let mut genuine = String::new();
+        self.change(&path, |file| {
+            genuine = sha256(&file.body);
+            file.body = Arc::new(body);
+            file.etag = Some(etag(&ours));
+        });
+        self.change(&format!("{tree}/.treeinfo"), |file| {
+            let text = str::from_utf8(&file.body).unwrap();
+            assert!(text.contains(&genuine), "{text}");
+            file.body = Arc::new(text.replace(&genuine, &ours).into_bytes());
+            file.etag = Some(etag(&sha256(&file.body)));
+        });
+    }
+
+    /// All files that are served, with their paths.
+    pub fn files(&self) -> Vec<(String, File)> {
+        let state = self.shared.lock();
+        let files = state.files.iter();
+        files
+            .map(|(path, file)| (path.clone(), file.clone()))
+            .collect()
     }
 
     /// The paths of all files that are served.
@@ -373,7 +422,7 @@ fn answer(shared: &Shared, stream: impl Read + Write) -> io::Result<()> {
     if request.method == "HEAD" {
         return stream.flush();
     }
-    let body = &reply.body[..];
+    let body = &reply.body[reply.part];
     if matches!(fault, Some(Fault::Drip)) {
         // Ends when the client has had enough.
         for byte in body.iter().cycle() {
@@ -423,16 +472,26 @@ fn send(stream: &mut impl Write, bytes: &[u8], is_chunked: bool) -> io::Result<(
 struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    body: Arc<Vec<u8>>,
+    /// What of the body is sent.
+    part: Range<usize>,
+}
+
+impl Reply {
+    fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+        Reply {
+            status,
+            headers,
+            part: 0..body.len(),
+            body: Arc::new(body),
+        }
+    }
 }
 
 fn plain(status: u16) -> Reply {
     let body = format!("status {status}\n").into_bytes();
-    Reply {
-        status,
-        headers: vec![("Content-Length", body.len().to_string())],
-        body,
-    }
+    let headers = vec![("Content-Length", body.len().to_string())];
+    Reply::new(status, headers, body)
 }
 
 /// What the mirror answers; nothing for a fault without an answer.
@@ -446,14 +505,11 @@ fn reply(request: &Request, file: Option<&File>, fault: Option<&Fault>) -> Optio
         }
         Some(Fault::WebPage) => {
             let body = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>\n".to_vec();
-            return Some(Reply {
-                status: 200,
-                headers: vec![
-                    ("Content-Length", body.len().to_string()),
-                    ("Content-Type", "text/html; charset=utf-8".to_string()),
-                ],
-                body,
-            });
+            let headers = vec![
+                ("Content-Length", body.len().to_string()),
+                ("Content-Type", "text/html; charset=utf-8".to_string()),
+            ];
+            return Some(Reply::new(200, headers, body));
         }
         _ => {}
     }
@@ -489,22 +545,18 @@ fn reply(request: &Request, file: Option<&File>, fault: Option<&Fault>) -> Optio
             .map(|date| ("Last-Modified", date)),
     );
     if unchanged {
-        return Some(Reply {
-            status: 304,
-            headers,
-            body: Vec::new(),
-        });
+        return Some(Reply::new(304, headers, Vec::new()));
     }
     let same = request.header("if-range").is_none_or(|validator| {
         [file.etag.as_deref(), file.last_modified.as_deref()].contains(&Some(validator))
     });
     let range = request.header("range").filter(|_| file.ranges && same);
     let mut status = 200;
-    let mut body = file.body.clone();
+    let mut part = 0..file.body.len();
     if let Some((first, last)) =
         range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
     {
-        let total = body.len();
+        let total = part.end;
         let first = first.parse::<usize>().unwrap() + file.range_shift;
         let last = last.parse::<usize>().unwrap_or(total - 1).min(total - 1);
         if first >= total {
@@ -516,17 +568,18 @@ fn reply(request: &Request, file: Option<&File>, fault: Option<&Fault>) -> Optio
         }
         status = 206;
         headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
-        body = body[first..=last].to_vec();
+        part = first..last + 1;
     }
     if file.chunked {
         headers.push(("Transfer-Encoding", "chunked".to_string()));
     } else if !file.unsized_body {
-        headers.push(("Content-Length", body.len().to_string()));
+        headers.push(("Content-Length", part.len().to_string()));
     }
     Some(Reply {
         status,
         headers,
-        body,
+        body: Arc::clone(&file.body),
+        part,
     })
 }
 

@@ -4,10 +4,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::mirror::Mirror;
+use super::mirror::{File, KERNEL, Mirror};
 use super::tree::tree;
 
 /// Longest run of any `ozr` in the tests: an install in software emulation beside another one.
@@ -104,12 +105,30 @@ impl Site {
 
     /// A place whose mirror serves the install tree at `/os/` and the second repository at
     /// `/custom/`; none where there is no tree.
+    ///
+    /// The kernel is served unpacked, which QEMU starts as well: unpacking it would take software
+    /// emulation three seconds in each guest.
     pub fn new(name: &str) -> Option<Site> {
+        /// Read once in a test process: 300 MB.
+        static FILES: OnceLock<Vec<(String, File)>> = OnceLock::new();
         let tree = tree()?;
         let site = Site::bare(name);
-        site.mirror.put_directory("/os", &tree.join("os"));
-        site.mirror.put_directory("/custom", &tree.join("custom"));
+        let mut files = FILES.get();
+        if files.is_none() {
+            site.mirror.put_directory("/custom", &tree.join("custom"));
+            site.mirror.put_directory("/os", &tree.join("os"));
+            let kernel = std::fs::read(tree.join("vmlinux")).unwrap();
+            site.mirror.exchange("/os", KERNEL, kernel);
+            files = Some(FILES.get_or_init(|| site.mirror.files()));
+        }
+        site.mirror.put_all(files.unwrap().iter().cloned());
         Some(site)
+    }
+
+    /// Serves the kernel as the tree has it, which UEFI and GRUB need.
+    pub fn serve_packed_kernel(&self) {
+        let kernel = std::fs::read(tree().unwrap().join("os").join(KERNEL)).unwrap();
+        self.mirror.exchange("/os", KERNEL, kernel);
     }
 
     /// Runs `ozr` as an ordinary user from now on.

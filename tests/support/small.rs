@@ -150,12 +150,12 @@ poweroff -f
 
 /// The install tree's kernel and initrd, with [`SCRIPT`] appended as a kickstart would be.
 pub fn linux(dir: &Path) -> Option<DirectBoot> {
-    let pxeboot = super::tree::tree()?.join("os/images/pxeboot");
+    let tree = super::tree::tree()?;
     let initrd = dir.join("initrd.img");
     let files = [("ks.cfg", 0o600, SCRIPT.as_bytes())];
-    initrd::extend(&pxeboot.join("initrd.img"), &initrd, &files).unwrap();
+    initrd::extend(&tree.join("os/images/pxeboot/initrd.img"), &initrd, &files).unwrap();
     Some(DirectBoot {
-        kernel: pxeboot.join("vmlinuz"),
+        kernel: tree.join("vmlinux"),
         initrd,
         cmdline: format!(
             "console=tty0 console=ttyS0,115200 quiet rdinit=/bin/sh -- /{KICKSTART_NAME}"
