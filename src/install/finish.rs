@@ -16,7 +16,7 @@ use anyhow::{anyhow, ensure};
 use tokio::time::timeout;
 
 use super::attempt::{Attempt, EXIT_LIMIT};
-use crate::distro::serial_console;
+use crate::distro::{NO_MITIGATIONS, serial_console};
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
@@ -217,12 +217,18 @@ impl Attempt<'_> {
         let boot = installer.boot.as_ref();
         let kernel = boot.map_or_else(Default::default, |boot| boot.kernel.clone());
         let console = serial_console(self.plan.arch);
+        let mitigations = match installer.accel {
+            Accel::Tcg => format!(" {NO_MITIGATIONS}"),
+            Accel::Kvm => String::new(),
+        };
         Ok(DomainSpec {
             boot: Some(DirectBoot {
                 kernel,
                 initrd: copy,
                 // A policy is not there to be loaded; labels are attributes like others then.
-                cmdline: format!("rdinit=/ozr-finish console={console} quiet panic=1 selinux=0"),
+                cmdline: format!(
+                    "rdinit=/ozr-finish console={console} quiet panic=1 selinux=0{mitigations}"
+                ),
             }),
             // The kernel is booted directly, whatever the image boots with.
             firmware: self.plan.release.default_firmware(self.plan.arch),

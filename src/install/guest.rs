@@ -7,12 +7,14 @@ use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
 use crate::distro::{BootInput, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failed};
-use crate::host::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
+use crate::host::{
+    Accel, DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name,
+};
 use crate::image::disk;
 use crate::machine::{Board, DiskFormat};
 
 /// The kernel's command line.
-fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
+fn command_line(plan: &Plan, accel: Accel, handover: &Handover) -> anyhow::Result<String> {
     // A source that the kickstart names stands: `inst.repo=` would overrule it.
     let source = match plan.kickstart.outline.source() {
         Some(_) => InstallerSource::Stage2(&handover.tree),
@@ -26,6 +28,7 @@ fn command_line(plan: &Plan, handover: &Handover) -> anyhow::Result<String> {
             arch: plan.arch,
             sealed: !plan.seal.is_empty(),
             driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
+            emulated: accel == Accel::Tcg,
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
         .kind(Kind::Input)
@@ -89,7 +92,7 @@ pub fn domain(
         boot: Some(DirectBoot {
             kernel: prepared.tree.kernel.path.clone(),
             initrd: handover.initrd.clone(),
-            cmdline: command_line(plan, handover)?,
+            cmdline: command_line(plan, prepared.accel, handover)?,
         }),
         disk: disk(0),
         more_disks: (1..plan.guest.disks.len()).map(disk).collect(),
