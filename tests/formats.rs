@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside of test functions
 
+#[path = "support/importers.rs"]
+mod importers;
+
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use importers::TAKEN;
 
 const MIB: u64 = 1 << 20;
 
@@ -384,24 +389,6 @@ impl Site {
         assert!(said.contains(says), "{file} for {importer}: {said}");
     }
 }
-
-/// Which importer takes which file of ours.
-const TAKEN: [(&str, &str); 14] = [
-    ("azure", "i.vhd"),
-    ("gcp", "i.tar.gz"),
-    ("aws", "i.raw"),
-    ("aws", "i.vmdk"),
-    ("vmware", "i.vmdk"),
-    ("vmware", "i.ova"),
-    ("ovirt", "i.ovirt.ova"),
-    ("vagrant", "i.libvirt.box"),
-    ("vagrant", "i.virtualbox.box"),
-    ("vagrant", "i.vmware.box"),
-    ("vagrant", "i.hyperv.box"),
-    ("kubevirt", "i.containerdisk.tar"),
-    ("kubevirt", "i.qcow2"),
-    ("kubevirt", "i.raw"),
-];
 
 #[test]
 fn importers_take_ours_and_say_what_is_wrong_with_others() {

@@ -55,21 +55,7 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
     let outcome = run(command);
     outcome.assert_done();
     let (first, second) = (site.output("qcow2"), site.output("vdb.qcow2"));
-    site.assert_clean(
-        &outcome,
-        &[
-            "qcow2",
-            "vdb.qcow2",
-            "ova",
-            "xml",
-            "manifest.json",
-            "provenance.json",
-            "console.log",
-            "served.ks",
-            "CHECKSUM",
-            "boot-test",
-        ],
-    );
+    site.assert_built(&outcome, &["qcow2", "vdb.qcow2", "ova", "boot-test"]);
     let printed = [&first, &site.output("ova"), &second];
     let printed: Vec<String> = printed.map(|path| path.display().to_string()).into();
     assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), printed);
@@ -237,17 +223,7 @@ fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
         .args(["--seal", "--boot-test"]);
     let outcome = run(command);
     outcome.assert_done();
-    let files = [
-        "qcow2",
-        "xml",
-        "manifest.json",
-        "provenance.json",
-        "console.log",
-        "served.ks",
-        "CHECKSUM",
-        "boot-test",
-    ];
-    site.assert_clean(&outcome, &files);
+    site.assert_built(&outcome, &["qcow2", "boot-test"]);
 
     // What says anything says nothing of it, whatever a program makes of its characters.
     let mut said = outcome.stdout.clone() + &outcome.stderr;
@@ -371,18 +347,7 @@ fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
     command.args(["--secure-boot", "--tpm", "--boot-test", "--format", "raw"]);
     let outcome = run(command);
     outcome.assert_done();
-    let files = [
-        "raw",
-        "raw.bmap",
-        "xml",
-        "manifest.json",
-        "provenance.json",
-        "console.log",
-        "served.ks",
-        "CHECKSUM",
-        "boot-test",
-    ];
-    site.assert_clean(&outcome, &files);
+    site.assert_built(&outcome, &["raw", "raw.bmap", "boot-test"]);
     let console = std::fs::read_to_string(site.output("boot-test/uefi-1.console.log")).unwrap();
     for said in ["Secure boot enabled", "TPMEventLog="] {
         assert!(console.contains(said), "{said} is not in {console}");

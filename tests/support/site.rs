@@ -17,6 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Memory of the tests' guests in MiB: what the stand-in's installer needs.
 const MEMORY: u32 = 2048;
 
+/// What every good build leaves beside its image, as endings of its name.
+const BESIDE_IMAGE: [&str; 6] = [
+    "CHECKSUM",
+    "manifest.json",
+    "provenance.json",
+    "console.log",
+    "served.ks",
+    "xml",
+];
+
 /// Numbers the sites of a test process, for names of guests that meet on one libvirt.
 static SITES: AtomicU32 = AtomicU32::new(0);
 
@@ -322,6 +332,11 @@ impl Site {
         let text = std::fs::read_to_string(self.path("home/events")).unwrap();
         let parse = |line| serde_json::from_str(line).unwrap();
         text.lines().map(parse).collect()
+    }
+
+    /// Nothing is left of a build but what a good one leaves beside its image, and `more`: the image's formats.
+    pub fn assert_built(&self, outcome: &Outcome, more: &[&str]) {
+        self.assert_clean(outcome, &[&BESIDE_IMAGE[..], more].concat());
     }
 
     /// Nothing is left of a build but what is in `kept`: no process, no socket, no file.
