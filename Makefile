@@ -12,7 +12,7 @@ NO_OZ =
 TREES = target/install-tree
 PACKAGES = target/packages
 
-.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install packages clean
+.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install packages packages-check clean
 
 all: build
 
@@ -61,11 +61,16 @@ soak: deps
 
 install: build
 	scripts/install-files $(OZR) $(DESTDIR)$(PREFIX)
-	[ -n "$(NO_OZ)" ] || scripts/install-oz-links $(DESTDIR)$(PREFIX)
+	[ -n "$(NO_OZ)" ] || scripts/install-oz-links $(OZR) $(DESTDIR)$(PREFIX)
 
 # Packages of what this host can pack: .deb with debhelper, .rpm with rpmbuild. docs/install.md
 packages: build
 	scripts/packaging/build $(OZR) $(PACKAGES)
+
+# The packages in clean roots, and the program without libvirt; about ten minutes.
+packages-check: packages
+	scripts/packaging/check $(PACKAGES)
+	$(CARGO) test --release --locked --no-default-features --lib --test without_libvirt
 
 clean:
 	$(CARGO) clean
