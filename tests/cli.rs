@@ -100,9 +100,10 @@ fn root_password_and_keys() {
     let own = site.write("own.ks", &kickstart(""));
     let own = own.to_str().unwrap();
     refused(
-        &["--ssh-key", key, "--verbatim", "-k", own],
+        &["--ssh-key", key, "--verbatim", own],
         &["leave them out, or --verbatim"],
     );
+    refused(&[own, "-k", own], &["cannot be used with"]);
     let mut alone = Command::new("setsid");
     let command = site.install_builtin();
     alone

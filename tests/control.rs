@@ -202,7 +202,8 @@ fn a_build_that_has_no_guest_hangs_and_dies() {
     let pid = build.pid().to_string();
     let seen = wait_until(&site, |build| build["status"].is_object());
     assert_eq!(seen["status"]["phase"], "getting-ready", "{seen:#}");
-    let attached = look(&site, &["attach", name]);
+    // It is the only one.
+    let attached = look(&site, &["attach"]);
     let picture = look(&site, &["screenshot", name]).wait();
     picture.assert_failed(3, &["no picture", "there is no guest now"]);
     assert!(!site.path(&format!("{name}-screen.png")).exists());

@@ -48,9 +48,9 @@ const RAW: [&str; 2] = ["console.raw", "serial.log"];
 /// `ozr attach BUILD`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The build: its name, its process number, or the beginning of its id
+    /// The build: its name, its process number, or the beginning of its id [default: the only one that runs]
     #[arg(value_name = "BUILD")]
-    name: String,
+    name: Option<String>,
 
     /// Show all that came so far, not only the last 200 lines
     #[arg(long)]
@@ -74,7 +74,7 @@ pub struct Args {
 /// Input: there is no such build. Build: it ended without an image. Host: the console cannot be
 /// read.
 pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::Result<()> {
-    let running = args.place.find(&args.name, config)?;
+    let running = args.place.find(args.name.as_deref(), config)?;
     let name = &running.entry.name;
     let in_work = |name: &str| running.entry.work_dir.join(name);
     let files = match args.raw {

@@ -58,7 +58,7 @@ fn examples() -> String {
 /// libvirt, which takes seconds where it has to ask QEMU first, and cleans up when it is done.
 pub(super) const THREADS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// `ozr install TEMPLATE`
+/// `ozr install TEMPLATE [KICKSTART]`
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
@@ -66,8 +66,8 @@ pub struct Args {
     #[arg(value_name = "TEMPLATE")]
     template: PathBuf,
 
-    /// A second file, which is most often the kickstart: to say where it belongs.
-    #[arg(hide = true)]
+    /// The kickstart, as -k names it
+    #[arg(value_name = "KICKSTART", conflicts_with = "kickstart")]
     second: Option<PathBuf>,
 
     /// Start without checking the kickstart and trying its addresses
@@ -117,16 +117,9 @@ pub struct Inputs {
 
 impl Inputs {
     /// Reads the template, and lays the options over those of the configuration, `below`.
-    pub fn read(args: Args, below: anyhow::Result<InstallOptions>) -> Self {
-        let template = match &args.second {
-            None => template::load(&args.template),
-            Some(second) => Err(failed!(
-                Kind::Input,
-                "`ozr install` takes one template, and {0} is a second file: name a kickstart \
-                     with `-k {0}`",
-                second.display()
-            )),
-        };
+    pub fn read(mut args: Args, below: anyhow::Result<InstallOptions>) -> Self {
+        args.options.kickstart = args.second.take().or(args.options.kickstart);
+        let template = template::load(&args.template);
         Inputs::of(args, template, below)
     }
 

@@ -51,18 +51,22 @@ impl Where {
     }
 
     /// The running build that a user calls `name`: by its name, its process or the beginning of
-    /// its id.
+    /// its id. Without a name the only one that runs.
     ///
     /// # Errors
     /// Input: the configuration is wrong; there is no such build, or more than one, or it does not
     /// run any more. Host: the register cannot be read.
-    pub fn find(&self, name: &str, config: Option<&Path>) -> anyhow::Result<Running> {
+    pub fn find(&self, name: Option<&str>, config: Option<&Path>) -> anyhow::Result<Running> {
         let mut builds = self.builds(config)?;
         let all: Vec<(&BuildEntry, bool)> = builds
             .iter()
             .map(|build| (&build.entry, runs_here(build)))
             .collect();
-        let at = choose(name, &all).map_err(|why| failure(Kind::Input, why))?;
+        let at = match name {
+            Some(name) => choose(name, &all),
+            None => only(&all),
+        };
+        let at = at.map_err(|why| failure(Kind::Input, why))?;
         let build = builds.swap_remove(at);
         Ok(Running {
             liveness: build.liveness(),
@@ -90,6 +94,26 @@ pub fn remedy(entry: &BuildEntry) -> String {
 /// Whether a build runs, on this machine.
 pub fn runs_here(build: &Registered) -> bool {
     build.is_alive() && !build.entry.is_elsewhere()
+}
+
+/// The place of the only build that runs here; or one sentence that says why there is none. Pure.
+fn only(builds: &[(&BuildEntry, bool)]) -> Result<usize, String> {
+    let running: Vec<usize> = (0..builds.len()).filter(|at| builds[*at].1).collect();
+    match running.as_slice() {
+        [] => Err("no build is running here".to_owned()),
+        [one] => Ok(*one),
+        several => {
+            let names = several.iter().map(|at| {
+                let entry = builds[*at].0;
+                format!("{} ({})", entry.name, entry.pid)
+            });
+            let names: Vec<String> = names.collect();
+            Err(format!(
+                "several builds are running: say which by its name or process: {}",
+                names.join(", ")
+            ))
+        }
+    }
 }
 
 /// The place, among the builds and whether each runs here, of the one called `name`; or one sentence
@@ -179,6 +203,13 @@ mod tests {
             .map(|entry| (entry, entry.pid < 15))
             .collect();
         let of = |name| choose(name, &builds).map(|at| entries[at].pid);
+        assert!(
+            only(&builds)
+                .unwrap_err()
+                .contains("which by its name or process: ")
+        );
+        assert_eq!(only(&builds[5..]).unwrap_err(), "no build is running here");
+        assert_eq!(only(&builds[4..]), Ok(0));
         for (name, pid) in [
             ("alma", 12),
             ("11", 11),

@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// `ozr screenshot BUILD`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The build: its name, its process number, or the beginning of its id
+    /// The build: its name, its process number, or the beginning of its id [default: the only one that runs]
     #[arg(value_name = "BUILD")]
-    name: String,
+    name: Option<String>,
 
     /// Write the picture there; - is standard output [default: NAME-screen.png, here]
     #[arg(short, long, value_name = "FILE")]
@@ -46,7 +46,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             "a picture is nothing for a terminal: send standard output to a file, or name one with -o"
         );
     }
-    let entry = args.place.find(&args.name, config)?.entry;
+    let entry = args.place.find(args.name.as_deref(), config)?.entry;
     let picture = control::screenshot(&socket(&entry.runtime_dir), PATIENCE)
         .with_context(|| format!("there is no picture of the screen of `{}`", entry.name))
         .kind(Kind::Host)?;

@@ -13,6 +13,7 @@ use crate::host::Guest;
 use crate::image::{installed, reader};
 use crate::process::quote;
 use crate::ui::event::Event;
+use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::progress::PhaseTime;
 use crate::watch::report;
@@ -76,11 +77,12 @@ impl Attempt<'_> {
     /// asked for it. The error that says why. `verdict` holds no secrets.
     pub(super) async fn fail(&self, mut verdict: Verdict) -> anyhow::Error {
         let reporter = self.reporter;
-        if !verdict.console.is_empty() {
+        // Whoever interrupts a build knows why it ends.
+        if verdict.cause != Cause::Interrupted && !verdict.console.is_empty() {
             reporter.note("the last lines of the console:");
-        }
-        for line in &verdict.console {
-            reporter.event(Event::Evidence(line.clone()));
+            for line in &verdict.console {
+                reporter.event(Event::Evidence(line.clone()));
+            }
         }
         let screenshot = self.screenshot().await;
         self.save_qemu_log(&mut verdict);

@@ -136,6 +136,13 @@ impl Printer {
         let _ = out.write_all(format!("{text}\n").as_bytes());
     }
 
+    /// A sentence, in the colours of findings.
+    fn message(&self, severity: Severity, text: &str) {
+        if severity >= self.verbosity.least_severity() {
+            self.whole(&sentence(severity, text, &self.colours));
+        }
+    }
+
     /// Prints one line that says how a build ended.
     pub fn result(&self, text: &str) {
         self.line(Verbosity::Normal, text);
@@ -169,13 +176,13 @@ impl Printer {
                 self.sign_of_life(moment, transfer.doing, || transfer.words());
             }
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
-            Event::Note(text) => self.line(Verbosity::Normal, &format!("note: {text}")),
-            Event::Warning(text) => self.line(Verbosity::Warnings, &format!("warning: {text}")),
-            Event::Error(text) => self.line(Verbosity::Quiet, &format!("error: {text}")),
+            Event::Note(text) => self.message(Severity::Note, &text),
+            Event::Warning(text) => self.message(Severity::Warning, &text),
+            Event::Error(text) => self.message(Severity::Error, &text),
             Event::Finding(finding) if finding.severity >= self.verbosity.least_severity() => {
                 self.whole(&laid_out(&finding, &self.colours));
             }
-            Event::Evidence(text) => self.line(Verbosity::Quiet, &format!("  | {text}")),
+            Event::Evidence(text) => self.line(Verbosity::Warnings, &format!("  | {text}")),
             Event::Console(text) => self.line(Verbosity::Console, &format!("         | {text}")),
             Event::Lost { count } => {
                 self.line(Verbosity::Warnings, &format!("({count} lines left out)"));
@@ -204,11 +211,17 @@ pub fn print_error(error: &anyhow::Error, color: Color) {
     match finding_of(error) {
         _ if is_reported(error) => {}
         Some(finding) => print_report(&format!("{}\n", laid_out(finding, &color.for_stderr()))),
-        None => print_report(&format!(
-            "error: {}\n",
-            printable::line(&format!("{error:#}"))
-        )),
+        None => {
+            let text = sentence(Severity::Error, &format!("{error:#}"), &color.for_stderr());
+            print_report(&format!("{text}\n"));
+        }
     }
+}
+
+/// `error: TEXT` and the like, coloured as a finding is.
+fn sentence(severity: Severity, text: &str, colours: &Colours) -> String {
+    let colour = colours.severity(severity);
+    format!("{colour}{severity}{colour:#}: {}", printable::line(text))
 }
 
 /// Prints that ozr has met a defect of its own.
