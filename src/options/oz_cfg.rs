@@ -273,6 +273,7 @@ mod tests {
         let values = [
             ("[libvirt] image_type", "qcow2"),
             ("[libvirt] type", "qemu"),
+            ("[libvirt] memory", "1024"),
         ];
         for (section, key, meaning) in &KEYS {
             let named = format!("[{section}] {key}");
