@@ -8,6 +8,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use ozr::cli::Cli;
+use ozr::kickstart::builtin;
 
 /// The documents that users read, with their texts.
 fn documents() -> Vec<(PathBuf, String)> {
@@ -119,6 +120,8 @@ fn command_lines_that_harm_nothing_work() {
             continue;
         }
         let folder = tempfile::tempdir().unwrap();
+        let kickstart = builtin::find(&["rocky-9"]).unwrap().to_start_from();
+        fs::write(folder.path().join("web.ks"), kickstart).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_ozr"))
             .args(&words[1..])
             .current_dir(folder.path())
