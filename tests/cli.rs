@@ -562,8 +562,8 @@ fn the_cache_is_listed_and_emptied() {
         .filter(|request| request.method == "GET" && request.status == 200)
         .map(|request| request.path)
         .collect();
-    // Once for the check, once for the build.
-    assert_eq!(sent, ["/tree/.treeinfo"; 2]);
+    // Whether it is there and what it says for the check, once for the build.
+    assert_eq!(sent, ["/tree/.treeinfo"; 3]);
 
     assert!(cache(&["prune"]).stderr.contains("removed 0 files"));
     assert_eq!(cache(&["list"]).stdout.lines().count(), 2);
@@ -656,9 +656,9 @@ fn retries_cover_the_check() {
         ]);
         run(command)
     };
-    // HEAD and GET, three times each: the first check gives up.
+    // HEAD, GET, and GET for what it says, three times each: the first check gives up.
     site.mirror.change("/tree/.treeinfo", |file| {
-        file.next = vec![Some(Fault::Status(503, Vec::new())); 6];
+        file.next = vec![Some(Fault::Status(503, Vec::new())); 9];
     });
     let outcome = fill();
     outcome.assert_failed(3, &["ozr-none0"]);
