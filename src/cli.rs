@@ -7,8 +7,9 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, boot_test, cache, check, configuration, convert, diff, diff_releases, doctor, explain,
-    gc, inspect, install, list, man, media, new, oz, releases, screenshot, shipped, verify, write,
+    attach, boot_test, cache, check, configuration, convert, customize, diff, diff_releases,
+    doctor, explain, gc, inspect, install, list, man, media, new, oz, releases, screenshot,
+    shipped, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -128,6 +129,12 @@ enum Command {
     /// Says what the installer of a release would refuse, ignore or stop at. Findings go to
     /// standard error; those in the formats for programs to standard output.
     Check(check::Args),
+    /// Add what a template adds to an image that is there
+    ///
+    /// Packages, repositories, files, precommands and commands of the template, in a copy of the image, which
+    /// is sealed as an install's is, and takes the image's place, or gets a name of its own. On success its
+    /// path is the only line on standard output; on failure nothing has changed.
+    Customize(Box<customize::Args>),
     /// Convert a disk image to the formats of clouds, hypervisors and tools
     ///
     /// All files appear together or none. Their paths are all that is on standard output, one a
@@ -257,6 +264,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Screenshot(args) => screenshot::run(&args, config, &reporter),
         Command::Check(args) => check::run(args, config, &reporter, verbosity, color),
         Command::Convert(args) => convert::run(*args, &reporter),
+        Command::Customize(args) => customize::run(*args, config, verbosity, color),
         Command::Verify(args) => verify::run(&args, verbosity, color),
         Command::Explain(args) => explain::run(&args),
         Command::Releases(args) => releases::run(&args),

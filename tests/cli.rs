@@ -12,7 +12,7 @@ use support::site::{Outcome, Site, kickstart, run};
 use support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 25] = [
     "",
     "install",
     "new",
@@ -24,6 +24,7 @@ const PAGES: [&str; 24] = [
     "screenshot",
     "check",
     "convert",
+    "customize",
     "verify",
     "explain",
     "releases",

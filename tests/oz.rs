@@ -8,10 +8,12 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::disk::Disk;
 use support::site::{Outcome, Site, kickstart, run};
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "oz-install",
+    "oz-customize",
     "oz-generate-icicle",
     "oz-cleanup-cache",
     "oz-examine",
@@ -24,7 +26,7 @@ const ORDINARY: u32 = 65534;
 fn links(site: &Site, program: &Path) -> PathBuf {
     let bin = site.path("bin");
     std::fs::create_dir(&bin).unwrap();
-    for name in NAMES {
+    for name in NAMES.iter().chain(&["ozr"]) {
         std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
     }
     bin
@@ -134,6 +136,10 @@ fn scripts_go_on_as_they_are() {
 fn mistakes_are_answered() {
     let site = place("mistakes");
     site.write("vdi.cfg", "[libvirt]\nimage_type = vdi\n");
+    site.write("empty.xml", "<domain><devices/></domain>");
+    let adding = std::fs::read_to_string(site.path("template.tdl")).unwrap();
+    let adding = adding.replace("<disk>", "<packages><package name='vim'/></packages><disk>");
+    site.write("adding.tdl", &adding);
     for (script, says) in [
         (
             "oz-install -d3 -u my.ks template.tdl",
@@ -168,6 +174,17 @@ fn mistakes_are_answered() {
         ),
         ("oz-generate-icicle template.tdl my.ks", "my.ks"),
         ("oz-examine missing.qcow2", "missing.qcow2"),
+        ("oz-customize template.tdl", "Usage: oz-customize"),
+        ("oz-customize template.tdl my.ks", "adds nothing"),
+        (
+            "oz-customize adding.tdl my.ks",
+            "does not begin as a disk does",
+        ),
+        ("oz-customize adding.tdl missing.xml", "missing.xml"),
+        (
+            "oz-customize adding.tdl empty.xml",
+            "empty.xml: it names no disk",
+        ),
     ] {
         let outcome = shell(&site, script);
         outcome.assert_failed(2, &[says]);
@@ -339,7 +356,10 @@ fn an_install_and_what_comes_after_it() {
     let Some(mut site) = Site::new("ozinstall") else {
         return;
     };
-    site.additions = "<description>A test</description>\n<commands><command name='mark'>echo done > /etc/mark</command></commands>".to_owned();
+    site.additions = format!(
+        "<description>A test</description>\n<files><file name='/usr/bin/dnf'>{DNF}</file></files>\n\
+         <commands><command name='dnf'>chmod 755 /usr/bin/dnf</command></commands>"
+    );
     site.write_template();
     site.write("my.ks", &kickstart(""));
     let config = format!(
@@ -397,4 +417,76 @@ fn an_install_and_what_comes_after_it() {
     let examined = shell(&site, &format!("oz-examine -c oz.cfg {}", xml.display()));
     examined.assert_done();
     assert!(examined.stdout.contains("x86_64"), "{}", examined.stdout);
+    customise(&mut site, &image, &xml);
+}
+
+/// What stands in for dnf in the stand-in's images: the newest idea of it is `rpm -i`.
+const DNF: &str = r#"#!/bin/sh
+set -e
+[ "$1 $2" = "-y install" ]
+shift 2
+for name in "$@"; do
+    for url in $(sed -n 's/^baseurl=//p' /etc/yum.repos.d/*.repo); do
+        list=$(curl -fsS "$url/repodata/names")
+        rpm -i --nodeps "$url/Packages/$(echo "$list" | grep "^$name-[0-9]")"
+    done
+done
+"#;
+
+/// Oz's command changes the image in its place; what fails changes nothing.
+fn customise(site: &mut Site, image: &Path, xml: &Path) {
+    let tree = support::tree::tree().unwrap();
+    let packages = std::fs::read_dir(tree.join("os/Packages")).unwrap();
+    let names = packages.map(|entry| entry.unwrap().file_name().into_string().unwrap() + "\n");
+    site.mirror
+        .put("/os/repodata/names", names.collect::<String>());
+    let url = site.mirror.url("/os/").to_string();
+    site.additions = format!(
+        "<packages><package name='tree'/></packages>
+        <repositories><repository name='ours'><url>{url}</url><signed>no</signed><persisted>no</persisted></repository></repositories>
+        <files><file name='/etc/motd'>it's %end</file></files>
+        <precommands><command name='before'>test ! -e /usr/bin/tree; echo yes > /etc/before</command></precommands>
+        <commands><command name='after'>echo \"$(cat /etc/motd)\" said tree $(command -v tree); sleep 999 &amp;</command></commands>"
+    );
+    site.write_template();
+    let ours = "cache-dir = \"home/data\"\nstate-dir = \"state\"\nmemory = 2048\nvcpus = 1\n";
+    site.write("ours.toml", ours);
+    let outcome = shell(
+        site,
+        &format!("oz-customize -c ours.toml template.tdl {}", xml.display()),
+    );
+    outcome.assert_done();
+    assert_eq!(outcome.stdout, "");
+    let disk = Disk::open(image);
+    assert_eq!(disk.text("/etc/before"), "yes\n");
+    assert!(disk.exists("/usr/bin/tree"));
+    assert_eq!(disk.text("/etc/motd"), "it's %end");
+    assert!(!disk.exists("/etc/yum.repos.d/ours.repo"));
+    // Nothing of ours stays, and the image is sealed.
+    let root = disk.list("/");
+    assert!(
+        !root.iter().any(|name| name.starts_with(".ozr")),
+        "{root:?}"
+    );
+    assert_eq!(disk.text("/etc/machine-id"), "");
+    let log = std::fs::read_to_string(site.output("console.log")).unwrap();
+    assert!(log.contains("it's %end said tree /usr/bin/tree\n"), "{log}");
+    let manifest = std::fs::read_to_string(site.output("manifest.json")).unwrap();
+    assert!(manifest.contains("\"name\": \"tree\""), "{manifest}");
+
+    site.additions =
+        "<commands><command name='bad'>echo so it goes; exit 3</command></commands>".to_owned();
+    site.write_template();
+    let before = std::fs::read(image).unwrap();
+    let script = format!(
+        "ozr customize -c ours.toml template.tdl {} --output new.raw",
+        image.display()
+    );
+    shell(site, &script).assert_failed(
+        1,
+        &["command \"bad\" failed with exit status 3", "so it goes"],
+    );
+    assert_eq!(std::fs::read(image).unwrap(), before);
+    assert!(!site.path("new.raw").exists());
+    assert!(site.path("new.failed/console.log").exists());
 }

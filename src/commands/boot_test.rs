@@ -443,7 +443,7 @@ fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
 }
 
 /// The format of an image of which nothing is known: what it begins with.
-fn format_of(image: &Path) -> anyhow::Result<DiskFormat> {
+pub(super) fn format_of(image: &Path) -> anyhow::Result<DiskFormat> {
     let shown = image.display();
     let found = File::open(image)
         .context("opening it")

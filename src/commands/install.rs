@@ -285,7 +285,7 @@ fn plan(
 
 /// Checks and builds until it is done, or until a signal says to stop. Either way everything that
 /// belonged to the build is gone when this returns, save what it was told to keep.
-fn check_and_build(
+pub(super) fn check_and_build(
     plan: Plan,
     template_text: String,
     no_check: bool,

@@ -4,8 +4,8 @@ use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
-    attach, boot_test, check, convert, diff, gc, inspect, install, media, new, oz, shipped, verify,
-    write,
+    attach, boot_test, check, convert, customize, diff, gc, inspect, install, media, new, oz,
+    shipped, verify, write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -236,6 +236,7 @@ fn render(
         Some("attach") => attach::EXAMPLES.to_vec(),
         Some("check") => check::EXAMPLES.to_vec(),
         Some("convert") => convert::EXAMPLES.to_vec(),
+        Some("customize") => customize::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("diff") => diff::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),

@@ -98,3 +98,20 @@ pub fn refuse(path: &Path, findings: Vec<Diagnostic>, reporter: &Reporter) -> an
         "{name} has {errors}: correct what is shown above"
     )
 }
+
+/// Whether a template adds anything to what is installed.
+pub fn adds(template: &Template) -> bool {
+    let Template {
+        packages,
+        repositories,
+        files,
+        precommands,
+        commands,
+        ..
+    } = template;
+    !(packages.is_empty()
+        && repositories.is_empty()
+        && files.is_empty()
+        && precommands.is_empty()
+        && commands.is_empty())
+}

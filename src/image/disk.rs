@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::qemu_img;
 use crate::error::{Kind, fail};
+use crate::machine::DiskFormat;
 use crate::state::OwnedDir;
 
 /// Images hold password hashes and host keys: they are the user's alone. So are console logs, in
@@ -48,6 +49,27 @@ pub async fn create(work: &OwnedDir, sizes: &[u64]) -> Result<Vec<File>> {
         disks.push(disk);
     }
     Ok(disks)
+}
+
+/// Copies an image of this format into the work directory, as the first disk; the file itself.
+///
+/// # Errors
+///
+/// If there is no room, or `qemu-img` fails.
+pub async fn copy_of(work: &OwnedDir, (image, format): (&File, DiskFormat)) -> Result<File> {
+    let name = name(0);
+    qemu_img::convert(
+        (image, format),
+        (work, &name, DiskFormat::Qcow2),
+        &[],
+        false,
+    )
+    .await
+    .context("copying the image")?;
+    let disk = work.file(&name, false)?;
+    disk.set_permissions(Permissions::from_mode(PRIVATE))
+        .context("setting the mode of the guest's disk")?;
+    Ok(disk)
 }
 
 /// The room, in bytes, that an ordinary user has on the file system of `directory`.

@@ -87,7 +87,11 @@ pub async fn run(
 ) -> anyhow::Result<Finished> {
     let mut attempt = Attempt::prepare(plan, place, remarks, cancellation, reporter).await?;
     let slot = attempt.wait_for_room().await?;
-    let verdict = match attempt.install().await {
+    let installed = match &plan.base {
+        None => attempt.install().await,
+        Some(_) => Ok(Ok(Vec::new())),
+    };
+    let verdict = match installed {
         Ok(Ok(notes)) => {
             drop(slot);
             match attempt.make_good().await {
@@ -348,12 +352,14 @@ impl<'a> Attempt<'a> {
         let xml = guest::finished_domain(plan, &self.spec);
         let xml = xml.map(|domain| host::bootable_xml(&domain));
         let xml = xml.iter().map(|xml| (From::Text(xml), &*output.xml));
+        let kickstart = (From::File(evidence::KICKSTART), &*output.kickstart);
         let mut beside: Vec<(From<'_>, &Path)> = xml
             .chain([
                 (From::File(evidence::CONSOLE_LOG), &*output.console_log),
-                (From::File(evidence::KICKSTART), &*output.kickstart),
                 (From::Text(&manifest), &*output.manifest),
             ])
+            // Nobody was served one for an image that was there.
+            .chain(plan.base.is_none().then_some(kickstart))
             .chain(sboms.iter().map(|(json, to)| (From::Text(json), *to)))
             .chain(icicle.iter().map(|(xml, to)| (From::Text(xml), *to)))
             .collect();
@@ -386,7 +392,9 @@ impl<'a> Attempt<'a> {
                 .collect(),
             finishing: decided.elapsed(),
         };
-        if let Err(error) = self.history().add(&times) {
+        if plan.base.is_none()
+            && let Err(error) = self.history().add(&times)
+        {
             // Only the next build's estimate is missing.
             reporter.detail(format!("how long it took was not noted: {error:#}"));
         }

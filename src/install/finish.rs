@@ -16,6 +16,7 @@ use anyhow::{anyhow, ensure};
 use tokio::time::timeout;
 
 use super::attempt::{Attempt, EXIT_LIMIT};
+use super::customize;
 use crate::distro::{NO_MITIGATIONS, serial_console};
 use crate::error::{Classify, Kind};
 use crate::hex;
@@ -73,21 +74,30 @@ impl Attempt<'_> {
     /// What libvirt says; the user stops the build.
     pub(super) async fn seal(&mut self) -> anyhow::Result<Result<Sealed, Verdict>> {
         let items = &self.plan.seal;
-        if items.is_empty() && self.plan.extra_command().is_none() {
+        let customizing = self.plan.base.is_some();
+        if items.is_empty() && self.plan.extra_command().is_none() && !customizing {
             return Ok(Ok(Sealed::default()));
         }
-        self.reporter.step(match items.is_empty() {
-            true => "asking the system for its packages",
-            false => "sealing the image",
+        self.reporter.step(match (customizing, items.is_empty()) {
+            (true, _) => "adding what the template adds",
+            (false, true) => "asking the system for its packages",
+            (false, false) => "sealing the image",
         });
         let (end, report) = self.run_finishing(items).await?;
+        if customizing && let Some(verdict) = self.customized(&report.output, report.unfinished)? {
+            return Ok(Err(*verdict));
+        }
         let extra = match self.plan.extra_command() {
             // What failed before it was run is told below.
             Some(_) if end.is_ok() => Some(report.entries().kind(Kind::Build)?),
             _ => None,
         };
         if items.is_empty() {
-            end.map_err(|why| anyhow!("the template's <extra_command> could not be run: {why}"))
+            let what = match customizing {
+                true => "what the template adds could not be added",
+                false => "the template's <extra_command> could not be run",
+            };
+            end.map_err(|why| anyhow!("{what}: {why}"))
                 .kind(Kind::Build)?;
             let sealed = Sealed {
                 extra,
@@ -155,6 +165,7 @@ impl Attempt<'_> {
         });
         guest.resume().kind(Kind::Host)?;
         let limit = match spec.accel {
+            _ if self.plan.base.is_some() => self.plan.timeout,
             Accel::Tcg => EMULATED_LIMIT,
             Accel::Kvm => LIMIT,
         };
@@ -197,7 +208,9 @@ impl Attempt<'_> {
             items => format!("{}give_back\n", seal::commands(items, "")),
         };
         let extra = process::quote(self.plan.extra_command().unwrap_or_default());
-        let inside = format!("extra={extra}\nseal() {{\n{sealing}}}\n{INSIDE}");
+        let custom = self.handover.in_place.as_deref().map(customize::prelude);
+        let custom = custom.unwrap_or_else(|| "customizing=\n".to_owned());
+        let inside = format!("extra={extra}\nseal() {{\n{sealing}}}\n{custom}{INSIDE}");
         let passphrases = self.plan.passphrases();
         let passphrases = passphrases.iter().map(|one| format!("{}\n", one.reveal()));
         let passphrases: String = passphrases.collect();
@@ -253,6 +266,10 @@ struct Report {
     extras: Vec<String>,
     /// Which of the two failed, and its status.
     broken: Option<String>,
+    /// What was printed while the template was applied.
+    output: Vec<String>,
+    /// Whether it could not be applied.
+    unfinished: bool,
 }
 
 impl Report {
@@ -277,6 +294,8 @@ impl Report {
                 "note" => self.notes.push(rest.to_owned()),
                 "package" => self.packages.push(rest.to_owned()),
                 "extra" => self.extras.push(rest.to_owned()),
+                "output" => self.output.push(rest.to_owned()),
+                "unfinished" => self.unfinished = true,
                 "broken" => self.broken = Some(rest.to_owned()),
                 _ => {}
             }

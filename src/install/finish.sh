@@ -10,7 +10,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mkdir -p /run /sysroot
 
-for module in virtio_pci virtio_console virtio_blk virtio_scsi sd_mod ahci ata_piix nvme \
+for module in virtio_pci virtio_net virtio_console virtio_blk virtio_scsi sd_mod ahci ata_piix nvme \
     dm_mod dm_crypt raid0 raid1 raid10 raid456 ext4 xfs btrfs vfat; do
     modprobe -q "$module"
 done

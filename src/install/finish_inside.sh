@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # What happens in the installed system, with its own programs, as process 1. Descriptor 3 takes reports;
-# `seal` is defined before this, and `extra`, the template's command.
+# Defined before this are `seal`, `extra`, the template's command, and, where the template is to be applied,
+# `customize` with the network that it is to have.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
@@ -53,6 +54,53 @@ give_back() {
     done </etc/fstab
 }
 
+# shellcheck disable=SC2154 # all of it is defined before
+online() {
+    mount -t tmpfs tmpfs /run
+    for each in /sys/class/net/*; do
+        [ -e "$each/device" ] || continue
+        card=${each##*/}
+        ip link set lo up
+        ip link set "$card" up && ip address add "$address" dev "$card" && ip route add default via "$gateway"
+        break
+    done
+    # Names are resolved by QEMU, whatever the image will have.
+    resolver=$(readlink -f /etc/resolv.conf) && mkdir -p "${resolver%/*}" || return 0
+    [ -e "$resolver" ] || { : >"$resolver" && made=$resolver; }
+    echo "nameserver $nameserver" >/run/ozr-resolv.conf
+    mount --bind /run/ozr-resolv.conf "$resolver"
+}
+offline() {
+    umount "$resolver"
+    [ -z "$made" ] || rm -f "$made"
+    umount /run
+}
+# There is no policy in this kernel, so that nothing that was written has a label: all get theirs.
+relabel() {
+    [ -r /etc/selinux/config ] && command -v setfiles >/dev/null || return 0
+    SELINUX='' SELINUXTYPE=''
+    # shellcheck disable=SC1091 # the image's
+    . /etc/selinux/config
+    contexts=/etc/selinux/$SELINUXTYPE/contexts/files/file_contexts
+    [ "$SELINUX" != disabled ] && [ -r "$contexts" ] || return 0
+    setfiles -e /proc -e /sys -e /dev -e /run "$contexts" /
+}
+
+# shellcheck disable=SC2154 # all of it is defined before
+if [ -n "$customizing" ]; then
+    {
+        mount -a -t ext2,ext3,ext4,xfs,btrfs,vfat
+        online
+        # Nothing that it starts may report in our name.
+        customize 3>&- || say "unfinished $?"
+        offline
+        relabel
+    } 2>&1 | while IFS= read -r line || [ -n "$line" ]; do
+        say "output $line"
+    done
+    # What it has left running; not this, which is process 1.
+    kill -9 -1
+fi
 {
     mount -a -t ext2,ext3,ext4,xfs,btrfs,vfat
     if [ -n "$extra" ]; then

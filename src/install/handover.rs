@@ -46,6 +46,8 @@ pub struct Handover {
     pub mark: Option<String>,
     /// The kickstart as it is served. With its secrets.
     pub served: String,
+    /// What adds the same to an image that is there, where one is customised.
+    pub in_place: Option<String>,
     /// What no log may hold.
     pub secrets: Secrets,
 }
@@ -99,6 +101,8 @@ impl Handover {
                 compose::compose(&author, &plan.kickstart.outline, &additions).kind(Kind::Input)?
             }
         };
+        let in_place = plan.base.as_ref();
+        let in_place = in_place.map(|_| script::in_place(&additions));
         for note in composed.notes.iter().chain(&plan.access.note()) {
             reporter.note(note);
         }
@@ -130,6 +134,7 @@ impl Handover {
             initrd,
             mark: composed.prints_mark.then_some(mark),
             served: composed.text,
+            in_place,
             secrets,
         })
     }

@@ -16,6 +16,7 @@ mod attempt;
 pub mod boot_test;
 pub mod contents;
 pub mod control;
+pub mod customize;
 mod documents;
 pub mod evidence;
 pub mod failed;

@@ -15,6 +15,7 @@ use crate::image::seal::{self, Item};
 use crate::input;
 use crate::install::access::RootAccess;
 use crate::install::boot_test::plan::Wanted;
+use crate::install::customize::Base;
 use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
 use crate::machine::{
@@ -108,6 +109,8 @@ pub struct Plan {
     pub access: RootAccess,
     /// The passphrase of what the kickstart encrypts, if it is given beside it.
     pub luks_passphrase: Option<Secret>,
+    /// The image that is customised, where nothing is installed.
+    pub base: Option<Base>,
     /// What is taken out of the installed system.
     pub seal: Vec<&'static Item>,
     /// The names of what could be, and is not to be.
@@ -219,6 +222,7 @@ impl Plan {
             customize: !(options.no_customize || options.verbatim),
             access,
             luks_passphrase,
+            base: None,
             seal,
             unsealed,
             boot_test: Wanted::read(&options.boot_test)?,

@@ -81,7 +81,10 @@ impl Prepared {
         if let Some(warning) = warning {
             reporter.warn(warning);
         }
-        let disks = disk::create(place.work.dir(), &plan.guest.disks).await?;
+        let disks = match &plan.base {
+            None => disk::create(place.work.dir(), &plan.guest.disks).await?,
+            Some(base) => vec![disk::copy_of(place.work.dir(), base.source()).await?],
+        };
         let repositories = repositories::of(plan, &mirror, &tree).await;
         let fetched = contents.as_ref().map(|contents| contents.fetched.clone());
         Ok(Prepared {

@@ -31,6 +31,7 @@ const EMBEDDED_LINE: usize = 76;
 
 const DELIVER: &str = include_str!("shell/deliver.sh");
 const APPLY: &str = include_str!("shell/apply.sh");
+const PACKAGES: &str = include_str!("shell/packages.sh");
 const FINISH: &str = include_str!("shell/finish.sh");
 
 /// A word for a POSIX shell that means exactly `text`, in printable ASCII.
@@ -101,6 +102,13 @@ pub fn deliver_section(additions: &Additions) -> Option<String> {
     additions.bodies().next()?;
     let mut text = open_section("%post --nochroot");
     let _ = writeln!(text, "stage_name={}", stage_name(additions));
+    push_delivery(&mut text, additions);
+    text.push_str("exit 0\n%end\n");
+    Some(text)
+}
+
+/// What brings the contents.
+fn push_delivery(text: &mut String, additions: &Additions) {
     text.push_str(DELIVER);
     for (index, (what, body)) in additions.bodies().enumerate() {
         let what = quote(&what);
@@ -112,7 +120,7 @@ pub fn deliver_section(additions: &Additions) -> Option<String> {
             }
             Body::Embedded(bytes) => {
                 let _ = writeln!(text, "decode body-{index} <<'{EMBEDDED_END}'");
-                push_base64(&mut text, bytes);
+                push_base64(text, bytes);
                 let sha256 = hex::sha256(bytes);
                 let size = bytes.len();
                 let _ = writeln!(
@@ -122,8 +130,6 @@ pub fn deliver_section(additions: &Additions) -> Option<String> {
             }
         }
     }
-    text.push_str("exit 0\n%end\n");
-    Some(text)
 }
 
 fn push_base64(text: &mut String, bytes: &[u8]) {
@@ -140,10 +146,40 @@ pub fn apply_section(additions: &Additions) -> String {
     let mut text = open_section("%post");
     let _ = writeln!(text, "stage_name={}", stage_name(additions));
     text.push_str(APPLY);
-
     let ids = repository_ids(additions.names_of_repositories());
-    for (repository, id) in additions.repositories.iter().zip(&ids) {
-        push_repository(&mut text, repository, id, &repository.base_url);
+    push_work(&mut text, additions, &ids, "");
+    push_scrub(&mut text, &ids, restoring(additions));
+    text.push_str("exit 0\n%end\n");
+    text
+}
+
+/// The text that does all of it in an image that is there, for a shell in that: the contents come with it, and
+/// the packages are installed by the image's own package manager, after the precommands (Oz's order).
+pub fn in_place(additions: &Additions) -> String {
+    let stage = stage_name(additions);
+    let mut text = String::new();
+    if additions.bodies().next().is_some() {
+        let _ = write!(text, "(\nstage_name={stage}\nANA_INSTALL_PATH=/\n");
+        push_delivery(&mut text, additions);
+        text.push_str("exit 0\n) || return\n");
+    }
+    let _ = write!(text, "(\nstage_name={stage}\n{APPLY}{PACKAGES}");
+    let ids = repository_ids(additions.names_of_repositories());
+    let mut packages = String::new();
+    if !additions.packages.is_empty() {
+        let names = additions.packages.iter().map(|name| quote(name));
+        let names = names.collect::<Vec<_>>().join(" ");
+        packages = format!("install_packages {names}\n");
+    }
+    push_work(&mut text, additions, &ids, &packages);
+    text.push_str("exit 0\n)\n");
+    text
+}
+
+/// The calls that do the work, with `packages` before the files.
+fn push_work(text: &mut String, additions: &Additions, ids: &[String], packages: &str) {
+    for (repository, id) in additions.repositories.iter().zip(ids) {
+        push_repository(text, repository, id, &repository.base_url);
     }
     // The contents are numbered as `Additions::bodies` lists them.
     let precommands = additions.precommands.iter().map(|s| (s, "precommand"));
@@ -158,19 +194,23 @@ pub fn apply_section(additions: &Additions) -> String {
                 .map(|f| ("install_file", f.path.clone())),
         )
         .chain(commands.map(run));
+    let before_packages = additions.precommands.len();
     for (index, (function, argument)) in calls.enumerate() {
+        if index == before_packages {
+            text.push_str(packages);
+        }
         let _ = writeln!(text, "{function} body-{index} {}", quote(&argument));
     }
-    for (repository, id) in additions.repositories.iter().zip(&ids) {
+    if additions.files.is_empty() && additions.commands.is_empty() {
+        text.push_str(packages);
+    }
+    for (repository, id) in additions.repositories.iter().zip(ids) {
         if !repository.persisted {
             let _ = writeln!(text, "remove_repository {}", quote(id));
         } else if repository.image_url != repository.base_url {
-            push_repository(&mut text, repository, id, &repository.image_url);
+            push_repository(text, repository, id, &repository.image_url);
         }
     }
-    push_scrub(&mut text, &ids, restoring(additions));
-    text.push_str("exit 0\n%end\n");
-    text
 }
 
 /// What lets keys in as root, if there are any, as the installer's `sshkey` does it (anaconda 34,

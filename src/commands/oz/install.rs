@@ -186,7 +186,7 @@ fn options(args: &Args, below: InstallOptions, template: Option<&Template>) -> I
         // Who plans the install says so.
         return options;
     }
-    if !args.customize && adds(template) {
+    if !args.customize && template::adds(template) {
         options.notes.push(
             "the template's packages, repositories, files and commands are left out: -u adds them"
                 .to_owned(),
@@ -215,22 +215,6 @@ fn options(args: &Args, below: InstallOptions, template: Option<&Template>) -> I
         (options.output, options.output_dir) = (Some(image), None);
     }
     options
-}
-
-fn adds(template: &Template) -> bool {
-    let Template {
-        packages,
-        repositories,
-        files,
-        precommands,
-        commands,
-        ..
-    } = template;
-    !(packages.is_empty()
-        && repositories.is_empty()
-        && files.is_empty()
-        && precommands.is_empty()
-        && commands.is_empty())
 }
 
 /// Where Oz puts images when its configuration does not say.

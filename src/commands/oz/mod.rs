@@ -4,21 +4,19 @@
 //! `oz-cleanup-cache`), and does by ozr's own commands what they ask for. `docs/oz.md` has the table.
 
 mod cleanup;
+mod customize;
 mod examine;
 mod icicle;
 mod install;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, CommandFactory, Parser};
 
-use crate::error::{Classify, Kind, failed};
-use crate::host::{self, domain_file};
+use super::machine_images;
+use crate::host;
 use crate::options::{InstallOptions, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer::{Color, Printer, Verbosity};
@@ -28,6 +26,8 @@ use crate::ui::printer::{Color, Printer, Verbosity};
 pub enum Called {
     /// `oz-install`
     Install(Box<install::Args>),
+    /// `oz-customize`
+    Customize(Box<customize::Args>),
     /// `oz-generate-icicle`
     GenerateIcicle(icicle::Args),
     /// `oz-cleanup-cache`
@@ -37,8 +37,9 @@ pub enum Called {
 }
 
 /// The names, for those who install links and pages.
-pub const NAMES: [&str; 4] = [
+pub const NAMES: [&str; 5] = [
     "oz-install",
+    "oz-customize",
     "oz-generate-icicle",
     "oz-cleanup-cache",
     "oz-examine",
@@ -89,6 +90,7 @@ impl Called {
         let name = Path::new(arguments.first()?).file_name()?;
         Some(match name.to_str()? {
             "oz-install" => Called::Install(Box::new(install::Args::parse_from(arguments))),
+            "oz-customize" => Called::Customize(Box::new(customize::Args::parse_from(arguments))),
             "oz-generate-icicle" => Called::GenerateIcicle(icicle::Args::parse_from(arguments)),
             "oz-cleanup-cache" => Called::CleanupCache(cleanup::Args::parse_from(arguments)),
             "oz-examine" => Called::Examine(examine::Args::parse_from(arguments)),
@@ -105,6 +107,7 @@ impl Called {
         host::prepare_environment();
         match self {
             Called::Install(args) => install::run(*args),
+            Called::Customize(args) => customize::run(*args),
             Called::GenerateIcicle(args) => icicle::run(&args),
             Called::CleanupCache(args) => cleanup::run(&args),
             Called::Examine(args) => examine::run(&args),
@@ -116,6 +119,7 @@ impl Called {
 pub fn command(name: &str) -> Option<clap::Command> {
     Some(match name {
         "oz-install" => install::Args::command(),
+        "oz-customize" => customize::Args::command(),
         "oz-generate-icicle" => icicle::Args::command(),
         "oz-cleanup-cache" => cleanup::Args::command(),
         "oz-examine" => examine::Args::command(),
@@ -128,29 +132,14 @@ fn reporter(common: &Common) -> Reporter {
     Reporter::new(Arc::new(Printer::new(common.verbosity(), Color::Auto)))
 }
 
-/// The images of a machine: those that its libvirt XML names, or the one that is named itself.
+/// The files of the images of a machine.
 ///
 /// # Errors
-/// Input: it cannot be read; the XML names no disk in a file.
+/// Those of [`machine_images::of`].
 fn images_of(named: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let looking = || format!("reading {}", named.display());
-    let mut head = Vec::new();
-    let file = File::open(named);
-    file.and_then(|file| file.take(MOST_DOMAIN).read_to_end(&mut head))
-        .with_context(looking)
-        .kind(Kind::Input)?;
-    match std::str::from_utf8(&head) {
-        Ok(text) if domain_file::is_meant(text) => {
-            let disks = domain_file::disks(text);
-            let disks = disks.map_err(|why| failed!(Kind::Input, "{}: {why}", named.display()))?;
-            Ok(disks.into_iter().map(|disk| disk.file).collect())
-        }
-        _ => Ok(vec![named.to_owned()]),
-    }
+    let images = machine_images::of(named)?.into_iter();
+    Ok(images.map(|image| image.file).collect())
 }
-
-/// Most bytes of a domain's XML that are read; one has some thousand.
-const MOST_DOMAIN: u64 = 1 << 20;
 
 /// Where a path that Oz takes from its user's home is.
 fn below_home(path: &str) -> Option<PathBuf> {
