@@ -7,14 +7,14 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, boot_test, cache, check, configuration, convert, customize, diff, diff_releases,
-    doctor, explain, gc, inspect, install, list, man, media, new, oz, releases, screenshot,
-    shipped, verify, write,
+    attach, boot_test, cache, check, completions, configuration, convert, customize, diff,
+    diff_releases, doctor, explain, gc, inspect, install, list, man, media, new, oz, releases,
+    screenshot, shipped, verify, write,
 };
 use crate::host;
 use crate::ui;
 use crate::ui::event::Reporter;
-use crate::ui::printer::{self, Color, Printer, Verbosity};
+use crate::ui::printer::{Color, Printer, Verbosity};
 
 /// Build golden images with the distribution's own installer
 ///
@@ -278,12 +278,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Gc(args) => gc::run(&args, config, &reporter),
         Command::Doctor(args) => doctor::run(&args, config, &reporter),
         Command::Man(args) => man::run(&args, Cli::command(), EXIT_STATUS),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "ozr", &mut script);
-            printer::print_text(&String::from_utf8_lossy(&script));
-            Ok(())
-        }
+        Command::Completions { shell } => completions::run(shell, Cli::command()),
     }
 }
 

@@ -623,18 +623,27 @@ fn completions() {
             Err(_) => eprintln!("not parsed: there is no {shell} here"),
         }
     }
-    // What bash offers after `ozr inst`.
+    // What bash offers behind some words.
     let script = site.write("ozr.bash", &ozr(&site, &["completions", "bash"]).stdout);
-    let offered = Command::new("bash")
-        .args(["-c", "source \"$1\"; COMP_WORDS=(ozr inst); COMP_CWORD=1; _ozr ozr inst ozr; echo \"${COMPREPLY[@]}\"", "bash"])
-        .arg(&script)
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&offered.stdout).trim(),
-        "install",
-        "{offered:?}"
-    );
+    let complete = "source \"$1\"; shift; COMP_WORDS=(ozr \"$@\"); COMP_CWORD=$#; \
+                    _ozr ozr \"${@: -1}\" \"${COMP_WORDS[$# - 1]}\"; echo \"${COMPREPLY[@]}\"";
+    for (words, offered) in [
+        (["inst"].as_slice(), "install"),
+        (&["template", "rocky-1"], "rocky-10"),
+        (&["new", "web", "--release", "fedora-44"], "fedora-44"),
+        (&["check", "--release", "RHEL1"], "RHEL10 RHEL11"),
+        (
+            &["explain", "KS14"],
+            "KS140 KS141 KS142 KS143 KS144 KS145 KS146",
+        ),
+        (&["explain", "stal"], "stalled"),
+    ] {
+        let mut bash = Command::new("bash");
+        let output = bash.args(["-c", complete, "bash"]).arg(&script).args(words);
+        let output = output.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), offered, "{words:?}: {output:?}");
+    }
 }
 
 /// A mirror that comes back is waited for by the check, too; a mistake is not.

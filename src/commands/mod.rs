@@ -5,6 +5,7 @@ pub mod boot_test;
 pub mod cache;
 pub mod check;
 mod checked;
+pub mod completions;
 pub mod configuration;
 pub mod convert;
 pub mod customize;
