@@ -99,6 +99,8 @@ pub struct Setting {
     pub disk_bytes: Option<u64>,
     /// The machine is a guest that ozr makes: its disks are blank, and there is no medium.
     pub new_guest: bool,
+    /// What is in its CD-ROM drive.
+    pub disc: Disc,
     /// The image is to boot on machines of any kind.
     pub portable: bool,
     /// How the kickstart gets to the guest.
@@ -121,6 +123,15 @@ pub struct Setting {
     pub adds_serial_console: bool,
 }
 
+/// What the machine that is installed has in its CD-ROM drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disc {
+    /// Nothing.
+    None,
+    /// A disc of the release; whether packages are on it is not known.
+    Some,
+}
+
 impl Setting {
     /// A kickstart of which nothing else is known.
     pub fn alone(version: Version) -> Setting {
@@ -134,6 +145,7 @@ impl Setting {
             disks: 1,
             disk_bytes: None,
             new_guest: false,
+            disc: Disc::None,
             portable: false,
             deliver: None,
             adds_passphrase: false,

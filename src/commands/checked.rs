@@ -22,7 +22,7 @@ use crate::install::plan::{self, template_dir};
 use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
 use crate::language::{Reading, Version};
-use crate::mirror::{Fault, MirrorOptions};
+use crate::mirror::{Disc, Fault, MirrorOptions};
 use crate::options::{InstallOptions, ReleaseName};
 use crate::tdl::{self, Payload, SourceUrl, Template};
 
@@ -166,8 +166,17 @@ impl Reader<'_> {
             let asked = self.online.is_some() || url.url().scheme() != "file";
             url.url().to_file_path().ok().filter(|_| !asked)
         };
-        if let tdl::Install::Url(url) = &template.os.install {
-            named.extend(path_of(url).map(|path| ("the install tree".to_string(), path)));
+        let what = match &template.os.install {
+            tdl::Install::Url(_) => "the install tree",
+            tdl::Install::Iso(iso) => {
+                if let tdl::IsoAddress::Path(path) = &iso.address {
+                    named.push(("the ISO image".to_owned(), directory.join(path)));
+                }
+                "the ISO image"
+            }
+        };
+        for url in template.os.install.addresses() {
+            named.extend(path_of(url).map(|path| (what.to_owned(), path)));
         }
         for repository in &template.repositories {
             let what = format!("the repository `{}`", repository.name);
@@ -187,7 +196,24 @@ impl Reader<'_> {
             let message = format!("{what}: {}", Fault::Outside { path });
             Diagnostic::of_file(Severity::Error, &read.name, message)
         };
-        Ok(named.into_iter().filter(outside).map(finding).collect())
+        let mut findings: Vec<Diagnostic> =
+            named.into_iter().filter(outside).map(finding).collect();
+        if let tdl::Install::Iso(iso) = &template.os.install
+            && let tdl::IsoAddress::Path(path) = &iso.address
+            && self.online.is_some()
+        {
+            let path = directory.join(path);
+            let wrong = match roots.open(&path) {
+                Err(NotOpened::Outside) => None,
+                Err(NotOpened::Io(error)) => Some(format!("cannot be read: {error}")),
+                Ok((file, _)) => Disc::of_file(file).err().map(|error| format!("{error:#}")),
+            };
+            findings.extend(wrong.map(|wrong| {
+                let message = format!("{} {wrong}", path.display());
+                Diagnostic::of_file(Severity::Error, &read.name, message)
+            }));
+        }
+        Ok(findings)
     }
 
     /// What the network says of a template by itself.
@@ -332,6 +358,10 @@ pub fn setting(
         disks: disks.len(),
         disk_bytes: Some(disks.iter().sum()),
         new_guest: true,
+        disc: match template.os.install {
+            tdl::Install::Url(_) if options.iso.is_empty() => check::Disc::None,
+            _ => check::Disc::Some,
+        },
         portable: options.portable,
         deliver: Some(options.deliver.unwrap_or_default()),
         adds_passphrase: options.luks_passphrase.is_some() && !options.verbatim,

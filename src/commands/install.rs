@@ -9,7 +9,7 @@ use super::display::Display;
 use super::reports::{About, Reports};
 use super::signals;
 use super::template::{self, ReadTemplate};
-use super::{input, preflight, tree};
+use super::{input, of_iso, preflight, tree};
 use crate::check::subject;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
@@ -24,6 +24,7 @@ use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
+use crate::mirror::address;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
 use crate::tdl::Template;
 use crate::ui::event::{Reporter, Sink};
@@ -44,6 +45,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "Write /srv/images/web.qcow2, compressed.",
     ),
     (
+        "ozr install --iso rhel-9.6-x86_64-dvd.iso -k web.ks",
+        "Install from a DVD image, which says the release; the packages are on it.",
+    ),
+    (
         "ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default",
         "Use the system's libvirt and its network `default`.",
     ),
@@ -62,9 +67,9 @@ pub(super) const THREADS_PATIENCE: std::time::Duration = std::time::Duration::fr
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub struct Args {
-    /// The TDL template (- for standard input)
+    /// The TDL template (- for standard input); not needed with --iso
     #[arg(value_name = "TEMPLATE")]
-    template: PathBuf,
+    template: Option<PathBuf>,
 
     /// The kickstart, as -k names it
     #[arg(value_name = "KICKSTART", conflicts_with = "kickstart")]
@@ -83,7 +88,7 @@ impl Args {
     /// Of a template, with options that are all known otherwise.
     pub(super) fn of(template: PathBuf) -> Args {
         Args {
-            template,
+            template: Some(template),
             second: None,
             no_check: false,
             options: InstallOptions::default(),
@@ -111,7 +116,8 @@ pub fn run(
 #[derive(Debug)]
 pub struct Inputs {
     args: Args,
-    template: anyhow::Result<template::Loaded>,
+    /// None where the ISO image is to say what is installed.
+    template: Option<anyhow::Result<template::Loaded>>,
     options: anyhow::Result<InstallOptions>,
 }
 
@@ -119,20 +125,30 @@ impl Inputs {
     /// Reads the template, and lays the options over those of the configuration, `below`.
     pub fn read(mut args: Args, below: anyhow::Result<InstallOptions>) -> Self {
         args.options.kickstart = args.second.take().or(args.options.kickstart);
-        let template = template::load(&args.template);
+        let template = args.template.as_deref().map(template::load);
         Inputs::of(args, template, below)
     }
 
     /// The same with a template that is read.
     pub(super) fn of(
         args: Args,
-        template: anyhow::Result<template::Loaded>,
+        template: Option<anyhow::Result<template::Loaded>>,
         below: anyhow::Result<InstallOptions>,
     ) -> Self {
         let options = below.and_then(|below| {
             let options = args.options.clone().over(below);
-            let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
-            check_apart(&args.template, read.map(|read| &read.template), &options).map(|()| options)
+            let read = template
+                .as_ref()
+                .and_then(|template| template.as_ref().ok());
+            let read = read.and_then(|read| read.as_ref().ok());
+            let file = args.template.clone().or_else(|| of_iso::file(&options));
+            let Some(file) = file else {
+                fail!(
+                    Kind::Input,
+                    "there is nothing to install: name a template, or an ISO image with --iso"
+                );
+            };
+            check_apart(&file, read.map(|read| &read.template), &options).map(|()| options)
         });
         Inputs {
             args,
@@ -163,6 +179,8 @@ impl Inputs {
             ..
         } = self.args;
         let options = self.options?;
+        let file = file.or_else(|| of_iso::file(&options));
+        let file = file.context("there is no template")?;
         let reports = Reports::open(&options.report)?;
         let mut about = About::beginning(match &options.name {
             Some(name) => name.clone(),
@@ -170,8 +188,10 @@ impl Inputs {
         });
         let remarks = Arc::new(Remarks::default());
         let heard = reporter.and(Arc::clone(&remarks) as Arc<dyn Sink>);
-        let template = self.template;
-        let template = template.and_then(|loaded| template::accept(&file, loaded, &heard));
+        let template = match self.template {
+            Some(template) => template.and_then(|loaded| template::accept(&file, loaded, &heard)),
+            None => of_iso::template(&options, &heard),
+        };
         let planned = template.and_then(|read| plan(&file, read, no_check, options, &heard));
         let built = planned.and_then(|(plan, text)| {
             about.name.clone_from(&plan.name);
@@ -216,6 +236,9 @@ fn check_apart(
         }
     }
     let mut inputs = vec![owned("the template", template)];
+    let isos = options.iso.iter().filter_map(|text| address(text).ok());
+    let isos = isos.filter_map(|url| url.to_file_path().ok());
+    inputs.extend(isos.map(|path| owned("the ISO image", &path)));
     for (what, path) in [
         ("the kickstart", &options.kickstart),
         ("--cacert", &options.cacert),
@@ -237,6 +260,7 @@ fn plan(
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
     let mut read = read;
+    of_iso::put_in(&mut read.template, &options, reporter)?;
     tree::settle(&mut read.template, file, &options, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));

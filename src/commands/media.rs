@@ -360,9 +360,15 @@ fn job(args: &Args, image: &Image) -> anyhow::Result<Job> {
 
 /// The tree's address: the one that is named, or that of the manifest beside the image.
 fn tree(args: &Args, beside: Option<&Beside>) -> anyhow::Result<Url> {
-    let (address, from) = match (&args.tree, beside) {
+    let told = beside.and_then(|beside| Some((beside.tree.as_ref()?, beside.from.as_str())));
+    let (address, from) = match (&args.tree, told) {
         (Some(tree), _) => (tree, "--tree"),
-        (None, Some(beside)) => (&beside.tree, beside.from.as_str()),
+        (None, Some(told)) => told,
+        (None, None) if beside.is_some() => fail!(
+            Kind::Input,
+            "{} was installed from an ISO image, which machines cannot boot over a network: name the release's install tree with --tree",
+            args.image.display()
+        ),
         (None, None) => fail!(
             Kind::Input,
             "no manifest lies beside {}, so that it is not known which installer's kernel it needs: name the release's install tree with --tree",

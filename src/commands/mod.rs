@@ -24,6 +24,7 @@ mod machine_images;
 pub mod man;
 pub mod media;
 pub mod new;
+mod of_iso;
 mod online;
 pub mod oz;
 mod preflight;

@@ -16,7 +16,7 @@ use crate::machine::Network;
 use crate::mirror::{Mirror, MirrorOptions};
 use crate::options::InstallOptions;
 use crate::state::directories;
-use crate::tdl::Install;
+use crate::tdl::{Install, SourceUrl};
 use crate::ui::event::Reporter;
 
 /// The network, as the configuration lets it be reached.
@@ -83,7 +83,7 @@ impl Online {
             Some(TemplateText { template, source }) => {
                 let tree = match &template.os.install {
                     Install::Url(url) => Some(url.url()),
-                    Install::Iso => None,
+                    Install::Iso(_) => template.os.install.addresses().next().map(SourceUrl::url),
                 };
                 let directory = template_dir(Path::new(source.name)).kind(Kind::Input)?;
                 self.mirror.clone().with_template(tree, &directory)

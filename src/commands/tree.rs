@@ -30,18 +30,23 @@ pub fn settle(
     options: &InstallOptions,
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
-    let Some(of_tree) = ask(template, file, options)? else {
-        return Ok(());
-    };
+    if let Some(of_tree) = ask(template, file, options)? {
+        decide(template, of_tree, reporter);
+    }
+    Ok(())
+}
+
+/// Gives a template the release that what it is installed from is of.
+pub fn decide(template: &mut Template, of_tree: Release, reporter: &Reporter) {
     let arch = template.os.arch;
     if !of_tree.architectures().contains(&arch) {
-        return Ok(());
+        return;
     }
     let named = template.release().ok().copied();
     let (name, version) = (&template.os.name, &template.os.version);
     match named {
         Some(named) if named.product() == of_tree.product() && named.major() == of_tree.major() => {
-            return Ok(());
+            return;
         }
         // Another's rebuild of the same: what is installed is the same, but for its name.
         Some(named) if named.generation() == of_tree.generation() => reporter.note(format!(
@@ -52,7 +57,6 @@ pub fn settle(
         )),
     }
     template.set_release(of_tree);
-    Ok(())
 }
 
 /// The release of the template's tree, if it says one that is known.

@@ -12,6 +12,7 @@ pub mod contents;
 pub mod device;
 pub mod fstab;
 pub mod image_file;
+pub mod iso9660;
 pub mod lvm;
 pub mod lvm_text;
 pub mod partitions;

@@ -28,7 +28,17 @@ pub enum InstallerSource<'a> {
     /// Only the installer from this tree: the kickstart names the packages' source, and
     /// `inst.repo=` would overrule it.
     Stage2(&'a Url),
+    /// The installer from the disc with this label.
+    Disc {
+        /// The label, as udev has it.
+        label: &'a str,
+        /// What is told of the packages' source (`inst.repo=`); nothing where the kickstart names it.
+        repo: Option<&'a str>,
+    },
 }
+
+/// The packages' source that is the disc with the installer.
+pub const CDROM: &str = "cdrom";
 
 /// What goes into the command line.
 #[derive(Debug, Clone, Copy)]
@@ -154,37 +164,52 @@ impl Release {
 
 /// RHEL 7 and later, Fedora. `inst.cmdline` makes an error of every question.
 fn anaconda_options(input: &BootInput<'_>) -> Vec<String> {
-    vec![
-        format!("inst.ks={}", kickstart(input)),
-        match input.source {
-            InstallerSource::Repo(url) => format!("inst.repo={url}"),
-            InstallerSource::Stage2(url) => format!("inst.stage2={url}"),
-        },
-        "inst.text".to_string(),
-        "inst.cmdline".to_string(),
-        "inst.lang=en_US.UTF-8".to_string(),
-    ]
+    let mut options = vec![format!("inst.ks={}", kickstart(input))];
+    match input.source {
+        InstallerSource::Repo(url) => options.push(format!("inst.repo={url}")),
+        InstallerSource::Stage2(url) => options.push(format!("inst.stage2={url}")),
+        InstallerSource::Disc { label, repo } => {
+            // Beside `inst.repo=`, it says where the installer is (dracut/parse-anaconda-repo.sh). The disc
+            // was verified here, so `rd.live.check` is not among the options.
+            options.push(format!("inst.stage2=hd:LABEL={}", udev_escaped(label)));
+            options.extend(repo.map(|repo| format!("inst.repo={repo}")));
+        }
+    }
+    options.extend(["inst.text", "inst.cmdline", "inst.lang=en_US.UTF-8"].map(str::to_owned));
+    options
+}
+
+/// A label as it stands in `/dev/disk/by-label`, and on the command line of lorax's own discs (lorax 46,
+/// src/pylorax/treebuilder.py, `udev_escape`; udev escapes the backslash, too).
+fn udev_escaped(label: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) || !c.is_ascii();
+    let mut escaped = String::new();
+    for c in label.chars() {
+        match plain(c) && !c.is_control() {
+            true => escaped.push(c),
+            false => escaped.push_str(&format!("\\x{:02x}", u32::from(c))),
+        }
+    }
+    escaped
 }
 
 /// RHEL 6. Its loader wants stage 2 as the address of the image itself, and a keymap where the
 /// others have a default.
 fn loader_options(input: &BootInput<'_>) -> Vec<String> {
-    vec![
-        format!("ks={}", kickstart(input)),
-        match input.source {
-            InstallerSource::Repo(url) => format!("method={url}"),
-            InstallerSource::Stage2(url) => {
-                format!(
-                    "stage2={}/images/install.img",
-                    url.as_str().trim_end_matches('/')
-                )
-            }
-        },
-        "text".to_string(),
-        "cmdline".to_string(),
-        "lang=en_US.UTF-8".to_string(),
-        "keymap=us".to_string(),
-    ]
+    let mut options = vec![format!("ks={}", kickstart(input))];
+    match input.source {
+        InstallerSource::Repo(url) => options.push(format!("method={url}")),
+        InstallerSource::Stage2(url) => {
+            let tree = url.as_str().trim_end_matches('/');
+            options.push(format!("stage2={tree}/images/install.img"));
+        }
+        // It looks for stage 2 where the packages are to come from: on a disc, or at the kickstart's `url`.
+        InstallerSource::Disc { repo, .. } => {
+            options.extend(repo.map(|repo| format!("method={repo}")));
+        }
+    }
+    options.extend(["text", "cmdline", "lang=en_US.UTF-8", "keymap=us"].map(str::to_owned));
+    options
 }
 
 fn kickstart(input: &BootInput<'_>) -> String {
@@ -289,6 +314,44 @@ mod tests {
             line(("CentOS-6", "10"), Arch::X86_64, false, false, None).unwrap(),
             "ks=http://k/ks method=http://m/os/ text cmdline lang=en_US.UTF-8 keymap=us console=tty0 console=ttyS0,115200"
         );
+    }
+
+    #[test]
+    fn a_disc_is_named_by_its_label() {
+        let line = |release: (&str, &str), label, repo| {
+            let release = Release::from_names(release.0, release.1).unwrap();
+            let input = BootInput {
+                kickstart: KickstartPlace::Initrd,
+                source: InstallerSource::Disc { label, repo },
+                arch: Arch::X86_64,
+                driver_disk: false,
+                sealed: false,
+                emulated: false,
+                kernelparam: None,
+            };
+            let line = release.boot_options(&input).unwrap();
+            line.split(" console=").next().unwrap().to_owned()
+        };
+        let text = "inst.text inst.cmdline inst.lang=en_US.UTF-8";
+        assert_eq!(
+            line(("Rocky-9", "9.6"), "Rocky-9-6-x86_64-dvd", Some(CDROM)),
+            format!(
+                "inst.ks=file:/ks.cfg inst.stage2=hd:LABEL=Rocky-9-6-x86_64-dvd inst.repo=cdrom {text}"
+            )
+        );
+        assert_eq!(
+            line(("CentOS-7", "9"), "CentOS 7 x86_64", None),
+            format!("inst.ks=file:/ks.cfg inst.stage2=hd:LABEL=CentOS\\x207\\x20x86_64 {text}")
+        );
+        assert_eq!(
+            line(("CentOS-6", "10"), "CentOS_6.10_Final", Some(CDROM)),
+            "ks=file:/ks.cfg method=cdrom text cmdline lang=en_US.UTF-8 keymap=us"
+        );
+        assert_eq!(
+            line(("CentOS-6", "10"), "CentOS_6.10_Final", None),
+            "ks=file:/ks.cfg text cmdline lang=en_US.UTF-8 keymap=us"
+        );
+        assert_eq!(udev_escaped("a/b\\\"c ä$"), "a\\x2fb\\x5c\\x22c\\x20ä\\x24");
     }
 
     #[test]

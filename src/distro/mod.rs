@@ -8,7 +8,9 @@ mod names;
 mod needs;
 mod release;
 
-pub use boot::{BootError, BootInput, InstallerSource, KickstartPlace, NO_MITIGATIONS, TreeLayout};
+pub use boot::{
+    BootError, BootInput, CDROM, InstallerSource, KickstartPlace, NO_MITIGATIONS, TreeLayout,
+};
 pub use names::{ReleaseError, ReleaseField};
 pub use needs::{PORTABLE_PACKAGE, SerialConsole, VirtioModel, serial_console};
 pub use release::{Arch, Generation, Product, Release};

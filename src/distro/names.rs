@@ -37,9 +37,13 @@ const FEDORA: &str = "Fedora";
 
 /// What the families of trees begin with, in lower case (the field `family`, or `name`, of lorax's and
 /// productmd's `.treeinfo`), and the product's name in templates.
-const FAMILIES: [(&str, &str); 9] = [
+const FAMILIES: [(&str, &str); 12] = [
     ("red hat enterprise linux", "RHEL"),
+    // Labels of discs.
+    ("rhel", "RHEL"),
+    ("ol", "OracleLinux"),
     ("centos stream", "CentOS-Stream"),
+    ("centos-stream", "CentOS-Stream"),
     ("centos", "CentOS"),
     ("rocky", "Rocky"),
     ("almalinux", "AlmaLinux"),
@@ -177,6 +181,20 @@ impl Release {
         Release::from_names(name, &version)
             .or_else(|_| Release::from_names(name, major))
             .ok()
+    }
+
+    /// Name and version as a template has them: `Rocky-9` and `9.4`.
+    pub fn names(self) -> (String, String) {
+        let mut known = NAMES.iter();
+        let name = known
+            .find(|(_, product)| *product == self.product)
+            .map_or(FEDORA, |(name, _)| *name);
+        let major = self.major;
+        let name = match self.product {
+            Product::Fedora => name.to_owned(),
+            _ => format!("{name}-{major}"),
+        };
+        (name, self.version())
     }
 
     /// Reads a release that is named in one word or line: `Rocky-9`, `rocky linux 9.4`, `RHEL9`,

@@ -81,6 +81,8 @@ pub struct DomainSpec {
     pub disk: DiskSpec,
     /// Its other disks, on the same bus.
     pub more_disks: Vec<DiskSpec>,
+    /// The ISO images in its CD-ROM drives, absolute; they are only read.
+    pub discs: Vec<PathBuf>,
     /// Whether there is a port for its QEMU guest agent.
     pub agent: bool,
     /// Its network.
@@ -150,10 +152,20 @@ impl DomainSpec {
             files.extend([own.code.as_path(), own.vars.as_path()]);
         }
         files.extend(self.capture.as_deref());
+        files.extend(self.discs.iter().map(PathBuf::as_path));
         if let Some(boot) = &self.boot {
             files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
         }
         files
+    }
+
+    /// What its CD-ROM drives are plugged into: what every installer of the machine's time has drivers for.
+    pub(super) fn disc_bus(&self) -> DiskBus {
+        match self.platform().machine {
+            "pc" => DiskBus::Ide,
+            "q35" => DiskBus::Sata,
+            _ => DiskBus::Scsi,
+        }
     }
 
     /// UEFI of the user's own, where it starts the guest.

@@ -64,7 +64,8 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
     let wiring = install.map(|(wiring, _)| wiring);
     let platform = spec.platform();
     let capturing = install.and(spec.capture.as_deref());
-    let threaded = matches!(spec.disk.bus, DiskBus::Virtio | DiskBus::Scsi);
+    let on_scsi = install.is_some() && !spec.discs.is_empty() && spec.disc_bus() == DiskBus::Scsi;
+    let threaded = on_scsi || matches!(spec.disk.bus, DiskBus::Virtio | DiskBus::Scsi);
     let features = platform.features.iter();
     let mut features: String = features.map(|name| format!("    <{name}/>\n")).collect();
     if spec.is_secure() {
@@ -203,7 +204,10 @@ fn os(spec: &DomainSpec, install: Option<&Wiring>) -> String {
 }
 
 fn disks(spec: &DomainSpec, install: bool) -> String {
-    let controller = (spec.disk.bus == DiskBus::Scsi).then_some("virtio-scsi");
+    let discs = if install { &spec.discs[..] } else { &[] };
+    let scsi = spec.disk.bus == DiskBus::Scsi;
+    let scsi = scsi || (!discs.is_empty() && spec.disc_bus() == DiskBus::Scsi);
+    let controller = scsi.then_some("virtio-scsi");
     let controller = element(controller, |model| {
         format!(
             r#"    <controller type="scsi" model="{model}" index="0">
@@ -215,7 +219,28 @@ fn disks(spec: &DomainSpec, install: bool) -> String {
     let disks: String = disks
         .map(|(number, spec)| disk(number, spec, install))
         .collect();
-    controller + &disks
+    let discs = discs.iter().enumerate();
+    let discs: String = discs
+        .map(|(number, file)| disc(number, spec, file))
+        .collect();
+    controller + &disks + &discs
+}
+
+/// A drive with a disc in it. Its name comes behind those of the disks, which may be on the same bus.
+fn disc(number: usize, spec: &DomainSpec, file: &Path) -> String {
+    let bus = spec.disc_bus();
+    format!(
+        r#"    <disk type="file" device="cdrom">
+      <driver name="qemu" type="raw"/>
+      <source file="{file}"/>
+      <target dev="{device}" bus="{bus}"/>
+      <readonly/>
+    </disk>
+"#,
+        file = escaped(file.display()),
+        device = target_device(bus, spec.disks().count() + number),
+        bus = bus.name(),
+    )
 }
 
 fn disk(number: usize, spec: &DiskSpec, install: bool) -> String {
@@ -398,6 +423,7 @@ mod tests {
                 bus: DiskBus::Virtio,
             },
             more_disks: Vec::new(),
+            discs: Vec::new(),
             agent: false,
             network: Network::User,
             nic_model: "virtio".to_owned(),

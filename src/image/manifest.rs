@@ -91,6 +91,26 @@ pub struct Tree {
     pub kernel: TreeFile,
     /// The initrd that was booted.
     pub initrd: TreeFile,
+    /// The ISO images that the guest had, the installer's first; then `url` is the first one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub isos: Vec<IsoFile>,
+}
+
+/// An ISO image that was installed from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IsoFile {
+    /// Its address, without credentials.
+    pub url: String,
+    /// Its volume's label.
+    pub label: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether its implanted checksum is right; nothing where there is none.
+    pub media_check: Option<bool>,
+    /// The list that had its checksum, if one had.
+    pub listed_in: Option<String>,
 }
 
 /// A file of an install tree.
@@ -295,6 +315,14 @@ mod tests {
                 url: "https://example.org/os/".to_owned(),
                 kernel: file.clone(),
                 initrd: file,
+                isos: vec![IsoFile {
+                    url: "file:///srv/dvd.iso".to_owned(),
+                    label: "DVD".to_owned(),
+                    sha256: "00".to_owned(),
+                    size: 1,
+                    media_check: Some(true),
+                    listed_in: Some("file:///srv/CHECKSUM".to_owned()),
+                }],
             },
             image: Image {
                 file: "x.qcow2".to_owned(),

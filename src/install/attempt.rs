@@ -262,7 +262,10 @@ impl<'a> Attempt<'a> {
         for address in &mut expectations.repositories {
             *address = Url::parse(address).map_or_else(|_| address.clone(), |url| shown(&url));
         }
-        let tree = Some(&plan.tree).filter(|_| plan.kickstart.outline.source().is_none());
+        let tree = plan
+            .tree
+            .as_ref()
+            .filter(|_| plan.kickstart.outline.source().is_none());
         let more = plan.repositories().map(|repository| repository.url.url());
         let known = tree.into_iter().chain(more).map(shown);
         expectations.repositories.extend(known);

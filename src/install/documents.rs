@@ -12,9 +12,10 @@ use super::finish::Sealed;
 use super::papers::Contents;
 use crate::formats::conversion::Conversion;
 use crate::image::manifest::{
-    Disk, Host, Image, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile, timestamp,
+    Disk, Host, Image, IsoFile, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile,
+    timestamp,
 };
-use crate::mirror::{CachedFile, shown};
+use crate::mirror::{CachedFile, Media, shown};
 use crate::options::{Compress, Format};
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::seconds;
@@ -75,6 +76,7 @@ impl Attempt<'_> {
                 url: shown(&tree.url),
                 kernel: tree_file(&tree.kernel, kernel, layout.kernel),
                 initrd: tree_file(&tree.initrd, initrd, layout.initrd),
+                isos: self.iso_files(),
             },
             image: Image {
                 file: file_name(&plan.output.image.display().to_string()),
@@ -130,6 +132,23 @@ impl Attempt<'_> {
             packages: contents.map(|contents| contents.packages.clone()),
         };
         manifest.to_json()
+    }
+
+    fn iso_files(&self) -> Vec<IsoFile> {
+        let discs = self.prepared.discs.iter();
+        let images = discs.flat_map(|discs| &discs.images);
+        images
+            .map(|image| IsoFile {
+                url: shown(&image.url),
+                label: image
+                    .contents()
+                    .map_or_else(|_| String::new(), |iso| iso.label().to_owned()),
+                sha256: image.file.sha256.clone(),
+                size: image.file.bytes,
+                media_check: (image.media != Media::Absent).then_some(true),
+                listed_in: image.listed.as_ref().map(|(_, list)| list.clone()),
+            })
+            .collect()
     }
 
     /// `timings.json`: the steps before the guest ran, and its phases.

@@ -247,6 +247,7 @@ impl Attempt<'_> {
             firmware: self.plan.release.default_firmware(self.plan.arch),
             board: Board::default(),
             console_log: work.join(CONSOLE),
+            discs: Vec::new(),
             ..installer.clone()
         })
     }

@@ -1,11 +1,14 @@
 //! From a plan to a guest: the domain, its kernel command line, who must read what.
 
+use anyhow::bail;
+use url::Url;
+
 use super::handover::Handover;
 use super::place::Place;
 use super::plan::{NIC_MODEL, Plan};
 use super::prepare::Prepared;
 use super::record::SERIAL_LOG;
-use crate::distro::{BootInput, InstallerSource, KickstartPlace};
+use crate::distro::{BootInput, CDROM, InstallerSource, KickstartPlace};
 use crate::error::{Classify, Kind, failed};
 use crate::host::{
     Accel, DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name,
@@ -14,11 +17,21 @@ use crate::image::disk;
 use crate::machine::{Board, DiskFormat};
 
 /// The kernel's command line.
-fn command_line(plan: &Plan, accel: Accel, handover: &Handover) -> anyhow::Result<String> {
+fn command_line(plan: &Plan, prepared: &Prepared, handover: &Handover) -> anyhow::Result<String> {
     // A source that the kickstart names stands: `inst.repo=` would overrule it.
-    let source = match plan.kickstart.outline.source() {
-        Some(_) => InstallerSource::Stage2(&handover.tree),
-        None => InstallerSource::Repo(&handover.tree),
+    let named = plan.kickstart.outline.source().is_some();
+    let source = match (&prepared.discs, &handover.tree) {
+        (Some(discs), tree) => InstallerSource::Disc {
+            label: &discs.first.label,
+            repo: match discs.first.has_packages() {
+                _ if named => None,
+                true => Some(CDROM),
+                false => tree.as_ref().map(Url::as_str),
+            },
+        },
+        (None, Some(tree)) if named => InstallerSource::Stage2(tree),
+        (None, Some(tree)) => InstallerSource::Repo(tree),
+        (None, None) => bail!("there is no source to install from"),
     };
     let kickstart = handover.kickstart.as_ref();
     plan.release
@@ -28,7 +41,7 @@ fn command_line(plan: &Plan, accel: Accel, handover: &Handover) -> anyhow::Resul
             arch: plan.arch,
             sealed: !plan.seal.is_empty(),
             driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
-            emulated: accel == Accel::Tcg,
+            emulated: prepared.accel == Accel::Tcg,
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
         .kind(Kind::Input)
@@ -79,6 +92,10 @@ pub fn domain(
         backing: None,
         bus: plan.guest.disk_bus,
     };
+    if let Some(discs) = &prepared.discs {
+        discs.check_unchanged()?;
+    }
+    let discs = prepared.discs.iter().flat_map(|discs| &discs.images);
     Ok(DomainSpec {
         name: domain_name(&plan.name, &place.id),
         title: plan.name.clone(),
@@ -92,10 +109,11 @@ pub fn domain(
         boot: Some(DirectBoot {
             kernel: prepared.tree.kernel.path.clone(),
             initrd: handover.initrd.clone(),
-            cmdline: command_line(plan, prepared.accel, handover)?,
+            cmdline: command_line(plan, prepared, handover)?,
         }),
         disk: disk(0),
         more_disks: (1..plan.guest.disks.len()).map(disk).collect(),
+        discs: discs.map(|image| image.file.path.clone()).collect(),
         agent: false,
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
@@ -126,6 +144,7 @@ pub fn finished_domain(plan: &Plan, spec: &DomainSpec) -> Option<DomainSpec> {
         boot: None,
         disk: disks.next()?,
         more_disks: disks.collect(),
+        discs: Vec::new(),
         console_log: plan.output.console_log.clone(),
         ..spec.clone()
     })

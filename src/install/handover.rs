@@ -38,8 +38,8 @@ pub struct Handover {
     pub accesses: Option<UnboundedReceiver<Access>>,
     /// Where the guest finds the kickstart, if it is delivered by HTTP.
     pub kickstart: Option<Url>,
-    /// Where the guest finds the install tree.
-    pub tree: Url,
+    /// Where the guest finds the install tree, if there is one.
+    pub tree: Option<Url>,
     /// The initrd to boot.
     pub initrd: PathBuf,
     /// What the kickstart prints on the console when all is done, if it does.
@@ -72,7 +72,10 @@ impl Handover {
             mirror: &prepared.mirror,
             reporter,
         };
-        let tree = relaying.address(TREE_NAME, &plan.tree)?;
+        let tree = plan.tree.as_ref();
+        let tree = tree
+            .map(|tree| relaying.address(TREE_NAME, tree))
+            .transpose()?;
         let repositories = repositories(plan, &relaying)?;
         let (mut author, replaced) = relaying.kickstart(&plan.kickstart.text)?;
         let mut filled = Vec::new();
@@ -193,7 +196,7 @@ fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
     for password in passwords.flatten() {
         secrets.add_password(password.reveal().trim());
     }
-    secrets.add_url(&plan.tree);
+    plan.sources().for_each(|url| secrets.add_url(url));
     for repository in &template.repositories {
         secrets.add_url(repository.url.url());
     }

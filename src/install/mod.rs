@@ -24,6 +24,7 @@ mod finish;
 pub mod guest;
 pub mod handover;
 mod history;
+pub mod isos;
 
 pub mod leftovers;
 mod papers;

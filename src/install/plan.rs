@@ -16,11 +16,13 @@ use crate::input;
 use crate::install::access::RootAccess;
 use crate::install::boot_test::plan::Wanted;
 use crate::install::customize::Base;
+use crate::install::isos;
 use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
 use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
+use crate::mirror::IsoSource;
 use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
@@ -89,8 +91,10 @@ pub struct Plan {
     pub release: Release,
     /// The guest's architecture.
     pub arch: Arch,
-    /// The install tree.
-    pub tree: Url,
+    /// The install tree; none where an ISO image is all that there is.
+    pub tree: Option<Url>,
+    /// The ISO images, the installer's first; none where it comes from the tree.
+    pub isos: Vec<IsoSource>,
     /// What the build leaves.
     pub output: OutputPaths,
     /// The images' formats, the first one's above all.
@@ -171,11 +175,11 @@ impl Plan {
                 .collect();
             anyhow!(reasons.join("; "))
         })?;
-        let Install::Url(tree) = &template.os.install else {
-            bail!(
-                "the template installs from an ISO image, which ozr does not do yet: give it an install tree with <install type='url'>"
-            );
+        let tree = match &template.os.install {
+            Install::Url(tree) => Some(tree.url().clone()),
+            Install::Iso(_) => None,
         };
+        let isos = isos::sources(&template, &options, &file.dir)?;
         let mut warnings = Vec::new();
         let name = options
             .name
@@ -212,7 +216,8 @@ impl Plan {
             name,
             release,
             arch: template.os.arch,
-            tree: tree.url().clone(),
+            tree,
+            isos,
             output,
             formats,
             compress,
@@ -234,6 +239,19 @@ impl Plan {
             kickstart,
             options,
         })
+    }
+
+    /// Where the installer comes from.
+    pub fn source(&self) -> &Url {
+        let iso = self.isos.first().map(|iso| &iso.url);
+        // One of them there is.
+        iso.or(self.tree.as_ref())
+            .unwrap_or_else(|| unreachable!("a plan without a source"))
+    }
+
+    /// All addresses that are of the installer's source.
+    pub fn sources(&self) -> impl Iterator<Item = &Url> {
+        self.isos.iter().map(|iso| &iso.url).chain(&self.tree)
     }
 
     /// What is to be made of the guest's disk.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::contents::Contents;
+use super::isos::Discs;
 use super::place::Place;
 use super::plan::Plan;
 use super::relay::Reaches;
@@ -25,6 +26,8 @@ use crate::ui::event::Reporter;
 pub struct Prepared {
     /// The installer's kernel and initrd. Keeps them in the cache.
     pub tree: InstallTree,
+    /// The ISO images that it is from, if it is.
+    pub discs: Option<Discs>,
     /// What the template adds, if anything of it is wanted.
     pub contents: Option<Contents>,
     /// What runs the guest's CPUs.
@@ -52,12 +55,12 @@ impl Prepared {
         let cache_dir =
             directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = MirrorOptions::of(&plan.options, cache_dir.clone())
-            .with_template(Some(&plan.tree), &plan.file.dir);
+            .with_template(Some(plan.source()), &plan.file.dir);
         let mirror = Mirror::new(mirror, reporter.clone())?;
         reporter.step(format!(
             "getting the installer of {} from {}",
             plan.release,
-            shown(&plan.tree)
+            shown(plan.source())
         ));
         let host_options = HostOptions {
             connection: place.connection.clone(),
@@ -68,10 +71,9 @@ impl Prepared {
                 .any(|network| matches!(network, Network::Libvirt(_))),
             tpm: plan.guest.board.tpm,
         };
-        let layout = plan.release.tree_layout(plan.arch);
-        let (host, tree, contents, reaches) = tokio::try_join!(
+        let (host, (tree, discs), contents, reaches) = tokio::try_join!(
             open_host(host_options, Arc::clone(&place.runtime)),
-            mirror.install_tree(&plan.tree, plan.arch, &layout),
+            installer(plan, place, &mirror, reporter),
             gather_contents(plan, &mirror),
             async { Ok(Reaches::of(plan, &mirror).await) },
         )?;
@@ -85,11 +87,12 @@ impl Prepared {
             None => disk::create(place.work.dir(), &plan.guest.disks).await?,
             Some(base) => vec![disk::copy_of(place.work.dir(), base.source()).await?],
         };
-        let repositories = repositories::of(plan, &mirror, &tree).await;
+        let repositories = repositories::of(plan, &mirror, &tree, discs.as_ref()).await;
         let fetched = contents.as_ref().map(|contents| contents.fetched.clone());
         Ok(Prepared {
             fetched: fetched.unwrap_or_default(),
             tree,
+            discs,
             contents,
             accel,
             disks,
@@ -111,6 +114,22 @@ pub(super) async fn open_host(
         .await
         .context("opening libvirt")?;
     host.kind(Kind::Host)
+}
+
+/// The installer: out of the tree, or of the ISO image.
+async fn installer(
+    plan: &Plan,
+    place: &Place,
+    mirror: &Mirror,
+    reporter: &Reporter,
+) -> anyhow::Result<(InstallTree, Option<Discs>)> {
+    if plan.isos.is_empty() {
+        let layout = plan.release.tree_layout(plan.arch);
+        let tree = mirror.install_tree(plan.source(), plan.arch, &layout);
+        return Ok((tree.await?, None));
+    }
+    let (tree, discs) = Discs::take(plan, place, mirror, reporter).await?;
+    Ok((tree, Some(discs)))
 }
 
 async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<Contents>> {

@@ -102,7 +102,7 @@ impl Attempt<'_> {
                         "os": plan.template.os.name,
                         "version": plan.template.os.version,
                         "arch": plan.arch.to_string(),
-                        "tree": shown(&plan.tree),
+                        "tree": shown(plan.source()),
                         "formats": formats.collect::<Vec<_>>(),
                         "disks": plan.guest.disks,
                         "firmware": plan.guest.firmware.name(),
@@ -153,6 +153,13 @@ impl Attempt<'_> {
                 .named("stage2")
                 .at(shown(&join(&tree.url, &tree.stage2_path))),
         ];
+        for image in prepared.discs.iter().flat_map(|discs| &discs.images) {
+            all.push(
+                Resource::sha256(&image.file.sha256)
+                    .named("iso")
+                    .at(shown(&image.url)),
+            );
+        }
         for (uri, sha256) in &prepared.fetched {
             all.push(Resource::sha256(sha256).at(uri));
         }

@@ -45,7 +45,8 @@ struct Written {
 impl Reaches {
     /// Asks how the guest gets to all of them.
     pub async fn of(plan: &Plan, mirror: &Mirror) -> Reaches {
-        let mut template: Vec<(Url, Access)> = vec![(plan.tree.clone(), Access::PLAIN)];
+        let tree = plan.tree.iter().cloned();
+        let mut template: Vec<(Url, Access)> = tree.map(|tree| (tree, Access::PLAIN)).collect();
         template.extend(plan.repositories().map(|repository| {
             let access = Access {
                 verified: repository.sslverify,

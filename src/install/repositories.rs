@@ -10,16 +10,19 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
 
+use super::isos::Discs;
 use super::plan::Plan;
 use super::relay::{addresses, known};
 use crate::check::online::references::{Role, Via};
 use crate::check::online::repodata::repomd;
 use crate::check::online::seen_from_here;
+use crate::distro::CDROM;
+use crate::hex;
 use crate::image::manifest::Repository;
 use crate::kickstart::compose::ID_PREFIX;
 use crate::kickstart::script::repository_ids;
 use crate::machine::UserNetwork;
-use crate::mirror::{InstallTree, Mirror, TreeInfo, beside, public, shown, with_slash};
+use crate::mirror::{InstallTree, Mirror, REPOMD, TreeInfo, beside, public, shown, with_slash};
 
 /// How long a mirror may take to tell the state of a repository: the build does not need it.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -27,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// What the installer calls the repository that a tree is (anaconda 25 to 44,
 /// `pyanaconda/core/constants.py`, `BASE_REPO_NAME`).
 const BASE: &str = "anaconda";
+
+/// Largest `repomd.xml` that is read out of an image, in bytes: they have a few KB.
+const MAX_REPOMD: u64 = 1 << 20;
 
 /// A repository, before it was asked.
 struct Named {
@@ -37,23 +43,67 @@ struct Named {
 }
 
 /// All that are named, in order: the source, those of the kickstart, those of the template.
-pub(super) async fn of(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Repository> {
+pub(super) async fn of(
+    plan: &Plan,
+    mirror: &Mirror,
+    tree: &InstallTree,
+    discs: Option<&Discs>,
+) -> Vec<Repository> {
     let network = known(plan).user_network;
     let mut asked = JoinSet::new();
+    let on_disc = discs.filter(|discs| discs.first.has_packages() && takes_disc(plan));
+    let on_disc = on_disc.map(of_disc).unwrap_or_default();
     for (index, named) in named(plan, mirror, tree).await.into_iter().enumerate() {
         let mirror = mirror.clone();
         asked.spawn(async move { (index, ask(named, network, &mirror).await) });
     }
     let mut all = asked.join_all().await;
     all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, repository)| repository).collect()
+    let asked = all.into_iter().map(|(_, repository)| repository);
+    on_disc.into_iter().chain(asked).collect()
+}
+
+/// Whether packages come from the disc, if it has any.
+fn takes_disc(plan: &Plan) -> bool {
+    let source = plan.kickstart.outline.source();
+    source.is_none_or(|(_, line)| line.name() == CDROM)
+}
+
+/// The repositories on a disc, and the state of each.
+fn of_disc(discs: &Discs) -> Vec<Repository> {
+    let image = discs.images.first();
+    let iso = image.and_then(|image| image.contents().ok());
+    let base = discs.first.info.variant.as_deref();
+    let all = discs.first.repositories.iter();
+    let is_only = discs.first.repositories.len() == 1;
+    all.map(|(name, path)| {
+        let place = format!("{path}/{REPOMD}");
+        let text = iso
+            .as_ref()
+            .and_then(|iso| iso.read(&place, MAX_REPOMD).ok().flatten());
+        let is_base = is_only || Some(name.as_str()) == base;
+        let path = path.trim_start_matches("./");
+        Repository {
+            name: Some(if is_base { BASE } else { name }.to_owned()),
+            url: format!("{CDROM}:{path}"),
+            revision: text
+                .as_deref()
+                .and_then(|text| repomd::parse(text).ok()?.revision),
+            repomd_sha256: text.map(hex::sha256),
+        }
+    })
+    .collect()
 }
 
 async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
     let known = known(plan);
     let mut all = Vec::new();
-    if plan.kickstart.outline.source().is_none() {
-        all.extend(of_tree(&plan.tree, tree.treeinfo.as_ref()));
+    if plan.kickstart.outline.source().is_none()
+        && let Some(url) = &plan.tree
+    {
+        // The treeinfo that is known is an ISO image's where there is one.
+        let info = tree.treeinfo.as_ref().filter(|_| plan.isos.is_empty());
+        all.extend(of_tree(url, info));
     }
     for (target, span) in addresses(plan, &known) {
         let Some(url) = target.urls.first() else {

@@ -15,8 +15,8 @@ const MOST_BYTES: u64 = 16 << 20;
 /// What is known of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beside {
-    /// The address of the install tree that it was made of.
-    pub tree: String,
+    /// The address of the install tree that it was made of; none where that was an ISO image.
+    pub tree: Option<String>,
     /// The manifest's path.
     pub from: String,
     /// The package that would make its initramfs one for all machines, if it is not installed.
@@ -33,6 +33,9 @@ struct Manifest {
 #[derive(Deserialize)]
 struct Tree {
     url: String,
+    /// What it was installed from, if that was no tree.
+    #[serde(default)]
+    isos: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +82,7 @@ fn read(text: &[u8], from: String) -> Result<Beside> {
         packages.is_some_and(|all| all.iter().all(|each| each.name != *package))
     });
     Ok(Beside {
-        tree: manifest.tree.url,
+        tree: Some(manifest.tree.url).filter(|_| manifest.tree.isos.is_empty()),
         from,
         lacks,
     })
@@ -96,7 +99,7 @@ mod tests {
                 r#"{{"tree":{{"url":"http://m/os/"}},"release":{{"name":"Rocky","version":"{version}"}}{packages}}}"#
             );
             let told = read(text.as_bytes(), "m".to_owned()).unwrap();
-            assert_eq!(told.tree, "http://m/os/");
+            assert_eq!(told.tree.unwrap(), "http://m/os/");
             told.lacks
         };
         let package = "dracut-config-generic";
@@ -116,7 +119,7 @@ mod tests {
         let text = r#"{"tree":{"url":"http://m/"}}"#;
         std::fs::write(at("web-9.4.manifest.json"), text).unwrap();
         for name in ["web-9.4.qcow2", "web-9.4.raw.zst"] {
-            assert_eq!(look(&at(name)).unwrap().unwrap().tree, "http://m/");
+            assert_eq!(look(&at(name)).unwrap().unwrap().tree.unwrap(), "http://m/");
         }
         assert_eq!(look(&at("other.qcow2")).unwrap(), None);
     }

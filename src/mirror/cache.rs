@@ -5,6 +5,7 @@
 //!                        (a build that prepared its domain keeps the kernel it looked at)
 //! entries/KEY.json       one per address and checksum: which content, and how it was obtained
 //! parts/KEY.part(.json)  unfinished downloads
+//! seen/KEY.json          what was learnt of ISO images of this host, which stay where they are
 //! locks/KEY              held by the run that fetches KEY
 //! locks/use-SHA256       shared by the builds that use this content
 //! ```
@@ -26,10 +27,12 @@ use url::Url;
 
 use super::fault::Fault;
 use super::fetch::Complete;
+use super::implanted::Media;
+use super::iso::record_name;
 use super::location::{public, shown};
 use super::part::{self, Validators};
 use super::treeinfo::Checksum;
-use super::verify::{Digests, Hasher};
+use super::verify::{Digests, Expect, Hasher};
 use crate::hex;
 use crate::state::owned_dir::ASIDE_PREFIX;
 use crate::state::{Access, Asked, LockFile, OwnedDir, lock_file};
@@ -54,6 +57,12 @@ const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long another run may remove content: an instant, unless that process is stopped.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Age after which what was learnt of an ISO image is forgotten.
+const SEEN_MAX_AGE: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The directory of that.
+const SEEN: &str = "seen";
 
 /// A claim on a cached file: while one lives, in any process, nobody removes the file.
 pub type Lease = Arc<LockFile>;
@@ -122,6 +131,10 @@ pub struct CacheEntry {
     /// When all bytes were last hashed.
     pub(super) verified: u64,
     pub(super) stamp: Stamp,
+    /// Of an ISO image, what its implanted checksum said. Such a file is not hashed again while it is as it
+    /// was: that takes a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) media: Option<Media>,
     /// Whether a running build claims it; known of what was listed.
     #[serde(skip)]
     pub in_use: bool,
@@ -146,7 +159,7 @@ impl Cache {
         };
         let root = directory.join(LAYOUT);
         make(root.clone(), 0o755)?;
-        for name in ["files", "entries", "parts"] {
+        for name in ["files", "entries", "parts", SEEN] {
             make(root.join(name), 0o755)?;
         }
         let locks = make(root.join("locks"), 0o700)?;
@@ -177,6 +190,22 @@ impl Cache {
 
     fn entry_path(&self, key: &Key) -> PathBuf {
         self.root.join("entries").join(format!("{}.json", key.hex))
+    }
+
+    /// Where is kept what was learnt of a file of this host.
+    pub(super) fn seen_path(&self, file: &Path) -> PathBuf {
+        self.root.join(SEEN).join(record_name(file))
+    }
+
+    /// Forgets what was learnt of files of this host longer ago than `age`.
+    pub(super) fn forget_seen(&self, age: Duration) -> io::Result<()> {
+        let seen = self.directory(SEEN)?;
+        for name in seen.names()? {
+            if is_older(&seen.join(&name), age) {
+                seen.remove_file(name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn part_path(&self, key: &Key) -> PathBuf {
@@ -279,7 +308,7 @@ impl Cache {
     }
 
     /// Adopts content that another address, or a killed run, brought.
-    pub(super) async fn adopt(&self, key: &Key) -> Result<Option<Held>, Fault> {
+    pub(super) async fn adopt(&self, key: &Key, expect: Expect) -> Result<Option<Held>, Fault> {
         let Some(checksum) = key.checksum.as_ref().filter(|c| c.algorithm == "sha256") else {
             return Ok(None);
         };
@@ -287,14 +316,17 @@ impl Cache {
         let Some(lease) = self.lease(&checksum.hex).await? else {
             return Ok(None);
         };
-        let (digests, stamp) = hash_file(&path, None).await?;
-        let sha256 = digests.sha256;
-        if sha256 != checksum.hex {
+        let (digests, stamp) = hash_file(&path, expect, None).await?;
+        let (sha256, media) = (digests.sha256, digests.media);
+        if sha256 != checksum.hex || media == Some(Media::Wrong) {
             drop(lease);
             let _ = std::fs::remove_file(&path);
             return Ok(None);
         }
-        let entry = self.entry(key, sha256, stamp, Validators::default());
+        let entry = CacheEntry {
+            media,
+            ..self.entry(key, sha256, stamp, Validators::default())
+        };
         self.write_entry(key, &entry)?;
         part::remove(&self.part_path(key));
         Ok(Some(Held { path, entry, lease }))
@@ -311,7 +343,7 @@ impl Cache {
         let lease = self.claim(&sha256).await?;
         let validators = complete.part.validators().clone();
         // The same bytes may be there already, used by another run: they stay.
-        let same = match hash_file(&path, None).await {
+        let same = match hash_file(&path, Expect::Any, None).await {
             Ok((found, stamp)) if found.sha256 == sha256 => Some(stamp),
             _ => None,
         };
@@ -332,7 +364,10 @@ impl Cache {
             Stamp::of(&metadata)
         };
         complete.part.discard();
-        let entry = self.entry(key, sha256, stamp, validators);
+        let entry = CacheEntry {
+            media: complete.digests.media,
+            ..self.entry(key, sha256, stamp, validators)
+        };
         self.write_entry(key, &entry)?;
         Ok(Held { path, entry, lease })
     }
@@ -356,10 +391,11 @@ impl Cache {
         }
         let age = now().checked_sub(entry.verified);
         let is_recent = age.is_some_and(|age| age < RECHECK_AFTER.as_secs());
+        let is_recent = is_recent || entry.media.is_some();
         if Stamp::of(&metadata) == entry.stamp && is_recent {
             return Ok(Some(entry));
         }
-        let (digests, stamp) = hash_file(path, None).await?;
+        let (digests, stamp) = hash_file(path, Expect::Any, None).await?;
         if digests.sha256 != entry.sha256 {
             return Ok(None);
         }
@@ -379,7 +415,8 @@ impl Cache {
     pub(super) fn remove_leftovers(&self) {
         // What cannot be removed now will be tried again by the next run.
         let _ = self.remove_parts(PART_MAX_AGE);
-        for name in ["entries", "parts"] {
+        let _ = self.forget_seen(SEEN_MAX_AGE);
+        for name in ["entries", "parts", SEEN] {
             let _ = self.directory(name).and_then(|dir| remove_asides(&dir));
         }
     }
@@ -419,6 +456,7 @@ impl Cache {
             used: now,
             verified: now,
             stamp,
+            media: None,
             in_use: false,
         }
     }
@@ -435,9 +473,10 @@ impl Cache {
 /// Digests and stamp of a file, worked out beside the runtime.
 pub(super) async fn hash_file(
     path: &Path,
+    expect: Expect,
     checksum: Option<&Checksum>,
 ) -> Result<(Digests, Stamp), Fault> {
-    let hasher = Hasher::new(checksum);
+    let hasher = Hasher::of(expect, checksum);
     let owned = path.to_path_buf();
     tokio::task::spawn_blocking(move || -> io::Result<(Digests, Stamp)> {
         let metadata = std::fs::metadata(&owned)?;

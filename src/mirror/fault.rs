@@ -141,6 +141,35 @@ pub enum Fault {
         expected: Checksum,
         found: String,
     },
+    #[error(
+        "{url} is not as its maker made it: the checksum that is implanted in the image is of another content; it is damaged or was altered, so fetch it anew"
+    )]
+    Implanted { url: String },
+    #[error(
+        "wrong checksum of {url}: {list} says {expected}, the image has {found}; it is damaged, was altered, or is another image of that name, so fetch it anew"
+    )]
+    ListedChecksum {
+        url: String,
+        list: String,
+        expected: Checksum,
+        found: String,
+    },
+    #[error(
+        "{url} ends too early: the image says that it has {expected} bytes, and it has {found}; it was not fetched whole, so fetch it anew"
+    )]
+    ShortImage {
+        url: String,
+        expected: u64,
+        found: u64,
+    },
+    #[error("{url} {reason}")]
+    Disc { url: String, reason: String },
+    #[error("{list} has no {kind} of {name}: name the list that has one")]
+    NotListed {
+        list: String,
+        kind: &'static str,
+        name: String,
+    },
     #[error("{from} redirects to {to}, which is not followed: {reason}")]
     Redirect {
         from: String,
@@ -261,7 +290,10 @@ impl Fault {
     /// What the exit status will say.
     pub fn kind(&self) -> Kind {
         match self {
-            Fault::Address { .. } | Fault::Outside { .. } => Kind::Input,
+            Fault::Address { .. }
+            | Fault::Outside { .. }
+            | Fault::NotListed { .. }
+            | Fault::Disc { .. } => Kind::Input,
             Fault::DiskFull { .. } | Fault::Local { .. } => Kind::Host,
             _ => Kind::Mirror,
         }

@@ -75,6 +75,8 @@ pub struct Answer {
     pub url: Url,
     /// The address that the server asks to use from now on, where it said so (301, 308).
     pub moved: Option<Url>,
+    /// How long it is, in bytes, where that was told.
+    pub bytes: Option<u64>,
 }
 
 impl Fetcher {
@@ -85,7 +87,7 @@ impl Fetcher {
     /// What the mirror did wrong. The part is removed unless another run can make use of it.
     pub(super) async fn download(&self, job: &Job<'_>) -> Result<Option<Complete>, Fault> {
         let local = |error| Fault::local("opening", job.part, error);
-        let mut part = Part::open(job.part, job.checksum).map_err(local)?;
+        let mut part = Part::open(job.part, job.expect, job.checksum).map_err(local)?;
         match self.download_into(job, &mut part).await {
             Ok(Some(digests)) => Ok(Some(Complete { part, digests })),
             Ok(None) => {
@@ -398,7 +400,11 @@ impl Fetcher {
                 let fault = match self.request(method.clone(), url, headers, false).await {
                     Ok(Answered { response, moved }) if response.status().is_success() => {
                         let url = response.url().clone();
-                        return Ok(Answer { url, moved });
+                        let bytes = match content_range(&response) {
+                            Some((_, total)) => total,
+                            None => content_length(&response),
+                        };
+                        return Ok(Answer { url, moved, bytes });
                     }
                     Ok(Answered { response, .. }) => {
                         coming.answered.store(true, Ordering::Relaxed);

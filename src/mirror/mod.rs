@@ -8,16 +8,22 @@
 //! cache     where files lie                              upkeep list, prune, clear
 //! relay     for the guest's own requests
 //! client    TLS, proxies, redirects, errors              fault  every failure and its message
+//! iso       ISO images, verified     implanted  the checksum in them     sums  lists of checksums
+//! disc      what an ISO image is to install from
 //! reach     how a guest gets there
 //! location  addresses        verify  digests, magics     treeinfo       the tree's description
 //! ```
 
+pub mod sums;
 pub mod treeinfo;
 
 mod cache;
 mod client;
+mod disc;
 mod fault;
 mod fetch;
+mod implanted;
+mod iso;
 mod location;
 mod obtain;
 mod part;
@@ -35,8 +41,11 @@ use url::Url;
 
 pub use cache::{Cache, CacheEntry, Lease};
 pub use client::{Credentials, RetryPolicy};
+pub use disc::Disc;
 pub use fault::Fault;
 pub use fetch::Answer;
+pub use implanted::Media;
+pub use iso::{IsoImage, IsoSource, Sum, file_name, sibling};
 pub use location::{Location, beside, check_tree, join, public, shown, with_slash};
 pub use obtain::{CachedFile, Origin};
 pub use reach::{Access, Obstacle, Reach};
@@ -44,9 +53,10 @@ pub use treeinfo::TreeInfo;
 pub use upkeep::{PruneRules, Removal};
 
 use crate::distro::{Arch, TreeLayout};
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::input::{NotOpened, Roots};
 use crate::options::InstallOptions;
+use crate::printable;
 use crate::serve::Upstream;
 use crate::ui::event::Reporter;
 use client::Clients;
@@ -84,7 +94,7 @@ impl MirrorOptions {
                 client_cert_hosts: options.client_cert_host.clone(),
             },
             refetch: options.refetch,
-            file_roots: options.file_root.clone(),
+            file_roots: [options.file_root.clone(), named_files(options)].concat(),
             ..MirrorOptions::new(cache_dir)
         };
         let policy = &mut mirror.patience;
@@ -119,6 +129,46 @@ impl MirrorOptions {
             file_roots: Vec::new(),
         }
     }
+}
+
+/// Files that the user names on the command line, and so may be read wherever they are: the ISO images, and
+/// what may say their checksums.
+fn named_files(options: &InstallOptions) -> Vec<PathBuf> {
+    let images = options.iso.iter().filter_map(|text| address(text).ok());
+    let images: Vec<Url> = images.collect();
+    let beside = images.iter().flat_map(|url| {
+        let name = file_name(url);
+        let names = sums::BESIDE.into_iter();
+        names.filter_map(move |list| sibling(url, &list.replace('*', &name)))
+    });
+    let list = options
+        .checksum
+        .iter()
+        .filter_map(|text| address(text).ok());
+    let all = images.iter().cloned().chain(beside).chain(list);
+    all.filter_map(|url| url.to_file_path().ok()).collect()
+}
+
+/// The address that a user means: one, or the path of a file.
+///
+/// # Errors
+/// It has another scheme, or is none.
+pub fn address(text: &str) -> anyhow::Result<Url> {
+    let url = match text.contains("://") {
+        true => Url::parse(text).ok(),
+        false => std::path::absolute(text)
+            .ok()
+            .and_then(|path| Url::from_file_path(path).ok()),
+    };
+    let Some(url) = url else {
+        fail!(
+            Kind::Input,
+            "`{}` is neither a file nor an address",
+            printable::line(text)
+        );
+    };
+    Location::of(&url).map_err(Fault::into_error)?;
+    Ok(url)
 }
 
 /// An install tree whose kernel and initrd are here and whose stage 2 is there.
@@ -192,12 +242,15 @@ impl Mirror {
                 Err(NotOpened::Outside) => return Err(Fault::Outside { path }),
                 _ => return Err(Fault::NotFound { url: shown(url) }),
             }
-        } else {
-            self.store.open_local(url, &path)?;
         }
+        let bytes = match url.path().ends_with('/') {
+            true => None,
+            false => Some(self.store.open_local(url, &path)?.bytes),
+        };
         Ok(Answer {
             url: url.clone(),
             moved: None,
+            bytes,
         })
     }
 

@@ -11,6 +11,7 @@ use super::cache::{Cache, Held, Key, Lease, hash_file};
 use super::client::broken;
 use super::fault::Fault;
 use super::fetch::{Fetcher, Job, check_head, too_large};
+use super::implanted::Media;
 use super::location::{Location, shown};
 use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES};
@@ -40,6 +41,8 @@ pub struct CachedFile {
     pub bytes: u64,
     /// How it was obtained.
     pub origin: Origin,
+    /// Of an ISO image, what its implanted checksum says.
+    pub media: Option<Media>,
     /// Keeps it from being pruned while this lives.
     pub lease: Option<Lease>,
 }
@@ -79,7 +82,7 @@ impl Store {
         } else {
             held = self.cache.held(&key, reporter).await?;
             if held.is_none() {
-                held = self.cache.adopt(&key).await?;
+                held = self.cache.adopt(&key, expect).await?;
             }
         }
         // Content under the tree's own checksum cannot be out of date.
@@ -190,13 +193,14 @@ impl Store {
             .read_to_end(&mut head)
             .map_err(|error| Fault::local("reading", path, error))?;
         check_head(url, expect, checksum, &head, None, false)?;
-        let (digests, stamp) = hash_file(path, checksum).await?;
+        let (digests, stamp) = hash_file(path, expect, checksum).await?;
         digests.check(url, checksum)?;
         Ok(CachedFile {
             path: path.to_path_buf(),
             sha256: digests.sha256,
             bytes: stamp.bytes,
             origin: Origin::Local,
+            media: digests.media,
             lease: None,
         })
     }
@@ -216,6 +220,7 @@ fn cached(held: Held, origin: Origin) -> CachedFile {
         sha256: held.entry.sha256,
         bytes: held.entry.bytes,
         origin,
+        media: held.entry.media,
         lease: Some(held.lease),
     }
 }

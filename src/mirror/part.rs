@@ -11,7 +11,7 @@ use url::Url;
 use super::cache::{read_json, write_whole};
 use super::location::shown;
 use super::treeinfo::Checksum;
-use super::verify::{Digests, HEAD_BYTES, Hasher};
+use super::verify::{Digests, Expect, HEAD_BYTES, Hasher};
 use crate::state::boot_id;
 
 /// Bytes that are gathered before they are written: chunks from TLS have 16 KiB at most.
@@ -68,7 +68,11 @@ pub(super) struct Part {
 
 impl Part {
     /// Opens or makes the part at `path`, whose lock the caller holds.
-    pub(super) fn open(path: &Path, checksum: Option<&Checksum>) -> io::Result<Part> {
+    pub(super) fn open(
+        path: &Path,
+        expect: Expect,
+        checksum: Option<&Checksum>,
+    ) -> io::Result<Part> {
         let notes_path = notes_path(path);
         let file = OpenOptions::new()
             .read(true)
@@ -76,7 +80,7 @@ impl Part {
             .create(true)
             .truncate(false)
             .open(path)?;
-        let hasher = Hasher::new(checksum)?;
+        let hasher = Hasher::of(expect, checksum)?;
         let mut part = Part {
             path: path.to_path_buf(),
             file,

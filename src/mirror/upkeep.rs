@@ -87,6 +87,7 @@ impl Cache {
         let clear = || -> anyhow::Result<Removal> {
             let mut removal = self.remove(self.records()?)?;
             removal.bytes += self.remove_parts(Duration::ZERO)?;
+            self.forget_seen(Duration::ZERO)?;
             self.remove_free_locks()?;
             Ok(removal)
         };

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::fault::Fault;
+use super::implanted::{Media, MediaCheck};
 use super::location::shown;
 use super::treeinfo::Checksum;
 use crate::hex;
@@ -23,6 +24,8 @@ pub(super) enum Expect {
     RepoMd,
     /// What `repomd.xml` names: lists of packages and groups, mostly packed.
     Metadata,
+    /// An installation disc.
+    Iso,
     Any,
 }
 
@@ -41,6 +44,8 @@ impl Expect {
             Expect::RepoMd => 1 << 20,
             // Fedora's list of 75,000 packages has 20 MB with zstd, 40 MB with gzip.
             Expect::Metadata => 512 << 20,
+            // EL 10's DVD has 10 GiB, and a disc of Blu-ray 128.
+            Expect::Iso => 128 << 30,
             Expect::Any => u64::MAX,
         }
     }
@@ -53,6 +58,7 @@ impl Expect {
             Expect::Initrd => "an initrd",
             Expect::RepoMd => "a repomd.xml",
             Expect::Metadata => "repository metadata",
+            Expect::Iso => "an ISO image",
             Expect::Any => "a file for a guest",
         }
     }
@@ -63,7 +69,8 @@ impl Expect {
             Expect::Kernel => is_kernel(head),
             Expect::Initrd => is_initrd(head),
             Expect::RepoMd => head.trim_ascii_start().starts_with(b"<"),
-            Expect::TreeInfo | Expect::Metadata | Expect::Any => true,
+            // What makes it one comes later.
+            Expect::TreeInfo | Expect::Metadata | Expect::Iso | Expect::Any => true,
         }
     }
 }
@@ -130,13 +137,16 @@ pub(super) fn is_web_page(head: &[u8]) -> bool {
 pub(super) struct Hasher {
     own: Sha256,
     other: Option<openssl::hash::Hasher>,
+    media: Option<MediaCheck>,
 }
 
 /// Finished digests.
 #[derive(Debug, Clone)]
 pub(super) struct Digests {
     pub(super) sha256: String,
-    other: Option<String>,
+    pub(super) other: Option<String>,
+    /// Of an ISO image, what its implanted checksum says.
+    pub(super) media: Option<Media>,
 }
 
 impl Hasher {
@@ -144,6 +154,8 @@ impl Hasher {
         let other = match checksum.map(|checksum| checksum.algorithm.as_str()) {
             // createrepo wrote `sha` for SHA-1 until 2009, and old mirrors are still there.
             Some("sha" | "sha1") => Some(MessageDigest::sha1()),
+            // Of ISO images only.
+            Some("md5") => Some(MessageDigest::md5()),
             Some("sha384") => Some(MessageDigest::sha384()),
             Some("sha512") => Some(MessageDigest::sha512()),
             _ => None,
@@ -151,11 +163,23 @@ impl Hasher {
         Ok(Hasher {
             own: Sha256::new(),
             other: other.map(openssl::hash::Hasher::new).transpose()?,
+            media: None,
+        })
+    }
+
+    /// As [`Hasher::new`], for such a file.
+    pub(super) fn of(expect: Expect, checksum: Option<&Checksum>) -> io::Result<Hasher> {
+        Ok(Hasher {
+            media: (expect == Expect::Iso).then(MediaCheck::new),
+            ..Hasher::new(checksum)?
         })
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.own.update(bytes);
+        if let Some(media) = &mut self.media {
+            media.update(bytes)?;
+        }
         match &mut self.other {
             Some(other) => other.write_all(bytes),
             None => Ok(()),
@@ -164,7 +188,15 @@ impl Hasher {
 
     /// Takes in a whole file; gives its length in bytes.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<u64> {
-        let mut file = File::open(path)?;
+        self.read_all(File::open(path)?, |_| true)
+    }
+
+    /// Takes in all that comes; `go_on` hears after each piece how much came, and says whether to go on.
+    pub(super) fn read_all(
+        &mut self,
+        mut file: impl Read,
+        mut go_on: impl FnMut(u64) -> bool,
+    ) -> io::Result<u64> {
         // Large enough to keep the disk busy, small beside our memory goal.
         let mut buffer = vec![0; 256 << 10];
         let mut total = 0;
@@ -174,6 +206,9 @@ impl Hasher {
                 Ok(count) => {
                     self.update(&buffer[..count])?;
                     total += count as u64;
+                    if !go_on(total) {
+                        return Err(io::ErrorKind::Interrupted.into());
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -186,6 +221,7 @@ impl Hasher {
         Ok(Digests {
             sha256: hex::encode(self.own.finalize()),
             other: other.map(hex::encode),
+            media: self.media.map(MediaCheck::finish).transpose()?,
         })
     }
 }
@@ -193,6 +229,9 @@ impl Hasher {
 impl Digests {
     /// Compares with what the tree says of `url`, if it does.
     pub(super) fn check(&self, url: &Url, expected: Option<&Checksum>) -> Result<(), Fault> {
+        if self.media == Some(Media::Wrong) {
+            return Err(Fault::Implanted { url: shown(url) });
+        }
         let found = self.other.as_ref().unwrap_or(&self.sha256);
         match expected.filter(|expected| expected.hex != *found) {
             None => Ok(()),

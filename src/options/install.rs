@@ -31,6 +31,17 @@ pub struct InstallOptions {
     )]
     pub kickstart: Option<PathBuf>,
 
+    /// Install from this ISO image, a file or an address, in place of the template's source; without a
+    /// template, the release that the image says. Given again, further discs of the guest
+    #[arg(long, value_name = "FILE|URL", help_heading = "Input")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub iso: Vec<String>,
+
+    /// What the ISO image's checksum is: a list of checksums (a file or an address), or KIND:DIGEST [default:
+    /// a list beside the image, if there is one]
+    #[arg(long, value_name = "FILE|URL|SUM", help_heading = "Input")]
+    pub checksum: Option<String>,
+
     /// Serve the kickstart untouched: nothing of the template is added, no completion mark
     #[arg(long, help_heading = "Input")]
     pub verbatim: bool,

@@ -20,7 +20,10 @@ mod xml;
 
 pub use decode::{MAX_TEMPLATE_BYTES, decode};
 pub use findings::mask;
-pub use model::{Command, File, Install, Os, Package, Payload, Repository, SourceUrl, Template};
+pub use model::{
+    Command, File, Install, IsoAddress, IsoInstall, Os, Package, Payload, Repository, SourceUrl,
+    Template,
+};
 pub use payload::MAX_PAYLOAD_BYTES;
 
 use crate::diagnostic::Diagnostic;

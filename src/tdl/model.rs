@@ -44,7 +44,7 @@ impl Template {
     /// # Errors
     /// Why ozr cannot install it although the language allows it, each with its place in the
     /// template: an operating system or release that ozr does not know, an architecture that the
-    /// release does not have, an installation from an ISO image.
+    /// release does not have, an ISO image that would have to be changed.
     pub fn release(&self) -> Result<&Release, &[Diagnostic]> {
         self.release.as_ref().map_err(Vec::as_slice)
     }
@@ -91,8 +91,43 @@ pub struct Os {
 pub enum Install {
     /// A tree on a mirror (http, https, ftp, file, nfs).
     Url(SourceUrl),
-    /// An ISO image, which ozr cannot install from.
-    Iso,
+    /// An ISO image.
+    Iso(IsoInstall),
+}
+
+impl Install {
+    /// All addresses in it.
+    pub fn addresses(&self) -> impl Iterator<Item = &SourceUrl> {
+        let (first, second) = match self {
+            Install::Url(url) => (Some(url), None),
+            Install::Iso(iso) => (
+                match &iso.address {
+                    IsoAddress::Url(url) => Some(url),
+                    IsoAddress::Path(_) => None,
+                },
+                iso.sum.as_ref().map(|(_, list)| list),
+            ),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// `<install type='iso'>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IsoInstall {
+    /// Where the image is.
+    pub address: IsoAddress,
+    /// The kind of its checksum, and the list that has it (http, https, ftp, file).
+    pub sum: Option<(&'static str, SourceUrl)>,
+}
+
+/// Where an ISO image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IsoAddress {
+    /// At an address (http, https, ftp, file).
+    Url(SourceUrl),
+    /// In a file; a relative path counts from the template's directory.
+    Path(PathBuf),
 }
 
 /// `<package>`. Oz reads its children and uses none of them; they are only checked.

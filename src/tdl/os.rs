@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::findings::{Findings, Form, child};
-use super::model::{Install, Os, SourceUrl};
+use super::model::{Install, IsoAddress, IsoInstall, Os, SourceUrl};
 use super::xml::Element;
 use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Release, ReleaseField};
@@ -114,20 +114,15 @@ fn release(
             None
         }
     };
-    match install {
-        Install::Iso => refused.push(findings.finding(
-            install_span,
-            "installing from an ISO image is not possible yet",
-            "use <install type='url'> with the address of an install tree",
-        )),
-        Install::Url(url) if !["http", "https", "file"].contains(&url.url().scheme()) => {
+    for url in install.addresses() {
+        let scheme = url.url().scheme();
+        if !["http", "https", "file"].contains(&scheme) {
             refused.push(findings.finding(
                 install_span,
-                format!("ozr cannot fetch from {} addresses", url.url().scheme()),
+                format!("ozr cannot fetch from {scheme} addresses"),
                 "use the mirror's http, https or file address",
             ));
         }
-        Install::Url(_) => {}
     }
     match release {
         Some(release) if refused.is_empty() => Ok(release),
@@ -143,7 +138,7 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
             let schemes = ["http", "https", "ftp", "file", "nfs"];
             address(install, "url", &schemes, findings).map(Install::Url)
         }
-        "iso" => check_iso(install, findings).map(|()| Install::Iso),
+        "iso" => read_iso(install, findings).map(Install::Iso),
         _ => {
             findings.error(
                 &kind_span,
@@ -155,16 +150,33 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
     }
 }
 
-/// Checks what nothing comes of: ozr cannot install from an ISO image.
-fn check_iso(install: &Element, findings: &mut Findings<'_>) -> Option<()> {
+fn read_iso(install: &Element, findings: &mut Findings<'_>) -> Option<IsoInstall> {
     const SCHEMES: &[&str] = &["http", "https", "ftp", "file"];
     const CHECKSUMS: [&str; 3] = ["md5sum", "sha1sum", "sha256sum"];
     let once = ["iso", "md5sum", "sha1sum", "sha256sum", "extras"];
     findings.check(install, Form::once(&once).with(&["type"]));
-    let url = address(install, "iso", SCHEMES, findings);
-    let sums = CHECKSUMS.iter().filter_map(|name| child(install, name));
-    for (number, sum) in sums.enumerate() {
-        address(install, &sum.name, SCHEMES, findings);
+    let (text, span) = findings.required_text(install, "iso")?;
+    let address_of = match text.contains("://") {
+        true => checked_address(text, &span, SCHEMES, findings).map(IsoAddress::Url),
+        // Oz knows addresses only.
+        false if text.contains(char::is_control) => {
+            findings.error(
+                &span,
+                "<iso> holds a control character",
+                "write a path or an address on one line",
+            );
+            None
+        }
+        false => Some(IsoAddress::Path(text.into())),
+    };
+    let mut list = None;
+    let sums = CHECKSUMS
+        .iter()
+        .filter_map(|name| Some((*name, child(install, name)?)));
+    for (number, (name, sum)) in sums.enumerate() {
+        let kind = name.trim_end_matches("sum");
+        let url = address(install, &sum.name, SCHEMES, findings);
+        list = list.or(url.map(|url| (kind, url)));
         if number > 0 {
             findings.error(
                 &sum.tag,
@@ -185,8 +197,14 @@ fn check_iso(install: &Element, findings: &mut Findings<'_>) -> Option<()> {
         for extra in &extras.children {
             check_extra(extra, findings);
         }
+        let why =
+            "ozr attaches the image as it is: put files into the installed system with <files>";
+        findings.warn(&extras.tag, "<extras> is not used", why);
     }
-    url.map(|_| ())
+    Some(IsoInstall {
+        address: address_of?,
+        sum: list,
+    })
 }
 
 fn check_extra(extra: &Element, findings: &mut Findings<'_>) {

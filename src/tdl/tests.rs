@@ -433,16 +433,40 @@ fn install_sources() {
          <file source='file:///x' destination='/x'/><directory source='ftp://h/d' destination='d'/>\
          </extras></install>",
     ));
-    assert_eq!(template.os.install, Install::Iso);
+    let Install::Iso(iso) = &template.os.install else {
+        panic!("{:?}", template.os.install);
+    };
+    assert!(matches!(&iso.address, IsoAddress::Url(url) if url.as_str() == "file:///a.iso"));
+    let (kind, list) = iso.sum.as_ref().unwrap();
+    assert_eq!((*kind, list.as_str()), ("sha256", "http://h/S"));
+    assert!(template.release().is_ok());
+    let warnings = &template.warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].message.contains("<extras>"), "{warnings:?}");
+    for (text, path) in [("a b.iso", "a b.iso"), ("/srv/x.iso", "/srv/x.iso")] {
+        let install = format!("<install type='iso'><iso>{text}</iso></install>");
+        let Install::Iso(iso) = accept(&with_install(&install)).os.install else {
+            panic!("{text}");
+        };
+        assert_eq!(iso.address, IsoAddress::Path(path.into()));
+        assert_eq!(iso.sum, None);
+    }
 }
 
 #[test]
 fn what_the_language_allows_and_ozr_cannot_install() {
     for (text, line, words) in [
         (
-            with_install("<install type='iso'><iso>file:///a.iso</iso></install>"),
+            with_install("<install type='iso'><iso>ftp://h/a.iso</iso></install>"),
             1,
-            "not possible yet",
+            "ftp",
+        ),
+        (
+            with_install(
+                "<install type='iso'><iso>a.iso</iso><md5sum>ftp://h/sum</md5sum></install>",
+            ),
+            1,
+            "ftp",
         ),
         (
             with_install("<install type='url'><url>nfs://h/os</url></install>"),

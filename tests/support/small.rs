@@ -95,6 +95,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
             backing: None,
             bus: DiskBus::Virtio,
         },
+        discs: Vec::new(),
         more_disks: Vec::new(),
         agent: false,
         network: Network::User,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::{IMAGE_SOURCES, Lint, Linter};
+use crate::check::Disc;
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::Version;
 use crate::language::reading::Entry;
@@ -62,8 +63,9 @@ fn not_in_the_guest(linter: &mut Linter<'_>) {
     let mut commands = linter.reading.commands.iter().rev();
     let is_source = |name| SOURCES.contains(name) || IMAGE_SOURCES.contains(name);
     let source = commands.find(|entry| is_source(&entry.name));
-    if let Some(entry) = source.filter(|entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name))
-    {
+    let is_there = |name| name == "cdrom" && linter.setting.disc == Disc::Some;
+    let media = |entry: &&Entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name);
+    if let Some(entry) = source.filter(media).filter(|entry| !is_there(entry.name)) {
         let message = format!("`{}` names a medium, and the guest has none", entry.name);
         linter.at(entry, severity, "KS154", message, help);
     }

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::lists;
-use super::references::{Role, Target, Via};
+use super::references::{ISO, Role, Target, Via};
 use super::variables::{Known, names, resolve, seen_from_here};
 use super::verdict::{Verdict, of_fault};
 use crate::diagnostic::Severity;
@@ -17,6 +17,9 @@ use crate::mirror::{
 /// Most mirrors of a list that are tried before the list is given up: dnf goes through all, but
 /// three that cannot be used say that the list is for another release.
 const MIRRORS_TRIED: usize = 3;
+
+/// Fewest bytes of an ISO image with an installer: its kernel alone has more.
+const SMALLEST_ISO: u64 = 1 << 20;
 
 /// Where trees of most releases keep their installer, for a tree that does not say and a release
 /// that is not known.
@@ -166,6 +169,7 @@ impl Probing {
             Role::Source => self.tree(url, access, false).await,
             Role::Repository => self.repository(url, access).await,
             Role::OsTree => self.ostree(url, access).await,
+            ISO => self.iso(url, access).await,
             Role::File(_) | Role::Download => self.file(url, access).await,
         };
         seen.unwrap_or_else(|fault| self.of_fault(&fault, url, role, access))
@@ -191,6 +195,16 @@ impl Probing {
 
     async fn file(&self, url: &Url, access: Access) -> Result<Seen, Fault> {
         let answer = self.mirror.ask(url).await?;
+        Ok(Seen::with(moved(url, "", &answer, access)))
+    }
+
+    async fn iso(&self, url: &Url, access: Access) -> Result<Seen, Fault> {
+        let answer = self.mirror.ask(url).await?;
+        if let Some(bytes) = answer.bytes.filter(|bytes| *bytes < SMALLEST_ISO) {
+            let message = format!("{} is no ISO image: it has {bytes} bytes", shown(url));
+            let help = "check the address: an installer's image has hundreds of MiB";
+            return Ok(Seen::with(Verdict::error("KS202", message, help)));
+        }
         Ok(Seen::with(moved(url, "", &answer, access)))
     }
 

@@ -11,7 +11,7 @@ use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
 use crate::mirror::Access;
-use crate::tdl::{Install, Payload, SourceUrl, Template};
+use crate::tdl::{Install, IsoAddress, Payload, SourceUrl, Template};
 
 /// What must be at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +29,9 @@ pub enum Role {
     /// One file that a script fetches, perhaps only in a case that does not come.
     Download,
 }
+
+/// The ISO image that is installed from.
+pub const ISO: Role = Role::File("an ISO image");
 
 /// How an address leads there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -278,8 +281,24 @@ impl Collector<'_> {
             ours: true,
             ..Access::PLAIN
         };
-        if let Install::Url(url) = &template.os.install {
-            self.written(url, Role::InstallTree, ours);
+        match &template.os.install {
+            Install::Url(url) => self.written(url, Role::InstallTree, ours),
+            Install::Iso(iso) => {
+                if let IsoAddress::Url(url) = &iso.address {
+                    self.written(url, ISO, ours);
+                }
+                if let Some((_, list)) = &iso.sum {
+                    self.written(list, Role::File("a list of checksums"), ours);
+                }
+                let why = "packages are on an ISO image".to_owned();
+                self.found.hidden.push((
+                    Place {
+                        text: None,
+                        span: 0..0,
+                    },
+                    why,
+                ));
+            }
         }
         for repository in &template.repositories {
             let access = Access {

@@ -106,6 +106,12 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
             format!("the connection broke while {url} was asked for: {reason}"),
             another,
         ),
+        // Of images that are obtained, not asked for.
+        Fault::Implanted { .. }
+        | Fault::ListedChecksum { .. }
+        | Fault::ShortImage { .. }
+        | Fault::NotListed { .. }
+        | Fault::Disc { .. } => Verdict::error(content, fault.to_string(), another),
         Fault::Truncated { url, .. } => Verdict::error(
             "KS201",
             format!("{url} ended before its announced length"),

@@ -108,7 +108,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     };
     let inputs = Inputs::of(
         install::Args::of(std::mem::take(&mut args.tdl)),
-        template,
+        Some(template),
         options,
     );
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;

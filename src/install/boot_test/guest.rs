@@ -141,6 +141,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         boot: None,
         disk: disks.next().context("there is no image")?,
         more_disks: disks.collect(),
+        discs: Vec::new(),
         agent: plan.wanted.needs_agent(),
         network: machine.network.clone(),
         nic_model: machine.nic_model.clone(),
