@@ -166,6 +166,10 @@ pub(super) fn cannot_open(connection: &Connection, message: &str) -> String {
                 "/run must be writable (mount a tmpfs there; for a container: --tmpfs /run)"
             } else if message.contains("Failed to create") {
                 "HOME must be a directory that you may write, or XDG_RUNTIME_DIR be set"
+            } else if message.contains("Failed to parse user") {
+                // For root it looks up the user that it was built for, whoever QEMU will run as (libvirt
+                // 9.0, `virQEMUDriverConfigNew`); in Debian another package makes that user.
+                "install libvirt-daemon-system, which makes that user, or run ozr as an ordinary user"
             } else {
                 "install libvirt-daemon-driver-qemu"
             };
@@ -192,6 +196,9 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
+        let text = "invalid argument: Failed to parse user 'libvirt-qemu'";
+        let text = cannot_open(&Connection::Embedded, text);
+        assert!(text.contains("as an ordinary user"), "{text}");
         let uri = Connection::Uri("qemu:///system".to_owned());
         let cases = [
             (
