@@ -77,7 +77,8 @@ fn a_kickstart_with_sources_and_post_and_a_template_that_adds_to_it() {
         </files>
         <precommands><command name="first">echo first >> /root/order</command></precommands>
         <commands>
-          <command name="third" position="2">cat /etc/motd > /root/motd-was; echo third >> /root/order</command>
+          <command name="third" position="2">cat /etc/motd > /root/motd-was; echo third >> /root/order
+echo 'Kernel panic - not syncing: says a command, and test-only'</command>
           <command name="second" position="1">#!/bin/bash
 %end
 echo second >> /root/order</command>
@@ -167,6 +168,10 @@ echo second >> /root/order</command>
     }
     assert_eq!(disk.text("/root/original-ks.cfg"), text);
     assert!(!disk.list("/").iter().any(|name| name.contains("ozr")));
+    // What a command printed is kept, whatever it is.
+    let console = std::fs::read_to_string(site.output("console.log")).unwrap();
+    let printed = "\nozr| Kernel panic - not syncing: says a command, and ";
+    assert!(console.contains(printed), "{console}");
     // What was built of what.
     let manifest = manifest(&site);
     assert_eq!(manifest["release"]["name"], "Rocky-9");

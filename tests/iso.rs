@@ -308,6 +308,13 @@ fn what_is_cut_off_altered_or_another_is_told_before_a_guest_boots() {
         "the kickstart's `cdrom` wants packages on a disc",
     );
     site.assert_nothing_runs(&outcome);
+    // The kickstart may be named alone.
+    site.write("test.ks", &kickstart(""));
+    let mut command = site.ozr();
+    command.args(["install", "--iso", "a.iso", "test.ks"]);
+    command.args(["--output-dir", "out", "--cache-dir", "cache"]);
+    command.args(["--state-dir", "state"]);
+    assert_refused(&run(command), 2, NO_SOURCE);
 }
 
 #[test]

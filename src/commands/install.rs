@@ -125,6 +125,16 @@ impl Inputs {
     /// Reads the template, and lays the options over those of the configuration, `below`.
     pub fn read(mut args: Args, below: anyhow::Result<InstallOptions>) -> Self {
         args.options.kickstart = args.second.take().or(args.options.kickstart);
+        // With an ISO image the one file may be the kickstart.
+        let alone = args.options.kickstart.is_none() && !args.options.iso.is_empty();
+        if alone
+            && args
+                .template
+                .as_deref()
+                .is_some_and(template::names_kickstart)
+        {
+            args.options.kickstart = args.template.take();
+        }
         let template = args.template.as_deref().map(template::load);
         Inputs::of(args, template, below)
     }

@@ -64,7 +64,7 @@ pub fn template(options: &InstallOptions, reporter: &Reporter) -> anyhow::Result
 /// image has no packages.
 ///
 /// # Errors
-/// As for [`template`].
+/// As for [`template()`].
 pub fn put_in(
     template: &mut Template,
     options: &InstallOptions,

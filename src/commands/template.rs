@@ -62,15 +62,23 @@ pub type Loaded = Result<ReadTemplate, Vec<Diagnostic>>;
 pub fn load(path: &Path) -> anyhow::Result<Loaded> {
     let bytes = input::read(path, "template")?;
     let name = input::display_name(path);
-    let is_kickstart = !subject::is_template(&bytes)
-        && subject::looks_like_kickstart(&String::from_utf8_lossy(&bytes));
-    if is_kickstart {
+    if is_kickstart(&bytes) {
         let message = format!(
             "{name} is a kickstart, and a template comes first: write `ozr install TEMPLATE -k {name}`"
         );
         return Err(failure(Kind::Input, message));
     }
     Ok(parse(&bytes, &name))
+}
+
+fn is_kickstart(bytes: &[u8]) -> bool {
+    !subject::is_template(bytes) && subject::looks_like_kickstart(&String::from_utf8_lossy(bytes))
+}
+
+/// Whether a file is a kickstart, by what is in it. Standard input, which is read once, is not asked.
+pub fn names_kickstart(path: &Path) -> bool {
+    let read = || input::read(path, "template").is_ok_and(|bytes| is_kickstart(&bytes));
+    !input::is_stdin(path) && read()
 }
 
 /// Reports what there is to say of a template.

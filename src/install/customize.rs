@@ -1,5 +1,5 @@
 //! Customising an image that is there: what a template adds is added in the guest that seals
-//! ([`super::finish`]), as `%post` would add it; the installer does not run.
+//! (`install::finish`), as `%post` would add it; the installer does not run.
 //!
 //! The image's own system is not booted: nothing that a first boot makes gets into it, and it need not have
 //! a network, SSH or an agent. Commands run where those of an install run: in the system, with the installer's

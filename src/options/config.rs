@@ -2,7 +2,7 @@
 //! the table `[check]` those of `ozr check`.
 //!
 //! `/etc/ozr/ozr.toml` is read first, then `$XDG_CONFIG_HOME/ozr/ozr.toml` (`~/.config/ozr/ozr.toml`), then
-//! `ozr.toml` in the working directory. Above them stand the [environment] and the command line. One that is
+//! `ozr.toml` in the working directory. Above them stand the environment and the command line. One that is
 //! named may be Oz's.
 
 use std::ffi::OsStr;

@@ -11,6 +11,9 @@ use super::signal::Signal;
 /// What ozr's own scripts in the guest put before what they say (`kickstart/shell`).
 pub const OURS: &str = "ozr: ";
 
+/// What they put before each line that a command of the template printed and that succeeded.
+pub const PRINTED: &str = "ozr| ";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Texts {

@@ -92,6 +92,17 @@ remove_repository() {
     fi
 }
 
+# keep WHAT: what a command printed goes into the record of the build, each line marked as no words of the
+# installer's. Its own log goes when the image is sealed.
+keep() {
+    [ -s "$stage/output" ] || return 0
+    {
+        printf '\nozr| %s:\n' "$1"
+        head -c 65536 "$stage/output" | sed 's/^/ozr| /'
+        printf '\n'
+    } 2>/dev/null >>/dev/console || :
+}
+
 # run_script STAGED WHAT: `#!` and ELF are for the kernel, anything else is for root's shell.
 # The output goes through a file, so that a process left behind cannot hold up the installer,
 # and so that its end can be shown.
@@ -113,6 +124,7 @@ run_script() {
         tail -n 20 "$stage/output" 2>/dev/null >>/dev/console || :
         fail "$what failed with exit status $status"
     fi
+    keep "$what"
     rm -f "$script" "$stage/output"
 }
 

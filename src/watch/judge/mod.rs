@@ -30,7 +30,7 @@ use super::programs::Programs;
 use super::progress::Progress;
 use super::signal::Signal;
 use super::stall::{Limits, StallWatch};
-use super::texts::{Certainty, Found, cause_of_message};
+use super::texts::{Certainty, Found, PRINTED, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
 use super::{line, message, signal};
@@ -231,6 +231,10 @@ impl Judge {
             self.tail.pop_front();
         }
         self.tail.push_back(line.to_owned());
+        if line.starts_with(PRINTED) {
+            // It may be anything, and its command has succeeded.
+            return;
+        }
         if self.hub.line(line) {
             self.in_hub = true;
             return;

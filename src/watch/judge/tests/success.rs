@@ -165,3 +165,13 @@ fn errors_that_were_mended_are_forgotten() {
     let failed = failure(OVER_HTTP, &format!("{early}<timeout>"));
     assert_eq!(failed.cause, Cause::SourceUnavailable);
 }
+
+#[test]
+fn what_a_command_printed_is_no_word_of_the_installers() {
+    let said = "Kernel panic - not syncing: Attempted to kill init!";
+    let story = |before: &str| format!("{UP_TO_POST}\n{before}{said}\n<mark>\n<shutdown by guest>");
+    let outcome = |story: &str| judge(OVER_HTTP, story).unwrap().0.outcome;
+    let success = Outcome::Success { notes: vec![] };
+    assert_eq!(outcome(&story(PRINTED)), success);
+    assert_ne!(outcome(&story("")), success);
+}
