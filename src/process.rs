@@ -75,10 +75,17 @@ pub async fn own_output(command: &mut Command) -> Result<Vec<u8>> {
 }
 
 fn own_error(line: &str, output: &Output) -> anyhow::Error {
-    let said = last_words(&output.stderr);
-    match said.strip_prefix("error: ").unwrap_or(&said) {
-        "" => anyhow!("`{line}` {}", how_it_ended(output.status)),
-        said => anyhow!(said.to_owned()),
+    let (said, ended) = (last_words(&output.stderr), how_it_ended(output.status));
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    match output.status.code() {
+        Some(_) if !said.is_empty() => anyhow!(said.to_owned()),
+        // What it printed then is the runtime's: the first line says why, the others where.
+        None if !said.is_empty() => {
+            let why = said.split("; ").next().unwrap_or_default();
+            let why = why.trim_end_matches([';', ':']);
+            anyhow!("the process for it {ended}: {why}")
+        }
+        _ => anyhow!("`{line}` {ended}"),
     }
 }
 

@@ -876,7 +876,6 @@ fn files_in_the_wrong_place_are_told() {
         "[paths]\noutput_dir = /srv\n\n[libvirt]\ncpus = x\n",
     );
     for (arguments, says) in [
-        (vec!["install", &good, &kickstart], "with `-k "),
         (
             vec!["install", &good, "-k", &good],
             "is a template, and -k takes the kickstart",

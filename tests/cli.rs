@@ -293,7 +293,7 @@ fn wrong_command_lines() {
     let site = Site::bare("wrong");
     for (arguments, says) in [
         (vec!["install", "--frobnicate", "x"], "--frobnicate"),
-        (vec!["install"], "<TEMPLATE>"),
+        (vec!["install"], "name a template, or an ISO image"),
         (vec!["instal", "x"], "install"),
         (vec!["install", "x", "--accel", "xen"], "tcg"),
         (vec!["install", "x", "--timeout", "soon"], "90m"),

@@ -317,7 +317,7 @@ fn an_image_in_use_is_not_replaced() {
 }
 
 #[test]
-fn a_template_with_an_iso_image() {
+fn a_template_with_an_iso_image_that_is_not_there() {
     let site = Site::bare("iso");
     let text = std::fs::read_to_string(site.write_template()).unwrap();
     let url = site.mirror.url("/os/").to_string();
@@ -335,15 +335,8 @@ fn a_template_with_an_iso_image() {
         .arg("-k")
         .arg(site.write("test.ks", &kickstart("")));
     let outcome = run(command);
-    assert_refused(&site, &outcome, 2, &["iso.tdl has an error"]);
-    outcome.assert_failed(
-        2,
-        &[
-            "installing from an ISO image is not possible yet",
-            "iso.tdl:7:1",
-            "use <install type='url'>",
-        ],
-    );
+    assert_refused(&site, &outcome, 4, &["/os/boot.iso (404)"]);
+    outcome.assert_failed(4, &["iso.tdl:7:26"]);
 }
 
 #[test]

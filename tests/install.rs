@@ -645,3 +645,57 @@ fn the_original_kickstart_is_refused_fixed_and_installed() {
         "built from the old kickstart\n"
     );
 }
+
+/// Nothing runs, nothing is left, and what is printed has no secrets.
+#[test]
+fn a_dry_run_says_what_the_guest_would_be_given() {
+    let Some(mut site) = Site::new("dry") else {
+        return;
+    };
+    site.additions = "<packages><package name=\"tree\"/></packages>".to_owned();
+    let mut command = site.install(&kickstart("# of mine\n"));
+    command.args(["--dry-run", "--report"]);
+    command.arg(format!("junit={}", site.path("junit.xml").display()));
+    let outcome = run(command);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    let said = &outcome.stdout;
+    let image = site.output("qcow2");
+    for part in [
+        "# The installer\n",
+        "fetched into the cache\n",
+        "# Repositories\n",
+        &format!("# Images that would be made\n{}\n", image.display()),
+        "\n# of mine\n",
+        "\ntree\n",
+        "<domain type=",
+        "<kernel>",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("test-only"), "{said}");
+    assert!(
+        !outcome.stderr.contains("starting the guest"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!site.path("junit.xml").exists());
+    site.assert_clean(&outcome, &[]);
+    // Another finds all of it in the cache.
+    let mut command = site.install(&kickstart(""));
+    command.arg("--dry-run");
+    let again = run(command);
+    assert!(
+        again.stdout.contains(", from the cache\n"),
+        "{}",
+        again.stdout
+    );
+    let mut command = site.install("nonsense\n");
+    command.arg("--dry-run");
+    let refused = run(command);
+    assert_eq!(
+        (refused.status, &*refused.stdout),
+        (2, ""),
+        "{}",
+        refused.stderr
+    );
+}

@@ -28,7 +28,7 @@ use crate::mirror::address;
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
 use crate::tdl::Template;
 use crate::ui::event::{Reporter, Sink};
-use crate::ui::printer::{Color, Verbosity};
+use crate::ui::printer::{self, Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -47,6 +47,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "ozr install --iso rhel-9.6-x86_64-dvd.iso -k web.ks",
         "Install from a DVD image, which says the release; the packages are on it.",
+    ),
+    (
+        "ozr install rocky-9.tdl -k web.ks --dry-run",
+        "Check, and print the kickstart and the guest that there would be.",
     ),
     (
         "ozr install rocky-9.tdl -k web.ks --connect qemu:///system --network default",
@@ -79,6 +83,11 @@ pub struct Args {
     #[arg(long)]
     no_check: bool,
 
+    /// Check, fetch the installer's kernel and initrd into the cache, and print what the guest would be given: the
+    /// kickstart and the libvirt XML, without secrets. No guest is started, no image is made
+    #[arg(long)]
+    dry_run: bool,
+
     /// Everything that the configuration file can hold, too.
     #[command(flatten)]
     options: InstallOptions,
@@ -91,6 +100,7 @@ impl Args {
             template: Some(template),
             second: None,
             no_check: false,
+            dry_run: false,
             options: InstallOptions::default(),
         }
     }
@@ -108,8 +118,11 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let inputs = Inputs::read(args, config::load(config));
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
-    let result = inputs.install(display.reporter());
-    display.end(result.map(|finished| finished.images))
+    let mut result = inputs.install(display.reporter());
+    let would_do = result.as_mut().ok().and_then(|done| done.would_do.take());
+    display.end(result.map(|finished| finished.images))?;
+    printer::print_text(&would_do.unwrap_or_default());
+    Ok(())
 }
 
 /// What was handed in, read before anything is opened for writing.
@@ -186,12 +199,15 @@ impl Inputs {
         let Args {
             template: file,
             no_check,
+            dry_run,
             ..
         } = self.args;
         let options = self.options?;
         let file = file.or_else(|| of_iso::file(&options));
         let file = file.context("there is no template")?;
-        let reports = Reports::open(&options.report)?;
+        // Reports are of builds.
+        let wanted = if dry_run { &[][..] } else { &options.report };
+        let reports = Reports::open(wanted)?;
         let mut about = About::beginning(match &options.name {
             Some(name) => name.clone(),
             None => input::display_name(&file),
@@ -203,13 +219,29 @@ impl Inputs {
             None => of_iso::template(&options, &heard),
         };
         let planned = template.and_then(|read| plan(&file, read, no_check, options, &heard));
-        let built = planned.and_then(|(plan, text)| {
+        let built = planned.and_then(|(mut plan, text)| {
+            plan.dry_run = dry_run;
             about.name.clone_from(&plan.name);
             check_and_build(plan, text, no_check, &remarks, reporter)
         });
         reports.write(&about, &built, reporter);
         built
     }
+}
+
+/// The outputs, if the image's name is known: the template as it was `read` may say it.
+fn output_paths(
+    read: Option<&Template>,
+    options: &InstallOptions,
+) -> anyhow::Result<Option<OutputPaths>> {
+    let name = read.map(|read| read.name.as_str());
+    let Some(name) = options.name.as_deref().or(name) else {
+        return Ok(None);
+    };
+    let disks = read.map_or(0, |read| read.disks.len());
+    let disks = disks.max(options.disk.len()).max(1);
+    let paths = OutputPaths::of(options, name, disks);
+    paths.kind(Kind::Input).map(Some)
 }
 
 /// Refuses a build two of whose files are one. The outputs that are named after the image are
@@ -221,11 +253,7 @@ fn check_apart(
 ) -> anyhow::Result<()> {
     let owned = |what: &str, path: &Path| (what.to_owned(), path.to_path_buf());
     let mut outputs = Vec::new();
-    let name = read.map(|read| read.name.as_str());
-    if let Some(name) = options.name.as_deref().or(name) {
-        let disks = read.map_or(0, |read| read.disks.len());
-        let disks = disks.max(options.disk.len()).max(1);
-        let paths = OutputPaths::of(options, name, disks).kind(Kind::Input)?;
+    if let Some(paths) = output_paths(read, options)? {
         let named = paths.named().into_iter();
         outputs.extend(named.map(|(what, path)| owned(what, path)));
     }
@@ -270,6 +298,12 @@ fn plan(
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
     let mut read = read;
+    // Before a mirror is asked for anything.
+    if let Some(paths) = output_paths(Some(&read.template), &options)? {
+        paths.check(options.replaces())?;
+        let format = options.formats()[0];
+        paths.check_ending(format).kind(Kind::Input)?;
+    }
     of_iso::put_in(&mut read.template, &options, reporter)?;
     tree::settle(&mut read.template, file, &options, reporter)?;
     if let Err(findings) = read.template.release() {
@@ -331,8 +365,11 @@ pub(super) fn check_and_build(
     let runtime = signals::runtime()?;
     let plan = Arc::new(plan);
     let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
-    place::remove_leftovers(&Claim::of(&plan), reporter).map_err(|error| stop.explain(error))?;
-    plan.output.check(plan.replaces())?;
+    if !plan.dry_run {
+        place::remove_leftovers(&Claim::of(&plan), reporter)
+            .map_err(|error| stop.explain(error))?;
+    }
+    plan.output.check(plan.options.replaces())?;
     for signer in &plan.options.sign {
         runtime.block_on(stop.or(signature::try_out(signer)))?;
     }

@@ -72,6 +72,10 @@ impl Host {
         match self.0 {}
     }
 
+    pub fn xml_of(&self, _spec: &DomainSpec) -> anyhow::Result<String> {
+        match self.0 {}
+    }
+
     pub fn marked(&self) -> anyhow::Result<Vec<(String, Marker)>> {
         match self.0 {}
     }

@@ -86,6 +86,13 @@ pub async fn run(
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     let mut attempt = Attempt::prepare(plan, place, remarks, cancellation, reporter).await?;
+    if plan.dry_run {
+        return Ok(Finished {
+            images: Vec::new(),
+            phases: Vec::new(),
+            would_do: Some(attempt.would_do()?),
+        });
+    }
     let slot = attempt.wait_for_room().await?;
     let installed = match &plan.base {
         None => attempt.install().await,
@@ -375,7 +382,7 @@ impl<'a> Attempt<'a> {
         let (checksums, signatures) = self.sign(&conversion, &provenance).await?;
         let signed = signatures.iter();
         beside.extend(signed.map(|(text, to)| (From::Text(text), *to)));
-        conversion.publish(work, output, &beside, &checksums, plan.replaces())?;
+        conversion.publish(work, output, &beside, &checksums, plan.options.replaces())?;
         conversion.report(output, reporter);
         // An older failure of the same name is no news any more. What else is there is no fault of
         // this build's.
@@ -404,6 +411,7 @@ impl<'a> Attempt<'a> {
         Ok(Finished {
             images: plan.output.paths(),
             phases,
+            would_do: None,
         })
     }
 }

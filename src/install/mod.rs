@@ -18,6 +18,7 @@ pub mod contents;
 pub mod control;
 pub mod customize;
 mod documents;
+mod dry_run;
 pub mod evidence;
 pub mod failed;
 mod finish;

@@ -115,6 +115,8 @@ pub struct Plan {
     pub luks_passphrase: Option<Secret>,
     /// The image that is customised, where nothing is installed.
     pub base: Option<Base>,
+    /// Whether it ends where a guest would start.
+    pub dry_run: bool,
     /// What is taken out of the installed system.
     pub seal: Vec<&'static Item>,
     /// The names of what could be, and is not to be.
@@ -228,6 +230,7 @@ impl Plan {
             access,
             luks_passphrase,
             base: None,
+            dry_run: false,
             seal,
             unsealed,
             boot_test: Wanted::read(&options.boot_test)?,
@@ -291,12 +294,6 @@ impl Plan {
         let given = luks::passphrases(&self.kickstart.outline);
         let beside = self.luks_passphrase.iter().cloned();
         beside.chain(given.into_iter().map(Secret::new)).collect()
-    }
-
-    /// Whether a good image replaces what has its name.
-    pub fn replaces(&self) -> bool {
-        // Oz's `-p` removes the image of the guest that it removes.
-        self.options.force || self.options.cleanup
     }
 
     /// The template's repositories that the build uses.

@@ -144,6 +144,9 @@ async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<
 /// Removes the guests that dead builds of this name left, and with `-p` those that were kept, or of
 /// which it is not known whether their builds live.
 fn clear_leftovers(plan: &Plan, host: &Host, reporter: &Reporter) -> anyhow::Result<()> {
+    if plan.dry_run {
+        return Ok(());
+    }
     for (name, marker) in host.marked()? {
         let left = match marker.is_alive() {
             Some(true) => false,

@@ -22,6 +22,8 @@ pub struct Finished {
     pub images: Vec<PathBuf>,
     /// How long each phase of the install took.
     pub phases: Vec<PhaseTime>,
+    /// What would have been done, if that was all that was asked.
+    pub would_do: Option<String>,
 }
 
 /// Builds; the manifest has the `remarks` so far, which hear what is reported. Dropping the future ends the build, too: its guest is destroyed, everything unfinished

@@ -373,6 +373,11 @@ impl InstallOptions {
             .unwrap_or_default()
     }
 
+    /// Whether a good image replaces what has its name. Oz's `-p` removes the image of the guest that it removes.
+    pub fn replaces(&self) -> bool {
+        self.force || self.cleanup
+    }
+
     /// What the disk is made into, each once.
     pub fn formats(&self) -> Vec<Format> {
         distinct(&self.format)

@@ -78,7 +78,11 @@ impl Color {
         Colours::of(match self {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => choice != ColorChoice::Never,
+            // `choice` takes a CI's terminal for one with colours, whatever it is.
+            Color::Auto => {
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                choice != ColorChoice::Never && !dumb
+            }
         })
     }
 }

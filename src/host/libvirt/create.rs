@@ -23,6 +23,16 @@ use crate::host::qemu_process;
 use crate::host::qemu_user::FileGrants;
 use crate::host::qemu_user::QemuUser;
 
+/// A guest as it is told to libvirt.
+struct Wired {
+    spec: DomainSpec,
+    /// Whom QEMU runs as.
+    user: Option<QemuUser>,
+    /// Why that is root, if it is.
+    warning: Option<String>,
+    wiring: Wiring,
+}
+
 impl Host {
     /// Creates a guest, paused, with its console and log port connected. It does not run before
     /// [`Guest::resume`]. `keep` leaves it running when the [`Guest`] is dropped; otherwise it is
@@ -32,14 +42,12 @@ impl Host {
     /// # Errors
     /// [`Kind::Host`] when the guest cannot be created; nothing is left of it then.
     pub fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
-        self.check(spec)?;
-        let mut spec = spec.clone();
-        spec.network = self.reachable_network(&spec.network)?;
-        for nic in &mut spec.more_nics {
-            nic.network = self.reachable_network(&nic.network)?;
-        }
-        let (user, warning) = self.qemu_user_for(&spec);
-        let wiring = self.wiring(&spec, user);
+        let Wired {
+            spec,
+            user,
+            warning,
+            wiring,
+        } = self.wired(spec)?;
         let lent = match user {
             Some(user) => FileGrants::lend(&spec.files(), user).kind(Kind::Host)?,
             None => FileGrants::default(),
@@ -85,6 +93,37 @@ impl Host {
             console,
             log_port,
             warning,
+        })
+    }
+
+    /// The libvirt XML of the guest that [`Host::start`] would create.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when it cannot be told to libvirt.
+    pub fn xml_of(&self, spec: &DomainSpec) -> anyhow::Result<String> {
+        let Wired { spec, wiring, .. } = self.wired(spec)?;
+        Ok(installer_xml(
+            &spec,
+            &wiring,
+            &Marker::new(&spec.build_id, false),
+        ))
+    }
+
+    /// A guest as it is told to libvirt.
+    fn wired(&self, spec: &DomainSpec) -> anyhow::Result<Wired> {
+        self.check(spec)?;
+        let mut spec = spec.clone();
+        spec.network = self.reachable_network(&spec.network)?;
+        for nic in &mut spec.more_nics {
+            nic.network = self.reachable_network(&nic.network)?;
+        }
+        let (user, warning) = self.qemu_user_for(&spec);
+        let wiring = self.wiring(&spec, user);
+        Ok(Wired {
+            spec,
+            user,
+            warning,
+            wiring,
         })
     }
 
