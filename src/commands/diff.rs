@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::{differing, signals};
 use crate::diff::{self, Side};
 use crate::error::{Classify, Kind, reported};
-use crate::image::manifest::Manifest;
+use crate::image::manifest::{Manifest, stems};
 use crate::image::reader::{self, Image, Question};
 use crate::input;
 use crate::ui::printer;
@@ -141,8 +141,7 @@ fn manifest(path: &Path) -> anyhow::Result<Manifest> {
 fn beside(image: &Path) -> Option<Manifest> {
     let name = image.file_name()?.to_str()?;
     let size = image.metadata().ok()?.len();
-    let mut stems = name.match_indices('.').map(|(at, _)| &name[..at]);
-    stems.find_map(|stem| {
+    stems(name).find_map(|stem| {
         let manifest = manifest(&image.with_file_name(format!("{stem}{MANIFEST}"))).ok()?;
         let mut images = manifest.images.iter();
         let is_of_it = images.any(|image| image.file == name && image.size == size);

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use super::{inspected, signals};
 use crate::error::{Classify, Kind};
 use crate::image::reader;
-use crate::inspect::Inspection;
+use crate::inspect::{Inspection, Installed};
 use crate::options::SbomFormat;
+use crate::packages::Package;
 use crate::sbom::{self, Subject};
 use crate::ui::printer;
 
@@ -72,8 +73,11 @@ pub(super) fn human(images: &[PathBuf]) -> anyhow::Result<()> {
     show(images, Format::Human)
 }
 
-fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
-    let image = &images[0];
+/// Reads what the images of a machine are, at least one.
+///
+/// # Errors
+/// Input: one cannot be read.
+pub(super) fn read(images: &[PathBuf]) -> anyhow::Result<Inspection> {
     let runtime = signals::runtime()?;
     let read = async {
         let open = |image: &PathBuf| {
@@ -83,9 +87,36 @@ fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
         let files = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         reader::inspect(Path::new(reader::OWN_PROGRAM), &files)
             .await
-            .with_context(|| format!("reading {}", image.display()))
+            .with_context(|| format!("reading {}", images[0].display()))
     };
-    let inspection = runtime.block_on(read).kind(Kind::Input)?;
+    runtime.block_on(read).kind(Kind::Input)
+}
+
+/// The system of an image that was read, and its packages.
+///
+/// # Errors
+/// Input: there are none, or they could not be read.
+pub(super) fn packages<'a>(
+    image: &Path,
+    inspection: &'a Inspection,
+) -> anyhow::Result<(&'a Installed, &'a [Package])> {
+    let system = inspection.system.as_ref();
+    let packages = system.and_then(|system| Some((system, system.packages.as_deref()?)));
+    packages
+        .with_context(|| match inspection.troubles.as_slice() {
+            [] => format!("{} has no RPM database", image.display()),
+            troubles => format!(
+                "the packages of {} cannot be told: {}",
+                image.display(),
+                troubles.join("; ")
+            ),
+        })
+        .kind(Kind::Input)
+}
+
+fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
+    let image = &images[0];
+    let inspection = read(images)?;
     let text = match format {
         Format::Human => inspected::text(&inspection),
         Format::Json => {
@@ -102,18 +133,7 @@ fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
 
 /// What the image is made of.
 fn described(image: &Path, inspection: &Inspection, format: SbomFormat) -> anyhow::Result<String> {
-    let system = inspection.system.as_ref();
-    let packages = system.and_then(|system| Some((system, system.packages.as_ref()?)));
-    let (system, packages) = packages
-        .with_context(|| match inspection.troubles.as_slice() {
-            [] => format!("{} has no RPM database", image.display()),
-            troubles => format!(
-                "the packages of {} cannot be told: {}",
-                image.display(),
-                troubles.join("; ")
-            ),
-        })
-        .kind(Kind::Input)?;
+    let (system, packages) = packages(image, inspection)?;
     let name = image.file_name().unwrap_or(image.as_os_str());
     let subject = Subject {
         name: &name.to_string_lossy(),

@@ -12,6 +12,15 @@ use crate::packages::Package;
 /// The version of the schema. Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
 
+/// The names that what lies beside an image may be called by: the file's own, then without each of its endings,
+/// which may be several.
+pub fn stems(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |stem| {
+        let (shorter, _) = stem.rsplit_once('.')?;
+        (!shorter.is_empty()).then_some(shorter)
+    })
+}
+
 /// A manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -14,7 +14,7 @@ use super::{Findings, Question};
 use crate::diagnostic::Diagnostic;
 use crate::hex;
 use crate::image::checksum;
-use crate::image::manifest::Manifest;
+use crate::image::manifest::{self, Manifest};
 use crate::image::reader::{self, Image};
 use crate::image::seal::Unsealed;
 use crate::input::read_bounded;
@@ -137,16 +137,12 @@ fn find(
     place: impl Fn(String) -> PathBuf,
     most: u64,
 ) -> Result<Option<Paper>> {
-    let mut stem = name;
-    loop {
+    for stem in manifest::stems(name) {
         if let Some(paper) = Paper::read(place(format!("{stem}.{ending}")), most)? {
             return Ok(Some(paper));
         }
-        match stem.rsplit_once('.') {
-            Some((shorter, _)) if !shorter.is_empty() => stem = shorter,
-            _ => return Ok(None),
-        }
     }
+    Ok(None)
 }
 
 /// What of a paper is to be believed: what a key has signed, or all of it where no key is named.

@@ -1,15 +1,13 @@
 //! `oz-generate-icicle`
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
 
-use super::super::{replace_file, signals, template};
+use super::super::{inspect, replace_file, template};
 use super::{Common, images_of, reporter};
 use crate::error::{Classify, Kind, fail};
-use crate::image::reader;
 use crate::sbom::icicle::{self, Entry};
 use crate::ui::printer;
 
@@ -56,24 +54,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let images = images_of(&args.domain)?;
-    let first = images[0].display().to_string();
-    let reading = || format!("reading {first}");
-    let open = |image: &PathBuf| File::open(image).with_context(|| image.display().to_string());
-    let files = images.iter().map(open).collect::<Result<Vec<_>, _>>();
-    let files = files.with_context(reading).kind(Kind::Input)?;
-    let runtime = signals::runtime()?;
-    let looking = reader::inspect(Path::new(reader::OWN_PROGRAM), &files);
-    let inspection = runtime.block_on(looking);
-    let inspection = inspection.with_context(reading).kind(Kind::Input)?;
-    let packages = inspection.system.and_then(|system| system.packages);
-    let Some(packages) = packages else {
-        let why = inspection.troubles.join("; ");
-        fail!(
-            Kind::Input,
-            "the packages of {first} cannot be told{}{why}",
-            if why.is_empty() { "" } else { ": " }
-        );
-    };
+    let inspection = inspect::read(&images)?;
+    let (_, packages) = inspect::packages(&images[0], &inspection)?;
     let entries = packages.iter().map(Entry::of).collect();
     let text = icicle::write(read.template.description.as_deref(), entries);
     let Some(file) = &args.icicle else {
