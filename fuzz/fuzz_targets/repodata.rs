@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use ozr::check::online::repodata::{Query, parse_comps, primary, repomd, stream};
+use ozr::mirror::repodata::{Query, parse_comps, primary, repomd, stream};
 
 /// Most bytes that an input is unpacked to here.
 const LIMIT: u64 = 1 << 20;

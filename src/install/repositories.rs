@@ -14,7 +14,6 @@ use super::isos::Discs;
 use super::plan::Plan;
 use super::relay::{addresses, known};
 use crate::check::online::references::{Role, Via};
-use crate::check::online::repodata::repomd;
 use crate::check::online::seen_from_here;
 use crate::distro::CDROM;
 use crate::hex;
@@ -22,6 +21,7 @@ use crate::image::manifest::Repository;
 use crate::kickstart::compose::ID_PREFIX;
 use crate::kickstart::script::repository_ids;
 use crate::machine::UserNetwork;
+use crate::mirror::repodata::repomd;
 use crate::mirror::{InstallTree, Mirror, REPOMD, TreeInfo, beside, public, shown, with_slash};
 
 /// How long a mirror may take to tell the state of a repository: the build does not need it.

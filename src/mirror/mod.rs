@@ -11,9 +11,11 @@
 //! iso       ISO images, verified     implanted  the checksum in them     sums  lists of checksums
 //! disc      what an ISO image is to install from
 //! reach     how a guest gets there
+//! repodata  what a repository has
 //! location  addresses        verify  digests, magics     treeinfo       the tree's description
 //! ```
 
+pub mod repodata;
 pub mod sums;
 pub mod treeinfo;
 

@@ -1,8 +1,8 @@
 //! Lists of mirrors: yum's mirror lists (one address a line) and metalinks (RFC 5854 and the
 //! older form that Fedora's MirrorManager writes).
 
-use super::repodata::xml::{self, Step::End};
 use crate::mirror::REPOMD;
+use crate::mirror::repodata::xml::{self, Step::End};
 
 /// Largest list that is read, in bytes: Fedora's metalinks have 100 KB.
 pub const MAX_BYTES: u64 = 1 << 20;

@@ -9,8 +9,8 @@ use url::Url;
 use super::packages::{Wanted, fits};
 use super::probe::Probing;
 use super::references::{Place, Role};
-use super::repodata::{self, Contents, Query, Unreadable};
 use super::verdict::{Verdict, no_answer, of_fault};
+use crate::mirror::repodata::{self, Contents, Query, Unreadable};
 use crate::mirror::{Access, shown};
 
 /// A repository that is there.

@@ -5,14 +5,14 @@
 //! mod         the order of things; verdicts become findings
 //! references  which addresses there are (pure)     variables  $releasever and the like
 //! probe       what is at one address               lists      mirror lists, metalinks
-//! lookup      reads repositories                   repodata   their metadata
+//! lookup      reads repositories (mirror::repodata)
 //! packages    what is wanted, what is missing (pure)
 //! verdict     a failed request in words
 //! ```
 
 pub mod lists;
 pub mod references;
-pub mod repodata;
+
 pub mod variables;
 
 mod lookup;

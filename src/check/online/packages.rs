@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::references::Place;
-use super::repodata::{Contents, Named};
 use super::variables::marker;
 use super::verdict::Verdict;
 use crate::diagnostic::Severity;
@@ -11,6 +10,7 @@ use crate::distro::Arch;
 use crate::input;
 use crate::language::arguments::in_words;
 use crate::language::{Reading, packages};
+use crate::mirror::repodata::{Contents, Named};
 use crate::tdl::Template;
 
 /// Names that are suggested for one that is missing.

@@ -4,13 +4,13 @@
 //! repomd   which files there are      here   groups, environments; gzip, xz, zstd, with a limit
 //! primary  packages
 //! ```
-//! Files come through [`mirror`](crate::mirror)'s cache, verified by the checksums of
+//! Files come through the cache, verified by the checksums of
 //! `repomd.xml`; the parsers are pure. What a file is packed with is told by its first bytes: names
 //! say it too, but mirrors have been seen to unpack what they serve.
 
 pub mod primary;
 pub mod repomd;
-pub(super) mod xml;
+pub(crate) mod xml;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -24,11 +24,11 @@ use liblzma::stream::{CONCATENATED, Stream};
 use thiserror::Error;
 use url::Url;
 
-use crate::mirror::{CachedFile, Fault, Mirror, REPOMD, shown};
+use super::{CachedFile, Fault, Mirror, REPOMD, join, shown};
 use xml::Step::{Begin, End};
 use xml::attribute;
 
-pub use primary::{Packages, Query};
+pub use primary::{Package, Packages, Query, Visitor};
 
 /// What one repository has.
 #[derive(Debug, Default)]
@@ -68,13 +68,8 @@ pub async fn read(
     query: Arc<Query>,
     deadline: Instant,
 ) -> Result<Contents, Unreadable> {
-    let url = crate::mirror::join(base, REPOMD);
-    let file = mirror.repomd(base).await?;
-    let text = std::fs::read(&file.path).map_err(|error| content(&url, error.to_string()))?;
-    let list = repomd::parse(&text).map_err(|reason| content(&url, reason))?;
-    let Some(primary) = list.primary() else {
-        return Err(content(&url, "it names no list of packages".to_string()));
-    };
+    let (list, primary) = list(mirror, base).await?;
+    let primary = &primary;
     let packages = async {
         let read = move |input, query: &Query| primary::parse(input, query);
         take(mirror, base, primary, Arc::clone(&query), deadline, read).await
@@ -94,6 +89,35 @@ pub async fn read(
         comps,
         has_modules: list.has_modules(),
     })
+}
+
+/// Tells `visitor` of every package that the repository at `base` has now; gives it back. The list of packages
+/// is asked for only where it is another than the cached one.
+///
+/// # Errors
+/// What is wrong with the mirror or the metadata; the visitor wants no more.
+pub async fn visit<V: Visitor + Send + 'static>(
+    mirror: &Mirror,
+    base: &Url,
+    mut visitor: V,
+    deadline: Instant,
+) -> Result<V, Unreadable> {
+    let (_, primary) = list(mirror, base).await?;
+    let query = Arc::default();
+    let read = move |input, _: &Query| primary::visit(input, &mut visitor).map(|()| visitor);
+    take(mirror, base, &primary, query, deadline, read).await
+}
+
+/// What a repository has now, and the list of packages among it.
+async fn list(mirror: &Mirror, base: &Url) -> Result<(repomd::RepoMd, repomd::Entry), Unreadable> {
+    let url = join(base, REPOMD);
+    let file = mirror.repomd(base).await?;
+    let text = std::fs::read(&file.path).map_err(|error| content(&url, error.to_string()))?;
+    let list = repomd::parse(&text).map_err(|reason| content(&url, reason))?;
+    let Some(primary) = list.primary().cloned() else {
+        return Err(content(&url, "it names no list of packages".to_string()));
+    };
+    Ok((list, primary))
 }
 
 /// Obtains one file and reads it on a thread of its own.

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::xml::Step::{Begin, End};
 use super::xml::{self, attribute};
+use crate::mirror::treeinfo::Checksum;
 
 /// Most packages that are taken; Fedora has 75,000.
 const MAX_PACKAGES: usize = 2_000_000;
@@ -116,17 +117,49 @@ fn pattern(spec: &str) -> Option<Pattern> {
     Pattern::new(&single).ok()
 }
 
-#[derive(Default)]
-struct Package {
-    name: String,
-    arch: String,
-    epoch: String,
-    version: String,
-    release: String,
-    is_release: bool,
+/// A package, as a list has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its architecture; `src` or `nosrc` of one that is not installed.
+    pub arch: String,
+    /// Its epoch, `0` where nobody gave one.
+    pub epoch: String,
+    /// Its version.
+    pub version: String,
+    /// Its release.
+    pub release: String,
+    /// The digest of its file.
+    pub checksum: Option<Checksum>,
+    /// The place of its file, relative to the repository.
+    pub href: String,
+    /// Another base for it (`xml:base`), which almost no repository has.
+    pub base: Option<String>,
+    /// The size of its file in bytes.
+    pub bytes: Option<u64>,
+}
+
+/// What is told of the packages of a list, one after the other: what each provides and requires, then the
+/// package itself.
+pub trait Visitor {
+    /// Something that the package provides which will be told of next.
+    fn provides(&mut self, _name: &str) {}
+    /// Something that it requires.
+    fn requires(&mut self, _name: &str) {}
+    /// A package.
+    ///
+    /// # Errors
+    /// Why no more is wanted.
+    fn package(&mut self, package: Package) -> Result<(), String>;
 }
 
 impl Package {
+    /// Whether it is one that is installed, and not built from.
+    pub fn is_binary(&self) -> bool {
+        !matches!(self.arch.as_str(), "src" | "nosrc")
+    }
+
     /// The forms in which dnf takes a package (hawkey's NEVRA, NA, N, NEV, NEVR and the same
     /// with an architecture).
     fn forms(&self) -> [String; 8] {
@@ -151,13 +184,13 @@ impl Package {
     }
 }
 
-/// Reads a list of packages.
+/// Reads a list of packages, and tells of each; nothing of it is kept here.
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
-    let mut packages = Packages::default();
+pub fn visit(input: impl BufRead, visitor: &mut impl Visitor) -> Result<(), String> {
     let mut package = Package::default();
+    let mut count = 0;
     xml::read(input, "metadata", |path, step| {
         match (
             path.strip_prefix("metadata/package").unwrap_or("other"),
@@ -171,51 +204,101 @@ pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
                 package.version = of("ver");
                 package.release = of("rel");
             }
-            ("/format/provides/entry", Begin(tag)) => {
+            ("/checksum", Begin(tag)) => {
+                let algorithm = attribute(tag, "type").unwrap_or_default();
+                package.checksum = Some(Checksum {
+                    algorithm: algorithm.to_ascii_lowercase(),
+                    hex: String::new(),
+                });
+            }
+            ("/checksum", End(text)) => {
+                if let Some(checksum) = &mut package.checksum {
+                    checksum.hex = text.to_ascii_lowercase();
+                }
+            }
+            ("/location", Begin(tag)) => {
+                package.href = attribute(tag, "href").unwrap_or_default();
+                package.base = attribute(tag, "xml:base");
+            }
+            ("/size", Begin(tag)) => {
+                package.bytes = attribute(tag, "package").and_then(|text| text.parse().ok());
+            }
+            (entry @ ("/format/provides/entry" | "/format/requires/entry"), Begin(tag)) => {
                 // The name stands first in what createrepo_c writes, and holds no references.
                 let mut all = tag.attributes();
                 let name = all.with_checks(false).flatten().find(|a| a.key.0 == "name");
-                if let Some(name) = name {
-                    package.is_release |= *name.value == *"system-release";
-                    query.note(&name.value, &mut packages.found);
+                match name {
+                    Some(name) if entry.contains("provides") => visitor.provides(&name.value),
+                    Some(name) => visitor.requires(&name.value),
+                    None => {}
                 }
             }
             ("", End(_)) => {
-                take(std::mem::take(&mut package), query, &mut packages)?;
-                if packages.count > MAX_PACKAGES {
+                visitor.package(std::mem::take(&mut package))?;
+                count += 1;
+                if count > MAX_PACKAGES {
                     return Err(format!("it lists more than {MAX_PACKAGES} packages"));
                 }
             }
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(packages)
+    })
 }
 
-fn take(package: Package, query: &Query, packages: &mut Packages) -> Result<(), String> {
-    packages.count += 1;
-    if matches!(package.arch.as_str(), "src" | "nosrc") {
-        return Ok(());
+/// What of a list answers a query.
+struct Answering<'a> {
+    query: &'a Query,
+    packages: Packages,
+    is_release: bool,
+}
+
+impl Visitor for Answering<'_> {
+    fn provides(&mut self, name: &str) {
+        self.is_release |= name == "system-release";
+        self.query.note(name, &mut self.packages.found);
     }
-    query.note(&package.name, &mut packages.found);
-    if query.goes_on(&package.name) {
-        for form in package.forms() {
-            query.note(&form, &mut packages.found);
+
+    fn package(&mut self, package: Package) -> Result<(), String> {
+        let is_release = std::mem::take(&mut self.is_release);
+        let (query, packages) = (self.query, &mut self.packages);
+        packages.count += 1;
+        if !package.is_binary() {
+            return Ok(());
         }
+        query.note(&package.name, &mut packages.found);
+        if query.goes_on(&package.name) {
+            for form in package.forms() {
+                query.note(&form, &mut packages.found);
+            }
+        }
+        if is_release && packages.releases.len() < MAX_KINDS {
+            let major = package.version.split('.').next().unwrap_or_default();
+            packages.releases.extend(major.parse::<u32>());
+        }
+        if package.arch != "noarch" && packages.arches.len() < MAX_KINDS {
+            packages.arches.insert(package.arch);
+        }
+        if !packages.names.contains(&package.name) {
+            query.keep(&package.name)?;
+            packages.names.insert(package.name);
+        }
+        Ok(())
     }
-    if package.is_release && packages.releases.len() < MAX_KINDS {
-        let major = package.version.split('.').next().unwrap_or_default();
-        packages.releases.extend(major.parse::<u32>());
-    }
-    if package.arch != "noarch" && packages.arches.len() < MAX_KINDS {
-        packages.arches.insert(package.arch);
-    }
-    if !packages.names.contains(&package.name) {
-        query.keep(&package.name)?;
-        packages.names.insert(package.name);
-    }
-    Ok(())
+}
+
+/// Reads a list of packages for what a query asks.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn parse(input: impl BufRead, query: &Query) -> Result<Packages, String> {
+    let mut answering = Answering {
+        query,
+        packages: Packages::default(),
+        is_release: false,
+    };
+    visit(input, &mut answering)?;
+    Ok(answering.packages)
 }
 
 #[cfg(test)]
@@ -278,6 +361,36 @@ mod tests {
         );
         assert_eq!(packages.arches.iter().collect::<Vec<_>>(), ["x86_64"]);
         assert_eq!(packages.releases.iter().collect::<Vec<_>>(), [&9]);
+    }
+
+    #[test]
+    fn tells_of_each_package_what_it_is_and_needs() {
+        #[derive(Default)]
+        struct All(Vec<String>, Vec<Package>);
+        impl Visitor for All {
+            fn requires(&mut self, name: &str) {
+                self.0.push(name.to_owned());
+            }
+            fn package(&mut self, package: Package) -> Result<(), String> {
+                self.1.push(package);
+                Ok(())
+            }
+        }
+        let text = r#"<metadata><package type="rpm"><name>a</name><arch>noarch</arch>
+ <version epoch="1" ver="2" rel="3"/><checksum type="SHA256" pkgid="YES">AB</checksum>
+ <size package="10" installed="20"/><location href="Packages/a.rpm"/>
+ <format><rpm:requires xmlns:rpm="r"><rpm:entry name="b"/></rpm:requires></format></package></metadata>"#;
+        let mut all = All::default();
+        visit(text.as_bytes(), &mut all).unwrap();
+        assert_eq!(all.0, ["b"]);
+        let [package] = &all.1[..] else {
+            panic!("{:?}", all.1)
+        };
+        assert_eq!(package.epoch, "1");
+        assert_eq!(package.href, "Packages/a.rpm");
+        assert_eq!(package.bytes, Some(10));
+        let checksum = package.checksum.as_ref().map(ToString::to_string);
+        assert_eq!(checksum.as_deref(), Some("sha256:ab"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl<R: BufRead> BufRead for Bounded<R> {
 }
 
 /// What is met in a document.
-pub(in crate::check::online) enum Step<'a> {
+pub(crate) enum Step<'a> {
     /// An element begins.
     Begin(&'a BytesStart<'a>),
     /// An element ends, behind this text: up to [`MAX_NAME`] bytes, without blanks around it.
@@ -62,7 +62,7 @@ pub(in crate::check::online) enum Step<'a> {
 /// # Errors
 /// The root has another name, the text is not well-formed or not complete, what it holds is too
 /// large, or `take` wants no more.
-pub(in crate::check::online) fn read(
+pub(crate) fn read(
     input: impl BufRead,
     root: &str,
     mut take: impl FnMut(&str, Step<'_>) -> Result<(), String>,
@@ -115,7 +115,7 @@ pub(in crate::check::online) fn read(
 }
 
 /// The attribute of that name, references resolved.
-pub(in crate::check::online) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(crate) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     // Looking for an attribute that is there twice takes quadratic time.
     let mut all = tag.attributes();
     let found = all.with_checks(false).flatten().find(|a| a.key.0 == name)?;
