@@ -70,7 +70,7 @@ packages: build
 # The packages in clean roots, and the program without libvirt; about ten minutes.
 packages-check: packages
 	scripts/packaging/check $(PACKAGES)
-	$(CARGO) test --release --locked --no-default-features --lib --test without_libvirt
+	$(CARGO) test --release --locked --no-default-features --lib --test all without_libvirt::
 
 clean:
 	$(CARGO) clean

@@ -4,16 +4,15 @@
 #![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use support::site::{Outcome, Site, kickstart, run};
-use support::small::{Then, boot_sector};
-use support::verdict::verdict;
+use crate::support;
+use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::small::{Then, boot_sector};
+use crate::support::verdict::verdict;
 
 /// What a good boot says.
 const UP: &str = "[    0.000000] Linux version 5.14.0-1.el9 (x)\r\n\

@@ -6,17 +6,15 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use support::mirror::Fault;
-use support::site::{Site, kickstart, run, start};
-use support::verdict::{Decisive, Expected, assert_not_waited_for, assert_verdict};
-use support::{crafted, daemon, is_root, kill};
+use crate::support::mirror::Fault;
+use crate::support::site::{Site, kickstart, run, start};
+use crate::support::verdict::{Decisive, Expected, assert_not_waited_for, assert_verdict};
+use crate::support::{crafted, daemon, is_root, kill};
 
 use Decisive::{Deadline, Ended, Line, Moment};
 

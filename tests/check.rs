@@ -4,15 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::site::{Outcome, Site, kickstart, run};
 use serde_json::Value;
-use support::site::{Outcome, Site, kickstart, run};
 
 /// A kickstart that RHEL 8 takes with a warning and RHEL 9 refuses, with an option that no release
 /// has, and a script that is not closed.

@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use support::mirror::{Fault, Tree, sha256};
-use support::site::{Outcome, Site, kickstart, run};
-use support::terminal::Terminal;
+use crate::support::mirror::{Fault, Tree, sha256};
+use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::terminal::Terminal;
 
 /// Every command, and the program itself.
 const PAGES: [&str; 25] = [

@@ -3,14 +3,12 @@
 #![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::mirror::Fault;
+use crate::support::site::{Outcome, Running, Site, kickstart, run, start};
 use serde_json::Value;
-use support::mirror::Fault;
-use support::site::{Outcome, Running, Site, kickstart, run, start};
 
 /// What ozr says when the installer's first line has come.
 const INSTALLER_STARTS: &str = "] starting the installer\n";

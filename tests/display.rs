@@ -3,14 +3,12 @@
 #![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::terminal::{Shown, Terminal};
 use serde_json::Value;
-use support::site::{Outcome, Site, kickstart, run};
-use support::terminal::{Shown, Terminal};
 
 /// What ozr says when QEMU has called abort(3), which it does now and then in software emulation.
 const QEMU_ABORTED: &str = "QEMU was killed by signal 6";

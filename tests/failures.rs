@@ -4,18 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use support::disk::Disk;
-use support::mirror::Fault;
-use support::site::{Outcome, Site, kickstart, run, start};
-use support::verdict::{assert_build_failed, assert_not_waited_for, assert_says, verdict};
-use support::{is_root, kill};
+use crate::support;
+use crate::support::disk::Disk;
+use crate::support::mirror::Fault;
+use crate::support::site::{Outcome, Site, kickstart, run, start};
+use crate::support::verdict::{assert_build_failed, assert_not_waited_for, assert_says, verdict};
+use crate::support::{is_root, kill};
 
 /// What ozr says before a guest starts.
 const GUEST_STARTS: &str = "] starting the guest";

@@ -2,15 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside of test functions
 
-#[path = "support/importers.rs"]
-mod importers;
-
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use importers::TAKEN;
+use crate::support::importers::TAKEN;
 
 const MIB: u64 = 1 << 20;
 

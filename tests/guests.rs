@@ -5,15 +5,14 @@
 #![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use support::guest::Guest;
-use support::site::{Site, kickstart, run};
+use crate::support;
+use crate::support::guest::Guest;
+use crate::support::site::{Site, kickstart, run};
 
 /// The kickstart of the tests with another layout of the disks.
 fn laid_out(layout: &str, more: &str) -> String {

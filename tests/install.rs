@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::daemon;
-use support::disk::Disk;
-use support::guest::Guest;
-use support::is_root;
-use support::site::{Outcome, Site, kickstart, run, start};
+use crate::support;
+use crate::support::daemon;
+use crate::support::disk::Disk;
+use crate::support::guest::Guest;
+use crate::support::is_root;
+use crate::support::site::{Outcome, Site, kickstart, run, start};
 
 /// A user without any rights: `nobody`.
 const ORDINARY: u32 = 65534;

@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside of test functions
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::disk::Disk;
-use support::mirror::{Fault, noise, sha256};
-use support::site::{Outcome, Site, kickstart, run, start};
-use support::tree::tree;
+use crate::support::disk::Disk;
+use crate::support::mirror::{Fault, noise, sha256};
+use crate::support::site::{Outcome, Site, kickstart, run, start};
+use crate::support::tree::tree;
 
 /// What was written before a guest would have been started.
 const STARTED: &str = "starting the guest";

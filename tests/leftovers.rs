@@ -4,8 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -14,16 +12,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::support::daemon;
+use crate::support::mirror::Fault;
+use crate::support::site::{Outcome, Running, Site, kickstart, run, start};
+use crate::support::{is_root, kill};
 use clap::Parser;
 use ozr::commands::install;
 use ozr::error::kind_of;
 use ozr::options::config;
 use ozr::ui::event::{Event, Reporter, Sink};
 use ozr::ui::printer;
-use support::daemon;
-use support::mirror::Fault;
-use support::site::{Outcome, Running, Site, kickstart, run, start};
-use support::{is_root, kill};
 
 /// What ozr says when the guest's kernel has begun to speak.
 const BOOTS: &str = "] booting the installer's kernel\n";
@@ -390,7 +388,7 @@ fn panicking(site: &Site, place: &str) -> Outcome {
         .args([
             "--ignored",
             "--exact",
-            "ozr_whose_sink_panics",
+            "leftovers::ozr_whose_sink_panics",
             "--nocapture",
         ])
         .env(WORDS, serde_json::to_string(&words).unwrap())

@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::guest::Guest;
-use support::mirror::{Mirror, Tree, noise, sha256};
-use support::site::{Site, kickstart, run};
+use crate::support::guest::Guest;
+use crate::support::mirror::{Mirror, Tree, noise, sha256};
+use crate::support::site::{Site, kickstart, run};
 
 const MIB: u64 = 1 << 20;
 

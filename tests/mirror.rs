@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::support::mirror::{self as fake, Fault, INITRD, KERNEL, STAGE2, Tree};
+use crate::support::tls::{self, Authority};
 use ozr::distro::{Arch, TreeLayout};
 use ozr::error::{Kind, kind_of};
 use ozr::mirror::{Credentials, InstallTree, Mirror, MirrorOptions, Origin, PruneRules};
 use ozr::ui::event::{Event, Reporter, Sink};
-use support::mirror::{self as fake, Fault, INITRD, KERNEL, STAGE2, Tree};
-use support::tls::{self, Authority};
 use url::Url;
 
 const MIB: usize = 1 << 20;
@@ -1629,7 +1627,12 @@ async fn leftovers_of_killed_runs_are_reaped() {
 fn child(tree: &Url, cache: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--ignored", "--exact", "--nocapture", "child_install"])
+        .args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "mirror::child_install",
+        ])
         .env("OZR_TEST_TREE", tree.as_str())
         .env("OZR_TEST_CACHE", cache)
         .stdout(Stdio::piped())

@@ -3,14 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support;
+use crate::support::mirror::{Fault, KERNEL, Mirror, Tree};
+use crate::support::repository::{Packing, Repository};
+use crate::support::tls::{self, Authority};
 use ozr::check::online::{self, GuestView, Limits, Means, Subject, TemplateText};
 use ozr::diagnostic::{Diagnostic, Severity, Source};
 use ozr::distro::{Arch, Release};
@@ -20,9 +22,6 @@ use ozr::mirror::MirrorOptions;
 use ozr::options::Relay;
 use ozr::tdl::Template;
 use ozr::ui::event::Reporter;
-use support::mirror::{Fault, KERNEL, Mirror, Tree};
-use support::repository::{Packing, Repository};
-use support::tls::{self, Authority};
 
 /// What the main kickstart includes: the one that is checked, and another that may not be read.
 struct Main<'a> {
@@ -956,7 +955,7 @@ fn this_hosts_view_is_not_the_guests() {
     let output = Command::new("unshare")
         .args(["--net", "--mount"])
         .arg(std::env::current_exe().unwrap())
-        .args(["a_company", "--exact", "--ignored", "--nocapture"])
+        .args(["online::a_company", "--exact", "--ignored", "--nocapture"])
         .current_dir(&directory)
         .env("SSL_CERT_FILE", directory.path().join("ca.pem"))
         .output()

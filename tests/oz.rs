@@ -3,13 +3,12 @@
 #![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::disk::Disk;
-use support::site::{Outcome, Site, kickstart, run};
+use crate::support;
+use crate::support::disk::Disk;
+use crate::support::site::{Outcome, Site, kickstart, run};
 
 const NAMES: [&str; 5] = [
     "oz-install",

@@ -3,17 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support;
+use crate::support::disk::Disk;
+use crate::support::site::{Outcome, Site, kickstart, run};
 use base64::Engine;
 use serde_json::Value;
-use support::disk::Disk;
-use support::site::{Outcome, Site, kickstart, run};
 
 fn json(site: &Site, ending: &str) -> Value {
     let text = std::fs::read_to_string(site.output(ending)).unwrap();

@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::disk::Disk;
-use support::guest::Guest;
-use support::site::{Site, kickstart, run};
+use crate::support::disk::Disk;
+use crate::support::guest::Guest;
+use crate::support::site::{Site, kickstart, run};
 
 /// What a script of the kickstart leaves behind: a file for each item, as builds really do.
 const PLANT: &str = "\

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside of test functions
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -3,14 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/importers.rs"]
-mod importers;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use importers::TAKEN;
+use crate::support::importers::TAKEN;
 use serde_json::Value;
 
 const OZR: &str = env!("CARGO_BIN_EXE_ozr");

@@ -3,11 +3,9 @@
 #![cfg(not(feature = "libvirt"))]
 #![allow(clippy::unwrap_used)] // helpers outside of test functions
 
-mod support;
-
 use std::process::Command;
 
-use support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, kickstart, run};
 
 fn ozr(site: &Site, arguments: &[&str]) -> Outcome {
     let mut command = site.ozr();

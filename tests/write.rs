@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-mod support;
-
-use support::mirror::{Mirror, noise, sha256};
+use crate::support;
+use crate::support::mirror::{Mirror, noise, sha256};
 
 const MIB: usize = 1 << 20;
 

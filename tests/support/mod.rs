@@ -5,6 +5,7 @@ pub mod crafted;
 pub mod daemon;
 pub mod disk;
 pub mod guest;
+pub mod importers;
 pub mod mirror;
 pub mod repository;
 pub mod site;

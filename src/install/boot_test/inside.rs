@@ -34,6 +34,10 @@ const STEP: Duration = Duration::from_secs(30);
 /// Pause before the shell is asked again whether it is there.
 const AGAIN: Duration = Duration::from_secs(3);
 
+/// How often a login is begun: the kernel and systemd write on the same line as getty and login, which then may
+/// not be known again, and what is typed while getty starts login may be lost.
+const LOGINS: u32 = 3;
+
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(120);
 
@@ -191,33 +195,40 @@ async fn by_login(
 ) -> anyhow::Result<Answers> {
     let mut answers = Answers::default();
     let step = STEP * slow;
-    let is_prompt = |line: &str| sign_of(line) == Some(Sign::Prompt);
+    let inside = format!("ozr{mark}-in");
+    let mut heard = Heard::Nothing;
     let mut refused = false;
-    // A fresh prompt: the one that was seen may be a while ago, or be hidden by the kernel's messages.
-    follower.type_in(judge, "\r").await?;
-    let mut heard = follower.listen(judge, step, is_prompt).await?;
-    if heard == Heard::It {
-        follower.type_in(judge, &format!("{user}\r")).await?;
-        heard = follower.listen(judge, step, asks_for_password).await?;
-    }
-    if heard == Heard::It {
-        follower.type_in(judge, &format!("{password}\r")).await?;
-        // The mark's parts stand apart in what is typed, so that its echo is not taken for it.
-        let ready = format!("printf 'ozr%s\\n' {mark}-in\r");
-        let inside = format!("ozr{mark}-in");
-        let until = Instant::now() + step;
-        loop {
-            // login throws away what is typed before the shell is there.
-            follower.type_in(judge, &ready).await?;
-            heard = follower
-                .listen(judge, AGAIN * slow, |line| {
-                    refused = line.contains("Login incorrect") || line.contains("Login timed out");
-                    refused || line.contains(&inside)
-                })
-                .await?;
-            if heard != Heard::Nothing || Instant::now() >= until {
-                break;
+    for _ in 0..LOGINS {
+        // A fresh prompt: the one that was seen may be a while ago, or be hidden by the kernel's messages.
+        follower.type_in(judge, "\r").await?;
+        let is_prompt = |line: &str| sign_of(line) == Some(Sign::Prompt);
+        heard = follower.listen(judge, step, is_prompt).await?;
+        if heard == Heard::It {
+            follower.type_in(judge, &format!("{user}\r")).await?;
+            heard = follower.listen(judge, step, asks_for_password).await?;
+        }
+        if heard == Heard::It {
+            follower.type_in(judge, &format!("{password}\r")).await?;
+            let until = Instant::now() + step;
+            loop {
+                // login throws away what is typed before the shell is there. The mark's parts stand apart in what
+                // is typed, so that its echo is not taken for it.
+                let ready = format!("printf 'ozr%s\\n' {mark}-in\r");
+                follower.type_in(judge, &ready).await?;
+                heard = follower
+                    .listen(judge, AGAIN * slow, |line| {
+                        refused =
+                            line.contains("Login incorrect") || line.contains("Login timed out");
+                        refused || line.contains(&inside)
+                    })
+                    .await?;
+                if heard != Heard::Nothing || Instant::now() >= until {
+                    break;
+                }
             }
+        }
+        if heard != Heard::Nothing {
+            break;
         }
     }
     match heard {
@@ -262,8 +273,9 @@ async fn by_login(
 
 /// Whether login asks for it, in whatever language; the kernel's lines and systemd's begin with a bracket.
 fn asks_for_password(line: &str) -> bool {
+    // The kernel may write behind it.
     let is_of_login = line.trim_end().ends_with(':') && !line.starts_with('[');
-    is_of_login && sign_of(line) != Some(Sign::Prompt)
+    line.starts_with("Password:") || is_of_login && sign_of(line) != Some(Sign::Prompt)
 }
 
 async fn by_seed(
