@@ -415,7 +415,15 @@ fn declared_checks_are_made_inside() {
     let before = std::fs::read(&image).unwrap();
     let test = |options: &[&str]| {
         let mut command = site.ozr();
-        command.args(["boot-test", "--accel", "tcg", "--memory", "512"]);
+        command.args([
+            "boot-test",
+            "--accel",
+            "tcg",
+            "--memory",
+            "512",
+            "--vcpus",
+            "1",
+        ]);
         command.args(["--state-dir", site.path("state").to_str().unwrap()]);
         command.args(["--cache-dir", site.path("cache").to_str().unwrap()]);
         command.args(options).arg(&image);

@@ -141,7 +141,14 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
     assert_eq!(var["on"], "partition 1 of disk 2", "{mounts:?}");
     let mut again = site.ozr();
     again
-        .args(["boot-test", "--accel", "tcg", "--output-dir"])
+        .args([
+            "boot-test",
+            "--accel",
+            "tcg",
+            "--vcpus",
+            "1",
+            "--output-dir",
+        ])
         .arg(site.path("home"));
     again.arg("--state-dir").arg(site.path("state")).arg(&first);
     run(again).assert_done();
@@ -274,7 +281,14 @@ fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
     for source in [None, Some(format!("file:{}", other.display()))] {
         let mut command = site.ozr();
         command
-            .args(["boot-test", "--accel", "tcg", "--output-dir"])
+            .args([
+                "boot-test",
+                "--accel",
+                "tcg",
+                "--vcpus",
+                "1",
+                "--output-dir",
+            ])
             .arg(site.path("home"));
         command
             .arg("--state-dir")
@@ -376,7 +390,14 @@ fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
     tamper(&image);
     let mut command = site.ozr();
     command
-        .args(["boot-test", "--accel", "tcg", "--output-dir"])
+        .args([
+            "boot-test",
+            "--accel",
+            "tcg",
+            "--vcpus",
+            "1",
+            "--output-dir",
+        ])
         .arg(site.path("home"));
     command
         .arg("--state-dir")
@@ -449,9 +470,15 @@ fn boards_that_cannot_be_are_refused_before_anything_is_done() {
         std::os::unix::fs::symlink(there.trim(), programs.join(name)).unwrap();
     }
     let mut command = site.ozr();
-    command
-        .env("PATH", &programs)
-        .args(["boot-test", "--tpm", "--accel", "tcg", "--state-dir"]);
+    command.env("PATH", &programs).args([
+        "boot-test",
+        "--tpm",
+        "--accel",
+        "tcg",
+        "--vcpus",
+        "1",
+        "--state-dir",
+    ]);
     command.arg(site.path("state")).arg(&image);
     run(command).assert_failed(3, &["there is no swtpm here", "--tpm"]);
 }

@@ -81,7 +81,7 @@ pub fn kickstart(more: &str) -> String {
         "text\nlang en_US.UTF-8\nkeyboard us\ntimezone Etc/UTC --utc\n\
          network --bootproto=dhcp --device=link --activate --hostname=test.example.com\n\
          rootpw --plaintext test-only\nfirstboot --disable\nzerombr\n\
-         clearpart --all --initlabel\nreqpart\npart / --fstype=ext4 --size=2048 --grow\nbootloader --timeout=1\npoweroff\n\
+         clearpart --all --initlabel\nreqpart\npart / --fstype=ext4 --size=2048 --grow\nbootloader --timeout=1 --append=mitigations=off\npoweroff\n\
          %packages\n@core\n%end\n{more}"
     )
 }
