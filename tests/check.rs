@@ -949,3 +949,90 @@ fn files_in_the_wrong_place_are_told() {
         outcome.stderr
     );
 }
+
+/// The kickstart of a team's images: a shell writes its own variables as ozr writes those that are declared.
+const TEAMS: &str = "text\ntimezone ${zone} --utc\nrootpw --lock\nautopart\nrepo --name=x --baseurl=http://192.0.2.1/${token}/ --frobnicate\n%packages\n@core\n%end\n%post\nfor zone in a; do echo ${zone:-x} ${other}; done\n%end\n";
+
+#[test]
+fn variables_are_filled_before_anything_is_read() {
+    let site = Site::bare("variables");
+    site.write("a.ks", TEAMS);
+    site.write("token", "s3cret&token\n");
+    site.write(
+        "ozr.toml",
+        "[variables]\nzone = { one-of = [\"UTC\", \"Etc/UTC\"] }\ntoken = { secret = \"file:token\" }\n",
+    );
+    let check = |more: &[&str]| {
+        ozr(
+            &site,
+            &[&["check", "--release", "RHEL9", "a.ks"], more].concat(),
+        )
+    };
+
+    let unset = check(&[]);
+    assert_eq!(unset.status, 2);
+    assert!(unset.stderr.contains("a.ks:2:10"), "{}", unset.stderr);
+    assert!(
+        unset.stderr.contains("--set zone=VALUE"),
+        "{}",
+        unset.stderr
+    );
+
+    let wrong = check(&["--set", "zone=Mars"]);
+    assert!(
+        wrong.stderr.contains("must be one of UTC, Etc/UTC"),
+        "{}",
+        wrong.stderr
+    );
+    let misspelt = check(&["--set", "zon=UTC"]);
+    assert!(
+        misspelt.stderr.contains("did you mean `zone`"),
+        "{}",
+        misspelt.stderr
+    );
+
+    // The secret is in the line that has an error, and not in what is said of it.
+    let found = check(&["--set", "zone=UTC"]);
+    assert_eq!(found.status, 2);
+    assert!(found.stderr.contains("--frobnicate"), "{}", found.stderr);
+    assert!(found.stderr.contains("a.ks:5:"), "{}", found.stderr);
+    assert!(!found.stderr.contains("s3cret"), "{}", found.stderr);
+    assert!(!found.stderr.contains("a.ks:2:"), "{}", found.stderr);
+
+    let json = ozr(
+        &site,
+        &[
+            "check",
+            "--release",
+            "RHEL9",
+            "a.ks",
+            "--set",
+            "zone=UTC",
+            "--format",
+            "json",
+        ],
+    );
+    assert!(
+        json.stdout.contains("frobnicate") && !json.stdout.contains("s3cret"),
+        "{}",
+        json.stdout
+    );
+
+    // What is filled in is not written back.
+    let fix = check(&["--set", "zone=UTC", "--fix", "--in-place"]);
+    assert!(
+        fix.stderr.contains("the values of variables"),
+        "{}",
+        fix.stderr
+    );
+    assert_eq!(std::fs::read_to_string(site.path("a.ks")).unwrap(), TEAMS);
+
+    // Without a declaration what is set is declared, and what is of no use is said.
+    site.write("ozr.toml", "");
+    let free = check(&["--set", "zone=UTC", "--set", "tokn=x"]);
+    assert!(
+        free.stderr.contains("--set tokn: no `${tokn}` stands"),
+        "{}",
+        free.stderr
+    );
+}

@@ -688,6 +688,43 @@ fn a_dry_run_says_what_the_guest_would_be_given() {
         "{}",
         again.stdout
     );
+    // Two kickstarts are one, and variables are filled in; secrets are shown to nobody.
+    let more = site.write(
+        "more.ks",
+        "%post\necho ${greeting} ${shells}\necho ${word}\n%end\n",
+    );
+    let secrets = site.write(
+        "set.toml",
+        "[variables]\ngreeting = {}\nword = { secret = [\"printf\", \"s3cret-word\"] }\n",
+    );
+    let mut command = site.install(&kickstart(""));
+    command.arg("--dry-run").arg("--config").arg(&secrets);
+    command
+        .arg("-k")
+        .arg(&more)
+        .args(["--set", "greeting=hello"]);
+    let filled = run(command);
+    assert!(
+        filled.stdout.contains("\necho hello ${shells}\necho …\n"),
+        "{} {}",
+        filled.stdout,
+        filled.stderr
+    );
+    assert!(!filled.stdout.contains("s3cret") && !filled.stderr.contains("s3cret"));
+
+    // A finding is in the file that was written.
+    let more = site.write("more.ks", "\nnonsense ${word}\n");
+    let mut command = site.install(&kickstart(""));
+    command
+        .arg("--dry-run")
+        .arg("--config")
+        .arg(&secrets)
+        .arg("-k")
+        .arg(&more);
+    let wrong = run(command);
+    assert!(wrong.stderr.contains("more.ks:2:1"), "{}", wrong.stderr);
+    assert!(!wrong.stderr.contains("s3cret"), "{}", wrong.stderr);
+
     let mut command = site.install("nonsense\n");
     command.arg("--dry-run");
     let refused = run(command);

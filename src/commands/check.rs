@@ -16,7 +16,8 @@ use crate::check::rules;
 use crate::diagnostic::{Diagnostic, apply_fixes};
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failure, reported};
-use crate::options::{CheckOptions, InstallOptions, Layer, config};
+use crate::options::variables::{self, Setting};
+use crate::options::{CheckOptions, InstallOptions, Layer, Values, config};
 use crate::ui::event::Reporter;
 use crate::ui::printer::{self, Color, Verbosity};
 
@@ -53,6 +54,10 @@ pub struct Args {
     /// What the configuration file can hold, too.
     #[command(flatten)]
     options: CheckOptions,
+
+    /// Fill VALUE in for ${NAME} in templates and kickstarts, as `ozr install` does; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<Setting>,
 
     /// How findings are written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -101,7 +106,9 @@ pub fn run(
     color: Color,
 ) -> anyhow::Result<()> {
     let named_release = args.options.release.clone();
-    let install = config::load(config)?;
+    let mut install = config::load(config)?;
+    install.set.extend(args.set);
+    let values = Values::of(&install)?;
     let options = args.options.over(install.check.clone());
     if let Some(id) = options.allow.iter().find(|id| rules::find(id).is_none()) {
         return Err(explain::unknown(id));
@@ -119,10 +126,10 @@ pub fn run(
     let mut inputs: Vec<Input> = walk::files(&args.paths)
         .into_iter()
         .map(|found| match found {
-            Ok(found) => checked::open(&found),
-            Err(finding) => Input::Unreadable(finding),
+            Ok(found) => checked::open(&found, &values),
+            Err(finding) => Ok(Input::Unreadable(finding)),
         })
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
     for input in inputs.iter_mut().filter(|_| args.online) {
         if let Input::Template { read, .. } = input {
             tree::settle(
@@ -132,6 +139,9 @@ pub fn run(
                 reporter,
             )?;
         }
+    }
+    for name in values.unused(&install) {
+        reporter.warn(variables::unused_warning(name));
     }
     if args.fix {
         refuse_fix(args.format, args.in_place, &inputs)?;
@@ -154,6 +164,7 @@ pub fn run(
             true => Some(Online::new(&install, reporter)?),
             false => None,
         },
+        values: &values,
     };
     let mut files = all(&inputs, &reader)?;
     let parts = parts(&files);
@@ -164,7 +175,7 @@ pub fn run(
     let mut fixed = 0;
     if args.fix {
         for (place, input) in inputs.iter().enumerate() {
-            if let (Input::Kickstart { path, text }, false) = (input, parts[place]) {
+            if let (Input::Kickstart { path, text, .. }, false) = (input, parts[place]) {
                 fixed += fix(path, text, &mut files[place], &reader, args.in_place)?;
             }
         }
@@ -245,7 +256,12 @@ fn parts(files: &[Checked]) -> Vec<bool> {
 
 /// Refuses what `--fix` cannot do.
 fn refuse_fix(format: Format, in_place: bool, inputs: &[Input]) -> anyhow::Result<()> {
-    let message = if in_place {
+    let mut filled = inputs
+        .iter()
+        .filter(|input| matches!(input, Input::Kickstart { filled: true, .. }));
+    let message = if filled.next().is_some() {
+        Some("--fix would write the values of variables into the kickstart: correct it by hand")
+    } else if in_place {
         inputs
             .iter()
             .any(Input::is_stdin)

@@ -23,7 +23,8 @@ use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
 use crate::language::{Reading, Version};
 use crate::mirror::{Disc, Fault, MirrorOptions};
-use crate::options::{InstallOptions, ReleaseName};
+use crate::options::variables::{self, Writing};
+use crate::options::{InstallOptions, ReleaseName, Values};
 use crate::tdl::{self, Payload, SourceUrl, Template};
 
 /// A file that is to be checked.
@@ -49,6 +50,8 @@ pub enum Input {
         path: PathBuf,
         /// All of it.
         text: String,
+        /// Whether variables were filled in.
+        filled: bool,
     },
     /// A file that is no text, or cannot be read at all.
     Unreadable(Diagnostic),
@@ -61,30 +64,45 @@ impl Input {
     }
 }
 
-/// Reads a file, and tells by its content what it is.
-pub fn open(found: &Found) -> Input {
+/// Reads a file, tells by its content what it is, and fills its variables.
+///
+/// # Errors
+/// Input: the secret of a variable cannot be had.
+pub fn open(found: &Found, values: &Values) -> anyhow::Result<Input> {
     let Found { path, walked } = found;
     let (name, walked) = (input::display_name(path), *walked);
     let bytes = match input::read(path, "file") {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("{error:#}");
-            return Input::Unreadable(Diagnostic::of_file(Severity::Error, &name, message));
+            let finding = Diagnostic::of_file(Severity::Error, &name, message);
+            return Ok(Input::Unreadable(finding));
         }
     };
     if subject::is_template(&bytes) {
-        return match template::parse(&bytes, &name) {
+        return Ok(match template::parse(&bytes, &name, values)? {
             Ok(read) => Input::Template {
                 walked,
                 read: Box::new(read),
             },
             Err(findings) => Input::BadTemplate { name, findings },
-        };
+        });
     }
-    Input::Kickstart {
-        path: path.clone(),
-        text: scan::decode(bytes),
-    }
+    let written = scan::decode(bytes);
+    let source = Source {
+        name: &name,
+        text: &written,
+    };
+    let filled = values.fill(source, Writing::Plain);
+    Ok(match filled.map_err(variables::refusal) {
+        Ok(text) => Input::Kickstart {
+            path: path.clone(),
+            filled: text != written,
+            text,
+        },
+        Err(Ok(finding)) => Input::Unreadable(finding),
+        Err(Err(error)) => return Err(error),
+    })
 }
 
 /// The template that was named, if it is one: kickstarts beside it are read for its release.
@@ -116,6 +134,8 @@ pub struct Reader<'a> {
     pub allow: &'a [String],
     /// The network, if it is to be asked.
     pub online: Option<Online>,
+    /// What was filled into the texts.
+    pub values: &'a Values,
 }
 
 impl Reader<'_> {
@@ -124,12 +144,21 @@ impl Reader<'_> {
     /// # Errors
     /// Those of [`Online::check`].
     pub fn check(&self, input: &Input) -> anyhow::Result<Checked> {
-        Ok(match input {
+        let mut checked = match input {
             Input::Unreadable(finding) => Checked::of(&finding.file, vec![finding.clone()]),
             Input::BadTemplate { name, findings } => Checked::of(name, findings.clone()),
             Input::Template { read, .. } => self.template(read)?,
             Input::Kickstart { path, text, .. } => self.kickstart(path, text)?,
-        })
+        };
+        if let Input::Kickstart { text, .. } = input {
+            let findings = &mut checked.findings;
+            self.values.hide(findings, &checked.name, text);
+        }
+        if let Some(read) = self.template {
+            let findings = &mut checked.findings;
+            self.values.hide(findings, &read.name, &read.text);
+        }
+        Ok(checked)
     }
 
     fn template(&self, read: &ReadTemplate) -> anyhow::Result<Checked> {

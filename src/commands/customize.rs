@@ -24,7 +24,7 @@ use crate::kickstart::scan;
 use crate::machine::{AccelChoice, DiskFormat, Network};
 use crate::options::{
     Compress, Deliver, Format, InstallOptions, Layer, Mebibytes, Progress, Seconds, SecretSource,
-    config,
+    Values, config,
 };
 use crate::ui::event::{Reporter, Sink};
 use crate::ui::printer::{Color, Verbosity};
@@ -206,7 +206,8 @@ fn customize(
 ) -> anyhow::Result<Finished> {
     let remarks = Arc::new(Remarks::default());
     let heard = reporter.and(Arc::clone(&remarks) as Arc<dyn Sink>);
-    let mut read = template::accept(file, template::load(file)?, &heard)?;
+    let values = Values::of(&options)?;
+    let mut read = template::accept(file, template::load(file, &values)?, &heard)?;
     tree::settle(&mut read.template, file, &options, &heard)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
@@ -229,6 +230,7 @@ fn customize(
     let kickstart = Kickstart {
         text: NO_KICKSTART.to_owned(),
         name: "none".to_owned(),
+        parts: Vec::new(),
         builtin: true,
         sha256: hex::sha256(NO_KICKSTART),
         outline,
@@ -251,6 +253,7 @@ fn customize(
         heard.warn(warning);
     }
     plan.base = Some(base);
+    plan.secrets = values.secrets();
     install::check_and_build(plan, text, true, &remarks, reporter)
 }
 
@@ -337,7 +340,7 @@ fn settle_output(
     options.output = Some(into);
     options.output_dir = None;
     options.format = vec![format];
-    options.kickstart = None;
+    options.kickstart = Vec::new();
     options.verbatim = false;
     options.no_customize = false;
     options.portable = false;

@@ -11,6 +11,7 @@ use super::signals;
 use super::template::{self, ReadTemplate};
 use super::{input, of_iso, preflight, tree};
 use crate::check::subject;
+use crate::diagnostic::Source;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::host;
@@ -18,13 +19,14 @@ use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
 use crate::install::place::Claim;
-use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
+use crate::install::plan::{self, Joined, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
 use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
 use crate::mirror::address;
+use crate::options::variables::{self, Values, Writing};
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
 use crate::tdl::Template;
 use crate::ui::event::{Reporter, Sink};
@@ -132,34 +134,49 @@ pub struct Inputs {
     /// None where the ISO image is to say what is installed.
     template: Option<anyhow::Result<template::Loaded>>,
     options: anyhow::Result<InstallOptions>,
+    /// What is filled into texts.
+    values: Values,
 }
 
 impl Inputs {
     /// Reads the template, and lays the options over those of the configuration, `below`.
     pub fn read(mut args: Args, below: anyhow::Result<InstallOptions>) -> Self {
-        args.options.kickstart = args.second.take().or(args.options.kickstart);
+        args.options.kickstart.extend(args.second.take());
         // With an ISO image the one file may be the kickstart.
-        let alone = args.options.kickstart.is_none() && !args.options.iso.is_empty();
+        let alone = args.options.kickstart.is_empty() && !args.options.iso.is_empty();
         if alone
             && args
                 .template
                 .as_deref()
                 .is_some_and(template::names_kickstart)
         {
-            args.options.kickstart = args.template.take();
+            args.options.kickstart.extend(args.template.take());
         }
-        let template = args.template.as_deref().map(template::load);
-        Inputs::of(args, template, below)
+        let laid = below.and_then(|below| {
+            let mut options = args.options.clone().over(below);
+            let values = Values::of(&options)?;
+            values.fill_outputs(&mut options)?;
+            Ok((options, values))
+        });
+        let (options, values) = match laid {
+            Ok((options, values)) => (Ok(options), values),
+            Err(error) => (Err(error), Values::default()),
+        };
+        let template = args.template.as_deref();
+        let template = template.map(|template| template::load(template, &values));
+        Inputs {
+            values,
+            ..Inputs::of(args, template, options)
+        }
     }
 
-    /// The same with a template that is read.
+    /// The same with a template that is read, and options that are all known.
     pub(super) fn of(
         args: Args,
         template: Option<anyhow::Result<template::Loaded>>,
-        below: anyhow::Result<InstallOptions>,
+        options: anyhow::Result<InstallOptions>,
     ) -> Self {
-        let options = below.and_then(|below| {
-            let options = args.options.clone().over(below);
+        let options = options.and_then(|options| {
             let read = template
                 .as_ref()
                 .and_then(|template| template.as_ref().ok());
@@ -177,6 +194,7 @@ impl Inputs {
             args,
             template,
             options,
+            values: Values::default(),
         }
     }
 
@@ -218,7 +236,9 @@ impl Inputs {
             Some(template) => template.and_then(|loaded| template::accept(&file, loaded, &heard)),
             None => of_iso::template(&options, &heard),
         };
-        let planned = template.and_then(|read| plan(&file, read, no_check, options, &heard));
+        let values = self.values;
+        let planned =
+            template.and_then(|read| plan(&file, read, no_check, options, &values, &heard));
         let built = planned.and_then(|(mut plan, text)| {
             plan.dry_run = dry_run;
             about.name.clone_from(&plan.name);
@@ -277,8 +297,9 @@ fn check_apart(
     let isos = options.iso.iter().filter_map(|text| address(text).ok());
     let isos = isos.filter_map(|url| url.to_file_path().ok());
     inputs.extend(isos.map(|path| owned("the ISO image", &path)));
+    let kickstarts = options.kickstart.iter();
+    inputs.extend(kickstarts.map(|path| owned("the kickstart", path)));
     for (what, path) in [
-        ("the kickstart", &options.kickstart),
         ("--cacert", &options.cacert),
         ("--client-cert", &options.client_cert),
         ("--client-key", &options.client_key),
@@ -295,6 +316,7 @@ fn plan(
     read: ReadTemplate,
     no_check: bool,
     options: InstallOptions,
+    values: &Values,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
     let mut read = read;
@@ -310,22 +332,25 @@ fn plan(
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }
     let access = RootAccess::read(&options)?;
-    let kickstart = match &options.kickstart {
-        Some(path) if input::is_stdin(path) && input::is_stdin(file) => {
-            fail!(
-                Kind::Input,
-                "template and kickstart cannot both come from standard input: name a file for one of them"
-            );
-        }
-        Some(path) => {
+    let from_stdin = [file]
+        .into_iter()
+        .chain(options.kickstart.iter().map(|path| &**path));
+    if from_stdin.filter(|path| input::is_stdin(path)).count() > 1 {
+        fail!(
+            Kind::Input,
+            "template and kickstart cannot both come from standard input: name a file for all but one of them"
+        );
+    }
+    let kickstart = match &options.kickstart[..] {
+        paths @ [_, ..] => {
             let version = read
                 .template
                 .release()
                 .ok()
                 .and_then(|release| Version::of(*release));
-            own_kickstart(path, version, no_check, reporter)?
+            own_kickstart(paths, version, no_check, values, reporter)?
         }
-        None => builtin_kickstart(&read.template, &access, reporter)?,
+        [] => builtin_kickstart(&read.template, &access, reporter)?,
     };
     let from = TemplateFile {
         name: input::display_name(file),
@@ -337,17 +362,24 @@ fn plan(
     }
     let mut options = options;
     let checks = &mut options.boot_test.checks;
-    for named in [Some(file), options.kickstart.as_deref()]
+    let named = [file]
         .into_iter()
-        .flatten()
-    {
+        .chain(options.kickstart.iter().map(|path| &**path));
+    for named in named {
         let beside = declared::beside(named);
         checks.extend(beside.filter(|beside| !checks.contains(beside)));
+    }
+    for name in values.unused(&options) {
+        reporter.warn(variables::unused_warning(name));
     }
     let plan = Plan::new(read.template, from, kickstart, access, options).kind(Kind::Input)?;
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
+    let plan = Plan {
+        secrets: values.secrets(),
+        ..plan
+    };
     Ok((plan, read.text))
 }
 
@@ -425,39 +457,63 @@ async fn check(
     unreachable!("the last try returns")
 }
 
+/// Reads the kickstarts that were named, fills their variables and joins them.
+pub(super) fn read_kickstarts(paths: &[PathBuf], values: &Values) -> anyhow::Result<Joined> {
+    let mut joined = Joined::default();
+    for path in paths {
+        let name = input::display_name(path);
+        let bytes = input::read(path, "kickstart")?;
+        if subject::is_template(&bytes) {
+            let message = format!(
+                "{name} is a template, and -k takes the kickstart: write `ozr install {name} -k KICKSTART`"
+            );
+            return Err(failure(Kind::Input, message));
+        }
+        joined.written.extend_from_slice(&bytes);
+        let written = scan::decode(bytes);
+        let source = Source {
+            name: &name,
+            text: &written,
+        };
+        let text = values.fill(source, Writing::Plain).kind(Kind::Input)?;
+        joined.add(name, &text);
+    }
+    Ok(joined)
+}
+
 fn own_kickstart(
-    path: &Path,
+    paths: &[PathBuf],
     version: Option<Version>,
     no_check: bool,
+    values: &Values,
     reporter: &Reporter,
 ) -> anyhow::Result<Kickstart> {
-    let name = input::display_name(path);
-    let bytes = input::read(path, "kickstart")?;
-    let sha256 = hex::sha256(&bytes);
-    let refuse = |findings| template::refuse(path, findings, reporter);
-    if subject::is_template(&bytes) {
-        let message = format!(
-            "{name} is a template, and -k takes the kickstart: write `ozr install {name} -k KICKSTART`"
-        );
-        return Err(failure(Kind::Input, message));
-    }
-    let text = scan::decode(bytes);
+    let joined = read_kickstarts(paths, values)?;
+    let Joined { name, text, .. } = &joined;
+    let refuse = |mut findings: Vec<_>| {
+        values.hide(&mut findings, name, text);
+        findings
+            .iter_mut()
+            .for_each(|finding| joined.place(finding));
+        template::refuse(Path::new(name), findings, reporter)
+    };
     if no_check
         && !version.is_some_and(Version::is_python_2)
-        && let Some(finding) = scan::undecodable(&text, &name)
+        && let Some(finding) = scan::undecodable(text, name)
     {
         return Err(refuse(vec![finding]));
     }
     let outline = match no_check {
-        true => scan::scan(&text, &name).map_err(refuse)?,
+        true => scan::scan(text, name).map_err(refuse)?,
         // The check says all that is wrong at once.
-        false => scan::scan_all(&text, &name).0,
+        false => scan::scan_all(text, name).0,
     };
     Ok(Kickstart {
-        text,
-        name,
+        sha256: hex::sha256(&joined.written),
+        text: joined.text,
+        name: joined.name,
+        parts: joined.parts,
         builtin: false,
-        sha256,
         outline,
     })
 }
@@ -502,6 +558,7 @@ fn builtin_kickstart(
         sha256: hex::sha256(builtin.text()),
         text,
         name,
+        parts: Vec::new(),
         builtin: true,
         outline,
     })

@@ -10,7 +10,7 @@ use super::tree;
 use crate::error::{Classify, Kind, fail, failed};
 use crate::install::isos::{of_options, refused};
 use crate::mirror::{Disc, Mirror, MirrorOptions, address, file_name, shown};
-use crate::options::InstallOptions;
+use crate::options::{InstallOptions, Values};
 use crate::state::directories;
 use crate::tdl::{Install, IsoAddress, IsoInstall, Template};
 use crate::ui::event::Reporter;
@@ -50,7 +50,7 @@ pub fn template(options: &InstallOptions, reporter: &Reporter) -> anyhow::Result
         escaped(&stem.to_string_lossy()),
         escaped(&image),
     );
-    template::parse(text.as_bytes(), &image).map_err(|findings| {
+    template::parse(text.as_bytes(), &image, &Values::default())?.map_err(|findings| {
         let first = findings.first().map(|finding| finding.message.as_str());
         failed!(
             Kind::Input,

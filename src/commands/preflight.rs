@@ -13,6 +13,7 @@ use crate::error::{Kind, failed};
 use crate::install::plan::Plan;
 use crate::install::remarks::Remarks;
 use crate::language::{Included, Includes, Reading};
+use crate::options::variables;
 use crate::ui::event::{Event, Reporter};
 
 /// What the installer can include: what is on the network, but no file of this host.
@@ -74,6 +75,12 @@ pub fn run(
     let mut checked = check::kickstart(reading, &setting, found, allow);
     let of_template = scripts::of_template(&plan.template, &plan.file.name, setting.version);
     checked.findings.extend(rules::without(of_template, allow));
+    let (secrets, findings) = (&plan.secrets, &mut checked.findings);
+    variables::hide(secrets, findings, &written.name, &written.text);
+    variables::hide(secrets, findings, &plan.file.name, template_text);
+    findings
+        .iter_mut()
+        .for_each(|finding| written.place(finding));
     if !last && let Some(first) = passing(&checked.findings) {
         return Ok(Some(first.in_one_line()));
     }

@@ -8,6 +8,7 @@ use crate::check::subject;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Kind, failed, failure};
 use crate::hex;
+use crate::options::variables::{self, Values, Writing};
 use crate::tdl::{self, Template};
 use crate::ui::event::{Event, Reporter};
 
@@ -37,29 +38,51 @@ impl ReadTemplate {
     }
 }
 
-/// Reads a template from its bytes.
+/// Reads a template from its bytes, and fills its variables.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn parse(bytes: &[u8], name: &str) -> Loaded {
-    let text = tdl::decode(bytes, name)?;
-    let template = tdl::parse(&text, name)?;
-    Ok(ReadTemplate {
+/// Input: the secret of a variable cannot be had. What is wrong with the template is within.
+pub fn parse(bytes: &[u8], name: &str, values: &Values) -> anyhow::Result<Loaded> {
+    let written = match tdl::decode(bytes, name) {
+        Ok(text) => text,
+        Err(findings) => return Ok(Err(findings)),
+    };
+    let source = Source {
+        name,
+        text: &written,
+    };
+    let text = match values
+        .fill(source, Writing::Xml)
+        .map_err(variables::refusal)
+    {
+        Ok(text) => text,
+        Err(Ok(finding)) => return Ok(Err(vec![finding])),
+        Err(Err(error)) => return Err(error),
+    };
+    let mut template = match tdl::parse(&text, name) {
+        Ok(template) => template,
+        Err(mut findings) => {
+            values.hide(&mut findings, name, &text);
+            return Ok(Err(findings));
+        }
+    };
+    values.hide(&mut template.warnings, name, &text);
+    Ok(Ok(ReadTemplate {
         name: name.to_string(),
         text,
         template,
         sha256: hex::sha256(bytes),
-    })
+    }))
 }
 
 /// A template, or what is wrong with it.
 pub type Loaded = Result<ReadTemplate, Vec<Diagnostic>>;
 
-/// Reads a template; nothing is said of it yet.
+/// Reads a template and fills its variables; nothing is said of it yet.
 ///
 /// # Errors
-/// Input: it cannot be read, or is a kickstart.
-pub fn load(path: &Path) -> anyhow::Result<Loaded> {
+/// Input: it cannot be read, or is a kickstart; the secret of a variable cannot be had.
+pub fn load(path: &Path, values: &Values) -> anyhow::Result<Loaded> {
     let bytes = input::read(path, "template")?;
     let name = input::display_name(path);
     if is_kickstart(&bytes) {
@@ -68,7 +91,7 @@ pub fn load(path: &Path) -> anyhow::Result<Loaded> {
         );
         return Err(failure(Kind::Input, message));
     }
-    Ok(parse(&bytes, &name))
+    parse(&bytes, &name, values)
 }
 
 fn is_kickstart(bytes: &[u8]) -> bool {

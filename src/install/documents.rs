@@ -63,7 +63,7 @@ impl Attempt<'_> {
                 sha256: plan.file.sha256.clone(),
             },
             kickstart: Source {
-                file: (!plan.kickstart.builtin).then(|| file_name(&plan.kickstart.name)),
+                file: (!plan.kickstart.builtin).then(|| plan.kickstart.file_names()),
                 sha256: plan.kickstart.sha256.clone(),
             },
             release: Release {
@@ -275,7 +275,7 @@ fn node_name() -> String {
     uname.nodename().to_string_lossy().into_owned()
 }
 
-fn file_name(path: &str) -> String {
+pub(super) fn file_name(path: &str) -> String {
     Path::new(path).file_name().map_or_else(
         || path.to_string(),
         |name| name.to_string_lossy().into_owned(),

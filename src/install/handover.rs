@@ -192,8 +192,8 @@ fn add_secrets(secrets: &mut Secrets, plan: &Plan, served: &str) {
     let template = &plan.template;
     let passwords = [&template.os.rootpw, &template.os.key];
     let of_options = [&plan.luks_passphrase, &plan.access.password];
-    let passwords = passwords.into_iter().chain(of_options);
-    for password in passwords.flatten() {
+    let passwords = passwords.into_iter().chain(of_options).flatten();
+    for password in passwords.chain(&plan.secrets) {
         secrets.add_password(password.reveal().trim());
     }
     plan.sources().for_each(|url| secrets.add_url(url));

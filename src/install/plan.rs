@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use url::Url;
 
+use crate::diagnostic::Diagnostic;
 use crate::distro::{Arch, Generation, Release, VirtioModel};
 use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
@@ -16,6 +17,7 @@ use crate::input;
 use crate::install::access::RootAccess;
 use crate::install::boot_test::plan::Wanted;
 use crate::install::customize::Base;
+use crate::install::documents::file_name;
 use crate::install::isos;
 use crate::kickstart::luks;
 use crate::kickstart::outline::Outline;
@@ -64,14 +66,87 @@ pub struct TemplateFile {
 pub struct Kickstart {
     /// Its text.
     pub text: String,
-    /// Its file name, or that of the built-in one.
+    /// Its file name, or that of the built-in one; of several that were joined, all names.
     pub name: String,
+    /// The files that it was joined from, if they are several.
+    pub parts: Vec<Part>,
     /// Whether it is one of ours.
     pub builtin: bool,
     /// The digest of its bytes.
     pub sha256: String,
     /// What is in it.
     pub outline: Outline,
+}
+
+impl Kickstart {
+    /// Puts a finding about it into the file that it was joined from.
+    pub fn place(&self, finding: &mut Diagnostic) {
+        place(&self.name, &self.parts, finding);
+    }
+
+    /// The names of its files, without their directories.
+    pub fn file_names(&self) -> String {
+        let names = self.parts.iter().map(|part| file_name(&part.name));
+        match self.parts.len() {
+            0 => file_name(&self.name),
+            _ => names.collect::<Vec<_>>().join(" + "),
+        }
+    }
+}
+
+/// A file of a joined kickstart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// The number of its first line in the whole, from 1.
+    pub first: usize,
+}
+
+/// Kickstarts that are read one after the other.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// The names.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+    /// The files, if they are several.
+    pub parts: Vec<Part>,
+    /// Their bytes, as they were written.
+    pub written: Vec<u8>,
+}
+
+impl Joined {
+    /// Adds a file.
+    pub fn add(&mut self, name: String, text: &str) {
+        if !self.text.is_empty() && !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        if !self.name.is_empty() {
+            self.name.push_str(" + ");
+        }
+        self.name.push_str(&name);
+        let first = self.text.matches('\n').count() + 1;
+        self.parts.push(Part { name, first });
+        self.text.push_str(text);
+    }
+
+    /// Puts a finding about the whole into the file that it was joined from.
+    pub fn place(&self, finding: &mut Diagnostic) {
+        place(&self.name, &self.parts, finding);
+    }
+}
+
+fn place(whole: &str, parts: &[Part], finding: &mut Diagnostic) {
+    if finding.file != whole || finding.is_about_whole_file() {
+        return;
+    }
+    let part = parts.iter().rfind(|part| part.first <= finding.line);
+    if let Some(part) = part {
+        finding.file.clone_from(&part.name);
+        finding.line -= part.first - 1;
+        finding.end_line = (finding.end_line + 1).saturating_sub(part.first);
+    }
 }
 
 /// A build, decided.
@@ -113,6 +188,8 @@ pub struct Plan {
     pub access: RootAccess,
     /// The passphrase of what the kickstart encrypts, if it is given beside it.
     pub luks_passphrase: Option<Secret>,
+    /// The secrets that were filled into the template and the kickstart.
+    pub secrets: Vec<Secret>,
     /// The image that is customised, where nothing is installed.
     pub base: Option<Base>,
     /// Whether it ends where a guest would start.
@@ -229,6 +306,7 @@ impl Plan {
             customize: !(options.no_customize || options.verbatim),
             access,
             luks_passphrase,
+            secrets: Vec::new(),
             base: None,
             dry_run: false,
             seal,

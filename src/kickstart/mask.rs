@@ -13,7 +13,8 @@ use super::words::{Comments, Word, split};
 use crate::diagnostic::{Diagnostic, Lines};
 use crate::secrets::{self, Secrets, replaced};
 
-const MASK: &str = "***";
+/// What stands in place of a secret in a kickstart that is shown.
+pub const MASK: &str = "***";
 
 /// Shortest secret that is looked for as a part of a message's words, in bytes.
 const MIN_LITERAL: usize = 5;

@@ -16,7 +16,7 @@ use anyhow::Context;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, environment, oz_cfg};
+use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, environment, oz_cfg, variables};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Classify, Kind, fail};
 use crate::input;
@@ -183,7 +183,11 @@ fn unknown_key(message: &str) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
-    let tables: [(&str, &[&str]); 2] = [("check", &CHECK_KEYS), ("boot-test", &boot_test::KEYS)];
+    let tables: [(&str, &[&str]); 3] = [
+        ("check", &CHECK_KEYS),
+        ("boot-test", &boot_test::KEYS),
+        ("variables.NAME", &variables::KEYS),
+    ];
     if let Some((table, keys)) = tables.iter().find(|(_, keys)| known == *keys) {
         return Some(format!(
             "there is no option `{key}` in [{table}]; the keys there are {}",

@@ -11,6 +11,7 @@ use super::values::{
     Compress, Deliver, Format, Mebibytes, Ports, Progress, Relay, ReportTarget, SbomFormat,
     Seconds, one_or_several,
 };
+use super::variables::{Declarations, Setting};
 use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
 use crate::machine::{AccelChoice, DiskBus, Firmware, Network, Nic};
 
@@ -20,7 +21,8 @@ layered! {
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct InstallOptions {
-    /// The kickstart (- for standard input; Oz's -a) [default: the one built in for the release]
+    /// The kickstart (- for standard input; Oz's -a) [default: the one built in for the release]. Given again,
+    /// what is joined to it
     #[arg(
         short = 'k',
         long,
@@ -29,7 +31,8 @@ pub struct InstallOptions {
         value_name = "FILE",
         help_heading = "Input"
     )]
-    pub kickstart: Option<PathBuf>,
+    #[serde(deserialize_with = "one_or_several")]
+    pub kickstart: Vec<PathBuf>,
 
     /// Install from this ISO image, a file or an address, in place of the template's source; without a
     /// template, the release that the image says. Given again, further discs of the guest
@@ -41,6 +44,12 @@ pub struct InstallOptions {
     /// a list beside the image, if there is one]
     #[arg(long, value_name = "FILE|URL|SUM", help_heading = "Input")]
     pub checksum: Option<String>,
+
+    /// Fill VALUE in for ${NAME} in the template, the kickstart and the names of outputs; of a variable that
+    /// [variables] declares as a secret, where it is: file:PATH, env:NAME or prompt. May be given more than once
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Input")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub set: Vec<Setting>,
 
     /// Serve the kickstart untouched: nothing of the template is added, no completion mark
     #[arg(long, help_heading = "Input")]
@@ -357,6 +366,10 @@ pub struct InstallOptions {
     #[arg(skip)]
     pub check: CheckOptions,
 
+    /// The table `[variables]` of the configuration file.
+    #[arg(skip)]
+    pub variables: Declarations,
+
     /// What is to be said of the configuration file.
     #[arg(skip)]
     #[serde(skip)]
@@ -407,7 +420,12 @@ impl Layer for InstallOptions {
         if self.output.is_some() || self.output_dir.is_some() {
             (below.output, below.output_dir) = (None, None);
         }
-        self.each_over(below)
+        // What is set adds up; the last of a name counts.
+        let set = [std::mem::take(&mut below.set), self.set.clone()].concat();
+        InstallOptions {
+            set,
+            ..self.each_over(below)
+        }
     }
 }
 
@@ -446,7 +464,7 @@ mod tests {
             .filter_map(|argument| argument.get_long())
             .map(str::to_owned)
             .collect();
-        names.insert("check".to_owned());
+        names.extend(["check", "variables"].map(str::to_owned));
         // The notes are no option.
         assert_eq!(names.len(), InstallOptions::FIELDS - 1);
         for name in names {

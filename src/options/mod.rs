@@ -63,6 +63,7 @@ pub mod oz_cfg;
 mod secret;
 mod signer;
 mod values;
+pub mod variables;
 
 pub use boot_test::{BootTestOptions, TextPattern};
 pub use install::{InstallOptions, distinct};
@@ -72,6 +73,7 @@ pub use values::{
     Compress, Deliver, EventsTo, Format, Mebibytes, Ports, Progress, Relay, ReleaseName,
     ReportFormat, ReportTarget, SbomFormat, Seconds,
 };
+pub use variables::Values;
 
 /// What a check can be told. A key of `[check]` is the long name of its option;
 /// [`Layer`] lays one set over another.

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use serde::Deserialize;
 
 use crate::error::{Kind, failed};
 use crate::input;
+use crate::process;
 use crate::secrets::{SHORTEST_PASSWORD, Secret};
 use crate::terminal;
 
@@ -15,9 +18,12 @@ use crate::terminal;
 /// `DEFAULT_PASSPHRASE_SIZE_MAX`).
 const LONGEST: usize = 512;
 
-/// `file:PATH`, `env:NAME` or `prompt`
+/// How long a command may take that gives a secret: it asks a server, or an agent that asks a person.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// `file:PATH`, `env:NAME` or `prompt`; in a file also a command, as a list of its words
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Written")]
 pub enum SecretSource {
     /// The first line of a file or pipe
     File(PathBuf),
@@ -25,6 +31,16 @@ pub enum SecretSource {
     Env(String),
     /// Whoever sits at the terminal
     Prompt,
+    /// What a program writes to its standard output
+    Command(Vec<String>),
+}
+
+/// A source as a file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Command(Vec<String>),
 }
 
 /// What a secret is for.
@@ -86,11 +102,17 @@ impl TypedValueParser for OnCommandLine {
     }
 }
 
-impl TryFrom<String> for SecretSource {
+impl TryFrom<Written> for SecretSource {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Text(text) => text.parse(),
+            Written::Command(words) if words.is_empty() => {
+                Err("a command has at least the name of a program".to_owned())
+            }
+            Written::Command(words) => Ok(SecretSource::Command(words)),
+        }
     }
 }
 
@@ -116,6 +138,12 @@ impl SecretSource {
                 })?;
                 (place, value.into_encoded_bytes())
             }
+            SecretSource::Command(words) => {
+                let place = format!("the {what} that `{}` gives", words[0]);
+                let said = of_command(words)
+                    .map_err(|error| failed!(Kind::Input, "{place} cannot be had: {error:#}"))?;
+                (place, said)
+            }
             SecretSource::Prompt => {
                 let typed = terminal::ask(what, 2 * LONGEST, purpose == Purpose::New)?;
                 (format!("the {what} that was typed"), typed)
@@ -140,6 +168,19 @@ impl SecretSource {
         }
         Ok(Secret::new(line))
     }
+}
+
+/// What a command writes to its standard output, within [`COMMAND_LIMIT`].
+fn of_command(words: &[String]) -> anyhow::Result<Vec<u8>> {
+    let mut command = process::command(&words[0]);
+    command.args(&words[1..]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let said = tokio::time::timeout(COMMAND_LIMIT, process::output(&mut command)).await;
+        said.with_context(|| format!("it takes more than {} s", COMMAND_LIMIT.as_secs()))?
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +224,17 @@ mod tests {
             let error = of(content).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
+        let of = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            SecretSource::Command(words).read("token", Purpose::Known)
+        };
+        assert_eq!(of(&["echo", "s3cret $x"]).unwrap().reveal(), "s3cret $x");
+        let failed = of(&["sh", "-c", "echo s3cret; exit 3"]).unwrap_err();
+        let failed = failed.to_string();
+        assert!(
+            failed.contains("`sh` gives") && failed.contains("status 3"),
+            "{failed}"
+        );
         let gone = SecretSource::File("/nowhere/x".into()).read("passphrase", Purpose::New);
         assert!(gone.unwrap_err().to_string().contains("/nowhere/x"));
         let unset = SecretSource::Env("OZR_NOT_SET".to_owned()).read("passphrase", Purpose::New);

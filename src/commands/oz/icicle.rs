@@ -8,6 +8,7 @@ use clap::Parser;
 use super::super::{inspect, replace_file, template};
 use super::{Common, images_of, reporter};
 use crate::error::{Classify, Kind, fail};
+use crate::options::Values;
 use crate::sbom::icicle::{self, Entry};
 use crate::ui::printer;
 
@@ -45,7 +46,11 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let reporter = reporter(&args.common);
     args.common.load()?;
-    let read = template::accept(&args.tdl, template::load(&args.tdl)?, &reporter)?;
+    let read = template::accept(
+        &args.tdl,
+        template::load(&args.tdl, &Values::default())?,
+        &reporter,
+    )?;
     if read.template.os.extra_command.is_some() {
         fail!(
             Kind::Input,

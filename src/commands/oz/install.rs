@@ -13,7 +13,7 @@ use crate::check::subject;
 use crate::error::{Classify, Kind, fail};
 use crate::input;
 use crate::machine::DiskBus;
-use crate::options::{Format, InstallOptions, Layer, Seconds};
+use crate::options::{Format, InstallOptions, Layer, Seconds, Values};
 use crate::tdl::{self, Template};
 use crate::ui::printer::{self, Color};
 
@@ -96,7 +96,7 @@ pub struct Args {
 pub fn run(mut args: Args) -> anyhow::Result<()> {
     let (verbosity, color) = (args.common.verbosity(), Color::Auto);
     let template = match &args.second {
-        None => template::load(&args.tdl),
+        None => template::load(&args.tdl, &Values::default()),
         Some(second) => two_files(&args.tdl, second),
     };
     let read = template.as_ref().ok().and_then(|read| read.as_ref().ok());
@@ -159,7 +159,7 @@ fn two_files(first: &Path, second: &Path) -> anyhow::Result<template::Loaded> {
 /// What an install is to be told.
 fn options(args: &Args, below: InstallOptions, template: Option<&Template>) -> InstallOptions {
     let given = InstallOptions {
-        kickstart: args.auto.clone(),
+        kickstart: args.auto.iter().cloned().collect(),
         customize: args.customize,
         no_customize: !args.customize,
         disk_bus: args.disk_bus,
