@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     attach, boot_test, cache, check, completions, configuration, convert, customize, diff,
-    diff_releases, doctor, explain, gc, inspect, install, list, man, media, new, oz, releases,
-    screenshot, shipped, verify, write,
+    diff_releases, doctor, explain, gc, history, inspect, install, list, man, media, new, oz,
+    releases, screenshot, shipped, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -164,6 +164,10 @@ enum Command {
     /// files of configuration, sizes, and how long the phases of the install took. Each is an image, which is
     /// read without booting or mounting it, or a manifest.
     Diff(diff::Args),
+    /// Show the builds that have ended: verdicts, times, sizes
+    ///
+    /// A phase of the install that is half again as long as its median of the builds before is pointed out.
+    History(history::Args),
     /// Write an image to a disk
     ///
     /// Refuses disks in use, asks, writes, reads everything back, and fits the partition table to the
@@ -270,7 +274,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Releases(args) => releases::run(&args),
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Inspect(args) => inspect::run(&args),
-        Command::Diff(args) => diff::run(&args),
+        Command::Diff(args) => diff::run(&args, config),
+        Command::History(args) => history::run(&args, config, &reporter),
         Command::Write(args) => write::run(args, config, verbosity, color),
         Command::Media(args) => media::run(*args, config, verbosity, color),
         Command::Cache(args) => cache::run(&args, config, &reporter),

@@ -23,6 +23,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What is at fault, in a word for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Build => "build",
+            Kind::Input => "input",
+            Kind::Host => "host",
+            Kind::Mirror => "mirror",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+
     /// The exit status of the process, as documented in the man page.
     pub fn exit_status(self) -> u8 {
         match self {

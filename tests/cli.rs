@@ -10,7 +10,7 @@ use crate::support::site::{Outcome, Site, kickstart, run};
 use crate::support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 27] = [
     "",
     "install",
     "new",
@@ -27,6 +27,8 @@ const PAGES: [&str; 25] = [
     "explain",
     "releases",
     "diff-releases",
+    "diff",
+    "history",
     "cache",
     "config",
     "gc",

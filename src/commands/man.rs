@@ -4,8 +4,8 @@ use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
-    attach, boot_test, check, convert, customize, diff, gc, inspect, install, media, new, oz,
-    shipped, verify, write,
+    attach, boot_test, check, convert, customize, diff, gc, history, inspect, install, media, new,
+    oz, shipped, verify, write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -48,8 +48,8 @@ const FILES: Entries = &[
         "/var/lib/ozr, ~/.local/state/ozr",
         "Root's and everybody else's ($XDG_STATE_HOME/ozr where that variable is set). In builds \
          which builds there are: who finds an entry that nobody holds locked removes what that \
-         build left. In guests whose guests run, and in history how long earlier builds took, for \
-         estimates; both may be removed.",
+         build left. In guests whose guests run, and in history the builds that have ended, for ozr history, \
+         for the names of builds, and for estimates; both may be removed.",
     ),
     (
         "/run/ozr, $XDG_RUNTIME_DIR/ozr, /tmp/ozr-UID",
@@ -239,6 +239,7 @@ fn render(
         Some("customize") => customize::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("diff") => diff::EXAMPLES.to_vec(),
+        Some("history") => history::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),
         Some("write") => write::EXAMPLES.to_vec(),
         Some("media") => media::EXAMPLES.to_vec(),

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod boot_test;
+mod builds;
 pub mod cache;
 pub mod check;
 mod checked;
@@ -16,6 +17,7 @@ mod display;
 pub mod doctor;
 pub mod explain;
 pub mod gc;
+pub mod history;
 pub mod inspect;
 mod inspected;
 pub mod install;

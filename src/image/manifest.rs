@@ -1,10 +1,13 @@
 //! `NAME.manifest.json`: what an image was made of, and how. The schema is documented in
 //! `docs/manifest.md`; a test compares the two.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::input;
 use crate::inspect::Storage;
 use crate::options::{Compress, Format};
 use crate::packages::Package;
@@ -275,6 +278,18 @@ pub fn rounded(time: Duration) -> f64 {
 /// A time as manifests have it.
 pub fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Most bytes of a manifest: those of the largest systems have about 10 MiB.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Reads a manifest.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read(path: &Path) -> anyhow::Result<Manifest> {
+    let text = input::read_bounded(path, MOST_BYTES)?;
+    serde_json::from_slice(&text).context("it is no manifest")
 }
 
 impl Manifest {

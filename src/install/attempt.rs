@@ -88,9 +88,8 @@ pub async fn run(
     let mut attempt = Attempt::prepare(plan, place, remarks, cancellation, reporter).await?;
     if plan.dry_run {
         return Ok(Finished {
-            images: Vec::new(),
-            phases: Vec::new(),
             would_do: Some(attempt.would_do()?),
+            ..Finished::default()
         });
     }
     let slot = attempt.wait_for_room().await?;
@@ -280,7 +279,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) fn history(&self) -> History {
-        History::of(self.plan, self.spec.accel, &self.place.state_dir)
+        History::of(self.plan, &self.place.state_dir)
     }
 
     /// Makes sure that a guest that has done all that a good install does has installed something.
@@ -402,15 +401,10 @@ impl<'a> Attempt<'a> {
                 .collect(),
             finishing: decided.elapsed(),
         };
-        if plan.base.is_none()
-            && let Err(error) = self.history().add(&times)
-        {
-            // Only the next build's estimate is missing.
-            reporter.detail(format!("how long it took was not noted: {error:#}"));
-        }
         Ok(Finished {
             images: plan.output.paths(),
             phases,
+            took: Some((self.spec.accel, times)),
             would_do: None,
         })
     }

@@ -1,10 +1,12 @@
-//! How long earlier builds of a template took, kept in the state directory: for estimates only.
-//! What is missing or broken there is as if there had been no build. From it: how far an install is, and how long it will
-//! go on.
+//! The builds there were, kept in the state directory: how each ended, how long its parts took, and where its images
+//! went. For estimates, for `ozr history` and for finding what a build's name means. What is missing or broken there
+//! is as if there had been no build.
+//!
+//! From it: how far an install is, and how long it will go on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use super::plan::Plan;
 use crate::hex;
 use crate::host::Accel;
 use crate::state::OwnedDir;
+use crate::state::lock_file::LockFile;
 use crate::watch::phases::Phase;
 use crate::watch::progress::Progress;
 use crate::watch::verdict::to_the_millisecond;
@@ -20,18 +23,33 @@ use crate::watch::verdict::to_the_millisecond;
 /// Name of the directory in the state directory.
 const DIRECTORY: &str = "history";
 
-/// How many builds are kept: enough for a median that one strange build does not move, few enough
-/// to follow a mirror or a machine that has become faster.
-const KEPT: usize = 5;
+/// How many builds of a kind are kept: more than three months of nights.
+const KEPT: usize = 100;
 
-/// The largest file that is read; five builds take some two thousand bytes.
-const MAX_BYTES: u64 = 64 * 1024;
+/// Of how many good builds a median is taken: enough that one strange build does not move it, few enough
+/// to follow a mirror or a machine that has become faster.
+const OF_MEDIAN: usize = 5;
+
+/// The largest file that is read; a build takes some two thousand bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Most files that are read to find the builds of a name.
+const MAX_FILES: usize = 10_000;
 
 /// The longest time of a part that is believed, in seconds: a month.
 const MAX_SECONDS: f64 = 31.0 * 86_400.0;
 
 /// The version of the files; others are ignored.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
+
+/// Held while a file is read and replaced.
+const LOCK: &str = "lock";
+
+/// How long it may be held by others: each of them writes one small file.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The verdict on a build that left an image.
+pub const GOOD: &str = "good";
 
 /// The earlier builds like one.
 #[derive(Debug, Clone)]
@@ -43,14 +61,13 @@ pub struct History {
 
 /// What makes builds alike. The kickstart counts by its file's name, not by its text: it is edited
 /// between builds, which changes how long they take by little, while two kickstarts for the same
-/// template differ by much. The accelerator changes everything by a factor.
+/// template differ by much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct About {
     template: String,
     release: String,
     arch: String,
     kickstart: String,
-    accelerator: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,17 +78,58 @@ struct Document {
     builds: Vec<Build>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Build {
-    finished: String,
-    /// In seconds.
-    phases: BTreeMap<Phase, f64>,
-    finishing: f64,
+/// A build that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// What names it.
+    pub id: String,
+    /// The image's name.
+    pub name: String,
+    /// When it began (RFC 3339, UTC).
+    pub started: String,
+    /// When it ended (RFC 3339, UTC).
+    pub finished: String,
+    /// From its beginning to its end, in seconds.
+    pub seconds: f64,
+    /// [`GOOD`], or why there is no image: the name of a cause, or of what is at fault.
+    pub verdict: String,
+    /// The same in a sentence, if it failed.
+    pub message: Option<String>,
+    /// What ran the guest's CPUs, if it came so far. It changes how long everything takes by a factor.
+    pub accelerator: Option<String>,
+    /// How long each phase lasted, in seconds.
+    pub phases: BTreeMap<Phase, f64>,
+    /// From the guest's end to the finished image, in seconds.
+    pub finishing: Option<f64>,
+    /// Its images.
+    pub images: Vec<ImageFile>,
+    /// Its manifest.
+    pub manifest: Option<PathBuf>,
+}
+
+/// An image that a build left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Where.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl ImageFile {
+    /// The one at `path`, if it is there.
+    pub fn at(path: &PathBuf) -> Option<ImageFile> {
+        let size = path.metadata().ok()?.len();
+        Some(ImageFile {
+            path: path.clone(),
+            size,
+        })
+    }
 }
 
 impl History {
     /// That of builds like `plan`, in the state directory `state`.
-    pub fn of(plan: &Plan, accel: Accel, state: &Path) -> History {
+    pub fn of(plan: &Plan, state: &Path) -> History {
         let kickstart = Path::new(&plan.kickstart.name);
         let kickstart = kickstart.file_name().unwrap_or(kickstart.as_os_str());
         let about = About {
@@ -79,7 +137,6 @@ impl History {
             release: plan.release.to_string(),
             arch: plan.arch.to_string(),
             kickstart: kickstart.to_string_lossy().into_owned(),
-            accelerator: accel.to_string(),
         };
         History::at(state, about)
     }
@@ -94,68 +151,125 @@ impl History {
         }
     }
 
-    /// What the earlier builds let expect.
-    pub fn forecast(&self) -> Forecast {
-        let builds: Vec<Times> = self.read().iter().filter_map(Build::times).collect();
-        Forecast::of(&builds)
+    /// What the earlier builds let expect of one whose CPUs are run so.
+    pub fn forecast(&self, accel: Accel) -> Forecast {
+        let builds = self.read();
+        Forecast::of(&latest(&builds, Some(&accel.to_string())))
     }
 
     fn read(&self) -> Vec<Build> {
-        let text = OwnedDir::open(&self.dir).and_then(|dir| dir.read(&self.name, MAX_BYTES + 1));
-        let text = text.unwrap_or_default();
-        if text.len() as u64 > MAX_BYTES {
-            return Vec::new();
-        }
-        match serde_json::from_slice::<Document>(&text) {
-            Ok(document) if document.schema == SCHEMA && document.about == self.about => {
-                document.builds
-            }
+        let dir = OwnedDir::open(&self.dir);
+        match dir.ok().and_then(|dir| document(&dir, &self.name)) {
+            Some(document) if document.about == self.about => document.builds,
             _ => Vec::new(),
         }
     }
 
-    /// Adds a build that has just succeeded. Of two that end at once, one may be forgotten.
+    /// Adds a build that has just ended.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn add(&self, times: &Times) -> anyhow::Result<()> {
-        let mut builds = self.read();
-        builds.retain(|build| build.times().is_some());
-        builds.push(Build::new(times));
-        let surplus = builds.len().saturating_sub(KEPT);
-        builds.drain(..surplus);
-        let document = Document {
-            schema: SCHEMA,
-            about: self.about.clone(),
-            builds,
+    pub fn add(&self, build: Build) -> anyhow::Result<()> {
+        let writing = || -> anyhow::Result<()> {
+            let dir = OwnedDir::create(&self.dir, 0o700)?;
+            let _lock = LockFile::take_blocking(&dir, LOCK, LOCK_LIMIT)?;
+            let mut builds = self.read();
+            builds.push(build);
+            let surplus = builds.len().saturating_sub(KEPT);
+            builds.drain(..surplus);
+            let document = Document {
+                schema: SCHEMA,
+                about: self.about.clone(),
+                builds,
+            };
+            let text = serde_json::to_string_pretty(&document)? + "\n";
+            Ok(dir.replace(&self.name, text.as_bytes())?)
         };
-        let text = serde_json::to_string_pretty(&document)? + "\n";
-        OwnedDir::create(&self.dir, 0o700)
-            .and_then(|dir| dir.replace(&self.name, text.as_bytes()))
-            .with_context(|| format!("writing {} in {}", self.name, self.dir.display()))
+        writing().with_context(|| format!("writing {} in {}", self.name, self.dir.display()))
     }
 }
 
+fn document(dir: &OwnedDir, name: &str) -> Option<Document> {
+    let text = dir.read(name, MAX_BYTES + 1).ok()?;
+    if text.len() as u64 > MAX_BYTES {
+        return None;
+    }
+    let mut document: Document = serde_json::from_slice(&text).ok()?;
+    document.builds.retain(Build::is_believable);
+    (document.schema == SCHEMA).then_some(document)
+}
+
+/// Builds that are alike, the newest last.
+pub type Alike = Vec<Build>;
+
+/// All builds that are known in the state directory `state`, those that are alike together.
+///
+/// # Errors
+/// The directory cannot be read, or is not ozr's own.
+pub fn all(state: &Path) -> anyhow::Result<Vec<Alike>> {
+    let path = state.join(DIRECTORY);
+    let reading = || format!("reading {}", path.display());
+    let opened = crate::state::owned_dir::found(OwnedDir::open(&path));
+    let Some(dir) = opened.with_context(reading)? else {
+        return Ok(Vec::new());
+    };
+    let mut names = dir.names().with_context(reading)?;
+    names.sort();
+    let names = names.iter().filter_map(|name| name.to_str());
+    let names = names.filter(|name| name.ends_with(".json")).take(MAX_FILES);
+    Ok(names
+        .filter_map(|name| Some(document(&dir, name)?.builds))
+        .collect())
+}
+
+/// The times of the newest good builds.
+fn latest(builds: &[Build], accelerator: Option<&str>) -> Vec<Times> {
+    let alike = builds.iter().rev();
+    let alike = alike.filter(|build| build.accelerator.as_deref() == accelerator);
+    alike.filter_map(Build::times).take(OF_MEDIAN).collect()
+}
+
+/// How long each phase of builds like the last of `builds` takes: the medians of the good ones before it. None where
+/// there are too few to tell.
+pub fn medians(builds: &[Build]) -> Option<BTreeMap<Phase, Duration>> {
+    /// Of fewer the one in the middle says little.
+    const FEWEST: usize = 3;
+    let (last, before) = builds.split_last()?;
+    let times = latest(before, last.accelerator.as_deref());
+    let Forecast(Some(times)) = (times.len() >= FEWEST).then(|| Forecast::of(&times))? else {
+        return None;
+    };
+    Some(times.phases)
+}
+
 impl Build {
-    fn new(times: &Times) -> Build {
-        let part = |(phase, lasted): (&Phase, &Duration)| (*phase, to_the_millisecond(*lasted));
-        Build {
-            finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            phases: times.phases.iter().map(part).collect(),
-            finishing: to_the_millisecond(times.finishing),
-        }
+    /// Whether it left an image.
+    pub fn is_good(&self) -> bool {
+        self.verdict == GOOD
     }
 
-    /// None if it makes no sense.
+    /// What is written down of how long its parts took.
+    pub fn set_times(&mut self, times: &Times) {
+        let part = |(phase, lasted): (&Phase, &Duration)| (*phase, to_the_millisecond(*lasted));
+        self.phases = times.phases.iter().map(part).collect();
+        self.finishing = Some(to_the_millisecond(times.finishing));
+    }
+
+    fn is_believable(&self) -> bool {
+        let all = self.phases.values().chain(&self.finishing);
+        all.chain([&self.seconds])
+            .all(|seconds| (0.0..=MAX_SECONDS).contains(seconds))
+    }
+
+    /// None if it did not come to its end.
     fn times(&self) -> Option<Times> {
-        let span = |seconds: f64| {
-            let believable = (0.0..=MAX_SECONDS).contains(&seconds);
-            believable.then(|| Duration::from_secs_f64(seconds))
-        };
-        let part = |(phase, seconds): (&Phase, &f64)| Some((*phase, span(*seconds)?));
+        if !self.is_good() || !self.is_believable() {
+            return None;
+        }
+        let span = |(phase, seconds): (&Phase, &f64)| (*phase, Duration::from_secs_f64(*seconds));
         Some(Times {
-            phases: self.phases.iter().map(part).collect::<Option<_>>()?,
-            finishing: span(self.finishing)?,
+            phases: self.phases.iter().map(span).collect(),
+            finishing: Duration::from_secs_f64(self.finishing?),
         })
     }
 }
@@ -239,6 +353,28 @@ fn median(mut values: Vec<Duration>) -> Duration {
     values.get(middle).copied().unwrap_or_default()
 }
 
+/// A build in which nothing is absent, for tests.
+#[cfg(test)]
+pub fn sample() -> Build {
+    Build {
+        id: "0123456789abcdef".to_owned(),
+        name: "web".to_owned(),
+        started: "2026-11-30T02:10:00Z".to_owned(),
+        finished: "2026-11-30T02:20:00Z".to_owned(),
+        seconds: 600.0,
+        verdict: GOOD.to_owned(),
+        message: Some("m".to_owned()),
+        accelerator: Some("kvm".to_owned()),
+        phases: [(Phase::Packages, 60.0)].into(),
+        finishing: Some(1.5),
+        images: vec![ImageFile {
+            path: "/srv/web.qcow2".into(),
+            size: 1,
+        }],
+        manifest: Some("/srv/web.manifest.json".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,20 +387,22 @@ mod tests {
             release: "Rocky Linux 9.4".to_owned(),
             arch: "x86_64".to_owned(),
             kickstart: kickstart.to_owned(),
-            accelerator: "kvm".to_owned(),
         }
     }
 
-    fn times(seconds: u64) -> Times {
-        Times {
+    fn build(seconds: u64) -> Build {
+        let mut build = sample();
+        build.set_times(&Times {
             phases: [(Phase::Packages, Duration::from_secs(seconds))].into(),
             finishing: Duration::from_millis(1_500),
-        }
+        });
+        build
     }
 
     fn remaining(history: &History) -> Option<Duration> {
         let progress = Progress::default();
-        history.forecast().remaining(&progress, Duration::ZERO)
+        let forecast = history.forecast(Accel::Kvm);
+        forecast.remaining(&progress, Duration::ZERO)
     }
 
     #[test]
@@ -273,28 +411,51 @@ mod tests {
         let history = History::at(state.path(), about("web.ks"));
         assert_eq!(remaining(&history), None);
         for seconds in [900, 800, 60, 70, 80, 90, 100] {
-            history.add(&times(seconds)).unwrap();
+            history.add(build(seconds)).unwrap();
         }
         assert_eq!(remaining(&history), Some(Duration::from_millis(81_500)));
-        assert_eq!(history.read().len(), KEPT);
+        // Those that failed, and those of another accelerator, take another time.
+        for odd in [
+            Build {
+                verdict: "disk-full".to_owned(),
+                ..build(1)
+            },
+            Build {
+                accelerator: Some("tcg".to_owned()),
+                ..build(5000)
+            },
+        ] {
+            history.add(odd).unwrap();
+        }
+        assert_eq!(remaining(&history), Some(Duration::from_millis(81_500)));
+        assert_eq!(history.read().len(), 9);
         let other = History::at(state.path(), about("db.ks"));
         assert_eq!(remaining(&other), None);
+        for _ in 0..KEPT + 3 {
+            other.add(build(7)).unwrap();
+        }
+        let all = all(state.path()).unwrap();
+        let mut counts: Vec<usize> = all.iter().map(Vec::len).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [9, KEPT]);
         let files = std::fs::read_dir(state.path().join(DIRECTORY)).unwrap();
-        assert_eq!(files.count(), 1, "nothing is left aside");
+        assert_eq!(files.count(), 3, "nothing is left aside but the lock");
+        let nothing = tempfile::tempdir().unwrap();
+        assert!(super::all(nothing.path()).unwrap().is_empty());
     }
 
     #[test]
     fn what_is_broken_is_ignored_and_replaced() {
         let state = tempfile::tempdir().unwrap();
         let history = History::at(state.path(), about("web.ks"));
-        history.add(&times(60)).unwrap();
+        history.add(build(60)).unwrap();
         let good = std::fs::read_to_string(history.dir.join(&history.name)).unwrap();
         for broken in [
             String::new(),
             "{".to_owned(),
             "[]".to_owned(),
             good[..good.len() / 2].to_owned(),
-            good.replace("\"schema\": 1", "\"schema\": 2"),
+            good.replace("\"schema\": 2", "\"schema\": 3"),
             good.replace("60.0", "-1.0"),
             good.replace("60.0", "1e300"),
             good.replace("\"packages\"", "\"sleeping\""),
@@ -303,9 +464,34 @@ mod tests {
         ] {
             std::fs::write(history.dir.join(&history.name), &broken).unwrap();
             assert_eq!(remaining(&history), None, "{broken:.200}");
-            history.add(&times(30)).unwrap();
+            history.add(build(30)).unwrap();
             assert_eq!(remaining(&history), Some(Duration::from_millis(31_500)));
         }
+    }
+
+    #[test]
+    fn of_builds_that_end_at_once_none_is_forgotten() {
+        let state = tempfile::tempdir().unwrap();
+        let history = History::at(state.path(), about("web.ks"));
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let history = &history;
+                scope.spawn(move || history.add(build(number)).unwrap());
+            }
+        });
+        assert_eq!(history.read().len(), 8);
+    }
+
+    #[test]
+    fn a_median_is_of_several_good_builds_before() {
+        let of = |all: &[u64]| {
+            let builds: Vec<Build> = all.iter().map(|seconds| build(*seconds)).collect();
+            medians(&builds).map(|medians| medians[&Phase::Packages].as_secs())
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[10, 10, 90]), None);
+        assert_eq!(of(&[10, 12, 900, 90]), Some(12));
+        assert_eq!(of(&[500, 10, 10, 10, 10, 10, 90]), Some(10));
     }
 
     const fn seconds(count: u64) -> Duration {

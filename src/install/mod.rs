@@ -5,8 +5,8 @@
 //! attempts until one succeeds or no further one would help. The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
 //! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
-//! it, until it ends or somebody cancels it (`reporting` tells how far it is, `estimate`
-//! how long it will go on by the `history` of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
+//! it, until it ends or somebody cancels it (`reporting` tells how far it is, and how long it will go on by the
+//! [`history`] of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
 //! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
 //! [`boot_test`] boots what was made, and any other image.
 //! All the while [`control`] answers whoever asks how far it is.
@@ -24,9 +24,8 @@ pub mod failed;
 mod finish;
 pub mod guest;
 pub mod handover;
-mod history;
+pub mod history;
 pub mod isos;
-
 pub mod leftovers;
 mod papers;
 pub mod place;

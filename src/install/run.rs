@@ -1,27 +1,34 @@
 //! A build: a place for it, and attempts until one succeeds or no further one would help; and the
 //! wish to stop it, made by a signal and heard wherever the build waits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
 use super::attempt;
 use super::failed::InstallFailed;
+use super::history::{Build, GOOD, History, ImageFile, Times};
 use super::place::{Claim, Place};
 use super::plan::Plan;
 use super::remarks::Remarks;
 use crate::error::{Kind, failed, inner_of, kind_of};
+use crate::host::Accel;
+use crate::image::manifest::timestamp;
 use crate::ui::event::{Event, Reporter};
 use crate::watch::progress::PhaseTime;
+use crate::watch::verdict::to_the_millisecond;
 
 /// A finished build.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Finished {
     /// The images, the first of the formats first.
     pub images: Vec<PathBuf>,
     /// How long each phase of the install took.
     pub phases: Vec<PhaseTime>,
+    /// What ran the guest's CPUs, and how long its parts took.
+    pub took: Option<(Accel, Times)>,
     /// What would have been done, if that was all that was asked.
     pub would_do: Option<String>,
 }
@@ -45,10 +52,26 @@ pub async fn run(
         release: plan.release.to_string(),
         id: place.id.clone(),
     });
+    let begun = (SystemTime::now(), Instant::now());
+    let ended = attempts(plan, &place, remarks, stop, reporter).await;
+    if plan.base.is_none() && !plan.dry_run {
+        note_down(plan, &place, begun, &ended, reporter);
+    }
+    ended
+}
+
+/// Makes attempts until one succeeds, or no further one would help.
+async fn attempts(
+    plan: &Plan,
+    place: &Place,
+    remarks: &Remarks,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
     let attempts = plan.retries.saturating_add(1);
     for number in 1.. {
         place.live.attempt(number);
-        let error = match attempt::run(plan, &place, remarks, stop, reporter).await {
+        let error = match attempt::run(plan, place, remarks, stop, reporter).await {
             Ok(finished) => return Ok(finished),
             Err(error) => error,
         };
@@ -59,6 +82,57 @@ pub async fn run(
         place.work.empty()?;
     }
     unreachable!("the last attempt returns")
+}
+
+/// Adds the build to the history.
+fn note_down(
+    plan: &Plan,
+    place: &Place,
+    begun: (SystemTime, Instant),
+    ended: &anyhow::Result<Finished>,
+    reporter: &Reporter,
+) {
+    let mut build = Build {
+        id: place.id.clone(),
+        name: plan.name.clone(),
+        started: timestamp(begun.0),
+        finished: timestamp(SystemTime::now()),
+        seconds: to_the_millisecond(begun.1.elapsed()),
+        verdict: GOOD.to_owned(),
+        message: None,
+        accelerator: None,
+        phases: BTreeMap::new(),
+        finishing: None,
+        images: Vec::new(),
+        manifest: None,
+    };
+    match ended {
+        Ok(finished) => {
+            if let Some((accel, times)) = &finished.took {
+                build.accelerator = Some(accel.to_string());
+                build.set_times(times);
+            }
+            let images = finished.images.iter();
+            build.images = images.filter_map(ImageFile::at).collect();
+            build.manifest = Some(plan.output.manifest.clone());
+        }
+        Err(error) => {
+            let failed = inner_of::<InstallFailed>(error);
+            build.verdict = match failed {
+                Some(failed) => failed.verdict.cause.name(),
+                None => kind_of(error).unwrap_or(Kind::Build).name(),
+            }
+            .to_owned();
+            build.message = Some(format!("{error:#}"));
+            let phases = failed.iter().flat_map(|failed| &failed.phases);
+            let phases = phases.map(|time| (time.phase, to_the_millisecond(time.lasted)));
+            build.phases = phases.collect();
+        }
+    }
+    if let Err(error) = History::of(plan, &place.state_dir).add(build) {
+        // The image is as good without.
+        reporter.detail(format!("the build was not noted: {error:#}"));
+    }
 }
 
 /// How long to wait before the second attempt; twice as long before each further one. A daemon

@@ -108,7 +108,11 @@ impl Attempt<'_> {
             console: Console::new(self.handover.mark.as_deref()),
             log_port: LogPort::default(),
             recorder,
-            reporting: Reporting::new(self.reporter, self.history().forecast(), secrets),
+            reporting: Reporting::new(
+                self.reporter,
+                self.history().forecast(self.spec.accel),
+                secrets,
+            ),
             relayed: 0,
         };
         let decision = supervisor.run(guest, channels).await?;
