@@ -6,10 +6,11 @@
 //! references  which addresses there are (pure)     variables  $releasever and the like
 //! probe       what is at one address               lists      mirror lists, metalinks
 //! lookup      reads repositories (mirror::repodata)
-//! packages    what is wanted, what is missing (pure)
+//! packages    what is wanted, what is missing      candidates what an install may choose among (pure)
 //! verdict     a failed request in words
 //! ```
 
+pub mod candidates;
 pub mod lists;
 pub mod references;
 

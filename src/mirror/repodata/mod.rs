@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! repomd   which files there are      here   groups, environments; gzip, xz, zstd, with a limit
-//! primary  packages
+//! primary  packages                  pool   what packages are to each other
+//! groups   members of groups         modules  which modules matter
 //! ```
 //! Files come through the cache, verified by the checksums of
 //! `repomd.xml`; the parsers are pure. What a file is packed with is told by its first bytes: names
 //! say it too, but mirrors have been seen to unpack what they serve.
 
+pub mod groups;
+pub mod modules;
+pub mod pool;
 pub mod primary;
 pub mod repomd;
 pub(crate) mod xml;

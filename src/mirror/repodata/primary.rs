@@ -147,6 +147,11 @@ pub trait Visitor {
     fn provides(&mut self, _name: &str) {}
     /// Something that it requires.
     fn requires(&mut self, _name: &str) {}
+    /// One of its relations of another kind, by createrepo_c's name for it: `recommends`, `supplements`,
+    /// `obsoletes` and so on.
+    fn relation(&mut self, _kind: &str, _name: &str) {}
+    /// One of its files, of those that lists of packages have.
+    fn file(&mut self, _path: &str) {}
     /// A package.
     ///
     /// # Errors
@@ -223,14 +228,26 @@ pub fn visit(input: impl BufRead, visitor: &mut impl Visitor) -> Result<(), Stri
             ("/size", Begin(tag)) => {
                 package.bytes = attribute(tag, "package").and_then(|text| text.parse().ok());
             }
-            (entry @ ("/format/provides/entry" | "/format/requires/entry"), Begin(tag)) => {
-                // The name stands first in what createrepo_c writes, and holds no references.
+            ("/format/file", End(path)) => visitor.file(path),
+            (entry, Begin(tag)) => {
+                let kind = entry.strip_prefix("/format/").unwrap_or_default();
+                let Some(kind) = kind.strip_suffix("/entry") else {
+                    return Ok(());
+                };
+                // The name stands first in what createrepo_c writes, and seldom holds references.
                 let mut all = tag.attributes();
                 let name = all.with_checks(false).flatten().find(|a| a.key.0 == "name");
-                match name {
-                    Some(name) if entry.contains("provides") => visitor.provides(&name.value),
-                    Some(name) => visitor.requires(&name.value),
-                    None => {}
+                let Some(name) = name.map(|name| name.value) else {
+                    return Ok(());
+                };
+                let name = match name.contains('&') {
+                    true => attribute(tag, "name").unwrap_or_default().into(),
+                    false => name,
+                };
+                match kind {
+                    "provides" => visitor.provides(&name),
+                    "requires" => visitor.requires(&name),
+                    kind => visitor.relation(kind, &name),
                 }
             }
             ("", End(_)) => {
