@@ -118,10 +118,10 @@ pub struct ImageFile {
 
 impl ImageFile {
     /// The one at `path`, if it is there.
-    pub fn at(path: &PathBuf) -> Option<ImageFile> {
+    pub fn at(path: &Path) -> Option<ImageFile> {
         let size = path.metadata().ok()?.len();
         Some(ImageFile {
-            path: path.clone(),
+            path: path.to_owned(),
             size,
         })
     }

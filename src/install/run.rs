@@ -113,7 +113,7 @@ fn note_down(
                 build.set_times(times);
             }
             let images = finished.images.iter();
-            build.images = images.filter_map(ImageFile::at).collect();
+            build.images = images.filter_map(|path| ImageFile::at(path)).collect();
             build.manifest = Some(plan.output.manifest.clone());
         }
         Err(error) => {
