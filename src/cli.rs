@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    attach, boot_test, cache, check, completions, configuration, convert, customize, diff,
+    attach, boot_test, build, cache, check, completions, configuration, convert, customize, diff,
     diff_releases, doctor, explain, gc, history, inspect, install, list, man, media, new, oz,
     releases, screenshot, shipped, verify, write,
 };
@@ -98,6 +98,12 @@ enum Command {
     /// kickstart, follows it to its end, and keeps the disk. On success the image's path is the
     /// only line on standard output. Whatever ends the build early, nothing unfinished is left.
     Install(Box<install::Args>),
+    /// Build a family of images: everything that the project's file names, several at once
+    ///
+    /// Templates and kickstarts are filled and checked first; then each image is installed by a process of its own.
+    /// The images' paths are all that is on standard output, one a line. The exit status is 1 if a build failed,
+    /// which leaves the others alone.
+    Build(Box<build::Args>),
     /// Make a directory with a template, a kickstart and the options that build them
     ///
     /// Its path is the only line on standard output.
@@ -259,6 +265,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let config = cli.output.config.as_deref();
     match cli.command {
         Command::Install(args) => install::run(*args, config, verbosity, color),
+        Command::Build(args) => build::run(*args, config, verbosity, color),
         Command::New(args) => new::run(&args, &reporter),
         Command::Template(args) => shipped::template(&args),
         Command::Kickstart(args) => shipped::kickstart(&args),

@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::process::Command;
 
+use crate::error::Kind;
+
 /// How much of a program's last words an error carries. Programs repeat themselves; what is
 /// wrong stands at the end.
 const MAX_STDERR: usize = 1024;
@@ -17,6 +19,28 @@ const MAX_STDERR: usize = 1024;
 /// The environment variable of every program that we run: our process number. What we could not
 /// end ourselves is known by it.
 pub const PARENT_VARIABLE: &str = "OZR_PARENT";
+
+/// The environment variable of each build of a family: the process number of the one that runs them all.
+pub const FAMILY_VARIABLE: &str = "OZR_FAMILY_PARENT";
+
+/// Has this process asked to stop when the one ends that started it as one of several builds, however that ends:
+/// nobody would hear of it any more. Before any thread is started.
+pub fn end_with_family() {
+    let parent = || std::env::var(FAMILY_VARIABLE).ok()?.parse::<u32>().ok();
+    let Some(parent) = parent() else {
+        return;
+    };
+    let is_there = || std::os::unix::process::parent_id() == parent;
+    if is_there() {
+        // It takes a signal number that there is.
+        let _ =
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    // It may have ended in between.
+    if !is_there() {
+        std::process::exit(Kind::Interrupted.exit_status().into());
+    }
+}
 
 /// A command that reads nothing, is killed when the future that runs it is dropped, and stands
 /// in a process group of its own: a Ctrl-C on the terminal is ours to handle.

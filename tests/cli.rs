@@ -10,9 +10,10 @@ use crate::support::site::{Outcome, Site, kickstart, run};
 use crate::support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 28] = [
     "",
     "install",
+    "build",
     "new",
     "template",
     "kickstart",

@@ -15,6 +15,7 @@ mod disk;
 mod display;
 mod docs;
 mod failures;
+mod family;
 mod formats;
 mod guests;
 mod image;

@@ -107,7 +107,7 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let named_release = args.options.release.clone();
     let mut install = config::load(config)?;
-    install.set.extend(args.set);
+    install.set.extend(args.set.iter().cloned());
     let values = Values::of(&install)?;
     let options = args.options.over(install.check.clone());
     if let Some(id) = options.allow.iter().find(|id| rules::find(id).is_none()) {
@@ -140,7 +140,7 @@ pub fn run(
             )?;
         }
     }
-    for name in values.unused(&install) {
+    for name in values.unused(&args.set) {
         reporter.warn(variables::unused_warning(name));
     }
     if args.fix {

@@ -200,7 +200,7 @@ async fn ask<T: serde::de::DeserializeOwned>(
 }
 
 /// The manifest beside an image, whose name's endings may be several, if it names the image and its size.
-fn beside(image: &Path) -> Option<Manifest> {
+pub(super) fn beside(image: &Path) -> Option<Manifest> {
     let name = image.file_name()?.to_str()?;
     let size = image.metadata().ok()?.len();
     stems(name).find_map(|stem| {

@@ -28,6 +28,7 @@ use crate::language::Version;
 use crate::mirror::address;
 use crate::options::variables::{self, Values, Writing};
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
+use crate::process;
 use crate::tdl::Template;
 use crate::ui::event::{Reporter, Sink};
 use crate::ui::printer::{self, Color, Verbosity};
@@ -81,6 +82,10 @@ pub struct Args {
     #[arg(value_name = "KICKSTART", conflicts_with = "kickstart")]
     second: Option<PathBuf>,
 
+    /// Install this build of the project's file, as `ozr build` does: its template, kickstart, options and variables
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["template", "iso"])]
+    build: Option<String>,
+
     /// Start without checking the kickstart and trying its addresses
     #[arg(long)]
     no_check: bool,
@@ -101,6 +106,7 @@ impl Args {
         Args {
             template: Some(template),
             second: None,
+            build: None,
             no_check: false,
             dry_run: false,
             options: InstallOptions::default(),
@@ -118,13 +124,37 @@ pub fn run(
     verbosity: Verbosity,
     color: Color,
 ) -> anyhow::Result<()> {
-    let inputs = Inputs::read(args, config::load(config));
+    process::end_with_family();
+    let mut args = args;
+    let below = below(&mut args, config);
+    let inputs = Inputs::read(args, below);
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
     let mut result = inputs.install(display.reporter());
     let would_do = result.as_mut().ok().and_then(|done| done.would_do.take());
     display.end(result.map(|finished| finished.images))?;
     printer::print_text(&would_do.unwrap_or_default());
     Ok(())
+}
+
+/// What stands below the command line; of a build of a family its template, too.
+fn below(args: &mut Args, config: Option<&Path>) -> anyhow::Result<InstallOptions> {
+    let Some(name) = args.build.take() else {
+        return config::load(config);
+    };
+    let variants = config::family(config, &args.options.set)?;
+    let Some(variant) = variants.iter().find(|variant| variant.name == name) else {
+        let names: Vec<&str> = variants.iter().map(|variant| &*variant.name).collect();
+        let near = input::nearest(&name, &names);
+        let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        fail!(
+            Kind::Input,
+            "--build: there is no build `{name}`{near} `ozr build --list` names all"
+        );
+    };
+    args.template = Some(variant.template.clone());
+    // They are in the variant's.
+    args.options.set.clear();
+    Ok(config::layers(config)?.with(variant))
 }
 
 /// What was handed in, read before anything is opened for writing.
@@ -218,6 +248,7 @@ impl Inputs {
             template: file,
             no_check,
             dry_run,
+            options: InstallOptions { set, .. },
             ..
         } = self.args;
         let options = self.options?;
@@ -239,6 +270,9 @@ impl Inputs {
         let values = self.values;
         let planned =
             template.and_then(|read| plan(&file, read, no_check, options, &values, &heard));
+        for name in values.unused(&set) {
+            heard.warn(variables::unused_warning(name));
+        }
         let built = planned.and_then(|(mut plan, text)| {
             plan.dry_run = dry_run;
             about.name.clone_from(&plan.name);
@@ -368,9 +402,6 @@ fn plan(
     for named in named {
         let beside = declared::beside(named);
         checks.extend(beside.filter(|beside| !checks.contains(beside)));
-    }
-    for name in values.unused(&options) {
-        reporter.warn(variables::unused_warning(name));
     }
     let plan = Plan::new(read.template, from, kickstart, access, options).kind(Kind::Input)?;
     for warning in &plan.warnings {

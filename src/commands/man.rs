@@ -4,8 +4,8 @@ use anyhow::Context;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
-    attach, boot_test, check, convert, customize, diff, gc, history, inspect, install, media, new,
-    oz, shipped, verify, write,
+    attach, boot_test, build, check, convert, customize, diff, gc, history, inspect, install,
+    media, new, oz, shipped, verify, write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -218,6 +218,7 @@ fn render(
     let examples = match name {
         None => [
             install::EXAMPLES,
+            build::EXAMPLES,
             new::EXAMPLES,
             boot_test::EXAMPLES,
             attach::EXAMPLES,
@@ -229,6 +230,7 @@ fn render(
         ]
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
+        Some("build") => build::EXAMPLES.to_vec(),
         Some("new") => new::EXAMPLES.to_vec(),
         Some("template") => shipped::TEMPLATE_EXAMPLES.to_vec(),
         Some("kickstart") => shipped::KICKSTART_EXAMPLES.to_vec(),

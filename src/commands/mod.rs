@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod boot_test;
+pub mod build;
 mod builds;
 pub mod cache;
 pub mod check;

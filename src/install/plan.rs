@@ -135,6 +135,11 @@ impl Joined {
     pub fn place(&self, finding: &mut Diagnostic) {
         place(&self.name, &self.parts, finding);
     }
+
+    /// The same where the whole goes by the name of its first file.
+    pub fn place_from(&self, first: &str, finding: &mut Diagnostic) {
+        place(first, &self.parts, finding);
+    }
 }
 
 fn place(whole: &str, parts: &[Part], finding: &mut Diagnostic) {
@@ -423,6 +428,14 @@ pub fn check_compress(formats: &[Format], compress: Compress) -> anyhow::Result<
     bail!("--compress is for qcow2 images: add qcow2 to --format, or leave out --compress")
 }
 
+/// The CPUs that a guest with these options has, and the memory in MiB that it has at least.
+pub fn needs(options: &InstallOptions) -> (u32, u64) {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
+    let vcpus = (cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end());
+    let memory = options.memory.map_or(DEFAULT_MEMORY_MIB, |memory| memory.0);
+    (options.vcpus.unwrap_or(vcpus), memory)
+}
+
 /// What holds one disk only cannot be made of a machine with several.
 ///
 /// # Errors
@@ -559,10 +572,8 @@ fn plan_guest(
             "with user networking the guest reaches ozr's server on this host's loopback: leave out --serve-address, or choose another --network"
         );
     }
-    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
-    let vcpus = (cpus / 2).clamp(*DEFAULT_VCPUS.start(), *DEFAULT_VCPUS.end());
     Ok(GuestPlan {
-        vcpus: options.vcpus.unwrap_or(vcpus),
+        vcpus: needs(options).0,
         memory_mib,
         disks,
         firmware,

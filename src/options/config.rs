@@ -15,8 +15,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use serde::Deserialize;
+use toml::de::{DeTable, Deserializer};
 
-use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, environment, oz_cfg, variables};
+use super::family::Variant;
+use super::variables::Setting;
+use super::{CHECK_KEYS, InstallOptions, Layer, boot_test, environment, family, oz_cfg, variables};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Classify, Kind, fail};
 use crate::input;
@@ -52,6 +56,69 @@ pub fn load(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
     Ok(environment::read(std::env::vars_os())?.over(files))
 }
 
+/// What stands below the command line, in its layers.
+#[derive(Debug)]
+pub struct Layers {
+    environment: InstallOptions,
+    files: InstallOptions,
+}
+
+/// The layers that [`load`] lays over each other.
+///
+/// # Errors
+/// As for [`load`].
+pub fn layers(named: Option<&Path>) -> anyhow::Result<Layers> {
+    let files = files(named)?;
+    let environment = environment::read(std::env::vars_os())?;
+    Ok(Layers { environment, files })
+}
+
+impl Layers {
+    /// All that stands below the command line of a build of a family. Its tables are a part of the file; what names
+    /// one image, and stands in the environment, is not meant for several.
+    pub fn with(&self, variant: &Variant) -> InstallOptions {
+        let environment = InstallOptions {
+            name: None,
+            output: None,
+            ..self.environment.clone()
+        };
+        let tables = variant.options.clone();
+        environment.over(tables).over(self.files.clone())
+    }
+}
+
+/// The builds of the project's file, or of the one that is named, with what is `set` on the command line.
+///
+/// # Errors
+/// Input: there is no such file, or no build in it; it cannot be read; what is wrong in it, with its place.
+pub fn family(named: Option<&Path>, set: &[Setting]) -> anyhow::Result<Vec<Variant>> {
+    let by_variable = std::env::var_os(NAMED_FILE).filter(|path| !path.is_empty());
+    let by_variable = by_variable.map(PathBuf::from);
+    let project = Path::new(PROJECT_FILE);
+    let (path, bytes) = match named.or(by_variable.as_deref()) {
+        Some(path) => (path, Some(bytes_of(path).kind(Kind::Input)?)),
+        None => (project, project_bytes(project)?),
+    };
+    let name = path.display().to_string();
+    let Some(bytes) = bytes else {
+        fail!(
+            Kind::Input,
+            "there is no {name} in this directory: name the file of the builds, or write one (`ozr new` begins it)"
+        );
+    };
+    let text = decoded(bytes, path).kind(Kind::Input)?;
+    let variants = family::parse(&text, &name, set)
+        .map_err(anyhow::Error::from)
+        .kind(Kind::Input)?;
+    if variants.is_empty() {
+        fail!(
+            Kind::Input,
+            "{name} names no builds: write a table [build.NAME] for each, with its template"
+        );
+    }
+    Ok(variants)
+}
+
 fn files(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
     let by_variable = std::env::var_os(NAMED_FILE).filter(|path| !path.is_empty());
     let by_variable = by_variable.map(PathBuf::from);
@@ -73,6 +140,13 @@ fn files(named: Option<&Path>) -> anyhow::Result<InstallOptions> {
 
 /// The settings of the project in whose directory ozr was started, if there are any.
 fn project(path: &Path) -> anyhow::Result<Option<InstallOptions>> {
+    let bytes = project_bytes(path)?;
+    let read = bytes.map(|bytes| text(bytes, path).kind(Kind::Input));
+    read.transpose()
+}
+
+/// The bytes of a project's file, which must be one that is meant.
+fn project_bytes(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let opened = rustix::fs::open(
         path,
         // Neither waits for who writes into a FIFO nor follows a link that somebody laid here.
@@ -120,20 +194,26 @@ fn project(path: &Path) -> anyhow::Result<Option<InstallOptions>> {
             path.display()
         );
     }
-    text(bytes, path).kind(Kind::Input).map(Some)
+    Ok(Some(bytes))
 }
 
 fn read(path: &Path) -> anyhow::Result<InstallOptions> {
-    let bytes = input::read_bounded(path, MAX_BYTES)
-        .with_context(|| format!("reading the configuration {}", path.display()))?;
-    text(bytes, path)
+    text(bytes_of(path)?, path)
+}
+
+fn bytes_of(path: &Path) -> anyhow::Result<Vec<u8>> {
+    input::read_bounded(path, MAX_BYTES)
+        .with_context(|| format!("reading the configuration {}", path.display()))
 }
 
 fn text(bytes: Vec<u8>, path: &Path) -> anyhow::Result<InstallOptions> {
-    let text = String::from_utf8(bytes)
+    Ok(parse(&decoded(bytes, path)?, &path.display().to_string())?)
+}
+
+fn decoded(bytes: Vec<u8>, path: &Path) -> anyhow::Result<String> {
+    String::from_utf8(bytes)
         .context("it is not UTF-8")
-        .with_context(|| format!("reading the configuration {}", path.display()))?;
-    Ok(parse(&text, &path.display().to_string())?)
+        .with_context(|| format!("reading the configuration {}", path.display()))
 }
 
 /// Parses a configuration file: ozr's own, or Oz's.
@@ -144,18 +224,28 @@ pub fn parse(text: &str, name: &str) -> Result<InstallOptions, Diagnostic> {
     if let Some(at) = oz_cfg::first_section(text) {
         return of_oz(text, name, at);
     }
-    toml::from_str(text).map_err(|error| {
-        let message = error.message().trim_end();
-        Diagnostic::error(
-            Source { name, text },
-            error.span().unwrap_or(0..0),
-            unknown_key(message).unwrap_or_else(|| in_words(message)),
-        )
-        .help(
-            "keys are the long options of `ozr install` without the leading `--`, \
-             those in [check] of `ozr check`, those in [boot-test] of `ozr boot-test`",
-        )
-    })
+    let source = Source { name, text };
+    let refusal = |error| refusal(source, &error, &family::TABLES);
+    let mut table = DeTable::parse(text).map_err(refusal)?;
+    // Those are read where builds are asked for.
+    for name in family::TABLES {
+        table.get_mut().remove(name);
+    }
+    InstallOptions::deserialize(Deserializer::from(table)).map_err(refusal)
+}
+
+/// What to say of an error of TOML's; `more` may be keys, too.
+pub(super) fn refusal(source: Source<'_>, error: &toml::de::Error, more: &[&str]) -> Diagnostic {
+    let message = error.message().trim_end();
+    Diagnostic::error(
+        source,
+        error.span().unwrap_or(0..0),
+        unknown_key(message, more).unwrap_or_else(|| in_words(message)),
+    )
+    .help(
+        "keys are the long options of `ozr install` without the leading `--`, \
+         those in [check] of `ozr check`, those in [boot-test] of `ozr boot-test`",
+    )
 }
 
 /// The options that an `oz.cfg` names, whose first section is at a place.
@@ -179,7 +269,7 @@ fn of_oz(text: &str, name: &str, at: Range<usize>) -> Result<InstallOptions, Dia
 
 /// Says in few words what serde says by naming all keys there are: "unknown field `x`, expected
 /// one of `a`, `b`".
-fn unknown_key(message: &str) -> Option<String> {
+fn unknown_key(message: &str, more: &[&str]) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let key = words.next()?;
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
@@ -194,6 +284,7 @@ fn unknown_key(message: &str) -> Option<String> {
             keys.join(", ")
         ));
     }
+    let known = [&known, more].concat();
     Some(match input::nearest(key, &known) {
         Some(near) => format!("there is no option `{key}`; did you mean `{near}`?"),
         None => format!("there is no option `{key}`; `ozr install --help` lists them"),

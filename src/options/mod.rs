@@ -58,6 +58,7 @@ mod boot_test;
 pub mod config;
 pub mod declared;
 mod environment;
+pub mod family;
 mod install;
 pub mod oz_cfg;
 mod secret;

@@ -136,6 +136,11 @@ fn host_memory_mib() -> u64 {
     (info.totalram as u64).saturating_mul(u64::from(info.mem_unit)) >> 20
 }
 
+/// The memory in MiB that guests may have together.
+pub fn memory_for_guests() -> u64 {
+    host_memory_mib().saturating_mul(MEMORY_PERCENT) / 100
+}
+
 /// Counts what runs, and removes what dead builds left.
 fn count(dir: &OwnedDir) -> io::Result<Load> {
     let mut load = Load {

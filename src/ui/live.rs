@@ -263,7 +263,7 @@ fn cut(text: &str, room: usize) -> String {
 }
 
 /// The columns of the terminal, which may change at any time.
-fn columns() -> usize {
+pub(super) fn columns() -> usize {
     match rustix::termios::tcgetwinsize(std::io::stderr()) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
         _ => COLUMNS,

@@ -3,6 +3,7 @@
 pub mod event;
 pub mod json_lines;
 pub mod live;
+pub mod many;
 pub mod printer;
 pub mod queue;
 

@@ -152,6 +152,14 @@ impl Printer {
         self.line(Verbosity::Normal, text);
     }
 
+    /// Prints one line that says how one of several builds ended, with the time where steps have it.
+    pub fn ended(&self, moment: Moment, text: &str) {
+        match self.steps {
+            true => self.step(moment, text),
+            false => self.result(text),
+        }
+    }
+
     fn step(&self, moment: Moment, text: &str) {
         if self.steps {
             *lock(&self.heard) = moment.since_start;

@@ -187,9 +187,9 @@ impl Values {
     }
 
     /// The variables that are set and were not met: misspelt, or of no use.
-    pub fn unused<'a>(&self, options: &'a InstallOptions) -> Vec<&'a str> {
+    pub fn unused<'a>(&self, set: &'a [Setting]) -> Vec<&'a str> {
         let used = lock(&self.used);
-        let set = options.set.iter().map(|setting| &*setting.name.0);
+        let set = set.iter().map(|setting| &*setting.name.0);
         set.filter(|name| !used.contains(*name)).collect()
     }
 
