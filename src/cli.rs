@@ -40,6 +40,7 @@ Exit status:
   2    the command line, the configuration, the template, the kickstart or the image is wrong
   3    this host cannot build, or the disk fails
   4    the mirror cannot be used
+  5    the image is good, and a hook of the user's failed
   130  interrupted";
 
 /// How much to say, and where the configuration is.

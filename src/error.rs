@@ -18,6 +18,8 @@ pub enum Kind {
     Host,
     /// The mirror cannot be used: unreachable, refused, or its content is wrong.
     Mirror,
+    /// What the user runs at the end of a build failed; the image is good.
+    Hook,
     /// Somebody asked us to stop (SIGINT, SIGTERM, SIGHUP).
     Interrupted,
 }
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Input => "input",
             Kind::Host => "host",
             Kind::Mirror => "mirror",
+            Kind::Hook => "hook",
             Kind::Interrupted => "interrupted",
         }
     }
@@ -41,6 +44,7 @@ impl Kind {
             Kind::Input => 2,
             Kind::Host => 3,
             Kind::Mirror => 4,
+            Kind::Hook => 5,
             // 128 + SIGINT, as shells count it.
             Kind::Interrupted => 130,
         }
@@ -166,9 +170,10 @@ mod tests {
             Kind::Input,
             Kind::Host,
             Kind::Mirror,
+            Kind::Hook,
             Kind::Interrupted,
         ]
         .map(Kind::exit_status);
-        assert_eq!(statuses, [1, 2, 3, 4, 130]);
+        assert_eq!(statuses, [1, 2, 3, 4, 5, 130]);
     }
 }

@@ -158,7 +158,8 @@ pub async fn stream<T: Send + 'static>(
     Ok((taken?, ended))
 }
 
-fn how_it_ended(status: ExitStatus) -> String {
+/// How a program ended, as the end of a sentence.
+pub fn how_it_ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("failed with status {code}"),

@@ -1,5 +1,7 @@
 //! `ozr build`: a family of builds, what is said of them, and that none is left behind.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -93,6 +95,32 @@ fn the_example_is_twelve_builds_that_are_right() {
 }
 
 #[test]
+fn where_kvm_is_demanded_and_missing_nothing_is_begun() {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    if cpus.contains(" vmx") || cpus.contains(" svm") {
+        return;
+    }
+    let site = Site::bare("kvm");
+    project(&site, "require-kvm = true");
+    let refused = ozr(&site, &["build"]);
+    refused.assert_failed(
+        3,
+        &[
+            "KVM is demanded, and cannot run this guest",
+            "--require-kvm",
+        ],
+    );
+    let one = ozr(&site, &["install", "--build", "image-web"]);
+    one.assert_failed(3, &["KVM is demanded"]);
+    assert!(site.mirror.requests().is_empty());
+    let both = ozr(
+        &site,
+        &["install", "--build", "image-web", "--accel", "tcg"],
+    );
+    both.assert_failed(2, &["leave out one of them"]);
+}
+
+#[test]
 fn what_is_wrong_is_found_before_anything_is_built() {
     let site = Site::bare("wrong");
     project(&site, "");
@@ -133,7 +161,17 @@ fn one_that_fails_leaves_the_others_alone() {
     let Some(site) = Site::new("family") else {
         return;
     };
-    project(&site, "");
+    project(
+        &site,
+        "on-success = [\"sh\", \"hook.sh\"]\non-failure = [[\"./none\"], [\"sh\", \"hook.sh\"]]\n\
+         hook-timeout = \"5m\"",
+    );
+    // What a hook reads, what stands in its environment, and one that fails.
+    site.write(
+        "hook.sh",
+        "cat >\"hook-$OZR_NAME.json\"; echo \"$OZR_VERDICT $OZR_EXIT_STATUS $OZR_IMAGE\"\n\
+         test \"$OZR_NAME\" != image-db || { echo 'the bucket is full' >&2; exit 7; }\n",
+    );
     let reports = ["--report", "junit=ozr.xml", "--report", "markdown=ozr.md"];
     let built = ozr(&site, &[&["build", "--jobs", "2"], &reports[..]].concat());
     assert_eq!(built.status, 1, "{}", built.stderr);
@@ -152,7 +190,7 @@ fn one_that_fails_leaves_the_others_alone() {
         built.stderr
     );
     assert!(
-        rows[1].starts_with("image-db ") && rows[1].contains(" done "),
+        rows[1].starts_with("image-db ") && rows[1].contains(" hook-failed "),
         "{}",
         built.stderr
     );
@@ -163,11 +201,37 @@ fn one_that_fails_leaves_the_others_alone() {
     );
     let junit = std::fs::read_to_string(site.path("ozr.xml")).unwrap();
     assert!(
-        junit.contains("tests=\"3\" failures=\"0\" errors=\"1\""),
+        junit.contains("tests=\"3\" failures=\"0\" errors=\"2\""),
         "{junit}"
     );
     let markdown = std::fs::read_to_string(site.path("ozr.md")).unwrap();
-    assert!(markdown.contains("2 of 3 images are built"), "{markdown}");
+    assert!(markdown.contains("1 of 3 images are built"), "{markdown}");
+
+    // Hooks heard of each end, and hurt no image.
+    for part in [
+        "image-db: on-success: `sh` failed with status 7",
+        "the bucket is full",
+        "image-db.hooks.log",
+        "broken: on-failure: `./none` cannot be started",
+    ] {
+        assert!(built.stderr.contains(part), "{part}: {}", built.stderr);
+    }
+    let heard = |name: &str| -> Value {
+        let text = std::fs::read_to_string(site.path(&format!("hook-{name}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let (web, broken) = (heard("image-web"), heard("broken"));
+    assert_eq!(web["verdict"], "done");
+    assert_eq!(web["image"], image("image-web").to_str().unwrap());
+    assert!(web["manifest"]["packages"].is_array(), "{web}");
+    assert_eq!(
+        (&broken["exit_status"], &broken["image"]),
+        (&Value::from(4), &Value::Null)
+    );
+    let log = std::fs::read_to_string(site.out().join("image-web.hooks.log")).unwrap();
+    assert_eq!(log, format!("done 0 {}\n", image("image-web").display()));
+    let log = std::fs::read_to_string(site.out().join("broken.hooks.log")).unwrap();
+    assert_eq!(log, "unusable-mirror 4 \n");
 
     // What was filled in is in the image, and the secret nowhere else.
     let manifest = std::fs::read_to_string(site.out().join("image-db.manifest.json")).unwrap();

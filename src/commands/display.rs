@@ -92,9 +92,26 @@ impl Display {
     /// # Errors
     /// That of `result`, of which only the exit status is left if all of it was shown.
     pub fn end(self, result: anyhow::Result<Vec<PathBuf>>) -> anyhow::Result<()> {
+        self.end_after(result, None)
+    }
+
+    /// The same where something went wrong after the images were there.
+    ///
+    /// # Errors
+    /// That of `result`, else `trouble`.
+    pub fn end_after(
+        self,
+        result: anyhow::Result<Vec<PathBuf>>,
+        trouble: Option<anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        let kind_of_trouble = |error: &anyhow::Error| kind_of(error).unwrap_or(Kind::Hook);
         let ended = match &result {
             Ok(finished) => Ended {
                 image: finished.first().cloned(),
+                exit_status: trouble
+                    .as_ref()
+                    .map_or(0, |error| kind_of_trouble(error).exit_status()),
+                message: trouble.as_ref().map(|error| format!("{error:#}")),
                 ..Ended::default()
             },
             Err(error) => {
@@ -117,7 +134,11 @@ impl Display {
                 for image in &finished {
                     printer::print_result(&image.display().to_string());
                 }
-                Ok(())
+                match trouble {
+                    Some(error) if self.for_programs => Err(reported(kind_of_trouble(&error))),
+                    Some(error) => Err(error),
+                    None => Ok(()),
+                }
             }
             Err(error) if self.for_programs => {
                 Err(reported(kind_of(&error).unwrap_or(Kind::Build)))

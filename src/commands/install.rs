@@ -12,12 +12,15 @@ use super::template::{self, ReadTemplate};
 use super::{input, of_iso, preflight, tree};
 use crate::check::subject;
 use crate::diagnostic::Source;
+use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::host;
+use crate::host::{Connection, KvmFacts};
 use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
+use crate::install::hooks::Hooks;
 use crate::install::place::Claim;
 use crate::install::plan::{self, Joined, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
@@ -25,6 +28,7 @@ use crate::install::run::Cancellation;
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
+use crate::machine::AccelChoice;
 use crate::mirror::address;
 use crate::options::variables::{self, Values, Writing};
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
@@ -131,7 +135,8 @@ pub fn run(
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
     let mut result = inputs.install(display.reporter());
     let would_do = result.as_mut().ok().and_then(|done| done.would_do.take());
-    display.end(result.map(|finished| finished.images))?;
+    let trouble = result.as_mut().ok().and_then(|done| done.trouble.take());
+    display.end_after(result.map(|finished| finished.images), trouble)?;
     printer::print_text(&would_do.unwrap_or_default());
     Ok(())
 }
@@ -268,18 +273,64 @@ impl Inputs {
             None => of_iso::template(&options, &heard),
         };
         let values = self.values;
-        let planned =
-            template.and_then(|read| plan(&file, read, no_check, options, &values, &heard));
+        let hooks = Hooks::of(&options);
+        let mut outputs = None;
+        let planned = template.and_then(|read| {
+            require_kvm(&options, read.template.os.arch)?;
+            plan(&file, read, no_check, options, &values, &heard)
+        });
         for name in values.unused(&set) {
             heard.warn(variables::unused_warning(name));
         }
-        let built = planned.and_then(|(mut plan, text)| {
+        let mut built = planned.and_then(|(mut plan, text)| {
             plan.dry_run = dry_run;
+            outputs = Some(plan.output.clone());
             about.name.clone_from(&plan.name);
             check_and_build(plan, text, no_check, &remarks, reporter)
         });
         reports.write(&about, &built, reporter);
+        if !dry_run {
+            let trouble = run_hooks(&hooks, &about.name, outputs.as_ref(), &built, reporter).err();
+            match (&mut built, trouble) {
+                (Ok(finished), trouble) => finished.trouble = trouble,
+                (Err(_), Some(trouble)) => reporter.warn(format!("{trouble:#}")),
+                (Err(_), None) => {}
+            }
+        }
         built
+    }
+}
+
+fn run_hooks(
+    hooks: &Hooks,
+    name: &str,
+    outputs: Option<&OutputPaths>,
+    built: &anyhow::Result<Finished>,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    if !hooks.are_for(built) {
+        return Ok(());
+    }
+    reporter.step("running the hooks");
+    let runtime = signals::runtime()?;
+    let (stop, _impatience) = signals::cancellation(&runtime, reporter)?;
+    runtime.block_on(hooks.run(name, outputs, built, &stop))
+}
+
+/// Stops where KVM is demanded and it is certain that there is none, before a mirror is asked for anything. What a
+/// daemon's QEMU may do is known later.
+pub(super) fn require_kvm(options: &InstallOptions, arch: Arch) -> anyhow::Result<()> {
+    let accel = plan::accel(options).kind(Kind::Input)?;
+    let connection = Connection::choose(options.connect.as_deref()).kind(Kind::Input)?;
+    if accel != AccelChoice::Kvm || connection != Connection::Embedded {
+        return Ok(());
+    }
+    match KvmFacts::probe().obstacle(arch) {
+        Some(why) => fail!(
+            Kind::Host,
+            "KVM is demanded, and cannot run this guest: {why}; without --require-kvm, or with --accel auto, it would be software emulation, which is many times slower"
+        ),
+        None => Ok(()),
     }
 }
 

@@ -406,6 +406,7 @@ impl<'a> Attempt<'a> {
             phases,
             took: Some((self.spec.accel, times)),
             would_do: None,
+            trouble: None,
         })
     }
 }

@@ -25,6 +25,7 @@ mod finish;
 pub mod guest;
 pub mod handover;
 pub mod history;
+pub mod hooks;
 pub mod isos;
 pub mod leftovers;
 mod papers;

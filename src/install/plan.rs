@@ -428,6 +428,20 @@ pub fn check_compress(formats: &[Format], compress: Compress) -> anyhow::Result<
     bail!("--compress is for qcow2 images: add qcow2 to --format, or leave out --compress")
 }
 
+/// What is to run the guest's CPUs.
+///
+/// # Errors
+/// The options contradict each other.
+pub fn accel(options: &InstallOptions) -> anyhow::Result<AccelChoice> {
+    match options.accel {
+        Some(AccelChoice::Tcg) if options.require_kvm => {
+            bail!("--require-kvm wants what --accel tcg does without: leave out one of them")
+        }
+        _ if options.require_kvm => Ok(AccelChoice::Kvm),
+        choice => Ok(choice.unwrap_or_default()),
+    }
+}
+
 /// The CPUs that a guest with these options has, and the memory in MiB that it has at least.
 pub fn needs(options: &InstallOptions) -> (u32, u64) {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
@@ -578,7 +592,7 @@ fn plan_guest(
         disks,
         firmware,
         board,
-        accel: options.accel.unwrap_or_default(),
+        accel: accel(options)?,
         disk_bus: options.disk_bus.unwrap_or_default(),
         nic_model: nic.model.or(usual).unwrap_or_else(|| NIC_MODEL.to_string()),
         mac: nic.mac.or_else(|| options.mac_address.clone()),

@@ -31,6 +31,8 @@ pub struct Finished {
     pub took: Option<(Accel, Times)>,
     /// What would have been done, if that was all that was asked.
     pub would_do: Option<String>,
+    /// What went wrong with what the user runs after it.
+    pub trouble: Option<anyhow::Error>,
 }
 
 /// Builds; the manifest has the `remarks` so far, which hear what is reported. Dropping the future ends the build, too: its guest is destroyed, everything unfinished

@@ -202,6 +202,11 @@ pub struct InstallOptions {
     #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
     pub accel: Option<AccelChoice>,
 
+    /// Stop at once where KVM cannot run the guest, before anything is fetched: for pipelines, which software
+    /// emulation would hold for hours
+    #[arg(long, help_heading = "Guest")]
+    pub require_kvm: bool,
+
     /// Number of virtual CPUs [default: half of the host's, 2 to 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
     pub vcpus: Option<u32>,
@@ -366,6 +371,18 @@ pub struct InstallOptions {
     #[arg(skip)]
     pub check: CheckOptions,
 
+    /// What is run after a good build; the configuration file only.
+    #[arg(skip)]
+    pub on_success: Commands,
+
+    /// What is run after one that failed; the configuration file only.
+    #[arg(skip)]
+    pub on_failure: Commands,
+
+    /// How long each of them may take; the configuration file only.
+    #[arg(skip)]
+    pub hook_timeout: Option<Seconds>,
+
     /// The table `[variables]` of the configuration file.
     #[arg(skip)]
     pub variables: Declarations,
@@ -394,6 +411,46 @@ impl InstallOptions {
     /// What the disk is made into, each once.
     pub fn formats(&self) -> Vec<Format> {
         distinct(&self.format)
+    }
+}
+
+/// Commands, each a list of words; a single one may stand without the list around it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "OneOrSeveral")]
+pub struct Commands(pub Vec<Vec<String>>);
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a command as a list of words, or a list of such lists"
+)]
+enum OneOrSeveral {
+    One(Vec<String>),
+    Several(Vec<Vec<String>>),
+}
+
+impl TryFrom<OneOrSeveral> for Commands {
+    type Error = &'static str;
+
+    fn try_from(written: OneOrSeveral) -> Result<Self, Self::Error> {
+        let commands = match written {
+            OneOrSeveral::One(words) if words.is_empty() => Vec::new(),
+            OneOrSeveral::One(words) => vec![words],
+            OneOrSeveral::Several(commands) => commands,
+        };
+        match commands
+            .iter()
+            .all(|words| words.first().is_some_and(|program| !program.is_empty()))
+        {
+            true => Ok(Commands(commands)),
+            false => Err("a command has at least the name of a program"),
+        }
+    }
+}
+
+impl Layer for Commands {
+    fn over(self, below: Commands) -> Commands {
+        Commands(self.0.over(below.0))
     }
 }
 
@@ -464,7 +521,14 @@ mod tests {
             .filter_map(|argument| argument.get_long())
             .map(str::to_owned)
             .collect();
-        names.extend(["check", "variables"].map(str::to_owned));
+        let of_files = [
+            "check",
+            "variables",
+            "on-success",
+            "on-failure",
+            "hook-timeout",
+        ];
+        names.extend(of_files.map(str::to_owned));
         // The notes are no option.
         assert_eq!(names.len(), InstallOptions::FIELDS - 1);
         for name in names {

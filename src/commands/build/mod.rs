@@ -11,9 +11,11 @@ use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 
+use super::install;
 use super::reports::Reports;
 use super::signals::{self, Signals};
 use super::{ListFormat, columns, input, json_lines};
+use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, reported};
 use crate::image::output::OutputPaths;
 use crate::install::plan;
@@ -141,6 +143,11 @@ pub fn run(
         return say_why(&builds);
     }
     drop(rendered);
+    for build in &builds {
+        // The host is one for all: each would stop at once.
+        let own = std::env::consts::ARCH.parse().unwrap_or(Arch::X86_64);
+        install::require_kvm(&build.options, own)?;
+    }
     let reports = Reports::open(&args.report)?;
     let (started, began) = (SystemTime::now(), Instant::now());
     let outcomes = build_all(&args, file, &builds, &many)?;

@@ -164,7 +164,7 @@ pub struct Earlier {
 /// What is there of an earlier build of this name, by the manifest beside its image.
 pub fn earlier(build: &Build) -> Option<Earlier> {
     let manifest = manifest_of(&build.image)?;
-    (manifest.name == build.variant.name).then(|| Earlier {
+    (manifest.name == build.variant.name).then_some(Earlier {
         finished: manifest.finished,
         packages: manifest.packages,
     })

@@ -223,6 +223,9 @@ async fn follow(mut child: Child, name: String, before: Option<Earlier>, row: Ro
     outcome.evidence = last.evidence;
     if matches!(outcome.verdict, Verdict::Done) {
         outcome.message = None;
+    }
+    // A hook that failed leaves the image what it is.
+    if !outcome.images.is_empty() {
         outcome::weigh(&mut outcome, before.as_ref());
     }
     row.end(&outcome.line(), outcome.message.as_deref());

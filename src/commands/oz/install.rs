@@ -112,8 +112,9 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
         options,
     );
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
-    let result = inputs.install(display.reporter());
-    display.end(result.map(|_| Vec::new()))?;
+    let mut result = inputs.install(display.reporter());
+    let trouble = result.as_mut().ok().and_then(|done| done.trouble.take());
+    display.end_after(result.map(|_| Vec::new()), trouble)?;
     match (icicle, &args.icicle) {
         (Some(_), Some(named)) => {
             printer::print_result(&format!("ICICLE XML was written to {}", named.display()));

@@ -142,13 +142,14 @@ pub enum How<'a> {
 }
 
 /// The kind of a failure in a word: the cause of the vocabulary, or what the exit status says.
-fn word(kind: Kind, verdict: Option<&Verdict>) -> &'static str {
+pub fn word(kind: Kind, verdict: Option<&Verdict>) -> &'static str {
     match (verdict, kind) {
         (Some(verdict), _) => verdict.cause.name(),
         (None, Kind::Build) => "build-failed",
         (None, Kind::Input) => "wrong-input",
         (None, Kind::Host) => "unfit-host",
         (None, Kind::Mirror) => "unusable-mirror",
+        (None, Kind::Hook) => "hook-failed",
         (None, Kind::Interrupted) => "interrupted",
     }
 }
