@@ -103,7 +103,7 @@ enum Command {
     ///
     /// Templates and kickstarts are filled and checked first; then each image is installed by a process of its own.
     /// The images' paths are all that is on standard output, one a line. The exit status is 1 if a build failed,
-    /// which leaves the others alone.
+    /// which leaves the others alone; where there is one build alone it is that build's own.
     Build(Box<build::Args>),
     /// Make a directory with a template, a kickstart and the options that build them
     ///

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use ozr::error::Kind;
 use serde_json::Value;
 
 use crate::support::crafted;
@@ -90,8 +91,65 @@ fn the_example_is_twelve_builds_that_are_right() {
     ] {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
+    let part = ozr(&site, &["build", &file, "--list", "--part", "2/5"]);
+    let names: Vec<&str> = part
+        .stdout
+        .lines()
+        .skip(1)
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["rocky-8-web-uefi", "rocky-9-db-bios", "rocky-10-db-uefi"]
+    );
     let near = ozr(&site, &["build", &file, "--only", "rocky-9-web-bois"]);
     near.assert_failed(2, &["did you mean `rocky-9-web-bios`"]);
+}
+
+/// What the examples of a fleet say of exit statuses and of the family's size.
+#[test]
+fn the_fleet_knows_the_family_and_the_statuses() {
+    let job = include_str!("../examples/fleet/kubernetes/job.yaml");
+    let of = |kinds: &[Kind]| {
+        let statuses = kinds.iter().map(|kind| kind.exit_status().to_string());
+        format!("values: [{}]", statuses.collect::<Vec<_>>().join(", "))
+    };
+    for part in [
+        "completions: 12 ",
+        "))/12\" --jobs 1",
+        &of(&[Kind::Build, Kind::Input, Kind::Hook]),
+        &of(&[Kind::Host, Kind::Mirror, Kind::Interrupted]),
+    ] {
+        assert!(job.contains(part), "{part}");
+    }
+    let again = format!(
+        "{} | {})\n",
+        Kind::Host.exit_status(),
+        Kind::Mirror.exit_status()
+    );
+    let slurm = include_str!("../examples/fleet/slurm/nightly.sbatch");
+    assert!(
+        slurm.contains(&again) && slurm.contains("--array=1-12%3"),
+        "{slurm}"
+    );
+    let gitlab = include_str!("../examples/fleet/gitlab-ci.yml");
+    assert!(gitlab.contains("exit_codes: [3, 4] "), "{gitlab}");
+    // Every variable there is an option's.
+    let manual = format!("{}{gitlab}", job);
+    let manual = manual + include_str!("../examples/fleet/github-build.yml");
+    let manual = manual + include_str!("../examples/fleet/systemd/ozr-nightly.service");
+    let names = manual.split("OZR_").skip(1);
+    let names = names.map(|rest| {
+        let end = rest.find(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        rest[..end.unwrap_or(rest.len())]
+            .to_ascii_lowercase()
+            .replace('_', "-")
+    });
+    let site = Site::bare("fleet");
+    let help = ozr(&site, &["install", "--help"]).stdout;
+    for name in names.filter(|name| name != "repository") {
+        assert!(help.contains(&format!("--{name}")), "{name}");
+    }
 }
 
 #[test]
@@ -265,7 +323,7 @@ fn one_that_fails_leaves_the_others_alone() {
     assert!(again.stderr.contains(", none changed"), "{}", again.stderr);
     std::fs::remove_file(site.out().join("image-db.manifest.json")).unwrap();
     let other = ozr(&site, &["build", "--only", "image-db"]);
-    assert_eq!(other.status, 1, "{}", other.stderr);
+    assert_eq!(other.status, 2, "{}", other.stderr);
     assert!(other.stderr.contains("wrong-input"), "{}", other.stderr);
 }
 

@@ -6,6 +6,7 @@ mod rendered;
 mod show;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -67,6 +68,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     only: Vec<String>,
 
+    /// The K-th of N parts of the builds, for a fleet: of each N one, in their order, from 1 on
+    #[arg(long, value_name = "K/N")]
+    part: Option<Part>,
+
     /// How many builds run at a time [default: what cores and memory allow]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     jobs: Option<u32>,
@@ -101,6 +106,33 @@ pub struct Args {
     show: bool,
 }
 
+/// `--part K/N`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl FromStr for Part {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "write K/N, such as 3/12: the third of twelve parts";
+        let (number, of) = text.split_once('/').ok_or(wrong)?;
+        match (number.parse(), of.parse()) {
+            (Ok(number), Ok(of)) if number > 0 && number <= of => Ok(Part { number, of }),
+            _ => Err(wrong),
+        }
+    }
+}
+
+impl Part {
+    /// Whether the build of this place, from 0 on, is in it.
+    fn has(self, place: usize) -> bool {
+        place % self.of + 1 == self.number
+    }
+}
+
 /// A variant, and what follows for it from the rest of the configuration.
 #[derive(Debug)]
 struct Build {
@@ -113,7 +145,8 @@ struct Build {
 /// Builds.
 ///
 /// # Errors
-/// Input: the file, or what a build is made of, is wrong; nothing was built then. Build: a build failed.
+/// Input: the file, or what a build is made of, is wrong; nothing was built then. Build: a build failed; of a single
+/// one, its own kind.
 /// Interrupted: by a signal.
 pub fn run(
     mut args: Args,
@@ -164,6 +197,16 @@ pub fn run(
         for image in &outcome.images {
             printer::print_result(&image.display().to_string());
         }
+    }
+    // Whoever runs one wants to know whose fault it is.
+    if let [outcome] = &outcomes[..]
+        && let Verdict::Failed { status, .. } = outcome.verdict
+    {
+        let kinds = [Kind::Input, Kind::Host, Kind::Mirror, Kind::Hook];
+        let kind = kinds
+            .into_iter()
+            .find(|kind| i32::from(kind.exit_status()) == status);
+        return Err(reported(kind.unwrap_or(Kind::Build)));
     }
     let is = |wanted: fn(&Verdict) -> bool| outcomes.iter().any(|outcome| wanted(&outcome.verdict));
     if is(|verdict| matches!(verdict, Verdict::Interrupted)) {
@@ -231,6 +274,9 @@ fn builds(args: &Args, file: Option<&Path>) -> anyhow::Result<Vec<Build>> {
     variants
         .into_iter()
         .filter(wanted)
+        .enumerate()
+        .filter(|(place, _)| args.part.is_none_or(|part| part.has(*place)))
+        .map(|(_, variant)| variant)
         .map(|variant| {
             let options = layers.with(&variant);
             let paths = OutputPaths::of(&options, &variant.name, options.disk.len().max(1));
@@ -364,4 +410,24 @@ fn usual_jobs(builds: &[Build]) -> usize {
     });
     let in_memory = crate::state::slots::memory_for_guests() / memory;
     (cores / cpus as usize).min(in_memory as usize).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_each_build_once() {
+        for wrong in ["", "1", "0/2", "3/2", "a/b", "-1/2"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
+        for of in 1..6 {
+            let parts = (1..=of).map(|number| Part { number, of });
+            let all: Vec<Part> = parts.collect();
+            for place in 0..20 {
+                let having = all.iter().filter(|part| part.has(place));
+                assert_eq!(having.count(), 1, "{place} of {of}");
+            }
+        }
+    }
 }
