@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::support;
+use crate::support::crafted;
 use crate::support::daemon;
 use crate::support::disk::Disk;
 use crate::support::guest::Guest;
@@ -421,7 +422,7 @@ fn a_verbatim_kickstart_as_an_ordinary_user() {
 /// An ordinary user's own daemon, which starts by itself. Root has none.
 #[test]
 fn on_the_session_daemon() {
-    let Some(mut site) = Site::new("session") else {
+    let Some(mut site) = crafted::site("session", crafted::INSTALL) else {
         return;
     };
     site.serve_packed_kernel();
@@ -486,7 +487,7 @@ fn on_the_system_daemon_and_the_xml_boots() {
 /// A user whom the daemon lets in owns what is built, too.
 #[test]
 fn on_the_system_daemon_as_an_ordinary_user() {
-    let Some(mut site) = Site::new("member") else {
+    let Some(mut site) = crafted::site("member", crafted::INSTALL) else {
         return;
     };
     let _turn = daemon::turn();

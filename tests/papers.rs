@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support;
+use crate::support::crafted;
 use crate::support::disk::Disk;
 use crate::support::site::{Outcome, Site, kickstart, run};
 use base64::Engine;
@@ -464,7 +465,7 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
 /// A signer that is there when it is tried, and fails when it is needed.
 #[test]
 fn a_signer_that_fails_leaves_nothing() {
-    let Some(site) = Site::new("unsigned") else {
+    let Some(site) = crafted::site("unsigned", crafted::INSTALL) else {
         return;
     };
     std::fs::create_dir(site.path("bin")).unwrap();

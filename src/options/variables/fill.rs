@@ -14,9 +14,11 @@ pub enum Writing {
 /// Whether a text is the name of a variable: a letter or `_`, then letters, digits, `_` and `-`.
 pub fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && text.chars().all(is_part_of_name)
+}
+
+fn is_part_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
 /// A `${NAME}`.
@@ -33,7 +35,12 @@ pub struct Place<'a> {
 /// Every `${NAME}` of a text, in order. What a shell writes in the same way is among them.
 pub fn places(text: &str) -> impl Iterator<Item = Place<'_>> {
     text.match_indices("${").filter_map(|(at, _)| {
-        let (name, _) = text[at + 2..].split_once('}')?;
+        let behind = &text[at + 2..];
+        // Only as far as a name goes: a text may have thousands of `${` that nothing closes.
+        let length = behind.find(|c: char| !is_part_of_name(c))?;
+        let name = behind[length..]
+            .starts_with('}')
+            .then(|| &behind[..length])?;
         let escaped = text[..at].ends_with('$');
         is_name(name).then(|| Place {
             name,
@@ -54,17 +61,20 @@ pub fn fill<E>(
 ) -> Result<String, E> {
     let mut filled = String::with_capacity(text.len());
     let mut done = 0;
+    let mut in_cdata = false;
     for place in places(text) {
         let Some(value) = value(&place)? else {
             continue;
         };
-        filled.push_str(&text[done..place.span.start]);
+        let between = &text[done..place.span.start];
+        in_cdata = is_in_cdata(between, in_cdata);
+        filled.push_str(between);
         done = place.span.end;
         match (place.escaped, writing) {
             (true, _) => filled.push_str(&text[place.span.start + 1..place.span.end]),
             (false, Writing::Plain) => filled.push_str(&value),
             // Within a CDATA section only its end means anything.
-            (false, Writing::Xml) if is_in_cdata(&text[..place.span.start]) => {
+            (false, Writing::Xml) if in_cdata => {
                 filled.push_str(&value.replace("]]>", "]]]]><![CDATA[>"));
             }
             (false, Writing::Xml) => filled.push_str(&quick_xml::escape::escape(&*value)),
@@ -74,9 +84,13 @@ pub fn fill<E>(
     Ok(filled)
 }
 
-fn is_in_cdata(before: &str) -> bool {
-    let begun = before.rfind("<![CDATA[");
-    begun.is_some_and(|begun| !before[begun..].contains("]]>"))
+/// Whether a CDATA section is open behind a piece of text before which it was so or not.
+fn is_in_cdata(piece: &str, before: bool) -> bool {
+    match (piece.rfind("<![CDATA["), piece.rfind("]]>")) {
+        (Some(begun), Some(ended)) => begun > ended,
+        (begun, None) => before || begun.is_some(),
+        (None, Some(_)) => false,
+    }
 }
 
 #[cfg(test)]
