@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → commands → {install, verify, media, diff} → {check, formats, metal} → {mirror, serve, host, image} → sbom → inspect → packages → disk → ui::event
-//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, terminal, input, ini, initrd, hex, diagnostic, error}
+//!                               → {watch, tdl, language, kickstart, distro, options, machine, state, process, blocking, panics, printable, terminal, input, ini, initrd, gpgv, hex, diagnostic, error}
 //! ```
 //!
 //! * [`cli`]: the command line: which command, how much to say.
@@ -36,6 +36,7 @@
 //! * [`input`]: reading what users and their files name, within bounds.
 //! * [`ini`]: settings as Python writes them.
 //! * [`initrd`]: initial file systems with something of ours in them.
+//! * [`gpgv`]: whether a text is signed by a key that the user trusts.
 //! * [`hex`]: hexadecimal digits: digests and random numbers.
 //! * [`panics`]: what a defect of ozr's own does.
 //! * [`printable`]: text of others, fit to be printed.
@@ -54,6 +55,7 @@ pub mod distro;
 mod documented;
 pub mod error;
 pub mod formats;
+pub mod gpgv;
 pub mod hex;
 pub mod host;
 pub mod image;

@@ -11,6 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support;
+use crate::support::disk::Disk;
 use crate::support::guest::Guest;
 use crate::support::site::{Site, kickstart, run};
 
@@ -152,6 +153,23 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
         .arg(site.path("home"));
     again.arg("--state-dir").arg(site.path("state")).arg(&first);
     run(again).assert_done();
+
+    // What a template adds goes onto both, in their places; how they were served once is no news of them any more.
+    site.additions = "<disk><size>1T</size></disk>\n<files><file name='/etc/one'>1</file>\
+        <file name='/var/two'>2</file></files>"
+        .to_owned();
+    site.write_template();
+    assert!(site.output("served.ks").exists());
+    let mut customize = site.ozr();
+    customize.args(["customize", "template.tdl"]).arg(&first);
+    customize.args(["--state-dir", "state", "--cache-dir", "cache"]);
+    customize.args(["--memory", "2048", "--vcpus", "1"]);
+    let outcome = run(customize);
+    outcome.assert_done();
+    assert_eq!(outcome.stdout.lines().count(), 2, "{}", outcome.stdout);
+    assert_eq!(Disk::open(&first).text("/etc/one"), "1");
+    assert_eq!(Disk::open(&second).text("/two"), "2");
+    assert!(!site.output("served.ks").exists());
 
     // The set is one: none of it is replaced unless all of it may be.
     std::fs::remove_file(&first).unwrap();

@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::disk::Disk;
+use crate::support::gnupg::Gnupg;
 use crate::support::mirror::{Fault, noise, sha256};
+use crate::support::repository::Repository;
 use crate::support::site::{Outcome, Site, kickstart, run, start};
 use crate::support::tree::tree;
 
@@ -193,6 +195,128 @@ fn a_boot_iso_installs_from_the_templates_tree_with_uefi() {
     );
 }
 
+/// What a kickstart and a template want is looked up on the disc, as in a tree; where packages come from elsewhere,
+/// that says nothing.
+#[test]
+fn packages_are_looked_up_on_the_disc() {
+    let site = Site::bare("lookup");
+    let repository = Repository::of(&["bash", "vim"]).group("core", "Core");
+    let files = repository.files();
+    let files: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(path, body)| (path.as_str(), &body[..]))
+        .collect();
+    disc(&site, "dvd.iso", TREEINFO, &files);
+    let wanting =
+        |names: &str, source: &str| kickstart(&format!("{source}\n%packages\n{names}\n%end\n"));
+    let by = ["--iso", "dvd.iso"];
+    let outcome = run(install(&site, &wanting("bash\nvimm\n@nosuch", ""), &by));
+    assert_refused(
+        &outcome,
+        2,
+        "no package is called `vimm` in the only repository (2 packages)",
+    );
+    for words in [
+        "KS210",
+        "did you mean `vim`?",
+        "no group is called `nosuch`",
+    ] {
+        assert!(
+            outcome.stderr.contains(words),
+            "{words}: {}",
+            outcome.stderr
+        );
+    }
+    let template = "<template><name>x</name><os><name>Rocky-9</name><version>6</version><arch>x86_64</arch>\
+        <install type='iso'><iso>dvd.iso</iso></install></os><packages><package name='zsh'/></packages></template>";
+    site.write("t.tdl", template);
+    let check = |text: &str| {
+        site.write("test.ks", text);
+        let mut command = site.ozr();
+        command.args(["check", "--online", "t.tdl", "test.ks", "--format", "json"]);
+        run(command)
+    };
+    let outcome = check(&wanting("bash", "cdrom"));
+    assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("no package is called `zsh`"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(!outcome.stdout.contains("KS212"), "{}", outcome.stdout);
+    let outcome = check(&wanting("nosuch", "harddrive --partition=sda1 --dir=/x"));
+    assert!(!outcome.stdout.contains("KS210"), "{}", outcome.stdout);
+    // A disc that cannot be read hides what it has.
+    std::fs::write(site.path("dvd.iso"), "x").unwrap();
+    let outcome = check(&wanting("bash", ""));
+    assert!(!outcome.stdout.contains("KS210"), "{}", outcome.stdout);
+}
+
+/// Lists that somebody has signed, around them or beside them.
+fn signed_lists(site: &Site, digest: &str, refused: &dyn Fn(&[&str], &str)) {
+    let gnupg = Gnupg::make(&site.path("g"));
+    let exported = |name: &str, options: &[&str]| {
+        std::fs::write(site.path(name), gnupg.run(options).stdout).unwrap();
+    };
+    exported("key.asc", &["--armor", "--export"]);
+    exported("key.gpg", &["--export"]);
+    let other = Gnupg::make(&site.path("o"));
+    std::fs::write(
+        site.path("other.asc"),
+        other.run(&["--armor", "--export"]).stdout,
+    )
+    .unwrap();
+    let list = site.write("list", &format!("{digest}  a.iso\n"));
+    let file = list.display().to_string();
+    let by = |key: &'static str| {
+        [
+            "--iso",
+            "a.iso",
+            "--checksum",
+            "list",
+            "--checksum-key",
+            key,
+        ]
+    };
+    refused(&by("key.asc"), "none lies beside it");
+    gnupg.run(&["--armor", "--detach-sign", &file]);
+    refused(&by("key.asc"), NO_SOURCE);
+    refused(&by("key.gpg"), NO_SOURCE);
+    refused(&by("other.asc"), "is not signed by a key of other.asc");
+    refused(&by("nosuch.asc"), "nosuch.asc");
+    site.write("list", &format!("{digest}  ./a.iso\n"));
+    refused(&by("key.asc"), "is not signed by a key of key.asc");
+    // What stands before what is signed in clear text is nobody's.
+    gnupg.run(&["--clearsign", &file]);
+    let signed = std::fs::read_to_string(site.path("list.asc")).unwrap();
+    std::fs::remove_file(site.path("list.asc")).unwrap();
+    site.write("list", &signed);
+    refused(&by("key.gpg"), NO_SOURCE);
+    refused(&by("other.asc"), "is not signed by a key of other.asc");
+    refused(
+        &["--iso", "a.iso", "--checksum", "list"],
+        "the signature of",
+    );
+    site.write("list", &signed.replace("./a.iso", "././a.iso"));
+    refused(&by("key.gpg"), "is not signed by a key of key.gpg");
+    let given = format!("sha256:{digest}");
+    refused(
+        &[
+            "--iso",
+            "a.iso",
+            "--checksum",
+            &given,
+            "--checksum-key",
+            "key.asc",
+        ],
+        "--checksum-key is of the signer of a list",
+    );
+    refused(
+        &["--iso", "a.iso", "--checksum-key", "key.asc"],
+        "no list of checksums that a key of key.asc could have signed lies beside",
+    );
+}
+
 #[test]
 fn what_is_cut_off_altered_or_another_is_told_before_a_guest_boots() {
     let site = Site::bare("bad");
@@ -252,6 +376,7 @@ fn what_is_cut_off_altered_or_another_is_told_before_a_guest_boots() {
         &["--iso", "a.iso", "--checksum", &wrong],
         "wrong checksum of",
     );
+    signed_lists(&site, &digest, &refused);
     site.write("list", "nothing\n");
     refused(
         &["--iso", "a.iso", "--checksum", "list"],

@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod control;
 mod corpus;
+mod customize;
 mod diff;
 mod disk;
 mod display;

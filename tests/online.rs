@@ -128,6 +128,7 @@ impl Setting {
             }),
             release,
             arch: Some(self.arch),
+            disc: None,
         };
         let means = Means {
             guest: self.guest,

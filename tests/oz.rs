@@ -198,6 +198,154 @@ fn mistakes_are_answered() {
     );
 }
 
+/// The kinds of Oz's own examples (its `examples/` and oz-examples(1)), which are of releases of their time: each is
+/// told what of it cannot be, and where a release of today stands in its place, it goes on to the mirror.
+#[test]
+fn the_examples_of_oz_are_answered() {
+    let site = place("examples");
+    let (dead, there) = ("http://127.0.0.1:1", site.mirror.url("/os/").to_string());
+    let url = |base: &str| format!("<install type='url'><url>{base}/os</url></install>");
+    let iso = |address: &str, more: &str| {
+        format!("<install type='iso'><iso>{address}</iso>{more}</install>")
+    };
+    let dvd = format!("{dead}/dvd.iso");
+    let extras = "<extras><file source='ftp://h/f' destination='d/f'/></extras>";
+    let directory = "<extras><directory source='ftp://h/d' destination='d'/></extras>";
+    let ports = "<repositories><repository name='more'><url>http://127.0.0.1:1/$basearch</url><signed>yes</signed></repository></repositories>\
+        <packages><package name='one'/></packages>";
+    let remote = format!("<files><file name='/etc/x' type='url'>\n{there}x\n</file></files>");
+    for (system, install, more, status, says) in [
+        // As they stand.
+        (
+            "Fedora 12 i386",
+            url(dead),
+            "",
+            2,
+            "ozr does not install Fedora 12",
+        ),
+        (
+            "Fedora 14 i386",
+            iso("file:///no.iso", ""),
+            "",
+            2,
+            "ozr does not install Fedora 14",
+        ),
+        (
+            "Fedora 18 i386",
+            iso(&dvd, extras),
+            "",
+            2,
+            "<extras> is not used",
+        ),
+        (
+            "Fedora 18 i386",
+            iso(&dvd, directory),
+            "",
+            2,
+            "ozr does not install Fedora 18",
+        ),
+        (
+            "Fedora 18 i386",
+            url(dead),
+            "<disk><size>20</size></disk>",
+            2,
+            "Fedora 29 and later",
+        ),
+        (
+            "RHEL-5 U6 x86_64",
+            iso(&dvd, ""),
+            "",
+            2,
+            "ozr does not install",
+        ),
+        (
+            "OpenSUSE 11.3 i386",
+            url(dead),
+            "",
+            2,
+            "does not install `OpenSUSE`",
+        ),
+        (
+            "Ubuntu 9.10 i386",
+            iso(&dvd, ""),
+            "",
+            2,
+            "does not install `Ubuntu`",
+        ),
+        (
+            "Windows 2000 i386",
+            iso(&dvd, ""),
+            "",
+            2,
+            "does not install `Windows`",
+        ),
+        (
+            "FreeBSD 10.0 x86_64",
+            iso(&dvd, ""),
+            "",
+            2,
+            "does not install `FreeBSD`",
+        ),
+        // With a release of today.
+        ("Fedora 41 x86_64", url(dead), &remote, 4, "127.0.0.1"),
+        (
+            "Fedora 41 x86_64",
+            iso("file:///no.iso", ""),
+            "",
+            4,
+            "/no.iso",
+        ),
+        (
+            "Fedora 41 x86_64",
+            iso(&dvd, extras),
+            "",
+            4,
+            "<extras> is not used",
+        ),
+        ("RHEL-6 1 x86_64", iso(&dvd, ""), ports, 4, "dvd.iso"),
+        (
+            "RHEL-6 1 x86_64",
+            iso(&dvd, ""),
+            "<files><file name='/etc/x'>THIS=data</file></files>",
+            4,
+            "dvd.iso",
+        ),
+        (
+            "RHEL-9 6 x86_64",
+            iso(&dvd, ""),
+            "<files><file name='/etc/x' type='base64'>VEhJUwo=</file></files>",
+            4,
+            "dvd.iso",
+        ),
+    ] {
+        let mut words = system.split(' ');
+        let mut word = || words.next().unwrap();
+        let key = if system.starts_with("Windows") {
+            "<key>k</key>"
+        } else {
+            ""
+        };
+        let template = format!(
+            "<template><name>example</name><os><name>{}</name><version>{}</version><arch>{}</arch>\n\
+             {install}<rootpw>secret</rootpw>{key}</os>\n<description>An example</description>\n{more}</template>",
+            word(),
+            word(),
+            word()
+        );
+        site.write("example.tdl", &template);
+        for call in ["oz-install -u", "oz-install -g", "oz-install"] {
+            let outcome = shell(&site, &format!("{call} example.tdl"));
+            assert_eq!(outcome.status, status, "{system}: {}", outcome.stderr);
+            assert!(
+                outcome.stderr.contains(says),
+                "{system}: {}",
+                outcome.stderr
+            );
+            assert_eq!(outcome.stdout, "", "{template}");
+        }
+    }
+}
+
 /// The mirror is asked only after all that; that it cannot be used is no success.
 #[test]
 fn a_failure_is_no_success() {
@@ -413,11 +561,35 @@ fn an_install_and_what_comes_after_it() {
     );
     again.assert_done();
     assert_eq!(again.stdout, format!("{list}</icicle>\n"));
+    // What the template's own command says of each is asked of the system, in a copy of the image.
+    let before = std::fs::read(&image).unwrap();
+    site.icicle = "rpm -qa --qf '%{ARCH}\\n'".to_owned();
+    site.write_template();
+    site.write("ours.toml", OURS);
+    let told = shell(
+        &site,
+        &format!(
+            "oz-generate-icicle -c ours.toml template.tdl {} -d 0",
+            xml.display()
+        ),
+    );
+    told.assert_done();
+    let entries = told.stdout.matches("<package name=\"bash-").count();
+    assert_eq!(entries, 1, "{}", told.stdout);
+    let of_arch = told.stdout.matches("<extra>x86_64</extra>").count();
+    let packages = told.stdout.matches("<package ").count();
+    assert!(of_arch > packages / 2, "{}", told.stdout);
+    assert_eq!(std::fs::read(&image).unwrap(), before);
+    site.icicle.clear();
+    site.write_template();
     let examined = shell(&site, &format!("oz-examine -c oz.cfg {}", xml.display()));
     examined.assert_done();
     assert!(examined.stdout.contains("x86_64"), "{}", examined.stdout);
     customise(&mut site, &image, &xml);
 }
+
+/// What guests of the test have.
+const OURS: &str = "cache-dir = \"home/data\"\nstate-dir = \"state\"\nmemory = 2048\nvcpus = 1\n";
 
 /// What stands in for dnf in the stand-in's images: the newest idea of it is `rpm -i`.
 const DNF: &str = r#"#!/bin/sh
@@ -448,8 +620,6 @@ fn customise(site: &mut Site, image: &Path, xml: &Path) {
         <commands><command name='after'>echo \"$(cat /etc/motd)\" said tree $(command -v tree); sleep 999 &amp;</command></commands>"
     );
     site.write_template();
-    let ours = "cache-dir = \"home/data\"\nstate-dir = \"state\"\nmemory = 2048\nvcpus = 1\n";
-    site.write("ours.toml", ours);
     let outcome = shell(
         site,
         &format!("oz-customize -c ours.toml template.tdl {}", xml.display()),

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support;
 use crate::support::crafted;
 use crate::support::disk::Disk;
+use crate::support::gnupg::Gnupg;
 use crate::support::site::{Outcome, Site, kickstart, run};
 use base64::Engine;
 use serde_json::Value;
@@ -197,25 +198,13 @@ fn succeeds(name: &str, arguments: &[&str], dir: &Path) -> Output {
 
 /// Keys of GnuPG and of SSH, in the site's directory.
 struct Keys {
-    gnupg: PathBuf,
+    gnupg: Gnupg,
 }
 
 impl Keys {
     fn make(site: &Site) -> Keys {
-        // Its agent's socket has to fit into 108 bytes.
-        let gnupg = site.path("gpg");
-        std::fs::create_dir(&gnupg).unwrap();
-        std::fs::set_permissions(&gnupg, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let gnupg = Gnupg::make(&site.path("gpg"));
         let keys = Keys { gnupg };
-        keys.gpg(&[
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            "R <r@example.org>",
-            "ed25519",
-            "sign",
-            "never",
-        ]);
         std::fs::write(
             site.path("key.asc"),
             keys.gpg(&["--armor", "--export"]).stdout,
@@ -236,25 +225,7 @@ impl Keys {
     }
 
     fn gpg(&self, arguments: &[&str]) -> Output {
-        let output = Command::new("gpg")
-            .args(["--batch", "--quiet"])
-            .args(arguments)
-            .env("GNUPGHOME", &self.gnupg)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "gpg {arguments:?}: {said}");
-        output
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .arg("--homedir")
-            .arg(&self.gnupg)
-            .args(["--kill", "all"])
-            .status();
+        self.gnupg.run(arguments)
     }
 }
 
@@ -297,7 +268,7 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
             .args(["--sign", "cosign:kms://k"])
             .env("PATH", &path);
         command.arg("--force");
-        command.env("GNUPGHOME", &keys.gnupg);
+        command.env("GNUPGHOME", site.path("gpg"));
         run(command).assert_done();
     };
     install(&site);

@@ -1,31 +1,30 @@
 //! `ozr boot-test`
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 
+use super::guest_options::GuestOptions;
 use super::install::THREADS_PATIENCE;
+use super::machine_images;
 use super::reports::Reports;
 use super::signals;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, kind_of};
 use crate::host;
-use crate::image::manifest::Manifest;
 use crate::image::output::{self, OutputPaths};
-use crate::input;
 use crate::install::boot_test::plan::Wanted;
 use crate::install::boot_test::prepare::{Subject, prepare};
 use crate::install::boot_test::report::{BootTestFailed, Report};
 use crate::install::boot_test::{self, Stage, summary};
 use crate::install::place::{self, Claim, Place};
 use crate::install::run::Cancellation;
-use crate::machine::{AccelChoice, Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Nic};
+use crate::machine::{Board, DiskBus, DiskFormat, Firmware, FirmwareFiles, Nic};
 use crate::options::{
-    BootTestOptions, Format, InstallOptions, Layer, Mebibytes, Purpose, ReportFormat, ReportTarget,
-    Seconds, SecretSource, TextPattern, config,
+    BootTestOptions, Format, InstallOptions, Layer, Purpose, ReportFormat, ReportTarget, Seconds,
+    SecretSource, TextPattern, config,
 };
 use crate::ui::event::Reporter;
 use crate::ui::printer;
@@ -56,9 +55,6 @@ fn examples() -> String {
                 for `ozr install`, the others from its table [boot-test].";
     super::help_of(EXAMPLES, more)
 }
-
-/// Most bytes of a manifest that are read: one has some thousand.
-const MOST_MANIFEST: u64 = 1 << 20;
 
 /// What ends the first sector of a disk that a BIOS boots, and of a GPT's, which UEFI wants, too.
 const BOOT_SIGNATURE: &[u8] = &[0x55, 0xaa];
@@ -168,21 +164,8 @@ pub struct Args {
     #[arg(long, help_heading = "Guest")]
     tpm: bool,
 
-    /// libvirt connection, as for `ozr install`
-    #[arg(long, value_name = "URI", help_heading = "Guest")]
-    connect: Option<String>,
-
-    /// Accelerator [default: auto]
-    #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
-    accel: Option<AccelChoice>,
-
-    /// Number of virtual CPUs [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
-    vcpus: Option<u32>,
-
-    /// Memory: 2G, 2048M, or a number of MiB [default: 2048]
-    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
-    memory: Option<Mebibytes>,
+    #[command(flatten)]
+    guest: GuestOptions,
 
     /// The guest's network: user, the name of a libvirt network, or bridge:NAME; given again, of one card more
     /// [default: user]
@@ -204,14 +187,6 @@ pub struct Args {
     /// Write a report for CI systems: junit=FILE or markdown=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
     report: Vec<ReportTarget>,
-
-    /// Where running builds are noted [default: /var/lib/ozr for root, else ~/.local/state/ozr]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    state_dir: Option<PathBuf>,
-
-    /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    cache_dir: Option<PathBuf>,
 }
 
 /// Tests an image, and prints the directory of what was seen.
@@ -290,8 +265,8 @@ fn test(
         image: paths.image.clone(),
         dir,
         stem: format!("{}.boot-test", paths.stem),
-        connect: args.connect.clone().or(below.connect.clone()),
-        state_dir: args.state_dir.clone().or(below.state_dir.clone()),
+        connect: args.guest.connect.clone().or(below.connect.clone()),
+        state_dir: args.guest.state_dir.clone().or(below.state_dir.clone()),
     };
     let subject = subject(args, below, paths)?;
     let runtime = signals::runtime()?;
@@ -315,7 +290,7 @@ async fn in_place(
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Report> {
-    let place = tokio::task::block_in_place(|| Place::take(claim, reporter));
+    let place = tokio::task::block_in_place(|| Place::take(claim, None, reporter));
     let place = place.map_err(|error| stop.explain(error))?;
     let (plan, host) = stop.or(prepare(subject, &place, reporter)).await?;
     let stage = Stage {
@@ -329,7 +304,7 @@ async fn in_place(
 
 /// What is tested: by the options, what is below them, and the manifest beside the image.
 fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Result<Subject> {
-    let manifest = manifest_of(&paths);
+    let manifest = machine_images::manifest_of(&paths);
     let beside = manifest.as_ref();
     let arch = match args.arch.or_else(|| beside?.release.arch.parse().ok()) {
         Some(arch) => arch,
@@ -381,8 +356,8 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         clones: args.clones,
         allow_failed: args.allow_failed,
         allow_denied: args.allow_denied,
-        memory: args.memory,
-        vcpus: args.vcpus,
+        memory: args.guest.memory,
+        vcpus: args.guest.vcpus,
         check: Vec::new(),
         checks: args.checks,
         seed: args.seed,
@@ -398,11 +373,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         more_images.push(path);
     }
     if let (Some(manifest), true) = (beside, more_images.is_empty()) {
-        let format = manifest.image.format;
-        let others = manifest.images.iter();
-        let others = others.filter(|file| file.disk > 1 && file.format == format);
-        let named = others.filter(|file| file.file.ends_with(format.ending()));
-        more_images.extend(named.map(|file| paths.dir.join(file_name(&file.file))));
+        more_images = machine_images::others(manifest, &paths);
     }
     let options = options.over(below.boot_test);
     let passphrase = args.luks_passphrase.or(below.luks_passphrase);
@@ -418,28 +389,15 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         arch,
         firmware,
         board,
-        accel: args.accel.or(below.accel).unwrap_or_default(),
+        accel: args.guest.accel.or(below.accel).unwrap_or_default(),
         disk_bus: args.disk_bus.or(below.disk_bus).unwrap_or_default(),
         nic_model: below.network_device,
         nics: args.network.over(below.network),
         max_guests: args.max_guests.or(below.max_guests),
-        cache_dir: args.cache_dir.or(below.cache_dir),
+        cache_dir: args.guest.cache_dir.or(below.cache_dir),
         wanted: Wanted::read(&options)?,
         options,
     })
-}
-
-/// What a manifest names lies beside it, wherever it would lead.
-fn file_name(name: &str) -> &OsStr {
-    Path::new(name).file_name().unwrap_or_default()
-}
-
-/// The manifest beside the image, if it is of this image.
-fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
-    let bytes = input::read_bounded(&paths.manifest, MOST_MANIFEST).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
-    let name = paths.image.file_name()?.to_str()?;
-    (manifest.image.file == name).then_some(manifest)
 }
 
 /// The format of an image of which nothing is known: what it begins with.

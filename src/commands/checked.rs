@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use super::input;
 use super::online::Online;
 use super::template::{self, ReadTemplate};
@@ -18,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::Release;
 use crate::error::{Classify, Kind};
 use crate::input::{NotOpened, Roots};
+use crate::install::isos;
 use crate::install::plan::{self, template_dir};
 use crate::kickstart::outline::Outline;
 use crate::kickstart::scan;
@@ -255,6 +258,7 @@ impl Reader<'_> {
             template: Some(read.as_text()),
             release: Some(*release),
             arch: Some(read.template.os.arch),
+            disc: disc(read).as_ref(),
         })
     }
 
@@ -297,6 +301,7 @@ impl Reader<'_> {
                 template: self.template.map(ReadTemplate::as_text),
                 release: setting.release,
                 arch: setting.arch,
+                disc: self.template.and_then(disc).as_ref(),
             })?,
         };
         // With more kickstarts what is wrong with the template is said once.
@@ -358,6 +363,13 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The address of the ISO image that a template installs from, if it does.
+fn disc(read: &ReadTemplate) -> Option<Url> {
+    let directory = plan::template_dir(Path::new(&read.name)).ok()?;
+    let sources = isos::sources(&read.template, &InstallOptions::default(), &directory);
+    Some(sources.ok()?.into_iter().next()?.url)
 }
 
 /// The setting of an install of this template, with a kickstart of this content and these options;

@@ -1,19 +1,15 @@
 //! `ozr customize`
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
-
 use super::display::Display;
-use super::machine_images::{self, MachineImage};
+use super::guest_options::GuestOptions;
 use super::template::{self, ReadTemplate};
-use super::{install, tree};
+use super::{install, machine_images, signals, tree};
 use crate::error::{Classify, Kind, fail};
 use crate::hex;
-use crate::image::output;
-use crate::image::qemu_img;
+use crate::image::output::{self, OutputPaths};
 use crate::input;
 use crate::install::Finished;
 use crate::install::access::RootAccess;
@@ -21,11 +17,12 @@ use crate::install::customize::{Base, NO_KICKSTART};
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
 use crate::kickstart::scan;
-use crate::machine::{AccelChoice, DiskFormat, Network};
+use crate::machine::DiskFormat;
 use crate::options::{
-    Compress, Deliver, Format, InstallOptions, Layer, Mebibytes, Progress, Seconds, SecretSource,
-    Values, config,
+    Compress, Deliver, Format, InstallOptions, Layer, Progress, Seconds, SecretSource, Values,
+    config,
 };
+use crate::secrets::Secret;
 use crate::ui::event::{Reporter, Sink};
 use crate::ui::printer::{Color, Verbosity};
 
@@ -53,7 +50,7 @@ pub struct Args {
     #[arg(value_name = "TEMPLATE")]
     pub(super) template: PathBuf,
 
-    /// The image, raw or qcow2, or the libvirt XML of its machine
+    /// The image, raw or qcow2; the libvirt XML of its machine; or the machine's name, on --connect
     #[arg(value_name = "IMAGE")]
     pub(super) image: PathBuf,
 
@@ -92,21 +89,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "SOURCE", help_heading = "Guest")]
     luks_passphrase: Option<SecretSource>,
 
-    /// libvirt connection, as for `ozr install`
-    #[arg(long, value_name = "URI", help_heading = "Guest")]
-    connect: Option<String>,
-
-    /// Accelerator [default: auto]
-    #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
-    accel: Option<AccelChoice>,
-
-    /// Number of virtual CPUs [default: half of the host's, 2 to 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512), help_heading = "Guest")]
-    vcpus: Option<u32>,
-
-    /// Memory: 4G, 512 MiB, or a number of MiB [default: as for an install]
-    #[arg(long, value_name = "SIZE", help_heading = "Guest")]
-    memory: Option<Mebibytes>,
+    #[command(flatten)]
+    guest: GuestOptions,
 
     /// MAC address of the guest's network card [default: random]
     #[arg(short = 'm', long, value_name = "MAC", help_heading = "Guest")]
@@ -115,14 +99,6 @@ pub(super) struct Options {
     /// Longest time [default: 2h]
     #[arg(short = 't', long, value_name = "DURATION", help_heading = "Guest")]
     timeout: Option<Seconds>,
-
-    /// Where the cache is [default: /var/cache/ozr for root, else ~/.cache/ozr]
-    #[arg(long, value_name = "DIR", help_heading = "Mirror")]
-    cache_dir: Option<PathBuf>,
-
-    /// Where running builds are noted [default: /var/lib/ozr for root, else ~/.local/state/ozr]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    state_dir: Option<PathBuf>,
 
     /// How to show how far it is, as for `ozr install`
     #[arg(long, value_name = "HOW", help_heading = "Output")]
@@ -146,14 +122,14 @@ impl Options {
             no_seal: self.no_seal,
             seal_except: self.seal_except,
             luks_passphrase: self.luks_passphrase,
-            connect: self.connect,
-            accel: self.accel,
-            vcpus: self.vcpus,
-            memory: self.memory,
+            connect: self.guest.connect,
+            accel: self.guest.accel,
+            vcpus: self.guest.vcpus,
+            memory: self.guest.memory,
             mac_address: self.mac_address,
             timeout: self.timeout,
-            cache_dir: self.cache_dir,
-            state_dir: self.state_dir,
+            cache_dir: self.guest.cache_dir,
+            state_dir: self.guest.state_dir,
             progress: self.progress,
             ..InstallOptions::default()
         };
@@ -201,17 +177,13 @@ fn customize(
     file: &Path,
     image: &Path,
     output: Option<PathBuf>,
-    mut options: InstallOptions,
+    options: InstallOptions,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
     let remarks = Arc::new(Remarks::default());
     let heard = reporter.and(Arc::clone(&remarks) as Arc<dyn Sink>);
     let values = Values::of(&options)?;
     let mut read = template::accept(file, template::load(file, &values)?, &heard)?;
-    tree::settle(&mut read.template, file, &options, &heard)?;
-    if let Err(findings) = read.template.release() {
-        return Err(template::refuse(file, findings.to_vec(), reporter));
-    }
     if !template::adds(&read.template) {
         fail!(
             Kind::Input,
@@ -219,13 +191,68 @@ fn customize(
             read.name
         );
     }
-    let image = the_only(image)?;
-    let (base, size) = open(&image)?;
-    check_options(&options)?;
-    settle_output(&mut options, &base, output)?;
-    let ReadTemplate { template, text, .. } = &mut read;
-    template.disks = vec![Some(size)];
-    let text = text.clone();
+    let base = open(image, options.connect.as_deref())?;
+    let images: Vec<String> = base
+        .paths()
+        .map(|path| path.display().to_string())
+        .collect();
+    let Settled { options, sizes } = settle(options, &base, output, &read.template.name)?;
+    read.template.disks = sizes;
+    let text = read.text.clone();
+    let plan = plan(file, read, base, options, values.secrets(), &heard)?;
+    heard.note(format!("customised: {}", images.join(", ")));
+    install::check_and_build(plan, None, text, true, &remarks, reporter)
+}
+
+/// The ICICLE of an image, with what the template's `<extra_command>` says of each package in a guest that
+/// works on a copy.
+///
+/// # Errors
+/// Those of [`run`]; the command failed.
+pub(super) fn told_packages(
+    file: &Path,
+    mut read: ReadTemplate,
+    image: &Path,
+    options: InstallOptions,
+    reporter: &Reporter,
+) -> anyhow::Result<String> {
+    let base = open(image, options.connect.as_deref())?;
+    // Nothing gets that name; the copy lies beside it.
+    let place = base
+        .paths()
+        .next()
+        .map(|path| path.with_extension("icicle"));
+    let options = InstallOptions {
+        force: true,
+        generate_icicle: true,
+        icicle: None,
+        no_seal: true,
+        seal: false,
+        ..options
+    };
+    let Settled { options, sizes } = settle(options, &base, place, &read.template.name)?;
+    read.template.disks = sizes;
+    let text = read.text.clone();
+    let mut plan = plan(file, read, base, options, Vec::new(), reporter)?;
+    plan.only_packages = true;
+    let remarks = Arc::new(Remarks::default());
+    let finished = install::check_and_build(plan, None, text, true, &remarks, reporter)?;
+    Ok(finished.told.unwrap_or_default())
+}
+
+/// Decides what is done in the image.
+fn plan(
+    file: &Path,
+    mut read: ReadTemplate,
+    base: Base,
+    options: InstallOptions,
+    secrets: Vec<Secret>,
+    reporter: &Reporter,
+) -> anyhow::Result<Plan> {
+    tree::settle(&mut read.template, file, &options, reporter)?;
+    if let Err(findings) = read.template.release() {
+        return Err(template::refuse(file, findings.to_vec(), reporter));
+    }
     let outline = scan::scan_all(NO_KICKSTART, "no kickstart").0;
     let kickstart = Kickstart {
         text: NO_KICKSTART.to_owned(),
@@ -240,7 +267,6 @@ fn customize(
         sha256: read.sha256,
         dir: plan::template_dir(file).kind(Kind::Input)?,
     };
-    heard.note(format!("customised: {}", base.path.display()));
     let mut plan = Plan::new(
         read.template,
         from,
@@ -250,74 +276,52 @@ fn customize(
     )
     .kind(Kind::Input)?;
     for warning in &plan.warnings {
-        heard.warn(warning);
+        reporter.warn(warning);
     }
+    plan.check_customizable()?;
     plan.base = Some(base);
-    plan.secrets = values.secrets();
-    install::check_and_build(plan, text, true, &remarks, reporter)
+    plan.secrets = secrets;
+    Ok(plan)
 }
 
-/// The one image of a machine.
-fn the_only(named: &Path) -> anyhow::Result<MachineImage> {
-    let mut images = machine_images::of(named)?;
-    if images.len() > 1 {
-        fail!(
-            Kind::Input,
-            "{} has {} disks, and machines with one disk are customised",
-            named.display(),
-            images.len()
-        );
+/// Opens the images of the machine.
+fn open(named: &Path, connect: Option<&str>) -> anyhow::Result<Base> {
+    let mut images: Vec<(PathBuf, DiskFormat)> = Vec::new();
+    for image in machine_images::of(named, connect)? {
+        let format = match image.format {
+            Some(format) => format,
+            // Only the first begins as a disk does that can boot.
+            None if images.is_empty() => super::boot_test::format_of(&image.file)?,
+            None => images[0].1,
+        };
+        images.push((image.file, format));
     }
-    Ok(images.remove(0))
+    signals::runtime()?.block_on(Base::open(&images))
 }
 
-/// Opens the image, and says how large its disk is, in bytes.
-fn open(image: &MachineImage) -> anyhow::Result<(Base, u64)> {
-    let shown = image.file.display();
-    let format = match image.format {
-        Some(format) => format,
-        None => super::boot_test::format_of(&image.file)?,
-    };
-    let looking = || format!("looking at {shown} as {}", format.name());
-    let path = std::path::absolute(&image.file)
-        .with_context(looking)
-        .kind(Kind::Input)?;
-    let file = File::open(&path).with_context(looking).kind(Kind::Input)?;
-    let runtime = super::signals::runtime()?;
-    let info = runtime.block_on(qemu_img::info(&file, format));
-    let info = info.with_context(looking).kind(Kind::Input)?;
-    // One that names another file would let its guest read that file of this host.
-    if !info.is_standalone() {
-        fail!(
-            Kind::Input,
-            "{shown} stands on another file: join them with `qemu-img convert`, and customise what comes out"
-        );
-    }
-    Ok((Base { file, path, format }, info.virtual_size))
+/// What is decided by the image.
+struct Settled {
+    options: InstallOptions,
+    /// The sizes of its disks in bytes.
+    sizes: Vec<Option<u64>>,
 }
 
-/// Refuses what the configuration may have for installs, and what means nothing here.
-fn check_options(options: &InstallOptions) -> anyhow::Result<()> {
-    if options.first_network() != Network::User {
-        fail!(
-            Kind::Input,
-            "`ozr customize` works in a guest with user networking: take `network` out of the configuration, or name another with --config"
-        );
-    }
-    Ok(())
-}
-
-/// Where the outcome goes: into the image's own place, unless another is named.
-fn settle_output(
-    options: &mut InstallOptions,
+/// Decides where the outcome goes: into the image's own place, unless another is named. What the configuration
+/// says of kickstarts is none of this.
+///
+/// # Errors
+/// Input: it cannot go there.
+fn settle(
+    mut options: InstallOptions,
     base: &Base,
     output: Option<PathBuf>,
-) -> anyhow::Result<()> {
+    name: &str,
+) -> anyhow::Result<Settled> {
     let is_named = |ending: &str| {
         let output = output.as_deref().and_then(Path::extension);
         output.is_some_and(|given| given.eq_ignore_ascii_case(ending))
     };
-    let of_base = match base.format {
+    let of_base = match base.format() {
         DiskFormat::Qcow2 => Format::Qcow2,
         // Of others none is opened.
         _ => Format::Raw,
@@ -327,17 +331,10 @@ fn settle_output(
         (_, true) => Format::Raw,
         _ => of_base,
     };
-    if output.is_none() {
-        // What is replaced is the image that was named.
-        options.force = true;
-    }
-    let into = output.unwrap_or_else(|| base.path.clone());
-    if !options.force {
-        let outputs = [("the outcome".to_owned(), into.clone())];
-        output::check_apart(&outputs, &[("the image".to_owned(), base.path.clone())])?;
-    }
+    let in_place = output.is_none();
+    let first = base.paths().next().map(Path::to_path_buf);
     options.name = None;
-    options.output = Some(into);
+    options.output = output.or(first);
     options.output_dir = None;
     options.format = vec![format];
     options.kickstart = Vec::new();
@@ -348,7 +345,33 @@ fn settle_output(
     options.ssh_key = Vec::new();
     options.disk = Vec::new();
     options.xml = None;
+    options.from = None;
     // The contents go with the guest's initramfs.
     options.deliver = Some(Deliver::Initrd);
-    Ok(())
+    // What is replaced is the image that was named.
+    options.force |= in_place;
+    let sizes: Vec<Option<u64>> = base.sizes().map(Some).collect();
+    let paths = OutputPaths::of(&options, name, sizes.len()).kind(Kind::Input)?;
+    let bootable = paths.bootable().map_or_else(Vec::new, |(paths, _)| paths);
+    if in_place {
+        let mut others = base.paths().zip(&bootable);
+        if let Some((own, would_be)) = others.find(|(own, would_be)| own != *would_be) {
+            fail!(
+                Kind::Input,
+                "the machine has several disks, and {} would become {}: name a new image with --output",
+                own.display(),
+                would_be.display()
+            );
+        }
+    } else if !options.force {
+        let outputs = bootable
+            .iter()
+            .map(|path| ("the outcome".to_owned(), path.to_path_buf()));
+        let images = base
+            .paths()
+            .map(|path| ("the image".to_owned(), path.to_owned()));
+        output::check_apart(&outputs.collect::<Vec<_>>(), &images.collect::<Vec<_>>())?;
+    }
+    paths.check(options.replaces())?;
+    Ok(Settled { options, sizes })
 }

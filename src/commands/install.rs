@@ -9,7 +9,7 @@ use super::display::Display;
 use super::reports::{About, Reports};
 use super::signals;
 use super::template::{self, ReadTemplate};
-use super::{input, of_iso, preflight, tree};
+use super::{from_base, input, of_iso, preflight, tree};
 use crate::check::subject;
 use crate::diagnostic::Source;
 use crate::distro::Arch;
@@ -134,10 +134,10 @@ pub fn run(
     let inputs = Inputs::read(args, below);
     let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
     let mut result = inputs.install(display.reporter());
-    let would_do = result.as_mut().ok().and_then(|done| done.would_do.take());
+    let told = result.as_mut().ok().and_then(|done| done.told.take());
     let trouble = result.as_mut().ok().and_then(|done| done.trouble.take());
     display.end_after(result.map(|finished| finished.images), trouble)?;
-    printer::print_text(&would_do.unwrap_or_default());
+    printer::print_text(&told.unwrap_or_default());
     Ok(())
 }
 
@@ -286,7 +286,8 @@ impl Inputs {
             plan.dry_run = dry_run;
             outputs = Some(plan.output.clone());
             about.name.clone_from(&plan.name);
-            check_and_build(plan, text, no_check, &remarks, reporter)
+            let first = from_base::before(&mut plan, &heard)?;
+            check_and_build(plan, first, text, no_check, &remarks, reporter)
         });
         reports.write(&about, &built, reporter);
         if !dry_run {
@@ -385,6 +386,7 @@ fn check_apart(
     let kickstarts = options.kickstart.iter();
     inputs.extend(kickstarts.map(|path| owned("the kickstart", path)));
     for (what, path) in [
+        ("the base of --from", &options.from),
         ("--cacert", &options.cacert),
         ("--client-cert", &options.client_cert),
         ("--client-key", &options.client_key),
@@ -465,10 +467,11 @@ fn plan(
     Ok((plan, read.text))
 }
 
-/// Checks and builds until it is done, or until a signal says to stop. Either way everything that
-/// belonged to the build is gone when this returns, save what it was told to keep.
+/// Checks and builds until it is done, or until a signal says to stop; `first` is built before. Either way
+/// everything that belonged to the build is gone when this returns, save what it was told to keep.
 pub(super) fn check_and_build(
     plan: Plan,
+    first: Option<Plan>,
     template_text: String,
     no_check: bool,
     remarks: &Arc<Remarks>,
@@ -479,11 +482,13 @@ pub(super) fn check_and_build(
     let runtime = signals::runtime()?;
     let plan = Arc::new(plan);
     let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
-    if !plan.dry_run {
-        place::remove_leftovers(&Claim::of(&plan), reporter)
-            .map_err(|error| stop.explain(error))?;
+    for plan in first.iter().chain([&*plan]) {
+        if !plan.dry_run {
+            place::remove_leftovers(&Claim::of(plan), reporter)
+                .map_err(|error| stop.explain(error))?;
+        }
+        plan.output.check(plan.options.replaces())?;
     }
-    plan.output.check(plan.options.replaces())?;
     for signer in &plan.options.sign {
         runtime.block_on(stop.or(signature::try_out(signer)))?;
     }
@@ -501,13 +506,36 @@ pub(super) fn check_and_build(
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            finished = install::run(&plan, remarks, &stop, &heard) => finished.kind(Kind::Build),
+            finished = build(plan, first, remarks, &stop, &heard) => finished.kind(Kind::Build),
             // Dropping the build destroys its guest and removes what is unfinished.
             _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict"),
         }
     });
     runtime.shutdown_timeout(THREADS_PATIENCE);
     result
+}
+
+/// Builds `first`, if there is such a plan, and then the other.
+async fn build(
+    plan: Arc<Plan>,
+    first: Option<Plan>,
+    remarks: &Remarks,
+    stop: &Cancellation,
+    reporter: &Reporter,
+) -> anyhow::Result<Finished> {
+    let mut earlier = None;
+    if let Some(first) = first {
+        let finished = install::run(&first, None, remarks, stop, reporter).await?;
+        if plan.dry_run {
+            return Ok(finished);
+        }
+        earlier = Some(finished);
+    }
+    let mut plan = Arc::into_inner(plan).context("the check still looks at the plan")?;
+    if let Some(base) = plan.options.from.clone() {
+        from_base::onto(&mut plan, &base).await?;
+    }
+    install::run(&plan, earlier, remarks, stop, reporter).await
 }
 
 /// The check before the build, on a thread of its own: it waits for mirrors. One that comes back is

@@ -1,13 +1,17 @@
 //! The images of a machine, by whatever names it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::error::{Classify, Kind, failed};
-use crate::host::domain_file;
+use crate::error::{Classify, Kind, fail, failed};
+use crate::host::{Connection, Host, HostOptions, domain_file};
+use crate::image::manifest::Manifest;
+use crate::image::output::OutputPaths;
+use crate::input;
 use crate::machine::DiskFormat;
 
 /// An image that was named.
@@ -22,29 +26,106 @@ pub struct MachineImage {
 /// Most bytes of a domain's XML that are read; one has some thousand.
 const MOST_DOMAIN: u64 = 1 << 20;
 
-/// The images of a machine, at least one: those that its libvirt XML names, or the one that is named itself.
+/// Most bytes of a manifest that are read: one has some thousand.
+const MOST_MANIFEST: u64 = 1 << 20;
+
+/// The images of a machine, at least one: those that its libvirt XML names, or the one that is named itself with
+/// those that the manifest beside it names; or those of the machine of that name that the libvirt of `connect`
+/// knows, where there is no such file.
 ///
 /// # Errors
-/// Input: it cannot be read; the XML names no disk in a file.
-pub fn of(named: &Path) -> anyhow::Result<Vec<MachineImage>> {
+/// Input: it cannot be read; the XML names no disk in a file; the machine is not known, or runs. Host: libvirt does
+/// not answer.
+pub fn of(named: &Path, connect: Option<&str>) -> anyhow::Result<Vec<MachineImage>> {
+    if let Some(name) = name_of_machine(named) {
+        let connection = Connection::choose(connect).kind(Kind::Input)?;
+        return match connection {
+            Connection::Uri(uri) => of_libvirt(name, &uri),
+            Connection::Embedded => fail!(
+                Kind::Input,
+                "there is no file {name}; if it is a machine of libvirt's, say whose with --connect, as in --connect qemu:///system"
+            ),
+        };
+    }
     let mut head = Vec::new();
     let file = File::open(named);
     file.and_then(|file| file.take(MOST_DOMAIN).read_to_end(&mut head))
         .with_context(|| format!("reading {}", named.display()))
         .kind(Kind::Input)?;
     match std::str::from_utf8(&head) {
-        Ok(text) if domain_file::is_meant(text) => {
-            let disks = domain_file::disks(text);
-            let disks = disks.map_err(|why| failed!(Kind::Input, "{}: {why}", named.display()))?;
-            let image = |disk: domain_file::DomainDisk| MachineImage {
-                file: disk.file,
-                format: Some(disk.format),
-            };
-            Ok(disks.into_iter().map(image).collect())
-        }
-        _ => Ok(vec![MachineImage {
-            file: named.to_owned(),
-            format: None,
-        }]),
+        Ok(text) if domain_file::is_meant(text) => of_xml(text, &named.display().to_string()),
+        _ => of_image(named),
     }
+}
+
+/// The name, if it can be a machine's: that of no file, and no path.
+fn name_of_machine(named: &Path) -> Option<&str> {
+    let name = named.to_str()?;
+    let is_there = named.symlink_metadata().is_ok();
+    // An image or XML that is missed is one.
+    let is_file = name.contains('/') || named.extension().is_some_and(is_of_files);
+    (!is_there && !is_file && !name.is_empty()).then_some(name)
+}
+
+fn is_of_files(ending: &OsStr) -> bool {
+    let endings = ["xml", "qcow2", "raw", "img", "dsk", "vmdk", "vdi", "iso"];
+    endings
+        .iter()
+        .any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+fn of_xml(text: &str, shown: &str) -> anyhow::Result<Vec<MachineImage>> {
+    let disks = domain_file::disks(text).map_err(|why| failed!(Kind::Input, "{shown}: {why}"))?;
+    let image = |disk: domain_file::DomainDisk| MachineImage {
+        file: disk.file,
+        format: Some(disk.format),
+    };
+    Ok(disks.into_iter().map(image).collect())
+}
+
+fn of_libvirt(name: &str, uri: &str) -> anyhow::Result<Vec<MachineImage>> {
+    let host = Host::open(&HostOptions::of_daemon(uri))?;
+    let Some((xml, runs)) = host.machine(name)? else {
+        fail!(
+            Kind::Input,
+            "there is no file {name}, and {uri} knows no machine of that name: `virsh --connect {uri} list --all` lists them"
+        );
+    };
+    if runs {
+        fail!(
+            Kind::Input,
+            "the machine {name} runs and writes to its disks: shut it down first (`virsh --connect {uri} shutdown {name}`)"
+        );
+    }
+    of_xml(&xml, &format!("the machine {name} of {uri}"))
+}
+
+fn of_image(named: &Path) -> anyhow::Result<Vec<MachineImage>> {
+    let paths = OutputPaths::new(None, "", &[], Some(named), None).kind(Kind::Input)?;
+    let others = manifest_of(&paths).map_or_else(Vec::new, |manifest| others(&manifest, &paths));
+    let all = std::iter::once(named.to_owned()).chain(others);
+    let image = |file| MachineImage { file, format: None };
+    Ok(all.map(image).collect())
+}
+
+/// The manifest beside the image, if it is of this image.
+pub fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
+    let bytes = input::read_bounded(&paths.manifest, MOST_MANIFEST).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    let name = paths.image.file_name()?.to_str()?;
+    (manifest.image.file == name).then_some(manifest)
+}
+
+/// The images of the machine's other disks, as the manifest names them: they lie beside it, wherever what it names
+/// would lead.
+pub fn others(manifest: &Manifest, paths: &OutputPaths) -> Vec<PathBuf> {
+    let format = manifest.image.format;
+    let others = manifest.images.iter();
+    let others = others.filter(|file| file.disk > 1 && file.format == format);
+    let named = others.filter(|file| file.file.ends_with(format.ending()));
+    let place = |name: &str| {
+        let name = Path::new(name).file_name().unwrap_or_default();
+        paths.dir.join(name)
+    };
+    named.map(|file| place(&file.file)).collect()
 }

@@ -70,6 +70,7 @@ pub fn run(
         }),
         release: Some(plan.release),
         arch: Some(plan.arch),
+        disc: plan.isos.first().map(|iso| &iso.url),
     })?;
     let allow = &plan.options.check.allow;
     let mut checked = check::kickstart(reading, &setting, found, allow);

@@ -127,6 +127,10 @@ impl Release {
     pub fn from_names(name: &str, version: &str) -> Result<Self, ReleaseError> {
         let version = version.trim();
         let (product, named_major) = read_name(name, version)?;
+        if let Some(major) = named_major {
+            // Whatever its version is called.
+            check_major(successor(product, major), major, ReleaseField::Name)?;
+        }
         let (first, second) = read_version(product, version)?;
         let (major, minor) = match (named_major, second) {
             // A bare name: the version begins with the major.
@@ -515,6 +519,13 @@ mod tests {
             (
                 "RHEL-5",
                 "7",
+                Name,
+                "does not install RHEL 5",
+                "RHEL 6 to 10",
+            ),
+            (
+                "RHEL-5",
+                "U6",
                 Name,
                 "does not install RHEL 5",
                 "RHEL 6 to 10",

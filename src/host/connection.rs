@@ -22,6 +22,20 @@ pub struct HostOptions {
     pub tpm: bool,
 }
 
+impl HostOptions {
+    /// Of a daemon that is asked for what it has.
+    pub fn of_daemon(uri: &str) -> Self {
+        HostOptions {
+            connection: Connection::Uri(uri.to_owned()),
+            // Of the driver in the process itself.
+            runtime_dir: "/nonexistent".into(),
+            capability_cache: "/nonexistent".into(),
+            libvirt_networks: false,
+            tpm: false,
+        }
+    }
+}
+
 /// Versions of what runs guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {

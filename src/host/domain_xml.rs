@@ -612,6 +612,47 @@ mod tests {
     }
 
     #[test]
+    fn discs_are_in_drives_that_the_machine_has_and_are_not_written() {
+        let x86 = DomainSpec {
+            discs: vec!["/i/a&b.iso".into(), "/i/2.iso".into()],
+            ..spec()
+        };
+        let legacy = DomainSpec {
+            virtio: VirtioModel::Transitional,
+            ..x86.clone()
+        };
+        let arm = DomainSpec {
+            arch: Arch::Aarch64,
+            firmware: Firmware::Uefi,
+            ..x86.clone()
+        };
+        // Behind the one disk, whether or not it is on the same bus.
+        for (spec, bus, names, controller) in [
+            (x86, "sata", ["sdb", "sdc"], false),
+            (legacy, "ide", ["hdb", "hdc"], false),
+            (arm, "scsi", ["sdb", "sdc"], true),
+        ] {
+            let xml = installer_xml(&spec, &Wiring::default(), &marker());
+            for (file, name) in ["/i/a&amp;b.iso", "/i/2.iso"].iter().zip(names) {
+                let disc = format!(
+                    r#"    <disk type="file" device="cdrom">
+      <driver name="qemu" type="raw"/>
+      <source file="{file}"/>
+      <target dev="{name}" bus="{bus}"/>
+      <readonly/>
+    </disk>
+"#
+                );
+                assert!(xml.contains(&disc), "{disc} not in {xml}");
+            }
+            let scsi = xml.contains(r#"<controller type="scsi" model="virtio-scsi" index="0">"#);
+            assert_eq!(scsi, controller, "{xml}");
+            // The machine that the image is for has none.
+            assert!(!bootable_xml(&spec).contains("cdrom"));
+        }
+    }
+
+    #[test]
     fn each_card_has_a_network_of_its_own() {
         let card = |network, number: u8| NicSpec {
             network,

@@ -84,6 +84,10 @@ impl Host {
         match self.0 {}
     }
 
+    pub fn machine(&self, _name: &str) -> anyhow::Result<Option<(String, bool)>> {
+        match self.0 {}
+    }
+
     pub fn remove_leftover(&self, _name: &str, _build_id: &str) -> anyhow::Result<()> {
         match self.0 {}
     }

@@ -51,13 +51,17 @@ pub async fn create(work: &OwnedDir, sizes: &[u64]) -> Result<Vec<File>> {
     Ok(disks)
 }
 
-/// Copies an image of this format into the work directory, as the first disk; the file itself.
+/// Copies an image of this format into the work directory, as the disk with this number; the file itself.
 ///
 /// # Errors
 ///
 /// If there is no room, or `qemu-img` fails.
-pub async fn copy_of(work: &OwnedDir, (image, format): (&File, DiskFormat)) -> Result<File> {
-    let name = name(0);
+pub async fn copy_of(
+    work: &OwnedDir,
+    disk: usize,
+    (image, format): (&File, DiskFormat),
+) -> Result<File> {
+    let name = name(disk);
     qemu_img::convert(
         (image, format),
         (work, &name, DiskFormat::Qcow2),

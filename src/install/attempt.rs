@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use url::Url;
 
+use super::customize;
 use super::documents::Timings;
 use super::evidence::{self, Removed};
 use super::finish::Sealed;
@@ -23,7 +24,7 @@ use super::run::Cancellation;
 use super::run::Finished;
 use super::start;
 use super::supervise::{Channels, Supervised};
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, failed};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::set::{self, From};
@@ -88,11 +89,19 @@ pub async fn run(
     let mut attempt = Attempt::prepare(plan, place, remarks, cancellation, reporter).await?;
     if plan.dry_run {
         return Ok(Finished {
-            would_do: Some(attempt.would_do()?),
+            told: Some(attempt.would_do()?),
             ..Finished::default()
         });
     }
     let slot = attempt.wait_for_room().await?;
+    if plan.only_packages {
+        let sealed = attempt.seal().await?;
+        let sealed = sealed.map_err(|verdict| failed!(Kind::Build, "{}", verdict.sentence))?;
+        return Ok(Finished {
+            told: attempt.icicle(&sealed, None).map(|(text, _)| text),
+            ..Finished::default()
+        });
+    }
     let installed = match &plan.base {
         None => attempt.install().await,
         Some(_) => Ok(Ok(Vec::new())),
@@ -381,7 +390,14 @@ impl<'a> Attempt<'a> {
         let (checksums, signatures) = self.sign(&conversion, &provenance).await?;
         let signed = signatures.iter();
         beside.extend(signed.map(|(text, to)| (From::Text(text), *to)));
+        let outdated = plan.base.as_ref();
+        let outdated = outdated.and_then(|_| customize::outdated_kickstart(output));
         conversion.publish(work, output, &beside, &checksums, plan.options.replaces())?;
+        if let Some(outdated) = outdated
+            && let Err(error) = std::fs::remove_file(outdated)
+        {
+            reporter.note(format!("{} stays: {error}", outdated.display()));
+        }
         conversion.report(output, reporter);
         // An older failure of the same name is no news any more. What else is there is no fault of
         // this build's.
@@ -405,7 +421,8 @@ impl<'a> Attempt<'a> {
             images: plan.output.paths(),
             phases,
             took: Some((self.spec.accel, times)),
-            would_do: None,
+            told: None,
+            runtime: Some(Arc::clone(&place.runtime)),
             trouble: None,
         })
     }

@@ -7,16 +7,21 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::attempt::Attempt;
 use super::evidence;
 use crate::error::{Classify, Kind};
+use crate::hex;
 use crate::host;
+use crate::image::output::OutputPaths;
+use crate::image::{disk, qemu_img, set};
+use crate::input;
 use crate::machine::{DiskFormat, UserNetwork};
+use crate::state::OwnedDir;
 use crate::watch::cause::Cause;
 use crate::watch::phases::Phase;
 use crate::watch::verdict::Verdict;
@@ -24,21 +29,86 @@ use crate::watch::verdict::Verdict;
 /// What a kickstart is taken to say where none is read: nothing that would have to be remarked.
 pub const NO_KICKSTART: &str = "poweroff\n%packages\n%end\n";
 
-/// The image that is customised.
+/// What is customised: the disks of a machine, the system's first.
 #[derive(Debug)]
 pub struct Base {
-    /// Its file, which is only read.
-    pub file: File,
-    /// Where that is, for people.
-    pub path: PathBuf,
-    /// Its format.
-    pub format: DiskFormat,
+    disks: Vec<BaseDisk>,
+}
+
+/// One of its disks, at least one.
+#[derive(Debug)]
+struct BaseDisk {
+    /// Its image, which is only read.
+    file: File,
+    /// Where that is.
+    path: PathBuf,
+    format: DiskFormat,
+    /// The size that a guest sees, in bytes.
+    size: u64,
 }
 
 impl Base {
-    /// What a copy is made of.
-    pub fn source(&self) -> (&File, DiskFormat) {
-        (&self.file, self.format)
+    /// Opens the images of a machine's disks.
+    ///
+    /// # Errors
+    /// Input: one cannot be read, or stands on another file.
+    pub async fn open(images: &[(PathBuf, DiskFormat)]) -> anyhow::Result<Base> {
+        let mut disks = Vec::new();
+        for (path, format) in images {
+            let format = *format;
+            let opened = BaseDisk::open(path, format).await;
+            let looking = || format!("looking at {} as {}", path.display(), format.name());
+            disks.push(opened.with_context(looking).kind(Kind::Input)?);
+        }
+        Ok(Base { disks })
+    }
+
+    /// Where the images are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.disks.iter().map(|disk| disk.path.as_path())
+    }
+
+    /// The format of the first.
+    pub fn format(&self) -> DiskFormat {
+        self.disks
+            .first()
+            .map_or(DiskFormat::Raw, |disk| disk.format)
+    }
+
+    /// The sizes that a guest sees, in bytes.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.disks.iter().map(|disk| disk.size)
+    }
+
+    /// Copies the disks into a work directory, as those of its guest.
+    ///
+    /// # Errors
+    /// If there is no room, or `qemu-img` fails.
+    pub async fn copy(&self, work: &OwnedDir) -> anyhow::Result<Vec<File>> {
+        let mut copies = Vec::new();
+        for (number, disk) in self.disks.iter().enumerate() {
+            copies.push(disk::copy_of(work, number, (&disk.file, disk.format)).await?);
+        }
+        Ok(copies)
+    }
+}
+
+impl BaseDisk {
+    async fn open(path: &Path, format: DiskFormat) -> anyhow::Result<BaseDisk> {
+        let path = std::path::absolute(path)?;
+        let file = File::open(&path)?;
+        let info = qemu_img::info(&file, format).await?;
+        // One that names another file would let its guest read that file of this host.
+        ensure!(
+            info.is_standalone(),
+            "it stands on another file: join them with `qemu-img convert`, and customise what comes out"
+        );
+        Ok(BaseDisk {
+            file,
+            path,
+            format,
+            size: info.virtual_size,
+        })
     }
 }
 
@@ -89,6 +159,23 @@ impl Attempt<'_> {
         verdict.console = console.collect();
         Ok(Some(Box::new(verdict)))
     }
+}
+
+/// Most bytes of what lies beside an image that are read: a served kickstart has its files' contents in it.
+const MOST_BESIDE: u64 = 64 << 20;
+
+/// The served kickstart of the install that an image came from, where that image is about to be replaced by its
+/// customised self and the provenance beside it says that the kickstart is the install's: it would pass for the
+/// new image's.
+pub fn outdated_kickstart(output: &OutputPaths) -> Option<&Path> {
+    let read = |path| input::read_bounded(path, MOST_BESIDE).ok();
+    let provenance: serde_json::Value = serde_json::from_slice(&read(&output.provenance)?).ok()?;
+    let name = set::file_name(&output.kickstart);
+    let mut subjects = provenance.get("subject")?.as_array()?.iter();
+    let own = subjects.find(|subject| subject["name"] == name.as_str())?;
+    let is_regular = output.kickstart.symlink_metadata().ok()?.is_file();
+    let sha256 = hex::sha256(read(&output.kickstart)?);
+    (is_regular && own["digest"]["sha256"] == sha256.as_str()).then_some(&*output.kickstart)
 }
 
 /// How many lines of a command's output a failure shows.

@@ -74,7 +74,7 @@ impl Attempt<'_> {
     /// What libvirt says; the user stops the build.
     pub(super) async fn seal(&mut self) -> anyhow::Result<Result<Sealed, Verdict>> {
         let items = &self.plan.seal;
-        let customizing = self.plan.base.is_some();
+        let customizing = self.plan.customizes();
         if items.is_empty() && self.plan.extra_command().is_none() && !customizing {
             return Ok(Ok(Sealed::default()));
         }
@@ -248,6 +248,7 @@ impl Attempt<'_> {
             board: Board::default(),
             console_log: work.join(CONSOLE),
             discs: Vec::new(),
+            network: self.plan.working_network().clone(),
             ..installer.clone()
         })
     }

@@ -104,8 +104,8 @@ impl Handover {
                 compose::compose(&author, &plan.kickstart.outline, &additions).kind(Kind::Input)?
             }
         };
-        let in_place = plan.base.as_ref();
-        let in_place = in_place.map(|_| script::in_place(&additions));
+        let customizes = plan.customizes();
+        let in_place = customizes.then(|| script::in_place(&additions));
         for note in composed.notes.iter().chain(&plan.access.note()) {
             reporter.note(note);
         }
@@ -155,13 +155,13 @@ fn open_server(
     }
     let address = match plan.options.serve_address {
         Some(address) => ServePlace::at(address),
-        None => prepared.host.network_address(&plan.guest.network)?,
+        None => prepared.host.network_address(plan.working_network())?,
     };
     let options = ServeOptions {
         bind: address.bind,
         ports: plan.options.serve_ports.unwrap_or(Ports::ANY),
         guest_host: address.guest_uses.to_string(),
-        users: matches!(plan.guest.network, Network::User).then(|| prepared.host.users()),
+        users: matches!(plan.working_network(), Network::User).then(|| prepared.host.users()),
         runtime_dir: place.runtime.path().to_path_buf(),
         access_log: Some(place.work.join(evidence::ACCESS_LOG)),
     };
@@ -233,9 +233,9 @@ fn additions(
         Some(contents) => contents.into_additions(&plan.template, repositories, server),
         None => Additions::default(),
     };
-    // A built-in kickstart has its password already.
+    // A built-in kickstart has its password already, but an image may have an older one.
     let hash = plan.access.hash.clone();
-    additions.root_password = hash.filter(|_| !plan.kickstart.builtin);
+    additions.root_password = hash.filter(|_| !plan.kickstart.builtin || plan.base.is_some());
     let keys = script::root_keys(&plan.access.keys);
     additions.precommands.splice(0..0, keys);
     if plan.options.portable {

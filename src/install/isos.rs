@@ -71,12 +71,24 @@ pub fn sources(
             },
             (None, None) => Sum::Beside,
         };
-        all.push(IsoSource { url, sum });
+        let key = options.checksum_key.clone();
+        all.push(IsoSource { url, sum, key });
     }
     if all.is_empty() && options.checksum.is_some() {
         bail!(
             "--checksum is of an ISO image, and the install is from a tree: leave it out, or name the image with --iso"
         );
+    }
+    let is_given = |iso: &IsoSource| matches!(iso.sum, Sum::Given(_));
+    if options.checksum_key.is_some() && (all.is_empty() || all.iter().any(is_given)) {
+        bail!(
+            "--checksum-key is of the signer of a list of checksums, and there is none: leave it out, or name the list with --checksum"
+        );
+    }
+    if let Some(key) = &options.checksum_key {
+        File::open(key)
+            .with_context(|| format!("--checksum-key: reading {}", key.display()))
+            .kind(Kind::Input)?;
     }
     if all.len() > MOST_ISOS {
         bail!(
@@ -102,7 +114,8 @@ pub fn of_options(options: &InstallOptions) -> anyhow::Result<Vec<IsoSource>> {
             Some(sum) => sum.clone(),
             None => Sum::Beside,
         };
-        Ok(IsoSource { url, sum })
+        let key = options.checksum_key.clone();
+        Ok(IsoSource { url, sum, key })
     })
     .collect::<anyhow::Result<_>>()
     .kind(Kind::Input)

@@ -377,14 +377,7 @@ impl Daemons {
     pub fn open(&self, uri: &str) -> anyhow::Result<Arc<Host>> {
         let mut known = lock(&self.0);
         let opened = known.entry(uri.to_owned()).or_insert_with(|| {
-            let host = Host::open(&HostOptions {
-                connection: Connection::Uri(uri.to_owned()),
-                // Of the driver in the process itself.
-                runtime_dir: "/nonexistent".into(),
-                capability_cache: "/nonexistent".into(),
-                libvirt_networks: false,
-                tpm: false,
-            });
+            let host = Host::open(&HostOptions::of_daemon(uri));
             host.map(Arc::new).map_err(|error| format!("{error:#}"))
         });
         opened

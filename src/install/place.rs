@@ -89,18 +89,26 @@ pub fn remove_leftovers(claim: &Claim, reporter: &Reporter) -> anyhow::Result<()
 }
 
 impl Place {
-    /// Enters the build in the register, and takes its directories.
+    /// Enters the build in the register, and takes its directories; the short-lived one may be that of a build that
+    /// this process has done before, whose embedded driver stays where it is.
     ///
     /// # Errors
     /// Input: `--connect` names no connection. Host: another build of this name is running, or a
     /// directory cannot be written.
-    pub fn take(claim: &Claim, reporter: &Reporter) -> anyhow::Result<Place> {
+    pub fn take(
+        claim: &Claim,
+        earlier: Option<Arc<RuntimeDir>>,
+        reporter: &Reporter,
+    ) -> anyhow::Result<Place> {
         let connection = Connection::choose(claim.connect.as_deref()).kind(Kind::Input)?;
         let state_dir = directories::state_dir(claim.state_dir.as_deref()).kind(Kind::Host)?;
         let register = Register::at(&state_dir);
         let (name, dir, stem) = (&claim.name, &claim.dir, &claim.stem);
         let work_dir = work_dir::place(dir, stem);
-        let id = hex::random()?;
+        let id = match &earlier {
+            Some(runtime) => runtime.further_id()?,
+            None => hex::random()?,
+        };
         let entry = BuildEntry {
             id: id.clone(),
             pid: std::process::id(),
@@ -124,7 +132,11 @@ impl Place {
         if !connection.runs_as_us() || rustix::process::geteuid().is_root() {
             work.let_others_pass()?;
         }
-        let runtime = RuntimeDir::create(&entry.runtime_dir, Some(&entry)).kind(Kind::Host)?;
+        let runtime = match earlier {
+            Some(runtime) => runtime.hand_over(&entry).map(|()| runtime),
+            None => RuntimeDir::create(&entry.runtime_dir, Some(&entry)).map(Arc::new),
+        };
+        let runtime = runtime.kind(Kind::Host)?;
         let console = work.join(evidence::CONSOLE_LOG);
         let live = Live::new(&entry, claim.what.clone(), console);
         let control = Control::serve(&runtime, live.clone())
@@ -139,7 +151,7 @@ impl Place {
             _control: control,
             connection,
             work,
-            runtime: Arc::new(runtime),
+            runtime,
             survivals: Mutex::default(),
             registration: Mutex::new(registration),
         })

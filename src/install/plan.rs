@@ -51,7 +51,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 const MINIMUM_DISK: u64 = 64 << 20;
 
 /// Where a template comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TemplateFile {
     /// Its file name, for the manifest.
     pub name: String,
@@ -62,7 +62,7 @@ pub struct TemplateFile {
 }
 
 /// The author's kickstart.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kickstart {
     /// Its text.
     pub text: String,
@@ -197,6 +197,8 @@ pub struct Plan {
     pub secrets: Vec<Secret>,
     /// The image that is customised, where nothing is installed.
     pub base: Option<Base>,
+    /// Whether the image is only asked for its packages, by the template's `<extra_command>`.
+    pub only_packages: bool,
     /// Whether it ends where a guest would start.
     pub dry_run: bool,
     /// What is taken out of the installed system.
@@ -313,6 +315,7 @@ impl Plan {
             luks_passphrase,
             secrets: Vec::new(),
             base: None,
+            only_packages: false,
             dry_run: false,
             seal,
             unsealed,
@@ -325,6 +328,35 @@ impl Plan {
             kickstart,
             options,
         })
+    }
+
+    /// The network of the guest that works: an image that is there is customised on QEMU's own, whose addresses are
+    /// known without asking for them.
+    pub fn working_network(&self) -> &Network {
+        match self.base {
+            None => &self.guest.network,
+            Some(_) => &Network::User,
+        }
+    }
+
+    /// Whether the template's additions are to be put into an image that is there.
+    pub fn customizes(&self) -> bool {
+        self.base.is_some() && !self.only_packages
+    }
+
+    /// Refuses to work in an image of a release whose installer has nothing to do it in.
+    ///
+    /// # Errors
+    /// Input: see above.
+    pub fn check_customizable(&self) -> anyhow::Result<()> {
+        if self.release.generation() == Generation::El6 {
+            fail!(
+                Kind::Input,
+                "nothing can be done in images of {}: its installer has no dracut to do it in; install the template as it is",
+                self.release
+            );
+        }
+        Ok(())
     }
 
     /// Where the installer comes from.

@@ -85,7 +85,7 @@ impl Prepared {
         }
         let disks = match &plan.base {
             None => disk::create(place.work.dir(), &plan.guest.disks).await?,
-            Some(base) => vec![disk::copy_of(place.work.dir(), base.source()).await?],
+            Some(base) => base.copy(place.work.dir()).await?,
         };
         let repositories = repositories::of(plan, &mirror, &tree, discs.as_ref()).await;
         let fetched = contents.as_ref().map(|contents| contents.fetched.clone());

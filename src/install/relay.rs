@@ -120,7 +120,7 @@ pub(super) fn known(plan: &Plan) -> Known {
         release: Some(plan.release),
         version: None,
         arch: Some(plan.arch),
-        user_network: match plan.guest.network {
+        user_network: match plan.working_network() {
             Network::User => Some(host::user_network()),
             Network::Libvirt(_) | Network::Bridge(_) => None,
         },

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use super::remarks::Remarks;
 use crate::error::{Kind, failed, inner_of, kind_of};
 use crate::host::Accel;
 use crate::image::manifest::timestamp;
+use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::{Event, Reporter};
 use crate::watch::progress::PhaseTime;
 use crate::watch::verdict::to_the_millisecond;
@@ -29,25 +31,30 @@ pub struct Finished {
     pub phases: Vec<PhaseTime>,
     /// What ran the guest's CPUs, and how long its parts took.
     pub took: Option<(Accel, Times)>,
-    /// What would have been done, if that was all that was asked.
-    pub would_do: Option<String>,
+    /// What is to be told, if that was all that was asked: what would have been done, the packages.
+    pub told: Option<String>,
+    /// The short-lived directory of a build that made an image, for a further build of this process.
+    pub runtime: Option<Arc<RuntimeDir>>,
     /// What went wrong with what the user runs after it.
     pub trouble: Option<anyhow::Error>,
 }
 
-/// Builds; the manifest has the `remarks` so far, which hear what is reported. Dropping the future ends the build, too: its guest is destroyed, everything unfinished
-/// is removed; only a verdict is not left then.
+/// Builds, perhaps after an `earlier` build of this process; the manifest has the `remarks` so far, which hear what
+/// is reported. Dropping the future ends the build, too: its guest is destroyed, everything unfinished is removed;
+/// only a verdict is not left then.
 ///
 /// # Errors
 /// Whatever ended the build, with its kind; what is unfinished is removed, and what explains a
 /// failed install is kept in `NAME.failed/`.
 pub async fn run(
     plan: &Plan,
+    earlier: Option<Finished>,
     remarks: &Remarks,
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    let place = tokio::task::block_in_place(|| Place::take(&Claim::of(plan), reporter))
+    let earlier = earlier.and_then(|build| build.runtime);
+    let place = tokio::task::block_in_place(|| Place::take(&Claim::of(plan), earlier, reporter))
         .map_err(|error| stop.explain(error))?;
     reporter.event(Event::BuildStarted {
         name: plan.name.clone(),

@@ -171,6 +171,13 @@ pub fn in_place(additions: &Additions) -> String {
         let names = names.collect::<Vec<_>>().join(" ");
         packages = format!("install_packages {names}\n");
     }
+    if let Some(hash) = &additions.root_password {
+        let hash = quote(hash.reveal());
+        let _ = writeln!(
+            text,
+            "usermod -p {hash} root || fail \"root's password could not be set\""
+        );
+    }
     push_work(&mut text, additions, &ids, &packages);
     text.push_str("exit 0\n)\n");
     text

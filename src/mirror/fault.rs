@@ -164,6 +164,16 @@ pub enum Fault {
     },
     #[error("{url} {reason}")]
     Disc { url: String, reason: String },
+    #[error("{list}, which is to say the checksum, is not signed by a key of {keys}: {reason}")]
+    Unsigned {
+        list: String,
+        keys: String,
+        reason: String,
+    },
+    #[error(
+        "no list of checksums that a key of {keys} could have signed lies beside {url}: name it with --checksum"
+    )]
+    NoList { url: String, keys: String },
     #[error("{list} has no {kind} of {name}: name the list that has one")]
     NotListed {
         list: String,
@@ -293,6 +303,7 @@ impl Fault {
             Fault::Address { .. }
             | Fault::Outside { .. }
             | Fault::NotListed { .. }
+            | Fault::NoList { .. }
             | Fault::Disc { .. } => Kind::Input,
             Fault::DiskFull { .. } | Fault::Local { .. } => Kind::Host,
             _ => Kind::Mirror,

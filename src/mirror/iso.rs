@@ -26,7 +26,11 @@ use super::treeinfo::Checksum;
 use super::verify::{Digests, Expect, Hasher};
 use crate::disk::device::Device;
 use crate::disk::iso9660::Iso;
+use crate::gpgv;
 use crate::hex;
+
+/// What the names of detached signatures end in.
+const SIGNATURES: [&str; 3] = ["asc", "sig", "gpg"];
 
 /// An image, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct IsoSource {
     pub url: Url,
     /// What says its checksum.
     pub sum: Sum,
+    /// The keys one of which must have signed the list that says it.
+    pub key: Option<PathBuf>,
 }
 
 /// What says the checksum of an image.
@@ -208,7 +214,7 @@ impl Store {
         match &source.sum {
             Sum::Given(checksum) => Ok(Some((checksum.clone(), "--checksum".to_owned()))),
             Sum::List { url, only } => {
-                let text = self.list(url).await?;
+                let text = self.list(url, source).await?;
                 let (list, kind) = (shown(url), only.unwrap_or("checksum"));
                 match sums::find(&text, &name, *only) {
                     Some(checksum) => Ok(Some((checksum, list))),
@@ -220,13 +226,14 @@ impl Store {
                     let Some(url) = sibling(&source.url, &beside.replace('*', &name)) else {
                         break;
                     };
-                    let text = match self.list(&url).await {
+                    let text = match self.list(&url, source).await {
                         Ok(text) => text,
                         Err(
                             Fault::NotFound { .. }
                             | Fault::Forbidden { .. }
                             | Fault::Outside { .. },
                         ) => continue,
+                        Err(fault @ Fault::Unsigned { .. }) => return Err(fault),
                         // Whatever it is, the download will tell.
                         Err(_) => break,
                     };
@@ -234,14 +241,70 @@ impl Store {
                         return Ok(Some((checksum, shown(&url))));
                     }
                 }
-                Ok(None)
+                match &source.key {
+                    None => Ok(None),
+                    Some(keys) => Err(Fault::NoList {
+                        url: shown(&source.url),
+                        keys: keys.display().to_string(),
+                    }),
+                }
             }
         }
     }
 
-    async fn list(&self, url: &Url) -> Result<String, Fault> {
-        let bytes = self.bytes(url, Expect::Any, sums::MAX_BYTES).await?;
+    /// A list: what of it is signed, where it is to be.
+    async fn list(&self, url: &Url, source: &IsoSource) -> Result<String, Fault> {
+        let mut bytes = self
+            .bytes(url, Expect::Any, sums::MAX_BYTES)
+            .await?
+            .to_vec();
+        let (list, reporter) = (shown(url), &self.fetcher.reporter);
+        let in_clear = bytes.starts_with(gpgv::CLEAR_SIGNED.as_bytes());
+        let Some(keys) = &source.key else {
+            if in_clear {
+                reporter.note(format!(
+                    "the signature of {list} is not verified: --checksum-key names the keys that may have made it"
+                ));
+            }
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        };
+        let unsigned = |reason| Fault::Unsigned {
+            list: list.clone(),
+            keys: keys.display().to_string(),
+            reason,
+        };
+        let verified = match in_clear {
+            true => gpgv::clear_signed(&bytes, keys)
+                .await
+                .map(|text| bytes = text),
+            false => match self.signature(url).await? {
+                Some(signature) => gpgv::detached(&bytes, &signature, keys).await,
+                None => {
+                    return Err(unsigned(
+                        "it has no signature, and none lies beside it".to_owned(),
+                    ));
+                }
+            },
+        };
+        verified.map_err(|error| unsigned(format!("{error:#}")))?;
+        reporter.note(format!("{list} is signed by a key of {}", keys.display()));
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The signature beside a list, if there is one.
+    async fn signature(&self, list: &Url) -> Result<Option<Vec<u8>>, Fault> {
+        let name = file_name(list);
+        for ending in SIGNATURES {
+            let Some(url) = sibling(list, &format!("{name}.{ending}")) else {
+                break;
+            };
+            match self.bytes(&url, Expect::Any, sums::MAX_BYTES).await {
+                Ok(bytes) => return Ok(Some(bytes.to_vec())),
+                Err(Fault::NotFound { .. } | Fault::Forbidden { .. } | Fault::Outside { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
     }
 
     /// An image of this host: not copied, and read if nothing is known of it.

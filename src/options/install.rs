@@ -51,6 +51,11 @@ pub struct InstallOptions {
     #[serde(deserialize_with = "one_or_several")]
     pub set: Vec<Setting>,
 
+    /// Public OpenPGP keys, as their owner exports them: one of them must have signed the list of checksums, in clear
+    /// text or into LIST.asc, LIST.sig or LIST.gpg beside it
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub checksum_key: Option<PathBuf>,
+
     /// Serve the kickstart untouched: nothing of the template is added, no completion mark
     #[arg(long, help_heading = "Input")]
     pub verbatim: bool,
@@ -67,6 +72,11 @@ pub struct InstallOptions {
     /// Leave out the template's packages, repositories, files and commands
     #[arg(long, help_heading = "Input")]
     pub no_customize: bool,
+
+    /// Install what the template adds nothing to once, into the image FILE, and add it to a copy: the next image from
+    /// FILE takes no install. FILE is made again only with --force, when it is of another kickstart, tree or disk
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub from: Option<PathBuf>,
 
     /// Where root's password is: file:PATH, env:NAME, or prompt, which asks at the terminal. It goes into the
     /// kickstart as a hash, and stands above the kickstart's and the template's

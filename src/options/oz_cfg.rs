@@ -94,7 +94,7 @@ const KEYS: [(&str, &str, Meaning); 22] = [
         "jeos",
         Switch {
             usual: Some(false),
-            why: "each install is one of its own; `ozr customize` changes an image that is there",
+            why: "each install is one of its own; `ozr install --from BASE` keeps one that others are made from",
         },
     ),
     (

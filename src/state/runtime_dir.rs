@@ -15,6 +15,7 @@ use super::directories;
 use super::lock_file::{Access, Asked, LockFile};
 use super::owned_dir::{OwnedDir, found, is_refusal};
 use super::register::{BuildEntry, Registered, append};
+use crate::hex;
 
 /// How much of a build's id is in the directory's name: with the process number it is unique, and
 /// a unix socket's path holds at most 107 bytes (unix(7)).
@@ -68,6 +69,26 @@ impl RuntimeDir {
             })
         };
         make().with_context(|| format!("creating {}", path.display()))
+    }
+
+    /// An id for a further build of this process, which shares the directory: the directory's name is right for it.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn further_id(&self) -> anyhow::Result<String> {
+        let name = self.path().file_name().unwrap_or_default();
+        let own = name.to_string_lossy();
+        let (_, short) = own.split_once('-').unwrap_or_default();
+        let rest: String = hex::random()?.chars().skip(short.len()).collect();
+        Ok(format!("{short}{rest}"))
+    }
+
+    /// Says that the directory is another build's from now on.
+    ///
+    /// # Errors
+    /// It cannot be noted.
+    pub fn hand_over(&self, entry: &BuildEntry) -> anyhow::Result<()> {
+        append(&self.mark, entry)
     }
 
     /// The directory's path.

@@ -5,23 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::gpgv::{self, CLEAR_SIGNED, MOST_BYTES};
 use crate::image::signature::{NAMESPACE, input};
 use crate::input::read_bounded;
 use crate::options::TrustedKey;
 use crate::process;
-
-/// How a text begins that GnuPG has put its signature around.
-const CLEAR_SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
-
-/// How keys begin that GnuPG has written as text.
-const ARMORED: &[u8] = b"-----BEGIN PGP";
-
-/// Most bytes of a signature, and of a file of keys.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// How long a program may take to look at a signature; cosign may ask a service for its key.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -90,26 +81,20 @@ impl Paper {
             std::fs::write(&path, content)?;
             Ok(path)
         };
-        let signature = |ending: &str| -> Result<PathBuf> {
+        let read = |ending: &str| {
             let path = self.beside(ending);
             let bytes = read_bounded(&path, MOST_BYTES);
-            copy(
-                "signature",
-                &bytes.with_context(|| format!("reading {}", path.display()))?,
-            )
+            bytes.with_context(|| format!("reading {}", path.display()))
         };
-        let paper = copy("paper", self.text.as_bytes())?;
+        let signature = |ending: &str| copy("signature", &read(ending)?);
         match key {
+            TrustedKey::Gpg(keys) if self.text.starts_with(CLEAR_SIGNED) => {
+                let text = gpgv::clear_signed(self.text.as_bytes(), keys).await?;
+                return String::from_utf8(text).context("what is signed is no text");
+            }
             TrustedKey::Gpg(keys) => {
-                let keys = keyring(keys, &dir).await?;
-                let mut command = process::command("gpgv");
-                command.arg("--keyring").arg(keys);
-                if self.text.starts_with(CLEAR_SIGNED) {
-                    // What stands around the signed text is nobody's.
-                    let text = run(command.args(["--output", "-"]).arg(paper)).await?;
-                    return String::from_utf8(text).context("what is signed is no text");
-                }
-                run(command.arg(signature("asc")?).arg(paper)).await?;
+                let signature = read("asc")?;
+                gpgv::detached(self.text.as_bytes(), &signature, keys).await?;
             }
             TrustedKey::Ssh(keys) => {
                 let signature = signature("sig")?;
@@ -142,30 +127,12 @@ impl Paper {
                         "--bundle",
                     ])
                     .arg(bundle)
-                    .arg(paper);
+                    .arg(copy("paper", self.text.as_bytes())?);
                 run(&mut command).await?;
             }
         }
         Ok(self.text.clone())
     }
-}
-
-/// Keys as gpgv takes them: in binary form, by their whole path.
-async fn keyring(keys: &Path, dir: &TempDir) -> Result<PathBuf> {
-    let bytes = read_bounded(keys, MOST_BYTES);
-    let bytes = bytes.with_context(|| format!("reading {}", keys.display()))?;
-    let path = dir.path().join("keys");
-    let bytes = match bytes.starts_with(ARMORED) {
-        true => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let mut command = process::command("gpg");
-            command.args(["--batch", "--no-options", "--dearmor"]);
-            run(command.stdin(input(&text)?)).await?
-        }
-        false => bytes,
-    };
-    std::fs::write(&path, bytes)?;
-    Ok(path)
 }
 
 /// Allowed signers as ssh-keygen takes them; a file may be a public key alone.

@@ -1,6 +1,7 @@
 //! Reads every repository that was found, and says what of them is wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -11,7 +12,7 @@ use super::probe::Probing;
 use super::references::{Place, Role};
 use super::verdict::{Verdict, no_answer, of_fault};
 use crate::mirror::repodata::{self, Contents, Query, Unreadable};
-use crate::mirror::{Access, shown};
+use crate::mirror::{Access, Disc, IsoSource, Sum, shown};
 
 /// A repository that is there.
 #[derive(Debug, Clone)]
@@ -71,6 +72,33 @@ pub async fn read_all(
     let mut all = readers.join_all().await;
     all.sort_by_key(|(index, _)| *index);
     all.into_iter().map(|(_, read)| read).collect()
+}
+
+/// What the repositories of an installation disc of this host have, within so long; nothing where they cannot be
+/// read, which whoever installs from it tells.
+pub async fn read_disc(
+    probing: &Probing,
+    disc: &Url,
+    wanted: &[Wanted],
+    limit: Duration,
+) -> Option<Vec<Contents>> {
+    disc.to_file_path().ok()?;
+    let query = Query::new(wanted.iter().map(|wanted| wanted.name.as_str()));
+    let source = IsoSource {
+        url: disc.clone(),
+        sum: Sum::Beside,
+        key: None,
+    };
+    let deadline = Instant::now() + limit;
+    let iso = probing.mirror.look_at(&source).await.ok()?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let disc = Disc::look(&iso)?;
+        let paths = disc.repositories.iter().map(|(_, path)| path);
+        paths
+            .map(|path| repodata::disc::read(&iso, path, &query, deadline.into_std()))
+            .collect::<anyhow::Result<Vec<_>>>()
+    });
+    timeout_at(deadline, reading).await.ok()?.ok()?.ok()
 }
 
 fn unreadable(why: &Unreadable, access: Access) -> Option<Verdict> {

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::distro::{Arch, Release};
@@ -34,6 +35,7 @@ use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::SectionEntry;
 use crate::machine::UserNetwork;
+use crate::mirror::repodata::Contents;
 use crate::mirror::{Mirror, MirrorOptions, Obstacle, Reach, RetryPolicy, shown};
 use crate::options::Relay;
 use crate::tdl::{self, Template};
@@ -97,6 +99,8 @@ pub struct Subject<'a> {
     pub release: Option<Release>,
     /// The guest's architecture, if it is known.
     pub arch: Option<Arch>,
+    /// The installer's ISO image, if there is one; only one of this host is looked into.
+    pub disc: Option<&'a Url>,
 }
 
 /// What is known of the guest's ways.
@@ -145,7 +149,8 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
     };
     let mut findings = Findings::new(subject);
     findings.untried(&references);
-    let probing = match references.targets.is_empty() {
+    let disc = subject.disc.filter(|_| references.takes_disc());
+    let probing = match references.targets.is_empty() && disc.is_none() {
         true => None,
         false => Some(probing(means, known)?),
     };
@@ -162,7 +167,25 @@ pub async fn check(subject: &Subject<'_>, means: &Means<'_>) -> anyhow::Result<V
         }
     }
     let probing = probing.as_ref();
-    look_up(probing, means, &references, &seen, &wanted, &mut findings).await;
+    let on_disc = async {
+        match (probing, disc) {
+            (Some(probing), Some(disc)) if !wanted.is_empty() => {
+                lookup::read_disc(probing, disc, &wanted, means.limits.metadata).await
+            }
+            _ => None,
+        }
+    };
+    let on_disc = on_disc.await;
+    look_up(
+        probing,
+        means,
+        &references,
+        &seen,
+        &wanted,
+        on_disc,
+        &mut findings,
+    )
+    .await;
     Ok(findings.finish())
 }
 
@@ -223,6 +246,7 @@ async fn look_up(
     references: &References,
     seen: &[Seen],
     wanted: &[Wanted],
+    on_disc: Option<Vec<Contents>>,
     findings: &mut Findings<'_>,
 ) {
     if wanted.is_empty() {
@@ -264,7 +288,10 @@ async fn look_up(
         }
         None => Vec::new(),
     };
-    let mut contents = Vec::new();
+    if on_disc.is_none() && references.takes_disc() {
+        hidden = hidden.or_else(|| references.on_disc.first().cloned());
+    }
+    let mut contents = on_disc.unwrap_or_default();
     for (read, Repository { base, places, .. }) in reads.into_iter().zip(&repositories) {
         for place in places {
             findings.extend(place, &read.verdicts);

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::variables::{Known, Untried, resolve};
 use crate::check::shell::{self, Command};
+use crate::distro::CDROM;
 use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
@@ -106,8 +107,18 @@ pub struct References {
     pub untried: Vec<(Place, Untried)>,
     /// Why the repositories that are known are not all that there are.
     pub hidden: Vec<(Place, String)>,
+    /// Where it says that packages come from the disc that is booted, and how.
+    pub on_disc: Vec<(Place, String)>,
     /// The kickstart installs an image: packages mean nothing.
     pub is_image: bool,
+}
+
+impl References {
+    /// Whether packages come from the disc that is booted, as far as is known.
+    pub fn takes_disc(&self) -> bool {
+        let mut targets = self.targets.iter();
+        !self.on_disc.is_empty() && !targets.any(|(target, _)| target.role == Role::Source)
+    }
 }
 
 /// Most addresses that are tried, all at once; the largest public kickstarts name fifty.
@@ -244,7 +255,10 @@ impl Collector<'_> {
             _ => return,
         };
         let place = Place::of(entry.text, &entry.command.words[0].span);
-        self.found.hidden.push((place, why));
+        match entry.name {
+            CDROM => self.found.on_disc.push((place, why)),
+            _ => self.found.hidden.push((place, why)),
+        }
     }
 
     fn section(&mut self, reading: &Reading, entry: &SectionEntry) {
@@ -291,7 +305,7 @@ impl Collector<'_> {
                     self.written(list, Role::File("a list of checksums"), ours);
                 }
                 let why = "packages are on an ISO image".to_owned();
-                self.found.hidden.push((
+                self.found.on_disc.push((
                     Place {
                         text: None,
                         span: 0..0,
@@ -519,7 +533,6 @@ mod tests {
     fn what_hides_repositories_is_told() {
         for (raw, why) in [
             ("nfs --server=a --dir=b\n", "`nfs`"),
-            ("cdrom\n", "`cdrom`"),
             ("repo --name=updates\n", "own configuration"),
             ("repo --name=a --baseurl=http://$x/\n", "`$x`"),
             ("repo --name=a --baseurl=file:///mnt/a\n", "only the guest"),
@@ -529,6 +542,10 @@ mod tests {
             assert!(found.targets.is_empty(), "{raw}");
             assert!(found.hidden[0].1.contains(why), "{raw}: {:?}", found.hidden);
         }
+        let disc = of_kickstart("cdrom\n");
+        assert!(disc.hidden.is_empty() && disc.takes_disc());
+        assert!(disc.on_disc[0].1.contains("`cdrom`"));
+        assert!(!of_kickstart("url --url=http://h/os\n").takes_disc());
         assert!(of_kickstart("ostreecontainer --url=quay.io/a:b\n").is_image);
     }
 

@@ -111,6 +111,8 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         | Fault::ListedChecksum { .. }
         | Fault::ShortImage { .. }
         | Fault::NotListed { .. }
+        | Fault::Unsigned { .. }
+        | Fault::NoList { .. }
         | Fault::Disc { .. } => Verdict::error(content, fault.to_string(), another),
         Fault::Truncated { url, .. } => Verdict::error(
             "KS201",

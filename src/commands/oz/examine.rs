@@ -31,7 +31,7 @@ pub struct Args {
 /// # Errors
 /// Input: it cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    args.common.load()?;
-    let images = super::images_of(&args.image)?;
+    let options = args.common.load()?;
+    let images = super::images_of(&args.image, &options)?;
     inspect::human(&images)
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-use super::super::{inspect, replace_file, template};
+use super::super::{customize, inspect, replace_file, template};
 use super::{Common, images_of, reporter};
-use crate::error::{Classify, Kind, fail};
+use crate::error::{Classify, Kind};
 use crate::options::Values;
 use crate::sbom::icicle::{self, Entry};
 use crate::ui::printer;
@@ -17,7 +17,7 @@ use crate::ui::printer;
 #[command(
     name = "oz-generate-icicle",
     version,
-    about = "List the packages of an image (Oz's oz-generate-icicle; the image is read, not booted)",
+    about = "List the packages of an image (Oz's oz-generate-icicle; the image is not changed)",
     max_term_width = 100,
     args_override_self = true,
     infer_long_args = true
@@ -45,24 +45,22 @@ pub struct Args {
 /// Input: the template or the domain's XML is wrong, or the image has no packages.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let reporter = reporter(&args.common);
-    args.common.load()?;
+    let options = args.common.load()?;
     let read = template::accept(
         &args.tdl,
         template::load(&args.tdl, &Values::default())?,
         &reporter,
     )?;
-    if read.template.os.extra_command.is_some() {
-        fail!(
-            Kind::Input,
-            "the template's <extra_command> is run by the install: use `oz-install -g`, or take <icicle> out of \
-             the template for a list without it"
-        );
-    }
-    let images = images_of(&args.domain)?;
-    let inspection = inspect::read(&images)?;
-    let (_, packages) = inspect::packages(&images[0], &inspection)?;
-    let entries = packages.iter().map(Entry::of).collect();
-    let text = icicle::write(read.template.description.as_deref(), entries);
+    let text = match &read.template.os.extra_command {
+        Some(_) => customize::told_packages(&args.tdl, read, &args.domain, options, &reporter)?,
+        None => {
+            let images = images_of(&args.domain, &options)?;
+            let inspection = inspect::read(&images)?;
+            let (_, packages) = inspect::packages(&images[0], &inspection)?;
+            let entries = packages.iter().map(Entry::of).collect();
+            icicle::write(read.template.description.as_deref(), entries)
+        }
+    };
     let Some(file) = &args.icicle else {
         printer::print_text(&text);
         return Ok(());

@@ -136,8 +136,8 @@ fn reporter(common: &Common) -> Reporter {
 ///
 /// # Errors
 /// Those of [`machine_images::of`].
-fn images_of(named: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let images = machine_images::of(named)?.into_iter();
+fn images_of(named: &Path, options: &InstallOptions) -> anyhow::Result<Vec<PathBuf>> {
+    let images = machine_images::of(named, options.connect.as_deref())?.into_iter();
     Ok(images.map(|image| image.file).collect())
 }
 

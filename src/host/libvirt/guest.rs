@@ -386,6 +386,19 @@ impl Host {
         Ok(())
     }
 
+    /// The XML of a machine that others defined, and whether it runs; none if there is none of that name.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt does not answer.
+    pub fn machine(&self, name: &str) -> anyhow::Result<Option<(String, bool)>> {
+        let Some(domain) = self.lookup(name)? else {
+            return Ok(None);
+        };
+        let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE);
+        let runs = domain.is_active().map_err(host_error)?;
+        Ok(Some((xml.map_err(host_error)?, runs)))
+    }
+
     fn lookup(&self, name: &str) -> anyhow::Result<Option<Domain>> {
         match self.connect.lookup_domain_by_name(name) {
             Ok(domain) => Ok(Some(domain)),

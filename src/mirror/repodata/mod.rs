@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! repomd   which files there are      here   groups, environments; gzip, xz, zstd, with a limit
-//! primary  packages                  pool   what packages are to each other
-//! groups   members of groups         modules  which modules matter
+//! primary  packages                pool   what packages are to each other
+//! groups   members of groups       modules  which modules matter
+//!                                  disc   of a repository on a disc
 //! ```
 //! Files come through the cache, verified by the checksums of
 //! `repomd.xml`; the parsers are pure. What a file is packed with is told by its first bytes: names
 //! say it too, but mirrors have been seen to unpack what they serve.
 
+pub mod disc;
 pub mod groups;
 pub mod modules;
 pub mod pool;
