@@ -286,6 +286,7 @@ fn signed_lists(site: &Site, digest: &str, refused: &dyn Fn(&[&str], &str)) {
     refused(&by("nosuch.asc"), "nosuch.asc");
     site.write("list", &format!("{digest}  ./a.iso\n"));
     refused(&by("key.asc"), "is not signed by a key of key.asc");
+    std::fs::remove_file(site.path("list.asc")).unwrap();
     // What stands before what is signed in clear text is nobody's.
     gnupg.run(&["--clearsign", &file]);
     let signed = std::fs::read_to_string(site.path("list.asc")).unwrap();

@@ -209,9 +209,14 @@ fn the_examples_of_oz_are_answered() {
         format!("<install type='iso'><iso>{address}</iso>{more}</install>")
     };
     let dvd = format!("{dead}/dvd.iso");
+    // Not below the template's directory, which Oz does not ask for.
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = other.path().join("not-here.iso");
+    std::fs::write(&elsewhere, "no image").unwrap();
+    let elsewhere = format!("file://{}", elsewhere.display());
     let extras = "<extras><file source='ftp://h/f' destination='d/f'/></extras>";
     let directory = "<extras><directory source='ftp://h/d' destination='d'/></extras>";
-    let ports = "<repositories><repository name='more'><url>http://127.0.0.1:1/$basearch</url><signed>yes</signed></repository></repositories>\
+    let ports = "<repositories><repository name='more'><url>http://127.0.0.1:1/$basearch</url><signed>yes</signed><persisted>no</persisted></repository></repositories>\
         <packages><package name='one'/></packages>";
     let remote = format!("<files><file name='/etc/x' type='url'>\n{there}x\n</file></files>");
     for (system, install, more, status, says) in [
@@ -290,10 +295,10 @@ fn the_examples_of_oz_are_answered() {
         ("Fedora 41 x86_64", url(dead), &remote, 4, "127.0.0.1"),
         (
             "Fedora 41 x86_64",
-            iso("file:///no.iso", ""),
+            iso(&elsewhere, ""),
             "",
             4,
-            "/no.iso",
+            "is no ISO image: it has 8 bytes",
         ),
         (
             "Fedora 41 x86_64",

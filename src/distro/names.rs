@@ -515,7 +515,7 @@ mod tests {
             ("fedora", "43", Name, "unknown", "`Fedora`"),
             ("Plan9", "4", Name, "unknown", "RHEL 6 and later"),
             ("", "4", Name, "unknown", "RHEL 6 and later"),
-            ("RHEL-5", "U7", Version, "not a number", "RHEL 5 and before"),
+            ("RHEL-6", "U7", Version, "not a number", "RHEL 5 and before"),
             (
                 "RHEL-5",
                 "7",

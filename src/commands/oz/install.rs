@@ -14,7 +14,7 @@ use crate::error::{Classify, Kind, fail};
 use crate::input;
 use crate::machine::DiskBus;
 use crate::options::{Format, InstallOptions, Layer, Seconds, Values};
-use crate::tdl::{self, Template};
+use crate::tdl::{self, Install, IsoAddress, IsoInstall, Template};
 use crate::ui::printer::{self, Color};
 
 /// `oz-install TDL`
@@ -182,6 +182,15 @@ fn options(args: &Args, below: InstallOptions, template: Option<&Template>) -> I
     let Some(template) = template else {
         return options;
     };
+    // Oz's templates name images by their whole path, wherever they lie.
+    if let Install::Iso(IsoInstall {
+        address: IsoAddress::Url(url),
+        ..
+    }) = &template.os.install
+        && let Ok(path) = url.url().to_file_path()
+    {
+        options.file_root.push(path);
+    }
     let name = options.name.as_deref().unwrap_or(&template.name);
     if tdl::check_name(name).is_err() {
         // Who plans the install says so.
