@@ -212,6 +212,15 @@ fn what_is_wrong_is_found_before_anything_is_built() {
     typo.assert_failed(2, &["ozr.toml:2:1", "did you mean `memory`"]);
     site.write("ozr.toml", "");
     ozr(&site, &["build"]).assert_failed(2, &["names no builds"]);
+    site.write(
+        "ozr.toml",
+        "root-password = \"prompt\"\n[build.x]\ntemplate = \"template.tdl\"\n",
+    );
+    let asks = ozr(&site, &["build", "--dry-run"]);
+    asks.assert_failed(
+        2,
+        &["`root-password` would be asked for", "install --build x"],
+    );
 }
 
 #[test]

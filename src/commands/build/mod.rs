@@ -22,7 +22,7 @@ use crate::image::output::OutputPaths;
 use crate::install::plan;
 use crate::options::family::Variant;
 use crate::options::variables::Setting;
-use crate::options::{InstallOptions, ReportTarget, config};
+use crate::options::{InstallOptions, ReportTarget, SecretSource, config};
 use crate::ui::event::Reporter;
 use crate::ui::live;
 use crate::ui::many::Many;
@@ -279,6 +279,7 @@ fn builds(args: &Args, file: Option<&Path>) -> anyhow::Result<Vec<Build>> {
         .map(|(_, variant)| variant)
         .map(|variant| {
             let options = layers.with(&variant);
+            refuse_prompts(&variant.name, &options)?;
             let paths = OutputPaths::of(&options, &variant.name, options.disk.len().max(1));
             let image = paths.kind(Kind::Input)?.image;
             Ok(Build {
@@ -288,6 +289,24 @@ fn builds(args: &Args, file: Option<&Path>) -> anyhow::Result<Vec<Build>> {
             })
         })
         .collect()
+}
+
+/// Several builds cannot ask at one terminal.
+fn refuse_prompts(name: &str, options: &InstallOptions) -> anyhow::Result<()> {
+    let variables = options.variables.0.iter();
+    let variables = variables.map(|(name, variable)| (&*name.0, variable.secret.as_ref()));
+    let keys = [
+        ("root-password", options.root_password.as_ref()),
+        ("luks-passphrase", options.luks_passphrase.as_ref()),
+    ];
+    let mut asked = keys.into_iter().chain(variables);
+    if let Some((secret, _)) = asked.find(|(_, source)| *source == Some(&SecretSource::Prompt)) {
+        fail!(
+            Kind::Input,
+            "{name}: `{secret}` would be asked for at the terminal, which several builds cannot share: write file:PATH, env:NAME or a command, or use `ozr install --build {name}`"
+        );
+    }
+    Ok(())
 }
 
 /// A line of `--list --format json`.
