@@ -46,7 +46,7 @@ pub struct InstallOptions {
     pub checksum: Option<String>,
 
     /// Fill VALUE in for ${NAME} in the template, the kickstart and the names of outputs; of a variable that
-    /// [variables] declares as a secret, where it is: file:PATH, env:NAME or prompt. May be given more than once
+    /// is declared as a secret, where it is: file:PATH, env:NAME or prompt. May be given more than once
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Input")]
     #[serde(deserialize_with = "one_or_several")]
     pub set: Vec<Setting>,
