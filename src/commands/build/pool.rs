@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::super::signals::Signals;
 use super::outcome::{self, Earlier, Outcome, Verdict};
+use crate::check::report::counted;
 use crate::error::{Classify, Kind};
 use crate::image::reader::OWN_PROGRAM;
 use crate::options::variables::Setting;
@@ -111,7 +112,8 @@ impl Pool<'_> {
                 name = signals.next() => {
                     begins_more = false;
                     stopped.get_or_insert_with(Instant::now);
-                    self.many.note(&format!("{name}: stopping {} builds", processes.len()));
+                    let builds = counted(processes.len(), "build");
+                    self.many.note(&format!("{name}: stopping {builds}"));
                     for process in processes.values() {
                         // One that has ended already needs none.
                         let _ = pidfd_send_signal(process, Signal::TERM);
