@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     attach, boot_test, build, cache, check, completions, configuration, convert, customize, diff,
-    diff_releases, doctor, explain, gc, history, inspect, install, list, man, media, new, oz,
-    releases, screenshot, shipped, verify, write,
+    diff_releases, doctor, explain, gc, history, inspect, install, list, man, media, needs_rebuild,
+    new, oz, releases, screenshot, shipped, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -171,6 +171,11 @@ enum Command {
     /// files of configuration, sizes, and how long the phases of the install took. Each is an image, which is
     /// read without booting or mounting it, or a manifest.
     Diff(diff::Args),
+    /// Say whether another image would come of a build than the one that is there, and why
+    ///
+    /// Takes the options of `ozr install`, and builds nothing. The exit status is 0 if the image is to be
+    /// built, 1 if the one that is there is what would come of it.
+    NeedsRebuild(Box<needs_rebuild::Args>),
     /// Show the builds that have ended: verdicts, times, sizes
     ///
     /// A phase of the install that is half again as long as its median of the builds before is pointed out.
@@ -283,6 +288,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::DiffReleases(args) => diff_releases::run(&args, color),
         Command::Inspect(args) => inspect::run(&args),
         Command::Diff(args) => diff::run(&args, config),
+        Command::NeedsRebuild(args) => needs_rebuild::run(*args, config, &reporter),
         Command::History(args) => history::run(&args, config, &reporter),
         Command::Write(args) => write::run(args, config, verbosity, color),
         Command::Media(args) => media::run(*args, config, verbosity, color),

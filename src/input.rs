@@ -1,8 +1,9 @@
 //! Reading what users, templates and kickstarts name: bounded in size and time, never a device. And
 //! "did you mean ...": known words that are close to one that is not known.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Classify, Kind};
 
@@ -285,6 +287,30 @@ pub fn path_problem(path: &str) -> Option<&'static str> {
         Some("the file's path, or a part of it, is longer than Linux allows")
     } else {
         None
+    }
+}
+
+/// What tells a file that was written to or replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// Of what was looked at.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
     }
 }
 

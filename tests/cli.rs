@@ -30,6 +30,7 @@ const PAGES: [&str; 28] = [
     "diff-releases",
     "diff",
     "history",
+    "needs-rebuild",
     "cache",
     "config",
     "gc",

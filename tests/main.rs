@@ -27,6 +27,7 @@ mod kickstarts;
 mod leftovers;
 mod media;
 mod mirror;
+mod nightly;
 mod online;
 mod oz;
 mod packages;

@@ -8,6 +8,7 @@
 //! * [`report`]: findings as text, in every format.
 //! * [`subject`]: what a file is, and which release it names.
 
+pub mod fetched;
 pub mod includes;
 pub mod lints;
 pub mod online;

@@ -76,9 +76,16 @@ struct Row<'a> {
     phases: Vec<PhaseRow>,
     finishing: Option<f64>,
     size: u64,
-    images: &'a [ImageFile],
+    images: Vec<ImageRow<'a>>,
     manifest: Option<&'a PathBuf>,
     kept: bool,
+}
+
+/// An image of a build.
+#[derive(Debug, Serialize)]
+struct ImageRow<'a> {
+    path: &'a Path,
+    size: u64,
 }
 
 /// A phase of a build.
@@ -142,9 +149,16 @@ fn row<'a>(build: &'a Build, all: &[Alike]) -> Row<'a> {
         phases: phases.collect(),
         finishing: build.finishing,
         size: build.images.iter().map(|image| image.size).sum(),
-        images: &build.images,
+        images: build.images.iter().map(image).collect(),
         manifest: build.manifest.as_ref(),
         kept: Left::of(build).is_some(),
+    }
+}
+
+fn image(image: &ImageFile) -> ImageRow<'_> {
+    ImageRow {
+        path: &image.path,
+        size: image.size,
     }
 }
 

@@ -20,11 +20,12 @@ use crate::host::{Connection, KvmFacts};
 use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
+use crate::install::again::{self, Answer};
 use crate::install::hooks::Hooks;
 use crate::install::place::Claim;
 use crate::install::plan::{self, Joined, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
-use crate::install::run::Cancellation;
+use crate::install::run::{Cancellation, Kept};
 use crate::install::{self, Finished, place};
 use crate::kickstart::{builtin, scan};
 use crate::language::Version;
@@ -34,7 +35,7 @@ use crate::options::variables::{self, Values, Writing};
 use crate::options::{EventsTo, InstallOptions, Layer, Progress, ReportTarget, config, declared};
 use crate::process;
 use crate::tdl::Template;
-use crate::ui::event::{Reporter, Sink};
+use crate::ui::event::{Event, Reporter, Sink};
 use crate::ui::printer::{self, Color, Verbosity};
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
@@ -107,13 +108,22 @@ pub struct Args {
 impl Args {
     /// Of a template, with options that are all known otherwise.
     pub(super) fn of(template: PathBuf) -> Args {
+        Args::with(Some(template), None, InstallOptions::default())
+    }
+
+    /// Of what stands on another command's line.
+    pub(super) fn with(
+        template: Option<PathBuf>,
+        second: Option<PathBuf>,
+        options: InstallOptions,
+    ) -> Args {
         Args {
-            template: Some(template),
-            second: None,
+            template,
+            second,
             build: None,
             no_check: false,
             dry_run: false,
-            options: InstallOptions::default(),
+            options,
         }
     }
 }
@@ -335,6 +345,31 @@ pub(super) fn require_kvm(options: &InstallOptions, arch: Arch) -> anyhow::Resul
     }
 }
 
+impl Inputs {
+    /// Says whether another image would come of it than the one that is there; and the plan. Nothing is built, and
+    /// nothing replaced.
+    ///
+    /// # Errors
+    /// Those of [`again::ask`]; the template, the kickstart or an option is wrong.
+    pub fn ask(self, reporter: &Reporter) -> anyhow::Result<(Plan, Answer)> {
+        let mut options = self.options?;
+        // That an image is there is what it is about.
+        options.force = true;
+        let file = self.args.template.or_else(|| of_iso::file(&options));
+        let file = file.context("there is no template")?;
+        let template = match self.template {
+            Some(template) => template.and_then(|loaded| template::accept(&file, loaded, reporter)),
+            None => of_iso::template(&options, reporter),
+        }?;
+        let (plan, _) = plan(&file, template, false, options, &self.values, reporter)?;
+        let runtime = signals::runtime()?;
+        let (stop, _) = signals::cancellation(&runtime, reporter)?;
+        let answer = runtime.block_on(stop.or(again::ask(&plan, reporter)));
+        runtime.shutdown_background();
+        Ok((plan, answer?))
+    }
+}
+
 /// The outputs, if the image's name is known: the template as it was `read` may say it.
 fn output_paths(
     read: Option<&Template>,
@@ -406,15 +441,17 @@ fn plan(
     values: &Values,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
-    let mut read = read;
+    let (mut read, mut options) = (read, options);
     // Before a mirror is asked for anything.
     if let Some(paths) = output_paths(Some(&read.template), &options)? {
+        // What is ozr's own may be replaced by another build of it; of anything else `--force` must say it.
+        options.force |= options.if_changed && again::is_ours(&paths.image, &paths.manifest);
         paths.check(options.replaces())?;
         let format = options.formats()[0];
         paths.check_ending(format).kind(Kind::Input)?;
     }
     of_iso::put_in(&mut read.template, &options, reporter)?;
-    tree::settle(&mut read.template, file, &options, reporter)?;
+    let described = tree::settle(&mut read.template, file, &options, reporter)?;
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }
@@ -447,7 +484,6 @@ fn plan(
     for note in &options.notes {
         reporter.note(note);
     }
-    let mut options = options;
     let checks = &mut options.boot_test.checks;
     let named = [file]
         .into_iter()
@@ -456,12 +492,14 @@ fn plan(
         let beside = declared::beside(named);
         checks.extend(beside.filter(|beside| !checks.contains(beside)));
     }
-    let plan = Plan::new(read.template, from, kickstart, access, options).kind(Kind::Input)?;
+    let plan = Plan::new(read.template, from, kickstart, access, options);
+    let plan = plan.kind(Kind::Input)?;
     for warning in &plan.warnings {
         reporter.warn(warning);
     }
     let plan = Plan {
         secrets: values.secrets(),
+        described,
         ..plan
     };
     Ok((plan, read.text))
@@ -488,6 +526,13 @@ pub(super) fn check_and_build(
                 .map_err(|error| stop.explain(error))?;
         }
         plan.output.check(plan.options.replaces())?;
+    }
+    if plan.options.keeps_unchanged() {
+        let asked = runtime.block_on(stop.or(again::ask(&plan, reporter)))?;
+        if let Some(finished) = kept(&plan, &asked, reporter) {
+            runtime.shutdown_background();
+            return Ok(finished);
+        }
     }
     for signer in &plan.options.sign {
         runtime.block_on(stop.or(signature::try_out(signer)))?;
@@ -536,6 +581,38 @@ async fn build(
         from_base::onto(&mut plan, &base).await?;
     }
     install::run(&plan, earlier, remarks, stop, reporter).await
+}
+
+/// Keeps the image that is there if nothing else would come of the plan; else says why something would.
+fn kept(plan: &Plan, answer: &Answer, reporter: &Reporter) -> Option<Finished> {
+    /// More would hide the first ones; `ozr needs-rebuild` has all.
+    const MOST: usize = 10;
+    for reason in answer.reasons.iter().take(MOST) {
+        reporter.event(Event::Changed(reason.text.clone()));
+    }
+    if let Some(more) = answer
+        .reasons
+        .len()
+        .checked_sub(MOST)
+        .filter(|more| *more > 0)
+    {
+        reporter.note(format!("and {more} more: `ozr needs-rebuild` names all"));
+    }
+    let manifest = answer.manifest.as_ref().filter(|_| !answer.is_needed())?;
+    let images = plan.output.paths();
+    reporter.event(Event::Kept {
+        name: plan.name.clone(),
+        id: manifest.build_id.clone(),
+        finished: manifest.finished.clone(),
+    });
+    Some(Finished {
+        images,
+        kept: Some(Kept {
+            build_id: manifest.build_id.clone(),
+            finished: manifest.finished.clone(),
+        }),
+        ..Finished::default()
+    })
 }
 
 /// The check before the build, on a thread of its own: it waits for mirrors. One that comes back is

@@ -5,7 +5,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
     attach, boot_test, build, check, convert, customize, diff, gc, history, inspect, install,
-    media, new, oz, shipped, verify, write,
+    media, needs_rebuild, new, oz, shipped, verify, write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -241,6 +241,7 @@ fn render(
         Some("customize") => customize::EXAMPLES.to_vec(),
         Some("inspect") => inspect::EXAMPLES.to_vec(),
         Some("diff") => diff::EXAMPLES.to_vec(),
+        Some("needs-rebuild") => needs_rebuild::EXAMPLES.to_vec(),
         Some("history") => history::EXAMPLES.to_vec(),
         Some("verify") => verify::EXAMPLES.to_vec(),
         Some("write") => write::EXAMPLES.to_vec(),

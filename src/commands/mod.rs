@@ -28,6 +28,7 @@ pub mod list;
 mod machine_images;
 pub mod man;
 pub mod media;
+pub mod needs_rebuild;
 pub mod new;
 mod of_iso;
 mod online;

@@ -106,6 +106,7 @@ impl Reports {
                 (Err(_), None) => &[],
             },
             how: match built {
+                Ok(finished) if finished.kept.is_some() => How::Kept { image: &text },
                 Ok(_) => How::Done { image: &text },
                 Err(error) => How::Failed {
                     kind: kind_of(error).unwrap_or(Kind::Build),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::distro::Release;
 use crate::error::{Classify, Kind};
 use crate::install::plan::template_dir;
-use crate::mirror::{Mirror, MirrorOptions};
+use crate::mirror::{Mirror, MirrorOptions, TreeInfo};
 use crate::options::InstallOptions;
 use crate::state::directories;
 use crate::tdl::{Install, Template};
@@ -20,7 +20,7 @@ use crate::ui::event::Reporter;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Gives a template that comes from `file` the release that its tree says it is of, if that is another one
-/// than its name says; and says so.
+/// than its name says; and says so. What the tree says of itself.
 ///
 /// # Errors
 /// Host: there is no place for a cache, or no threads.
@@ -29,11 +29,15 @@ pub fn settle(
     file: &Path,
     options: &InstallOptions,
     reporter: &Reporter,
-) -> anyhow::Result<()> {
-    if let Some(of_tree) = ask(template, file, options)? {
+) -> anyhow::Result<Option<TreeInfo>> {
+    let info = ask(template, file, options)?;
+    let named = info
+        .as_ref()
+        .and_then(|info| info.family.as_ref().zip(info.version.as_ref()));
+    if let Some(of_tree) = named.and_then(|(family, version)| Release::of_tree(family, version)) {
         decide(template, of_tree, reporter);
     }
-    Ok(())
+    Ok(info)
 }
 
 /// Gives a template the release that what it is installed from is of.
@@ -59,12 +63,12 @@ pub fn decide(template: &mut Template, of_tree: Release, reporter: &Reporter) {
     template.set_release(of_tree);
 }
 
-/// The release of the template's tree, if it says one that is known.
+/// What the template's tree says of itself, if it does.
 fn ask(
     template: &Template,
     file: &Path,
     options: &InstallOptions,
-) -> anyhow::Result<Option<Release>> {
+) -> anyhow::Result<Option<TreeInfo>> {
     let Install::Url(tree) = &template.os.install else {
         return Ok(None);
     };
@@ -79,11 +83,5 @@ fn ask(
     let described = runtime
         .block_on(async { tokio::time::timeout(PATIENCE, mirror.describe(tree.url())).await });
     runtime.shutdown_background();
-    Ok(match described {
-        Ok(Ok(Some(info))) => info
-            .family
-            .zip(info.version)
-            .and_then(|(family, version)| Release::of_tree(&family, &version)),
-        _ => None,
-    })
+    Ok(described.ok().and_then(Result::ok).flatten())
 }

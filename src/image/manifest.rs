@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use super::fingerprint::Fingerprint;
 use crate::input;
 use crate::inspect::Storage;
 use crate::options::{Compress, Format};
@@ -64,6 +65,9 @@ pub struct Manifest {
     pub phases: Vec<Phase>,
     /// The repositories that the installer took packages from, as they were when it began.
     pub repositories: Vec<Repository>,
+    /// What it was made of, to be compared with what another build would be: `docs/rebuild.md`.
+    #[serde(default)]
+    pub fingerprint: Option<Fingerprint>,
     /// What the check before the build found in the template and the kickstart.
     pub findings: Vec<Finding>,
     /// What was worth a remark, though the build succeeded.
@@ -392,6 +396,7 @@ mod tests {
                 revision: Some("1714000000".to_owned()),
                 repomd_sha256: Some("0".repeat(64)),
             }],
+            fingerprint: Some(crate::image::fingerprint::sample()),
             findings: vec![Finding {
                 severity: "warning".to_owned(),
                 id: Some("KS101".to_owned()),

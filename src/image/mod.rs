@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod configuration;
 pub mod disk;
 pub mod files;
+pub mod fingerprint;
 pub mod installed;
 pub mod look;
 pub mod manifest;

@@ -21,6 +21,9 @@ use crate::disk::tree::Kind;
 use crate::disk::volumes::Volumes;
 use crate::printable;
 
+/// The table of items.
+pub const TEXT: &str = include_str!("seal.toml");
+
 /// Largest file whose lines are looked at, in bytes. Connection profiles have some hundred.
 const MOST_PROFILE: u64 = 1 << 20;
 
@@ -80,7 +83,7 @@ static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| {
     struct Table {
         item: Vec<Item>,
     }
-    let table: Table = toml::from_str(include_str!("seal.toml")).expect("seal.toml is well-formed");
+    let table: Table = toml::from_str(TEXT).expect("seal.toml is well-formed");
     table.item
 });
 

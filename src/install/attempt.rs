@@ -360,7 +360,16 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => return Err(error.context("telling what the image is made of")),
         };
-        let manifest = self.manifest(&conversion, sealed, contents.as_ref())?;
+        let fingerprint = match self.prepared.gathered.take() {
+            None => None,
+            Some(gathered) => {
+                let packages = contents.as_ref().map(|contents| &*contents.packages);
+                let whole = gathered.whole(&self.prepared.mirror, packages);
+                let whole = self.cancellation.or(async { Ok(whole.await) });
+                Some(whole.await?.0)
+            }
+        };
+        let manifest = self.manifest(&conversion, sealed, contents.as_ref(), fingerprint)?;
         let sboms = contents
             .as_ref()
             .map(|contents| self.sboms(&conversion, contents));
@@ -421,9 +430,8 @@ impl<'a> Attempt<'a> {
             images: plan.output.paths(),
             phases,
             took: Some((self.spec.accel, times)),
-            told: None,
             runtime: Some(Arc::clone(&place.runtime)),
-            trouble: None,
+            ..Finished::default()
         })
     }
 }

@@ -48,6 +48,32 @@ impl Contents {
         })
     }
 
+    /// The digests of all contents, with what each is.
+    pub fn digests(&self) -> impl Iterator<Item = (String, String)> {
+        [
+            ("precommand", &self.precommands),
+            ("file", &self.files),
+            ("command", &self.commands),
+        ]
+        .into_iter()
+        .flat_map(|(kind, items)| {
+            // Names need not be different.
+            let items = items.iter().enumerate();
+            items.map(move |(number, (name, content))| {
+                (
+                    format!("{kind} {} `{name}`", number + 1),
+                    hex::sha256(content),
+                )
+            })
+        })
+    }
+
+    /// The commands, with their names.
+    pub fn scripts(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let all = self.precommands.iter().chain(&self.commands);
+        all.map(|(name, content)| (&**name, &**content))
+    }
+
     /// What the kickstart composer takes: contents go through `server` if there is one, else into
     /// the kickstart itself.
     pub fn into_additions(

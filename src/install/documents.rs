@@ -11,6 +11,7 @@ use super::attempt::Attempt;
 use super::finish::Sealed;
 use super::papers::Contents;
 use crate::formats::conversion::Conversion;
+use crate::image::fingerprint::Fingerprint;
 use crate::image::manifest::{
     Disk, Host, Image, IsoFile, Manifest, Phase, Release, SCHEMA, Seal, Source, Tree, TreeFile,
     timestamp,
@@ -33,6 +34,7 @@ impl Attempt<'_> {
         conversion: &Conversion,
         sealed: &Sealed,
         contents: Option<&Contents>,
+        fingerprint: Option<Fingerprint>,
     ) -> anyhow::Result<String> {
         let (plan, spec, tree) = (self.plan, &self.spec, &self.prepared.tree);
         let os = &plan.template.os;
@@ -127,6 +129,7 @@ impl Attempt<'_> {
             },
             storage: contents.map(|contents| contents.storage.clone()),
             repositories: self.prepared.repositories.clone(),
+            fingerprint,
             findings: self.remarks.findings(),
             notes: self.remarks.notes(),
             packages: contents.map(|contents| contents.packages.clone()),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Plan;
 use crate::hex;
 use crate::host::Accel;
+use crate::input::Identity;
 use crate::state::OwnedDir;
 use crate::state::lock_file::LockFile;
 use crate::watch::phases::Phase;
@@ -105,6 +106,9 @@ pub struct Build {
     pub images: Vec<ImageFile>,
     /// Its manifest.
     pub manifest: Option<PathBuf>,
+    /// A digest of the secrets that it was given, with its id for a salt; none if it was given none.
+    #[serde(default)]
+    pub secrets: Option<String>,
 }
 
 /// An image that a build left.
@@ -114,15 +118,19 @@ pub struct ImageFile {
     pub path: PathBuf,
     /// Its length in bytes.
     pub size: u64,
+    /// What shows that it was written to since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }
 
 impl ImageFile {
     /// The one at `path`, if it is there.
     pub fn at(path: &Path) -> Option<ImageFile> {
-        let size = path.metadata().ok()?.len();
+        let there = path.metadata().ok()?;
         Some(ImageFile {
             path: path.to_owned(),
-            size,
+            size: there.len(),
+            identity: Some(Identity::of(&there)),
         })
     }
 }
@@ -220,6 +228,12 @@ pub fn all(state: &Path) -> anyhow::Result<Vec<Alike>> {
     Ok(names
         .filter_map(|name| Some(document(&dir, name)?.builds))
         .collect())
+}
+
+/// The build of this id, if it is known in the state directory `state`.
+pub fn find(state: &Path, id: &str) -> Option<Build> {
+    let mut builds = all(state).ok()?.into_iter().flatten();
+    builds.find(|build| build.id == id)
 }
 
 /// The times of the newest good builds.
@@ -370,8 +384,10 @@ pub fn sample() -> Build {
         images: vec![ImageFile {
             path: "/srv/web.qcow2".into(),
             size: 1,
+            identity: None,
         }],
         manifest: Some("/srv/web.manifest.json".into()),
+        secrets: None,
     }
 }
 

@@ -81,6 +81,8 @@ impl Hooks {
 
     fn of_end(&self, built: &anyhow::Result<Finished>) -> (&'static str, &[Vec<String>]) {
         match built {
+            // Nothing has come of it that was not there before.
+            Ok(finished) if finished.kept.is_some() => ("", &[]),
             Ok(_) => ("on-success", &self.on_success),
             Err(error) if kind_of(error) == Some(Kind::Interrupted) => ("", &[]),
             Err(_) => ("on-failure", &self.on_failure),

@@ -12,6 +12,7 @@
 //! All the while [`control`] answers whoever asks how far it is.
 
 pub mod access;
+pub mod again;
 mod attempt;
 pub mod boot_test;
 pub mod contents;
@@ -21,6 +22,7 @@ mod documents;
 mod dry_run;
 pub mod evidence;
 pub mod failed;
+pub mod fingerprint;
 mod finish;
 pub mod guest;
 pub mod handover;

@@ -24,7 +24,7 @@ use crate::kickstart::outline::Outline;
 use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
-use crate::mirror::IsoSource;
+use crate::mirror::{IsoSource, TreeInfo};
 use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
@@ -173,6 +173,8 @@ pub struct Plan {
     pub arch: Arch,
     /// The install tree; none where an ISO image is all that there is.
     pub tree: Option<Url>,
+    /// What the tree says of itself, if it was asked already.
+    pub described: Option<TreeInfo>,
     /// The ISO images, the installer's first; none where it comes from the tree.
     pub isos: Vec<IsoSource>,
     /// What the build leaves.
@@ -303,6 +305,7 @@ impl Plan {
             release,
             arch: template.os.arch,
             tree,
+            described: None,
             isos,
             output,
             formats,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::contents::Contents;
+use super::fingerprint::{Found, Gathered};
 use super::isos::Discs;
 use super::place::Place;
 use super::plan::Plan;
@@ -44,6 +45,8 @@ pub struct Prepared {
     pub fetched: Vec<(String, String)>,
     /// The repositories, as they are now.
     pub repositories: Vec<Repository>,
+    /// What the image will be made of, as far as it is known; nothing where no image is to be made of it.
+    pub gathered: Option<Gathered>,
 }
 
 impl Prepared {
@@ -54,9 +57,7 @@ impl Prepared {
     pub async fn take(plan: &Plan, place: &Place, reporter: &Reporter) -> anyhow::Result<Prepared> {
         let cache_dir =
             directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
-        let mirror = MirrorOptions::of(&plan.options, cache_dir.clone())
-            .with_template(Some(plan.source()), &plan.file.dir);
-        let mirror = Mirror::new(mirror, reporter.clone())?;
+        let mirror = mirror_of(plan, reporter)?;
         reporter.step(format!(
             "getting the installer of {} from {}",
             plan.release,
@@ -87,7 +88,26 @@ impl Prepared {
             None => disk::create(place.work.dir(), &plan.guest.disks).await?,
             Some(base) => base.copy(place.work.dir()).await?,
         };
-        let repositories = repositories::of(plan, &mirror, &tree, discs.as_ref()).await;
+        let info = tree.treeinfo.as_ref();
+        let asked = repositories::of(plan, &mirror, info, discs.as_ref()).await;
+        let repositories = asked.iter().map(|asked| asked.about.clone()).collect();
+        let gathered = match plan.base.is_some() || plan.dry_run {
+            true => None,
+            false => {
+                let images = discs.iter().flat_map(|discs| &discs.images);
+                let found = Found {
+                    tree: info,
+                    isos: images
+                        .map(|image| (shown(&image.url), image.file.sha256.clone()))
+                        .collect(),
+                    contents: contents.as_ref(),
+                    repositories: asked,
+                };
+                let mut gathered = Gathered::of(plan, &mirror, found).await;
+                gathered.obtain(&mirror).await;
+                Some(gathered)
+            }
+        };
         let fetched = contents.as_ref().map(|contents| contents.fetched.clone());
         Ok(Prepared {
             fetched: fetched.unwrap_or_default(),
@@ -100,8 +120,20 @@ impl Prepared {
             mirror,
             reaches,
             repositories,
+            gathered,
         })
     }
+}
+
+/// What asks the mirrors of a plan.
+///
+/// # Errors
+/// Input or host: a certificate, a proxy or the cache cannot be used.
+pub(super) fn mirror_of(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Mirror> {
+    let cache_dir = directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
+    let mirror = MirrorOptions::of(&plan.options, cache_dir)
+        .with_template(Some(plan.source()), &plan.file.dir);
+    Mirror::new(mirror, reporter.clone())
 }
 
 /// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds. Should the
@@ -132,7 +164,10 @@ async fn installer(
     Ok((tree, Some(discs)))
 }
 
-async fn gather_contents(plan: &Plan, mirror: &Mirror) -> anyhow::Result<Option<Contents>> {
+pub(super) async fn gather_contents(
+    plan: &Plan,
+    mirror: &Mirror,
+) -> anyhow::Result<Option<Contents>> {
     if !plan.customize {
         return Ok(None);
     }

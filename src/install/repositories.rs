@@ -13,6 +13,7 @@ use url::Url;
 use super::isos::Discs;
 use super::plan::Plan;
 use super::relay::{addresses, known};
+use crate::check::online::lists;
 use crate::check::online::references::{Role, Via};
 use crate::check::online::seen_from_here;
 use crate::distro::CDROM;
@@ -22,7 +23,8 @@ use crate::kickstart::compose::ID_PREFIX;
 use crate::kickstart::script::repository_ids;
 use crate::machine::UserNetwork;
 use crate::mirror::repodata::repomd;
-use crate::mirror::{InstallTree, Mirror, REPOMD, TreeInfo, beside, public, shown, with_slash};
+use crate::mirror::repodata::repomd::RepoMd;
+use crate::mirror::{Mirror, REPOMD, TreeInfo, beside, public, shown, with_slash};
 
 /// How long a mirror may take to tell the state of a repository: the build does not need it.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -38,33 +40,55 @@ const MAX_REPOMD: u64 = 1 << 20;
 struct Named {
     name: Option<String>,
     url: Url,
-    /// Whether the address leads to a list of mirrors only.
-    is_list: bool,
+    /// How the address leads there.
+    via: Via,
+}
+
+/// A repository that was asked.
+#[derive(Debug)]
+pub struct Asked {
+    /// What the papers say of it.
+    pub about: Repository,
+    /// What it has, if it told; of a list of mirrors, what the first of them has.
+    pub listed: Option<Listed>,
+}
+
+/// What a repository has.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its address, as this host sees it.
+    pub base: Url,
+    /// Its lists.
+    pub list: RepoMd,
 }
 
 /// All that are named, in order: the source, those of the kickstart, those of the template.
 pub(super) async fn of(
     plan: &Plan,
     mirror: &Mirror,
-    tree: &InstallTree,
+    info: Option<&TreeInfo>,
     discs: Option<&Discs>,
-) -> Vec<Repository> {
+) -> Vec<Asked> {
     let network = known(plan).user_network;
     let mut asked = JoinSet::new();
     let on_disc = discs.filter(|discs| discs.first.has_packages() && takes_disc(plan));
     let on_disc = on_disc.map(of_disc).unwrap_or_default();
-    for (index, named) in named(plan, mirror, tree).await.into_iter().enumerate() {
+    for (index, named) in named(plan, mirror, info).await.into_iter().enumerate() {
         let mirror = mirror.clone();
         asked.spawn(async move { (index, ask(named, network, &mirror).await) });
     }
     let mut all = asked.join_all().await;
     all.sort_by_key(|(index, _)| *index);
     let asked = all.into_iter().map(|(_, repository)| repository);
-    on_disc.into_iter().chain(asked).collect()
+    let on_disc = on_disc.into_iter().map(|about| Asked {
+        about,
+        listed: None,
+    });
+    on_disc.chain(asked).collect()
 }
 
 /// Whether packages come from the disc, if it has any.
-fn takes_disc(plan: &Plan) -> bool {
+pub(super) fn takes_disc(plan: &Plan) -> bool {
     let source = plan.kickstart.outline.source();
     source.is_none_or(|(_, line)| line.name() == CDROM)
 }
@@ -95,14 +119,14 @@ fn of_disc(discs: &Discs) -> Vec<Repository> {
     .collect()
 }
 
-async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
+async fn named(plan: &Plan, mirror: &Mirror, info: Option<&TreeInfo>) -> Vec<Named> {
     let known = known(plan);
     let mut all = Vec::new();
     if plan.kickstart.outline.source().is_none()
         && let Some(url) = &plan.tree
     {
         // The treeinfo that is known is an ISO image's where there is one.
-        let info = tree.treeinfo.as_ref().filter(|_| plan.isos.is_empty());
+        let info = info.filter(|_| plan.isos.is_empty());
         all.extend(of_tree(url, info));
     }
     for (target, span) in addresses(plan, &known) {
@@ -111,6 +135,12 @@ async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
         };
         let url = public(url);
         if target.role == Role::Source && target.via == Via::Direct {
+            let is_known =
+                |tree: &Url| plan.isos.is_empty() && with_slash(tree) == with_slash(&url);
+            if plan.tree.as_ref().is_some_and(is_known) && info.is_some() {
+                all.extend(of_tree(&url, info));
+                continue;
+            }
             let seen = seen_from_here(&url, known.user_network);
             let described = timeout(PATIENCE, mirror.describe(&seen)).await;
             let info = described.ok().and_then(Result::ok).flatten();
@@ -122,7 +152,7 @@ async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
             all.push(Named {
                 name: name.map(str::to_owned),
                 url,
-                is_list: target.via != Via::Direct,
+                via: target.via,
             });
         }
     }
@@ -131,7 +161,7 @@ async fn named(plan: &Plan, mirror: &Mirror, tree: &InstallTree) -> Vec<Named> {
         all.push(Named {
             name: Some(format!("{ID_PREFIX}{id}")),
             url: repository.url.url().clone(),
-            is_list: false,
+            via: Via::Direct,
         });
     }
     all
@@ -148,7 +178,7 @@ fn of_tree(tree: &Url, info: Option<&TreeInfo>) -> Vec<Named> {
         Some(Named {
             name: Some(name.to_owned()),
             url: beside(tree, &variant.path)?,
-            is_list: false,
+            via: Via::Direct,
         })
     });
     let mut all: Vec<Named> = variants.collect();
@@ -156,34 +186,59 @@ fn of_tree(tree: &Url, info: Option<&TreeInfo>) -> Vec<Named> {
         all.push(Named {
             name: Some(BASE.to_owned()),
             url: with_slash(tree),
-            is_list: false,
+            via: Via::Direct,
         });
     }
     all
 }
 
 /// What a repository says of its state; nothing where it cannot be asked.
-async fn ask(named: Named, network: Option<UserNetwork>, mirror: &Mirror) -> Repository {
-    let state = async {
-        let file = mirror
-            .repomd(&seen_from_here(&named.url, network))
-            .await
-            .ok()?;
+async fn ask(named: Named, network: Option<UserNetwork>, mirror: &Mirror) -> Asked {
+    let asking = async {
+        let base = match named.via {
+            Via::Direct => seen_from_here(&named.url, network),
+            via => {
+                let list = seen_from_here(&named.url, network);
+                let first = first_of_list(&list, via, mirror).await?;
+                seen_from_here(&first, network)
+            }
+        };
+        let file = mirror.repomd(&base).await.ok()?;
         let text = std::fs::read(&file.path).ok()?;
-        let revision = repomd::parse(&text).ok()?.revision;
-        Some((file.sha256, revision))
+        let list = repomd::parse(&text).ok()?;
+        Some((file.sha256, Listed { base, list }))
     };
-    let state = match named.is_list {
-        true => None,
-        false => timeout(PATIENCE, state).await.ok().flatten(),
-    };
-    let (repomd_sha256, revision) = state.unzip();
-    Repository {
-        name: named.name,
-        url: shown(&named.url),
-        revision: revision.flatten(),
-        repomd_sha256,
+    let asked = timeout(PATIENCE, asking).await.ok().flatten();
+    let (sha256, listed) = asked.unzip();
+    // Which one of a list the guest takes is not known.
+    let is_it = named.via == Via::Direct;
+    let revision = listed
+        .as_ref()
+        .and_then(|listed| listed.list.revision.clone());
+    Asked {
+        about: Repository {
+            name: named.name,
+            url: shown(&named.url),
+            revision: revision.filter(|_| is_it),
+            repomd_sha256: sha256.filter(|_| is_it),
+        },
+        listed,
     }
+}
+
+/// The first mirror of a list that ozr can ask.
+async fn first_of_list(url: &Url, via: Via, mirror: &Mirror) -> Option<Url> {
+    let bytes = mirror.fetch(url, lists::MAX_BYTES).await.ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all = match via {
+        Via::MetaLink => lists::metalink(&text),
+        _ => lists::mirror_list(&text),
+    };
+    let mut urls = all
+        .ok()?
+        .into_iter()
+        .filter_map(|text| Url::parse(&text).ok());
+    urls.find(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::attempt;
 use super::failed::InstallFailed;
+use super::fingerprint::secrets;
 use super::history::{Build, GOOD, History, ImageFile, Times};
 use super::place::{Claim, Place};
 use super::plan::Plan;
@@ -35,8 +36,19 @@ pub struct Finished {
     pub told: Option<String>,
     /// The short-lived directory of a build that made an image, for a further build of this process.
     pub runtime: Option<Arc<RuntimeDir>>,
+    /// The image was there, and is what would have come of it.
+    pub kept: Option<Kept>,
     /// What went wrong with what the user runs after it.
     pub trouble: Option<anyhow::Error>,
+}
+
+/// The build whose image was kept.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// What names it.
+    pub build_id: String,
+    /// When it was done (RFC 3339, UTC).
+    pub finished: String,
 }
 
 /// Builds, perhaps after an `earlier` build of this process; the manifest has the `remarks` so far, which hear what
@@ -114,6 +126,7 @@ fn note_down(
         finishing: None,
         images: Vec::new(),
         manifest: None,
+        secrets: secrets(plan, &place.id),
     };
     match ended {
         Ok(finished) => {

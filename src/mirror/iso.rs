@@ -4,9 +4,9 @@
 //! the cache, under `seen/`, for as long as it is the same file: device, inode, size and times.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +28,7 @@ use crate::disk::device::Device;
 use crate::disk::iso9660::Iso;
 use crate::gpgv;
 use crate::hex;
+use crate::input::Identity;
 
 /// What the names of detached signatures end in.
 const SIGNATURES: [&str; 3] = ["asc", "sig", "gpg"];
@@ -87,28 +88,6 @@ impl IsoImage {
     pub fn is_unchanged(&self) -> bool {
         let now = std::fs::metadata(&self.file.path);
         now.is_ok_and(|now| Identity::of(&now) == self.identity)
-    }
-}
-
-/// What tells a file that was written to or replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Identity {
-        Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }
 

@@ -165,6 +165,15 @@ pub struct InstallOptions {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
+    /// Build only if something else would come of it: keep an image of ozr's whose inputs and packages are what
+    /// they would be now (docs/rebuild.md), and replace it otherwise
+    #[arg(long, help_heading = "Output", overrides_with = "rebuild")]
+    pub if_changed: bool,
+
+    /// Build in any case: takes --if-changed back
+    #[arg(long, help_heading = "Output")]
+    pub rebuild: bool,
+
     /// Write a report of the build for CI systems, whatever becomes of it: junit=FILE or
     /// markdown=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
@@ -418,6 +427,11 @@ impl InstallOptions {
         self.force || self.cleanup
     }
 
+    /// Whether an image is kept that would come out the same.
+    pub fn keeps_unchanged(&self) -> bool {
+        self.if_changed && !self.rebuild
+    }
+
     /// What the disk is made into, each once.
     pub fn formats(&self) -> Vec<Format> {
         distinct(&self.format)
@@ -483,6 +497,8 @@ impl Layer for InstallOptions {
         // `-u` on the command line takes back a `no-customize` of a file.
         below.no_customize &= !self.customize;
         below.no_seal &= !self.seal;
+        below.rebuild &= !self.if_changed;
+        below.if_changed &= !self.rebuild;
         // `--output` and `--output-dir` answer the same question: the upper layer's answer stands.
         if self.output.is_some() || self.output_dir.is_some() {
             (below.output, below.output_dir) = (None, None);

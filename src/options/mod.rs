@@ -57,6 +57,7 @@ macro_rules! layered {
 mod boot_test;
 pub mod config;
 pub mod declared;
+pub mod effect;
 mod environment;
 pub mod family;
 mod install;

@@ -13,6 +13,18 @@ pub fn compare_packages(one: &Package, other: &Package) -> Ordering {
     order.then_with(|| compare(&one.release, &other.release))
 }
 
+/// Compares `epoch:version-release`, as RPM does; no epoch is 0.
+pub fn compare_evr(one: &str, other: &str) -> Ordering {
+    let parts = |evr: &str| {
+        let (epoch, rest) = evr.split_once(':').unwrap_or(("0", evr));
+        let (version, release) = rest.split_once('-').unwrap_or((rest, ""));
+        (epoch.to_owned(), version.to_owned(), release.to_owned())
+    };
+    let (one, other) = (parts(one), parts(other));
+    let order = compare(&one.0, &other.0).then_with(|| compare(&one.1, &other.1));
+    order.then_with(|| compare(&one.2, &other.2))
+}
+
 /// Compares versions as RPM does (`rpmvercmp`): runs of digits by value, letters by their code, digits
 /// above letters; what goes on is newer, unless it goes on with `~`; what goes on with `^` is newer than what
 /// ends there, and older than all else.
@@ -114,6 +126,7 @@ mod tests {
             (of(None, "1", "9"), of(None, "1", "10"), Ordering::Less),
         ] {
             assert_eq!(compare_packages(&one, &other), order);
+            assert_eq!(compare_evr(&one.evr(), &other.evr()), order);
         }
     }
 }

@@ -31,6 +31,17 @@ pub enum Event {
         /// The build's id, the mark on all that it makes.
         id: String,
     },
+    /// Something is another than when the image was built that is there.
+    Changed(#[serde(serialize_with = "as_text")] String),
+    /// The image that is there is what would come of the build, and is kept.
+    Kept {
+        /// Its name.
+        name: String,
+        /// The id of the build that made it.
+        id: String,
+        /// When that was done (RFC 3339, UTC).
+        finished: String,
+    },
     /// A step of the build began ("fetching the kernel and initrd").
     Step(#[serde(serialize_with = "as_text")] String),
     /// The install entered a phase.

@@ -241,6 +241,12 @@ mod tests {
                 release: text(),
                 id: text(),
             },
+            Event::Changed(text()),
+            Event::Kept {
+                name: text(),
+                id: text(),
+                finished: text(),
+            },
             Event::Step(text()),
             Event::Phase(PHASE),
             Event::Progress(Progress {

@@ -189,6 +189,11 @@ impl Printer {
             }
             Event::Detail(text) => self.line(Verbosity::Verbose, &format!("           {text}")),
             Event::Note(text) => self.message(Severity::Note, &text),
+            Event::Changed(text) => self.line(Verbosity::Normal, &format!("changed: {text}")),
+            Event::Kept { name, finished, .. } => self.message(
+                Severity::Note,
+                &format!("nothing has changed: {name} of {finished} is kept"),
+            ),
             Event::Warning(text) => self.message(Severity::Warning, &text),
             Event::Error(text) => self.message(Severity::Error, &text),
             Event::Finding(finding) if finding.severity >= self.verbosity.least_severity() => {

@@ -213,7 +213,7 @@ fn has_option(entry: &Entry, options: &[&str]) -> bool {
 }
 
 /// Whether a section is a script for a shell.
-fn is_shell(entry: &SectionEntry) -> bool {
+pub fn is_shell(entry: &SectionEntry) -> bool {
     let arguments = entry.arguments.as_ref();
     let interpreter = arguments.and_then(|arguments| arguments.value("--interpreter"));
     entry.section.kind.is_script() && interpreter.is_none_or(|program| program.ends_with("sh"))

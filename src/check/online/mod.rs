@@ -12,12 +12,12 @@
 
 pub mod candidates;
 pub mod lists;
+pub mod packages;
 pub mod references;
 
 pub mod variables;
 
 mod lookup;
-mod packages;
 mod probe;
 mod verdict;
 

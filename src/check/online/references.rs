@@ -34,6 +34,9 @@ pub enum Role {
 /// The ISO image that is installed from.
 pub const ISO: Role = Role::File("an ISO image");
 
+/// A text that a kickstart includes.
+pub const INCLUDED: &str = "an included kickstart";
+
 /// How an address leads there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Via {
@@ -207,7 +210,7 @@ impl Collector<'_> {
             for include in text.outline.includes() {
                 if include.target.contains("://") {
                     let place = within(reading, number, &include.span, &include.target);
-                    self.file(&include.target, place, "an included kickstart");
+                    self.file(&include.target, place, INCLUDED);
                 }
             }
         }

@@ -35,6 +35,7 @@ use xml::Step::{Begin, End};
 use xml::attribute;
 
 pub use primary::{Package, Packages, Query, Visitor};
+pub use repomd::List;
 
 /// What one repository has.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use crate::hex;
 const MAX_LINE: usize = 64 << 10;
 
 /// Most bytes that are read; those of EL 8 have 4 MB.
-const MAX_BYTES: usize = 128 << 20;
+pub const MAX_BYTES: usize = 128 << 20;
 
 /// The SHA-256 of all documents of each module that has a package in `names`, or that is in `always`.
 ///

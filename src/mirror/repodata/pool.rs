@@ -1,11 +1,13 @@
 //! What the packages of several repositories are to each other: what each provides, requires, recommends,
 //! supplements and makes obsolete, read from `primary.xml` as a stream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 use std::sync::Arc;
 
 use super::primary::{self, Visitor};
+use super::xml::Step::{Begin, End};
+use super::xml::{self, attribute};
 
 /// Most packages of all repositories together; Fedora has 75,000, and EPEL 25,000.
 const MAX_PACKAGES: usize = 1_000_000;
@@ -119,6 +121,43 @@ impl Pool {
             failed: None,
         };
         primary::visit(input, &mut reading)
+    }
+
+    /// Adds to what packages provide those of the `wanted` files that a list of all files says they have.
+    ///
+    /// # Errors
+    /// Why the list cannot be used.
+    pub fn add_files(&mut self, input: impl BufRead, wanted: &HashSet<Name>) -> Result<(), String> {
+        let (names, numbers) = (&self.names, &self.numbers);
+        let mut found: Vec<(String, Name)> = Vec::new();
+        let mut id = String::new();
+        xml::read(input, "filelists", |path, step| {
+            match (path, step) {
+                ("filelists/package", Begin(tag)) => {
+                    id = attribute(tag, "pkgid").unwrap_or_default();
+                }
+                ("filelists/package/file", End(text)) => {
+                    if let Some(name) = numbers.get(text).filter(|name| wanted.contains(name)) {
+                        found.push((id.clone(), *name));
+                    }
+                }
+                _ => {}
+            }
+            match found.len() > names.len() {
+                true => Err("it lists the same files again and again".to_owned()),
+                false => Ok(()),
+            }
+        })?;
+        let mut by_id: HashMap<String, Vec<Name>> = HashMap::new();
+        for (id, name) in found {
+            by_id.entry(id).or_default().push(name);
+        }
+        for package in &mut self.packages {
+            if let Some(names) = by_id.get(&*package.checksum) {
+                package.provides.extend(names);
+            }
+        }
+        Ok(())
     }
 
     fn relation(&mut self, text: &str) -> Result<Name, String> {
@@ -329,5 +368,11 @@ mod tests {
         assert!(bash.supplements[0].all);
         assert_eq!(pool.find("never"), None);
         assert!(pool.add(&b"<html/>"[..], 0, |_| true).is_err());
+        let files = r#"<filelists packages="2"><package pkgid="ab" name="bash"><version ver="5"/>
+            <file>/usr/share/x</file><file>r</file></package>
+            <package pkgid="cd" name="other"><file>r</file></package></filelists>"#;
+        let wanted = pool.find("r").unwrap();
+        pool.add_files(files.as_bytes(), &[wanted].into()).unwrap();
+        assert_eq!(pool.packages()[0].provides.last(), Some(&wanted));
     }
 }

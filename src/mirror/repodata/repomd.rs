@@ -20,6 +20,17 @@ pub struct RepoMd {
     entries: Vec<Entry>,
 }
 
+/// What a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Packages.
+    Packages,
+    /// Groups and environments.
+    Groups,
+    /// Modules.
+    Modules,
+}
+
 /// One file of metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
@@ -48,6 +59,16 @@ impl RepoMd {
             .find_map(|kind| self.of(kind))
     }
 
+    /// The list of modules.
+    pub fn modules(&self) -> Option<&Entry> {
+        self.of("modules")
+    }
+
+    /// The list of all files of all packages.
+    pub fn files(&self) -> Option<&Entry> {
+        self.of("filelists")
+    }
+
     /// Whether the repository has modules, whose names may stand where groups do (EL 8, 9).
     pub fn has_modules(&self) -> bool {
         self.of("modules").is_some()
@@ -59,6 +80,15 @@ impl RepoMd {
 }
 
 impl Entry {
+    /// Which list it is, of those that are read.
+    pub fn list(&self) -> List {
+        match self.kind.as_str() {
+            "modules" => List::Modules,
+            kind if kind.starts_with("group") => List::Groups,
+            _ => List::Packages,
+        }
+    }
+
     /// The address of the file in the repository at `base`.
     pub fn url(&self, base: &Url) -> Url {
         let given = self.base.as_deref().and_then(|base| Url::parse(base).ok());

@@ -147,6 +147,10 @@ fn element(name: &str, trouble: &Trouble) -> String {
 fn of_build(how: &How<'_>) -> Outcome {
     match how {
         How::Done { image } => Outcome::Passed(printable::line(image).into_owned()),
+        How::Kept { image } => Outcome::Passed(format!(
+            "nothing has changed, kept: {}",
+            printable::line(image)
+        )),
         How::Failed {
             kind,
             sentence,

@@ -20,6 +20,13 @@ pub fn render(report: &BuildReport<'_>) -> String {
             let _ = writeln!(text, "### ozr: {name} is built\n\nAfter {lasted}:\n");
             block(&mut text, [printable::line(image)]);
         }
+        How::Kept { image } => {
+            let _ = writeln!(
+                text,
+                "### ozr: {name} is kept: nothing has changed\n\nAfter {lasted}:\n"
+            );
+            block(&mut text, [printable::line(image)]);
+        }
         How::Failed {
             kind,
             sentence,

@@ -130,6 +130,11 @@ pub enum How<'a> {
         /// Its path.
         image: &'a str,
     },
+    /// The one that was there is what would have come of it.
+    Kept {
+        /// Its path.
+        image: &'a str,
+    },
     /// There is none.
     Failed {
         /// What the exit status says.
