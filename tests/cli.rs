@@ -10,7 +10,7 @@ use crate::support::site::{Outcome, Site, kickstart, run};
 use crate::support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 28] = [
+const PAGES: [&str; 29] = [
     "",
     "install",
     "build",
