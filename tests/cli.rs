@@ -309,7 +309,7 @@ fn wrong_command_lines() {
         ),
         (
             vec!["man", "nosuch"],
-            "install, new, template, kickstart, boot-test, list, attach, screenshot, check, customize, convert, verify, explain",
+            "install, build, new, template, kickstart, boot-test, list, attach, screenshot, check, customize, convert, verify, explain",
         ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),

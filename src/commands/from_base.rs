@@ -52,13 +52,14 @@ pub fn before(plan: &mut Plan, reporter: &Reporter) -> anyhow::Result<Option<Pla
             ));
             Ok(None)
         }
-        Err(why) if plan.options.replaces() => {
+        // `--if-changed` may replace what it is asked about, which the base is not.
+        Err(why) if plan.options.replaces() && !plan.options.if_changed => {
             reporter.note(format!("{} is made again, for {why}", file.display()));
             Ok(Some(first))
         }
         Err(why) => fail!(
             Kind::Input,
-            "--from: {} cannot be what this image is made from, for {why}: name another file, or have it made again with --force",
+            "--from: {} cannot be what this image is made from, for {why}: name another file, or have it made again with --force (and without --if-changed)",
             file.display()
         ),
     }
