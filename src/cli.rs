@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::commands::{
     attach, boot_test, build, cache, check, completions, configuration, convert, customize, diff,
     diff_releases, doctor, explain, gc, history, inspect, install, list, man, media, needs_rebuild,
-    new, oz, releases, screenshot, shipped, verify, write,
+    new, oz, releases, screenshot, shipped, trial, verify, write,
 };
 use crate::host;
 use crate::ui;
@@ -105,6 +105,18 @@ enum Command {
     /// The images' paths are all that is on standard output, one a line. The exit status is 1 if a build failed,
     /// which leaves the others alone; where there is one build alone it is that build's own.
     Build(Box<build::Args>),
+
+    /// Ask the installer what it says of a kickstart, without making an image
+    ///
+    /// Loads an installer that was saved just before it reads its kickstart (made at the first use), hands it the
+    /// kickstart, and follows it until it has checked all that it checks before it touches the disk. A kickstart
+    /// that it refuses ends as an install of it would: the same cause and the same sentence, in seconds.
+    Try(Box<trial::Args>),
+
+    /// Save the installer of a template for `ozr try`
+    ///
+    /// `ozr try` does it by itself at the first use. Nothing of a kickstart is in it.
+    Warm(Box<trial::WarmArgs>),
     /// Make a directory with a template, a kickstart and the options that build them
     ///
     /// Its path is the only line on standard output.
@@ -272,6 +284,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Install(args) => install::run(*args, config, verbosity, color),
         Command::Build(args) => build::run(*args, config, verbosity, color),
+        Command::Try(args) => trial::run(*args, config, verbosity, color),
+        Command::Warm(args) => trial::run_warm(*args, config, verbosity, color),
         Command::New(args) => new::run(&args, &reporter),
         Command::Template(args) => shipped::template(&args),
         Command::Kickstart(args) => shipped::kickstart(&args),

@@ -11,6 +11,7 @@
 //! * [`cli`]: the command line: which command, how much to say.
 //! * [`commands`]: one file per verb; from options to a build and its report.
 //! * [`install`]: one install from plan to finished image.
+//!   [`install::warm`]: installers whose state is saved, for `ozr try`.
 //! * [`check`]: what is wrong with a template or kickstart, before a guest boots.
 //! * [`metal`]: images onto disks.
 //! * [`media`]: what machines boot to be given an image.

@@ -10,10 +10,12 @@ use crate::support::site::{Outcome, Site, kickstart, run};
 use crate::support::terminal::Terminal;
 
 /// Every command, and the program itself.
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 31] = [
     "",
     "install",
     "build",
+    "try",
+    "warm",
     "new",
     "template",
     "kickstart",
@@ -309,7 +311,7 @@ fn wrong_command_lines() {
         ),
         (
             vec!["man", "nosuch"],
-            "install, build, new, template, kickstart, boot-test, list, attach, screenshot, check, customize, convert, verify, explain",
+            "install, build, try, warm, new, template, kickstart, boot-test, list, attach, screenshot, check, customize, convert, verify, explain",
         ),
         (vec!["install", "nosuch.tdl"], "nosuch.tdl"),
         (vec!["install", "."], "it is a directory"),

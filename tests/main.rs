@@ -35,6 +35,7 @@ mod papers;
 mod seal;
 mod templates;
 mod trees;
+mod trial;
 mod verify;
 mod without_libvirt;
 mod write;

@@ -34,6 +34,7 @@ fn localhost() -> ServeOptions {
         ports: Ports::ANY,
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         guest_host: "127.0.0.1".to_owned(),
+        open: false,
         users: Some(vec![rustix::process::geteuid().as_raw()]),
         runtime_dir: std::env::temp_dir(),
         access_log: None,
@@ -68,6 +69,7 @@ fn another_user_of_this_host_gets_nothing() {
     assert!(asked_by(0, &url).ends_with(b"rootpw hunter2"));
     // On a bridge everybody who reaches the address is answered.
     let options = ServeOptions {
+        open: false,
         users: None,
         ..localhost()
     };

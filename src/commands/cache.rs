@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use crate::error::{Classify, Kind};
+use crate::install::warm::store::{MAX_AGE, Record, States};
 use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
 use crate::options::config;
 use crate::state::directories;
@@ -26,9 +28,10 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the cached files, one a line: bytes, last use, SHA-256, URL, path
+    /// List the cached files, one a line: bytes, last use, SHA-256, URL, path; saved installers first, with when
+    /// they were saved, and their release in the URL's place
     List,
-    /// Remove what no build has used for a while
+    /// Remove what no build has used for a while; saved installers go first
     Prune {
         /// Remove what was last used longer ago than this
         #[arg(long, value_name = "DURATION", default_value = "30d")]
@@ -58,6 +61,12 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     match &args.action {
         Action::List => {
             let entries = cache.list().kind(Kind::Host)?;
+            let states = States::find(&dir)?;
+            let saved = states.as_ref().map(States::list).unwrap_or_default();
+            for record in &saved {
+                let path = states.as_ref().map(|states| states.path(&record.key));
+                printer::print_result(&saved_line(record, &path.unwrap_or_default()));
+            }
             let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
             for entry in &entries {
                 printer::print_result(&line(&cache, entry));
@@ -68,14 +77,26 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
                 bytes >> 20,
                 dir.display()
             ));
+            if !saved.is_empty() {
+                let bytes: u64 = saved.iter().map(|record| record.bytes).sum();
+                reporter.note(format!(
+                    "{} saved installers, {} MiB",
+                    saved.len(),
+                    bytes >> 20
+                ));
+            }
         }
         Action::Prune {
             older_than,
             max_size,
         } => {
+            let max_bytes = max_size.map(|mib| mib << 20);
+            let downloads: u64 = cache.list().kind(Kind::Host)?.iter().map(|e| e.bytes).sum();
+            let room = max_bytes.map(|most| most.saturating_sub(downloads));
+            let left = prune_states(&dir, (**older_than).min(MAX_AGE), room, reporter)?;
             let rules = PruneRules {
                 unused_for: Some(**older_than),
-                max_bytes: max_size.map(|mib| mib << 20),
+                max_bytes: max_bytes.map(|most| most.saturating_sub(left)),
             };
             report(&cache.prune(&rules).kind(Kind::Host)?, reporter);
         }
@@ -93,9 +114,45 @@ pub(super) fn clear(dir: &Path, reporter: &Reporter) -> anyhow::Result<()> {
         reporter.note(format!("there is no cache at {}", dir.display()));
         return Ok(());
     }
+    prune_states(dir, Duration::ZERO, Some(0), reporter)?;
     let cache = Cache::open(dir).kind(Kind::Host)?;
     report(&cache.clear().kind(Kind::Host)?, reporter);
     Ok(())
+}
+
+/// Removes saved installers that are older, or have no room; the bytes of those that stay.
+fn prune_states(
+    dir: &Path,
+    age: Duration,
+    room: Option<u64>,
+    reporter: &Reporter,
+) -> anyhow::Result<u64> {
+    let Some(states) = States::find(dir)? else {
+        return Ok(0);
+    };
+    let pruned = states.prune(age, room).context("removing saved installers");
+    let (removed, left) = pruned.kind(Kind::Host)?;
+    if !removed.is_empty() {
+        let bytes: u64 = removed.iter().map(|record| record.bytes).sum();
+        reporter.note(format!(
+            "removed {} saved installers, {} MiB",
+            removed.len(),
+            bytes >> 20
+        ));
+    }
+    Ok(left)
+}
+
+fn saved_line(record: &Record, path: &Path) -> String {
+    let saved = UNIX_EPOCH + Duration::from_secs(record.created);
+    format!(
+        "{}\t{}\t{}\tsaved installer of {}\t{}",
+        record.bytes,
+        humantime::format_rfc3339_seconds(saved),
+        record.sha256,
+        record.release,
+        path.display()
+    )
 }
 
 fn line(cache: &Cache, entry: &CacheEntry) -> String {

@@ -287,7 +287,7 @@ impl Inputs {
         let mut outputs = None;
         let planned = template.and_then(|read| {
             require_kvm(&options, read.template.os.arch)?;
-            plan(&file, read, no_check, options, &values, &heard)
+            plan(&file, read, no_check, options, None, &values, &heard)
         });
         for name in values.unused(&set) {
             heard.warn(variables::unused_warning(name));
@@ -361,7 +361,15 @@ impl Inputs {
             Some(template) => template.and_then(|loaded| template::accept(&file, loaded, reporter)),
             None => of_iso::template(&options, reporter),
         }?;
-        let (plan, _) = plan(&file, template, false, options, &self.values, reporter)?;
+        let (plan, _) = plan(
+            &file,
+            template,
+            false,
+            options,
+            None,
+            &self.values,
+            reporter,
+        )?;
         let runtime = signals::runtime()?;
         let (stop, _) = signals::cancellation(&runtime, reporter)?;
         let answer = runtime.block_on(stop.or(again::ask(&plan, reporter)));
@@ -432,12 +440,17 @@ fn check_apart(
     output::check_apart(&outputs, &inputs)
 }
 
-/// Reads everything else that was named, and decides; the template's text, too.
-fn plan(
+/// Reads everything else that was named, and decides; the template's text, too. The `kickstart` is read, or built in,
+/// where none is handed in.
+///
+/// # Errors
+/// Input: something of it is wrong.
+pub(super) fn plan(
     file: &Path,
     read: ReadTemplate,
     no_check: bool,
     options: InstallOptions,
+    kickstart: Option<Kickstart>,
     values: &Values,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
@@ -465,8 +478,9 @@ fn plan(
             "template and kickstart cannot both come from standard input: name a file for all but one of them"
         );
     }
-    let kickstart = match &options.kickstart[..] {
-        paths @ [_, ..] => {
+    let kickstart = match (kickstart, &options.kickstart[..]) {
+        (Some(kickstart), _) => kickstart,
+        (None, paths @ [_, ..]) => {
             let version = read
                 .template
                 .release()
@@ -474,7 +488,7 @@ fn plan(
                 .and_then(|release| Version::of(*release));
             own_kickstart(paths, version, no_check, values, reporter)?
         }
-        [] => builtin_kickstart(&read.template, &access, reporter)?,
+        (None, []) => builtin_kickstart(&read.template, &access, reporter)?,
     };
     let from = TemplateFile {
         name: input::display_name(file),
@@ -617,7 +631,7 @@ fn kept(plan: &Plan, answer: &Answer, reporter: &Reporter) -> Option<Finished> {
 
 /// The check before the build, on a thread of its own: it waits for mirrors. One that comes back is
 /// tried again as often as the build would be.
-async fn check(
+pub(super) async fn check(
     plan: &Arc<Plan>,
     template_text: String,
     remarks: &Arc<Remarks>,

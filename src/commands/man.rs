@@ -5,7 +5,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{
     attach, boot_test, build, check, convert, customize, diff, gc, history, inspect, install,
-    media, needs_rebuild, new, oz, shipped, verify, write,
+    media, needs_rebuild, new, oz, shipped, trial, verify, write,
 };
 use crate::error::{Kind, fail};
 use crate::options::config;
@@ -231,6 +231,8 @@ fn render(
         .concat(),
         Some("install") => install::EXAMPLES.to_vec(),
         Some("build") => build::EXAMPLES.to_vec(),
+        Some("try") => trial::EXAMPLES.to_vec(),
+        Some("warm") => trial::WARM_EXAMPLES.to_vec(),
         Some("new") => new::EXAMPLES.to_vec(),
         Some("template") => shipped::TEMPLATE_EXAMPLES.to_vec(),
         Some("kickstart") => shipped::KICKSTART_EXAMPLES.to_vec(),
@@ -254,7 +256,7 @@ fn render(
     }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(if all {
-        "ozr-install(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
+        "ozr-install(1), ozr-try(1), ozr-list(1), ozr-attach(1), ozr-screenshot(1), ozr-check(1), \
          ozr-explain(1), ozr-releases(1), ozr-diff-releases(1), ozr-cache(1), ozr-gc(1), \
          ozr-doctor(1), ozr-inspect(1), ozr-write(1), ozr-media(1), virsh(1), qemu-img(1)"
     } else {

@@ -42,6 +42,7 @@ pub mod shipped;
 mod signals;
 mod template;
 mod tree;
+pub mod trial;
 pub mod verify;
 mod walk;
 pub mod write;

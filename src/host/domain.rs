@@ -85,6 +85,9 @@ pub struct DomainSpec {
     pub discs: Vec<PathBuf>,
     /// Whether there is a port for its QEMU guest agent.
     pub agent: bool,
+    /// Whether it is one whose state is saved: with a port by which it is handed its kickstart, and
+    /// with room for its disks, which are plugged in when the state was loaded.
+    pub handover: bool,
     /// Its network.
     pub network: Network,
     /// libvirt's model of the network card (`virtio`, `e1000e` …).

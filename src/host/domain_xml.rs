@@ -13,6 +13,13 @@ use crate::machine::{DiskBus, Firmware, Network, UserNetwork};
 /// anaconda 14.13; RHEL 7 and every Fedora of today).
 pub const LOG_PORT: &str = "org.fedoraproject.anaconda.log.0";
 
+/// The port by which a guest whose state was saved says that it waits, and gets its kickstart.
+pub const HANDOVER_PORT: &str = "org.ozr.handover.0";
+
+/// How many disks can be plugged into a guest whose state was loaded: on PCI Express, each takes a port of
+/// its own, which must be there when the state is saved, and which the kernel looks at when it starts.
+pub const LATE_DISKS: usize = 4;
+
 /// The port that QEMU's guest agent listens on (QEMU, `qga/main.c`).
 const AGENT_PORT: &str = "org.qemu.guest_agent.0";
 
@@ -24,6 +31,8 @@ pub(super) struct Wiring {
     pub(super) console_socket: Option<PathBuf>,
     /// Socket of the log port; libvirt's own choice without it.
     pub(super) log_socket: Option<PathBuf>,
+    /// Socket of the port for the kickstart of a loaded guest.
+    pub(super) handover_socket: Option<PathBuf>,
     /// Socket of the guest agent's port; libvirt's own choice without it.
     pub(super) agent_socket: Option<PathBuf>,
     /// Socket of the VNC server; libvirt's own choice without it.
@@ -86,7 +95,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <on_crash>destroy</on_crash>
   <devices>
 {disks}    <controller type="usb" model="none"/>
-{interfaces}{console}{log_port}{agent}{screen}{tpm}    <rng model="virtio">
+{ports}{interfaces}{console}{log_port}{handover}{agent}{screen}{tpm}    <rng model="virtio">
       <backend model="random">/dev/urandom</backend>
     </rng>
     <memballoon model="none"/>
@@ -118,9 +127,11 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
             None => "restart",
         },
         disks = disks(spec, install.is_some()),
+        ports = spare_ports(spec),
         interfaces = interfaces(spec, wiring),
         console = console(spec, wiring),
         log_port = element(wiring, log_port),
+        handover = element(wiring.filter(|_| spec.handover), handover_port),
         agent = element(wiring.filter(|_| spec.agent), agent_port),
         screen = element(platform.video, |model| screen(model, wiring)),
         tpm = element(tpm, |model| {
@@ -137,6 +148,24 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
         },
         capture = element(capturing, capture),
     )
+}
+
+/// The domain of a state that was saved, as `xml` has it, with other files and sockets (each with what it was
+/// before) and another build's mark.
+pub(super) fn loaded_xml(xml: &str, moved: &[(&Path, &Path)], marker: &Marker) -> String {
+    let mut xml = xml.to_owned();
+    for (before, now) in moved {
+        for (open, close) in [("'", "'"), ("\"", "\""), (">", "<")] {
+            let written = |path: &Path| format!("{open}{}{close}", escaped(path.display()));
+            xml = xml.replace(&written(before), &written(now));
+        }
+    }
+    let (open, close) = ("<metadata>", "</metadata>");
+    let span = xml.find(open).zip(xml.find(close));
+    if let Some((begin, end)) = span.filter(|(begin, end)| begin < end) {
+        xml.replace_range(begin..end + close.len(), metadata(marker).trim());
+    }
+    xml
 }
 
 fn metadata(marker: &Marker) -> String {
@@ -215,7 +244,7 @@ fn disks(spec: &DomainSpec, install: bool) -> String {
     </controller>"#
         )
     });
-    let disks = spec.disks().enumerate();
+    let disks = spec.disks().filter(|_| !spec.handover).enumerate();
     let disks: String = disks
         .map(|(number, spec)| disk(number, spec, install))
         .collect();
@@ -224,6 +253,26 @@ fn disks(spec: &DomainSpec, install: bool) -> String {
         .map(|(number, file)| disc(number, spec, file))
         .collect();
     controller + &disks + &discs
+}
+
+/// Ports for disks that are plugged in later. libvirt puts a device into each that is there before it makes
+/// another, so there must be some for the others as well: network cards, serial ports, random numbers, screen,
+/// a SCSI controller.
+fn spare_ports(spec: &DomainSpec) -> String {
+    const OTHERS: usize = 4;
+    if !spec.handover || spec.platform().machine == "pc" || spec.platform().video.is_none() {
+        return String::new();
+    }
+    let ports = spec.nics().count() + OTHERS + LATE_DISKS;
+    let port = |number| {
+        format!("    <controller type=\"pci\" model=\"pcie-root-port\" index=\"{number}\"/>\n")
+    };
+    (1..=ports).map(port).collect()
+}
+
+/// A disk that is plugged into a guest that has its state already.
+pub(super) fn late_disk(number: usize, spec: &DiskSpec) -> String {
+    disk(number, spec, true)
 }
 
 /// A drive with a disc in it. Its name comes behind those of the disks, which may be on the same bus.
@@ -331,6 +380,10 @@ fn log_port(wiring: &Wiring) -> String {
     channel(LOG_PORT, wiring.log_socket.as_deref())
 }
 
+fn handover_port(wiring: &Wiring) -> String {
+    channel(HANDOVER_PORT, wiring.handover_socket.as_deref())
+}
+
 fn agent_port(wiring: &Wiring) -> String {
     channel(AGENT_PORT, wiring.agent_socket.as_deref())
 }
@@ -425,6 +478,7 @@ mod tests {
             more_disks: Vec::new(),
             discs: Vec::new(),
             agent: false,
+            handover: false,
             network: Network::User,
             nic_model: "virtio".to_owned(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
@@ -450,6 +504,7 @@ mod tests {
         let wiring = Wiring {
             console_socket: Some("/r/console".into()),
             log_socket: Some("/r/log".into()),
+            handover_socket: Some("/r/ks0".into()),
             agent_socket: None,
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
@@ -811,5 +866,29 @@ mod tests {
                 assert!(!xml.contains(part), "case {index}: {part} in {xml}");
             }
         }
+    }
+
+    #[test]
+    fn a_saved_guest_has_room_for_disks_and_is_moved_with_its_files() {
+        let spec = DomainSpec {
+            handover: true,
+            ..spec()
+        };
+        let wiring = Wiring {
+            console_socket: Some("/run/a/con0".into()),
+            handover_socket: Some("/run/a/ks0".into()),
+            ..Wiring::default()
+        };
+        let xml = installer_xml(&spec, &wiring, &Marker::new("one", false));
+        assert!(!xml.contains("<disk "), "{xml}");
+        assert!(xml.contains(HANDOVER_PORT) && xml.matches("pcie-root-port").count() > LATE_DISKS);
+        let moved = [
+            (Path::new("/run/a/con0"), Path::new("/run/b & c/con1")),
+            (Path::new("/run/a/ks0"), Path::new("/run/b/ks1")),
+        ];
+        let loaded = loaded_xml(&xml, &moved, &Marker::new("two", false));
+        assert!(loaded.contains(r#"path="/run/b &amp; c/con1""#), "{loaded}");
+        assert!(!loaded.contains("/run/a/") && !loaded.contains(r#""one""#));
+        assert!(loaded.contains(r#""two""#), "{loaded}");
     }
 }

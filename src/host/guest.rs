@@ -1,6 +1,9 @@
 //! What a guest is to those who follow it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Guest, Port};
 
@@ -13,6 +16,8 @@ pub struct Started {
     pub console: Port,
     /// What anaconda writes to its log port.
     pub log_port: Port,
+    /// Where it is handed its kickstart, if its state is one that is saved.
+    pub handover: Option<Port>,
     /// Why its QEMU runs as root, if it does: one sentence.
     pub warning: Option<String>,
 }
@@ -24,6 +29,22 @@ pub struct GuestSockets {
     pub console: Option<PathBuf>,
     /// Its screen, by VNC.
     pub screen: Option<PathBuf>,
+}
+
+/// The files and sockets of a guest, by what they are for: other ones take their place where its state is
+/// loaded again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestPaths(pub BTreeMap<String, PathBuf>);
+
+/// The state of a guest, saved.
+#[derive(Debug, Clone)]
+pub struct SavedGuest {
+    /// The file.
+    pub file: PathBuf,
+    /// libvirt's name of the guest.
+    pub name: String,
+    /// What its files and sockets were.
+    pub paths: GuestPaths,
 }
 
 /// What a guest has done since it started, in bytes.

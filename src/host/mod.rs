@@ -24,8 +24,8 @@ mod libvirt;
 
 pub use connection::{Connection, HostOptions, Versions};
 pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
-pub use domain_xml::{LOG_PORT, bootable_xml};
-pub use guest::{Counters, GuestSockets, Started};
+pub use domain_xml::{HANDOVER_PORT, LATE_DISKS, LOG_PORT, bootable_xml};
+pub use guest::{Counters, GuestPaths, GuestSockets, SavedGuest, Started};
 pub use libvirt::{Guest, Host, Observer, Port, can_run_guests, prepare_environment};
 pub use life::GuestEnd;
 pub use marker::Marker;

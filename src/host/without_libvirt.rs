@@ -4,17 +4,17 @@
 // The items are those of `super::libvirt`, and are described there.
 #![allow(missing_docs)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::connection::{HostOptions, Versions};
 use super::domain::DomainSpec;
-use super::guest::{Counters, GuestSockets, Started};
+use super::guest::{Counters, GuestSockets, SavedGuest, Started};
 use super::life::GuestEnd;
 use super::marker::Marker;
 use super::network::ServePlace;
-use super::probe::KvmFacts;
+use super::probe::{Accel, KvmFacts};
 use crate::distro::Arch;
 use crate::error::{Kind, fail};
 use crate::machine::Network;
@@ -56,6 +56,10 @@ impl Host {
         match self.0 {}
     }
 
+    pub fn fingerprint(&self, _arch: Arch, _accel: Accel) -> anyhow::Result<String> {
+        match self.0 {}
+    }
+
     pub fn kvm_facts(&self, _arch: Arch) -> KvmFacts {
         match self.0 {}
     }
@@ -69,6 +73,10 @@ impl Host {
     }
 
     pub fn start(&self, _spec: &DomainSpec, _keep: bool) -> anyhow::Result<Started> {
+        match self.0 {}
+    }
+
+    pub fn load(&self, _spec: &DomainSpec, _saved: &SavedGuest) -> anyhow::Result<Started> {
         match self.0 {}
     }
 
@@ -98,6 +106,14 @@ pub struct Guest(Never);
 
 impl Guest {
     pub fn resume(&self) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn plug_in(&self, _spec: &DomainSpec) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn save(&self, _file: &Path) -> anyhow::Result<SavedGuest> {
         match self.0 {}
     }
 

@@ -1,6 +1,6 @@
 //! Disks, and what lies beside a finished one.
 
-mod base64;
+pub mod base64;
 pub mod checksum;
 pub mod configuration;
 pub mod disk;

@@ -16,14 +16,15 @@ use super::handover::Handover;
 use super::history::History;
 use super::history::Times;
 use super::place::Place;
-use super::plan::Plan;
+use super::plan::{Aim, Plan};
 use super::prepare::Prepared;
 use super::record::Recorder;
 use super::remarks::Remarks;
 use super::run::Cancellation;
 use super::run::Finished;
 use super::start;
-use super::supervise::{Channels, Supervised};
+use super::supervise::{Channels, Course, Supervised};
+use super::warm::Resumed;
 use crate::error::{Classify, Kind, failed};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
@@ -31,6 +32,7 @@ use crate::image::set::{self, From};
 use crate::image::{disk, installed, reader};
 use crate::machine::DiskFormat;
 use crate::mirror::shown;
+use crate::options::Until;
 use crate::packages::origin::Origins;
 use crate::state::slots::{Slot, SlotRequest};
 use crate::ui::event::Reporter;
@@ -102,11 +104,16 @@ pub async fn run(
             ..Finished::default()
         });
     }
-    let installed = match &plan.base {
-        None => attempt.install().await,
-        Some(_) => Ok(Ok(Vec::new())),
+    let installed = match (&plan.base, plan.aim) {
+        (Some(_), _) => Ok(Ok(Vec::new())),
+        (None, Aim::Image | Aim::Trial(_)) => attempt.install().await,
+        (None, Aim::State) => attempt.save_state().await,
     };
     let verdict = match installed {
+        Ok(Ok(notes)) if plan.aim != Aim::Image => match attempt.end_trial(&notes).await {
+            Ok(finished) => return Ok(finished),
+            Err(verdict) => *verdict,
+        },
         Ok(Ok(notes)) => {
             drop(slot);
             match attempt.make_good().await {
@@ -176,7 +183,37 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// What libvirt says.
     async fn install(&mut self) -> anyhow::Result<Result<Vec<String>, Verdict>> {
-        let spec = &self.spec;
+        let mut resumed = false;
+        let started = match self.resume().await? {
+            Resumed::Loaded(started) => {
+                resumed = true;
+                *started
+            }
+            Resumed::Failed(verdict) => return Ok(Err(*verdict)),
+            Resumed::Not => self.boot().await?,
+        };
+        self.timings.done("starting-guest");
+        let mut channels = self.take_guest(started);
+        channels.handover = None;
+        channels.accesses = self.handover.accesses.take();
+        let course = Course {
+            expectations: self.expectations(),
+            resumed,
+        };
+        let result = self.decide(channels, course).await?;
+        if result.is_ok() {
+            self.end_good_guest().await?;
+        }
+        Ok(result)
+    }
+
+    /// Boots the guest, paused.
+    async fn boot(&self) -> anyhow::Result<Started> {
+        self.announce(&self.spec);
+        self.start(&self.spec, self.plan.options.keep).await
+    }
+
+    pub(super) fn announce(&self, spec: &DomainSpec) {
         self.reporter.step(format!(
             "starting the guest: {} CPUs, {} MiB, {}, {}",
             spec.vcpus,
@@ -184,25 +221,40 @@ impl<'a> Attempt<'a> {
             spec.accel,
             spec.firmware.name()
         ));
-        let started = self.start(&self.spec, self.plan.options.keep).await?;
-        self.timings.done("starting-guest");
+    }
+
+    /// Takes care of a guest from now on; what it is heard by.
+    pub(super) fn take_guest(&mut self, started: Started) -> Channels {
         if let Some(why) = started.warning {
             self.reporter.warn(why);
         }
         let guest = Arc::new(started.guest);
         self.place.depends_on(guest.survival());
-        self.place.live.started(&guest, spec.accel);
-        self.guest = Some(Arc::clone(&guest));
+        self.place.live.started(&guest, self.spec.accel);
+        self.guest = Some(guest);
         // Now: at the end the daemon may not answer any more.
         self.hypervisor = tokio::task::block_in_place(|| self.prepared.host.versions()).ok();
-        let channels = Channels {
+        Channels {
             console: started.console,
             log_port: started.log_port,
-            accesses: self.handover.accesses.take(),
+            accesses: None,
+            handover: started.handover,
+        }
+    }
+
+    /// Follows the guest until it is decided how it ends: what the user should know of a success, or why it
+    /// failed, without secrets.
+    pub(super) async fn decide(
+        &mut self,
+        channels: Channels,
+        course: Course,
+    ) -> anyhow::Result<Result<Vec<String>, Verdict>> {
+        let Some(guest) = self.guest.clone() else {
+            unreachable!("whoever follows a guest has one");
         };
         // Only a failure of libvirt's leaves it in doubt.
         self.still_runs = true;
-        let supervised = self.follow(&guest, channels).await?;
+        let supervised = self.follow(&guest, channels, course).await?;
         let decision = &supervised.decision;
         self.still_runs = decision.stop_guest;
         let secrets = &self.handover.secrets;
@@ -214,22 +266,44 @@ impl<'a> Attempt<'a> {
             }
         };
         self.supervised = Some(supervised);
-        if result.is_ok() {
-            if self.still_runs {
-                // It has unmounted everything, and does not go away by itself.
-                tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
-            }
-            // QEMU has closed the disk when the guest is finished.
-            let exited = async {
-                let exited = tokio::time::timeout(EXIT_LIMIT, guest.finished()).await;
-                exited.map_err(|_| {
-                    let limit = EXIT_LIMIT.as_secs();
-                    anyhow!("the guest switched itself off, but QEMU has not exited in {limit} s: look at the storage below the output directory")
-                })
-            };
-            self.cancellation.or(exited).await.kind(Kind::Host)?;
-        }
         Ok(result)
+    }
+
+    /// Waits until the guest of a good install is gone.
+    async fn end_good_guest(&self) -> anyhow::Result<()> {
+        let Some(guest) = &self.guest else {
+            return Ok(());
+        };
+        if self.still_runs {
+            // It has unmounted everything, and does not go away by itself.
+            tokio::task::block_in_place(|| guest.destroy()).kind(Kind::Host)?;
+        }
+        // QEMU has closed the disk when the guest is finished.
+        let exited = async {
+            let exited = tokio::time::timeout(EXIT_LIMIT, guest.finished()).await;
+            exited.map_err(|_| {
+                let limit = EXIT_LIMIT.as_secs();
+                anyhow!("the guest switched itself off, but QEMU has not exited in {limit} s: look at the storage below the output directory")
+            })
+        };
+        self.cancellation.or(exited).await.kind(Kind::Host)?;
+        Ok(())
+    }
+
+    /// Ends a trial that came as far as it was to.
+    async fn end_trial(&mut self, notes: &[String]) -> Result<Finished, Box<Verdict>> {
+        if self.plan.aim == Aim::Trial(Until::End) {
+            self.has_installed().await?;
+        }
+        drop(self.guest.take());
+        self.still_runs = false;
+        for note in notes {
+            self.reporter.note(note);
+        }
+        Ok(Finished {
+            phases: self.phases().to_vec(),
+            ..Finished::default()
+        })
     }
 
     /// Starts a guest, paused; `keep` leaves it when it is dropped.
@@ -245,7 +319,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// Runs the installer until it has ended, or until it is clear how it will.
-    async fn follow(&self, guest: &Guest, channels: Channels) -> anyhow::Result<Supervised> {
+    async fn follow(
+        &self,
+        guest: &Guest,
+        channels: Channels,
+        course: Course,
+    ) -> anyhow::Result<Supervised> {
         if let Ok(xml) = guest.live_xml() {
             let xml = self.handover.secrets.hide(&xml);
             let kept = self
@@ -259,8 +338,13 @@ impl<'a> Attempt<'a> {
             }
         }
         let recorder = Recorder::begin(self.place.work.path(), self.reporter);
-        let supervised = match guest.resume().kind(Kind::Host) {
-            Ok(()) => self.supervise(guest, channels, &recorder).await,
+        // One that was loaded runs since it has taken its kickstart.
+        let runs = match course.resumed {
+            true => Ok(()),
+            false => guest.resume().kind(Kind::Host),
+        };
+        let supervised = match runs {
+            Ok(()) => self.supervise(guest, channels, &recorder, course).await,
             Err(error) => Err(error),
         };
         // Only a disk that hangs is not waited for.
@@ -272,6 +356,9 @@ impl<'a> Attempt<'a> {
     pub(super) fn expectations(&self) -> Expectations {
         let (plan, handover) = (self.plan, &self.handover);
         let mut expectations = Expectations::new(handover.mark.is_some(), Some(plan.deliver));
+        if let Aim::Trial(until) = plan.aim {
+            expectations.until = Some(until);
+        }
         expectations.read_kickstart(&handover.served, &plan.kickstart.text);
         // For people: without credentials.
         for address in &mut expectations.repositories {

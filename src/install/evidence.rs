@@ -53,6 +53,16 @@ pub const DISK_LOGS: &str = "anaconda";
 /// Name of the directory in the work directory where it is gathered.
 const ASIDE: &str = "failed";
 
+/// What a guest has said, and what it was: another guest of the same build begins anew.
+pub const OF_THE_GUEST: [&str; 6] = [
+    CONSOLE_LOG,
+    CONSOLE_RAW,
+    INSTALLER_LOG,
+    LOG_PORT_RAW,
+    DOMAIN,
+    QEMU_LOG,
+];
+
 /// What is moved, if it is there: its secrets were hidden when it was written.
 const MOVED: [&str; 5] = [CONSOLE_LOG, INSTALLER_LOG, KICKSTART, DOMAIN, QEMU_LOG];
 

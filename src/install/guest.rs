@@ -1,6 +1,8 @@
 //! From a plan to a guest: the domain, its kernel command line, who must read what.
 
-use anyhow::bail;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, bail};
 use url::Url;
 
 use super::handover::Handover;
@@ -34,13 +36,25 @@ fn command_line(plan: &Plan, prepared: &Prepared, handover: &Handover) -> anyhow
         (None, None) => bail!("there is no source to install from"),
     };
     let kickstart = handover.kickstart.as_ref();
+    let kickstart = kickstart.map_or(KickstartPlace::Initrd, KickstartPlace::Url);
+    let driver_disk = plan.kickstart.outline.last("driverdisk").is_some();
+    boot_options(plan, prepared, kickstart, source, driver_disk)
+}
+
+fn boot_options(
+    plan: &Plan,
+    prepared: &Prepared,
+    kickstart: KickstartPlace<'_>,
+    source: InstallerSource<'_>,
+    driver_disk: bool,
+) -> anyhow::Result<String> {
     plan.release
         .boot_options(&BootInput {
-            kickstart: kickstart.map_or(KickstartPlace::Initrd, KickstartPlace::Url),
+            kickstart,
             source,
             arch: plan.arch,
             sealed: !plan.seal.is_empty(),
-            driver_disk: plan.kickstart.outline.last("driverdisk").is_some(),
+            driver_disk,
             emulated: prepared.accel == Accel::Tcg,
             kernelparam: plan.template.os.kernelparam.as_deref(),
         })
@@ -71,6 +85,50 @@ pub fn domain(
     place: &Place,
     prepared: &Prepared,
     handover: &Handover,
+) -> anyhow::Result<DomainSpec> {
+    let boot = DirectBoot {
+        kernel: prepared.tree.kernel.path.clone(),
+        initrd: handover.initrd.clone(),
+        cmdline: command_line(plan, prepared, handover)?,
+    };
+    booting(plan, place, prepared, boot)
+}
+
+/// The address of the network card of a guest whose state is saved, where the user has named none: it is the
+/// same each time, and no other guest is on its network.
+const SAVED_MAC: &str = "52:54:00:6f:7a:72";
+
+/// A guest whose state is saved: the installer of `tree`, with the kickstart that is in `initrd`. Nothing of what
+/// the author wrote is in it.
+///
+/// # Errors
+/// As [`domain`].
+pub fn saved_domain(
+    plan: &Plan,
+    place: &Place,
+    prepared: &Prepared,
+    tree: &Url,
+    initrd: PathBuf,
+) -> anyhow::Result<DomainSpec> {
+    let source = InstallerSource::Stage2(tree);
+    let boot = DirectBoot {
+        kernel: prepared.tree.kernel.path.clone(),
+        initrd,
+        cmdline: boot_options(plan, prepared, KickstartPlace::Initrd, source, false)?,
+    };
+    let mut spec = booting(plan, place, prepared, boot)?;
+    if plan.guest.mac.is_none() {
+        spec.mac = SAVED_MAC.parse().map_err(|why: String| anyhow!(why))?;
+    }
+    spec.handover = true;
+    Ok(spec)
+}
+
+fn booting(
+    plan: &Plan,
+    place: &Place,
+    prepared: &Prepared,
+    boot: DirectBoot,
 ) -> anyhow::Result<DomainSpec> {
     let mac = |option: &str, text: &Option<String>| match text {
         Some(text) => text
@@ -106,15 +164,12 @@ pub fn domain(
         memory_mib: plan.guest.memory_mib,
         firmware: plan.guest.firmware,
         board: installing(&plan.guest.board),
-        boot: Some(DirectBoot {
-            kernel: prepared.tree.kernel.path.clone(),
-            initrd: handover.initrd.clone(),
-            cmdline: command_line(plan, prepared, handover)?,
-        }),
+        boot: Some(boot),
         disk: disk(0),
         more_disks: (1..plan.guest.disks.len()).map(disk).collect(),
         discs: discs.map(|image| image.file.path.clone()).collect(),
         agent: false,
+        handover: false,
         network: plan.guest.network.clone(),
         nic_model: plan.guest.nic_model.clone(),
         mac: mac("--mac-address", &plan.guest.mac)?,

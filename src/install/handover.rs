@@ -65,7 +65,7 @@ impl Handover {
         reporter: &Reporter,
     ) -> anyhow::Result<Handover> {
         let contents = prepared.contents.take();
-        let (server, accesses) = open_server(plan, place, prepared, reporter)?;
+        let (server, accesses) = serve(plan, place, prepared, reporter)?;
         let relaying = Relaying {
             reaches: &prepared.reaches,
             server: server.as_ref(),
@@ -144,7 +144,7 @@ impl Handover {
 }
 
 /// Starts our server, if the kickstart or anything else goes through it.
-fn open_server(
+fn serve(
     plan: &Plan,
     place: &Place,
     prepared: &Prepared,
@@ -153,6 +153,21 @@ fn open_server(
     if plan.deliver == Deliver::Initrd && !prepared.reaches.need_server() {
         return Ok((None, None));
     }
+    let (server, accesses) = open_server(plan, place, prepared, reporter, false)?;
+    Ok((Some(server), Some(accesses)))
+}
+
+/// Starts our server; where it is `open`, everybody whom it answers may know its paths.
+///
+/// # Errors
+/// Host: it cannot listen where the guest could reach it.
+pub(super) fn open_server(
+    plan: &Plan,
+    place: &Place,
+    prepared: &Prepared,
+    reporter: &Reporter,
+    open: bool,
+) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
     let address = match plan.options.serve_address {
         Some(address) => ServePlace::at(address),
         None => prepared.host.network_address(plan.working_network())?,
@@ -161,12 +176,12 @@ fn open_server(
         bind: address.bind,
         ports: plan.options.serve_ports.unwrap_or(Ports::ANY),
         guest_host: address.guest_uses.to_string(),
+        open,
         users: matches!(plan.working_network(), Network::User).then(|| prepared.host.users()),
         runtime_dir: place.runtime.path().to_path_buf(),
-        access_log: Some(place.work.join(evidence::ACCESS_LOG)),
+        access_log: (!open).then(|| place.work.join(evidence::ACCESS_LOG)),
     };
-    let (server, accesses) = Server::start(options, reporter.clone()).kind(Kind::Host)?;
-    Ok((Some(server), Some(accesses)))
+    Server::start(options, reporter.clone()).kind(Kind::Host)
 }
 
 /// The template's repositories, with the addresses at which the guest reaches them now.

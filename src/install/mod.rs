@@ -43,5 +43,7 @@ mod repositories;
 pub mod run;
 mod start;
 pub mod supervise;
+pub mod trials;
+pub mod warm;
 
 pub use run::{Finished, run, wait_to_retry};

@@ -25,7 +25,7 @@ use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
 use crate::mirror::{IsoSource, TreeInfo};
-use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer};
+use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer, Until};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
 
@@ -154,6 +154,17 @@ fn place(whole: &str, parts: &[Part], finding: &mut Diagnostic) {
     }
 }
 
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// An image.
+    Image,
+    /// What the installer says of the kickstart, until it has come so far.
+    Trial(Until),
+    /// The state of an installer that waits for its kickstart.
+    State,
+}
+
 /// A build, decided.
 #[derive(Debug)]
 pub struct Plan {
@@ -201,6 +212,10 @@ pub struct Plan {
     pub base: Option<Base>,
     /// Whether the image is only asked for its packages, by the template's `<extra_command>`.
     pub only_packages: bool,
+    /// What it is for.
+    pub aim: Aim,
+    /// Whether a trial boots the installer, whatever states there are.
+    pub cold: bool,
     /// Whether it ends where a guest would start.
     pub dry_run: bool,
     /// What is taken out of the installed system.
@@ -319,6 +334,8 @@ impl Plan {
             secrets: Vec::new(),
             base: None,
             only_packages: false,
+            aim: Aim::Image,
+            cold: false,
             dry_run: false,
             seal,
             unsealed,

@@ -31,9 +31,26 @@ pub async fn start(
     spec: &DomainSpec,
     keep: bool,
 ) -> anyhow::Result<Started> {
-    let (host, runtime, spec) = (Arc::clone(host), place.runtime.clone(), spec.clone());
+    let spec = spec.clone();
+    begin(host, place, cancellation, move |host| {
+        host.start(&spec, keep)
+    })
+    .await
+}
+
+/// Starts a guest by `how`, which is such a call.
+///
+/// # Errors
+/// As [`start`].
+pub async fn begin(
+    host: &Arc<Host>,
+    place: &Place,
+    cancellation: &Cancellation,
+    how: impl FnOnce(&Host) -> anyhow::Result<Started> + Send + 'static,
+) -> anyhow::Result<Started> {
+    let (host, runtime) = (Arc::clone(host), place.runtime.clone());
     let start = move || {
-        let started = host.start(&spec, keep);
+        let started = how(&host);
         drop(runtime);
         started
     };

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 use super::attempt::Attempt;
 use super::record::{Recorder, Track};
 use super::reporting::Reporting;
+use super::warm::Listener;
 use crate::blocking;
 use crate::host::{Accel, Counters, Guest, GuestEnd, Observer, Port};
 use crate::serve::head::Method;
@@ -24,7 +25,7 @@ use crate::watch::logport::{LogPort, Record};
 use crate::watch::progress::PhaseTime;
 use crate::watch::stall::Limits;
 use crate::watch::verdict::Decision;
-use crate::watch::witness::{End, Witness};
+use crate::watch::witness::{End, Expectations, Witness};
 
 /// How long the console must be silent before an unfinished line (a prompt) is looked at.
 const QUIET: Duration = Duration::from_secs(1);
@@ -60,6 +61,17 @@ pub struct Channels {
     pub log_port: Port,
     /// What the guest took from our server.
     pub accesses: Option<UnboundedReceiver<Access>>,
+    /// Where an installer says that it waits for its kickstart: it is followed until then.
+    pub handover: Option<Port>,
+}
+
+/// Which part of an install is followed.
+#[derive(Debug)]
+pub struct Course {
+    /// What success looks like.
+    pub expectations: Expectations,
+    /// Whether it begins with an installer that has taken its kickstart.
+    pub resumed: bool,
 }
 
 /// What came of it.
@@ -79,6 +91,7 @@ struct Supervisor<'a> {
     judge: Judge,
     console: Console,
     log_port: LogPort,
+    waiting: Listener,
     recorder: &'a Recorder,
     reporting: Reporting<'a>,
     /// Bytes that our server sent.
@@ -95,6 +108,7 @@ impl Attempt<'_> {
         guest: &Guest,
         channels: Channels,
         recorder: &Recorder,
+        course: Course,
     ) -> anyhow::Result<Supervised> {
         let limits = Limits {
             everywhere: self.plan.options.stall_limit.map(|limit| limit.0),
@@ -104,8 +118,9 @@ impl Attempt<'_> {
         let mut supervisor = Supervisor {
             attempt: self,
             started: Instant::now(),
-            judge: Judge::new(self.expectations(), limits),
+            judge: Judge::new(course.expectations, limits),
             console: Console::new(self.handover.mark.as_deref()),
+            waiting: Listener::default(),
             log_port: LogPort::default(),
             recorder,
             reporting: Reporting::new(
@@ -115,6 +130,9 @@ impl Attempt<'_> {
             ),
             relayed: 0,
         };
+        if course.resumed {
+            let _ = supervisor.witness(Witness::Resumed);
+        }
         let decision = supervisor.run(guest, channels).await?;
         let now = supervisor.now();
         supervisor.reporting.news(now, &mut supervisor.judge);
@@ -207,6 +225,14 @@ impl Supervisor<'_> {
                         log_open = false;
                         let last = self.log_port.finish();
                         self.log_records(last.as_slice())
+                    }
+                },
+                piece = next_piece(&mut channels.handover) => match piece {
+                    Some(bytes) if self.waiting.is_ready(&bytes) => Some(Decision::waiting()),
+                    Some(_) => None,
+                    None => {
+                        channels.handover = None;
+                        None
                     }
                 },
                 access = next_access(&mut channels.accesses) => match access {
@@ -359,6 +385,13 @@ async fn heard(recorder: &Recorder, port: &mut Port) -> Option<Vec<u8>> {
     port.read().await
 }
 
+async fn next_piece(port: &mut Option<Port>) -> Option<Vec<u8>> {
+    match port {
+        Some(port) => port.read().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn next_access(accesses: &mut Option<UnboundedReceiver<Access>>) -> Option<Access> {
     match accesses {
         Some(accesses) => accesses.recv().await,
@@ -371,7 +404,6 @@ mod tests {
 
     use super::*;
     use crate::options::Deliver;
-    use crate::watch::witness::Expectations;
 
     /// QEMU's user networking counts nothing, and a guest in its initramfs writes nothing: only our
     /// server sees that a second stage of a gigabyte comes in.

@@ -455,6 +455,18 @@ impl Mirror {
         self.fetch(url, limit).await.map_err(Fault::into_error)
     }
 
+    /// The same of a file that need not be there.
+    ///
+    /// # Errors
+    /// As for [`Mirror::fetch_bytes`].
+    pub async fn fetch_if_there(&self, url: &Url, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
+        match self.fetch(url, limit).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(fault) if fault.is_absent() => Ok(None),
+            Err(fault) => Err(fault.into_error()),
+        }
+    }
+
     /// Reads a file that the template names by its path.
     ///
     /// # Errors

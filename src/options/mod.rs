@@ -73,7 +73,7 @@ pub use secret::{Purpose, SecretSource};
 pub use signer::{Signer, TrustedKey};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Mebibytes, Ports, Progress, Relay, ReleaseName,
-    ReportFormat, ReportTarget, SbomFormat, Seconds,
+    ReportFormat, ReportTarget, SbomFormat, Seconds, Until,
 };
 pub use variables::Values;
 

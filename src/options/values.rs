@@ -63,6 +63,23 @@ pub enum Deliver {
     Initrd,
 }
 
+/// `--until` of `ozr try`: how far the installer is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Until {
+    /// The kickstart is read, and its %pre scripts have run
+    Parsed,
+    /// Storage, source and packages are checked: all that the installer checks before it touches the disk
+    #[default]
+    Ready,
+    /// The disk is partitioned, and its file systems are mounted
+    Partitioned,
+    /// The packages are installed
+    Packages,
+    /// The installation is complete, and the guest has shut down
+    End,
+}
+
 /// `--relay`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]

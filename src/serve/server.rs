@@ -77,6 +77,8 @@ pub struct ServeOptions {
     pub ports: Ports,
     /// The host in the URLs for the guest, such as `10.0.2.2` with user networking.
     pub guest_host: String,
+    /// Whether the paths may be known, as those on the command line of a guest whose state is saved are.
+    pub open: bool,
     /// Whom on this host to answer: whose sockets the guest's connections are; everybody who
     /// reaches the address if not given.
     pub users: Option<Vec<u32>>,
@@ -113,6 +115,9 @@ fn listening(address: IpAddr, port: u16) -> String {
     }
 }
 
+/// The first segment of paths that are no secret.
+const OPEN: &str = "installer";
+
 /// What the server's threads share.
 pub(super) struct Shared {
     /// 128 random bits in hexadecimal: the first segment of every path.
@@ -137,6 +142,9 @@ impl Shared {
 
     /// `text` without the secret path, in whatever case.
     pub(super) fn mask(&self, text: &str) -> String {
+        if self.token == OPEN {
+            return text.to_owned();
+        }
         let lower = text.to_ascii_lowercase();
         match lower.find(&self.token) {
             Some(start) => {
@@ -184,7 +192,10 @@ impl Server {
     ) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
         let listener = listen(options.bind, options.ports)?;
         let address = listener.local_addr().context("reading the port")?;
-        let token = hex::random()?;
+        let token = match options.open {
+            true => OPEN.to_owned(),
+            false => hex::random()?,
+        };
         let base = base_url(&options.guest_host, address.port(), &token)?;
         let (access, receiver) = AccessLog::open(options.access_log.as_deref())?;
         let peers = options.users.map(Peers::of).transpose();

@@ -285,6 +285,17 @@ pub struct Decision {
     pub decisive: Option<Seen>,
 }
 
+impl Decision {
+    /// An installer waits for its kickstart, as it was to.
+    pub fn waiting() -> Decision {
+        Decision {
+            outcome: Outcome::Success { notes: Vec::new() },
+            stop_guest: true,
+            decisive: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

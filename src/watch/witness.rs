@@ -8,7 +8,7 @@ use super::logport::Record;
 use super::verdict::Section;
 use crate::kickstart::outline::SectionKind;
 use crate::kickstart::scan::scan_all;
-use crate::options::Deliver;
+use crate::options::{Deliver, Until};
 
 /// What a good install shows, and what helps to explain a bad one.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Expectations {
     pub delivery: Option<Deliver>,
     /// The script sections of the kickstart as it is served, so that one of them can be named.
     pub sections: Vec<Section>,
+    /// How far the install is followed, where that is not to its end.
+    pub until: Option<Until>,
     /// Where the packages come from, for a verdict about them; without credentials.
     pub repositories: Vec<String>,
 }
@@ -93,6 +95,8 @@ pub enum Witness<'a> {
     Mark,
     /// A record of the log port.
     Log(&'a Record),
+    /// An installer whose state was loaded has taken the kickstart.
+    Resumed,
     /// Our server handed the kickstart to the guest, whole.
     KickstartFetched,
     /// Our server refused something, could not get it, or could not hand over all of it. One

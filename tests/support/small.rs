@@ -98,6 +98,7 @@ pub fn spec(name: &str, disk: &Path, console_log: &Path) -> DomainSpec {
         discs: Vec::new(),
         more_disks: Vec::new(),
         agent: false,
+        handover: false,
         network: Network::User,
         nic_model: "virtio".to_owned(),
         mac: Mac::random().unwrap(),

@@ -13,8 +13,8 @@ use super::stream::{Port, StreamPort};
 use super::{Host, host_error};
 use crate::error::{Classify, Kind, fail, failure};
 use crate::host::domain::{DomainSpec, target_device};
-use crate::host::domain_xml::{LOG_PORT, Wiring, installer_xml};
-use crate::host::guest::{GuestSockets, Started};
+use crate::host::domain_xml::{LOG_PORT, Wiring, installer_xml, loaded_xml};
+use crate::host::guest::{GuestPaths, GuestSockets, SavedGuest, Started};
 use crate::host::life::Life;
 use crate::host::marker::Marker;
 use crate::host::network::user_network;
@@ -42,22 +42,48 @@ impl Host {
     /// # Errors
     /// [`Kind::Host`] when the guest cannot be created; nothing is left of it then.
     pub fn start(&self, spec: &DomainSpec, keep: bool) -> anyhow::Result<Started> {
+        self.begin(spec, keep, None)
+    }
+
+    /// Loads the state of a guest, saved by [`Guest::save`], which is then as [`Host::start`] leaves one, but
+    /// without disks: [`Guest::plug_in`]. `spec` must be of the same guest but for its files and sockets; its name is
+    /// that of the state. Only with the embedded driver: one daemon knows one guest of a name.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt or QEMU cannot load it; nothing is left of it then.
+    pub fn load(&self, spec: &DomainSpec, saved: &SavedGuest) -> anyhow::Result<Started> {
+        self.begin(spec, false, Some(saved))
+    }
+
+    fn begin(
+        &self,
+        spec: &DomainSpec,
+        keep: bool,
+        saved: Option<&SavedGuest>,
+    ) -> anyhow::Result<Started> {
         let Wired {
             spec,
             user,
             warning,
             wiring,
         } = self.wired(spec)?;
+        let paths = paths(&spec, &wiring);
         let lent = match user {
             Some(user) => FileGrants::lend(&spec.files(), user).kind(Kind::Host)?,
             None => FileGrants::default(),
         };
-        let xml = installer_xml(&spec, &wiring, &Marker::new(&spec.build_id, keep));
+        let marker = Marker::new(&spec.build_id, keep);
         let life = Arc::new(Life::new());
-        let domain = self.create(&spec, &xml, keep, &life)?;
+        let domain = match saved {
+            None => {
+                let xml = installer_xml(&spec, &wiring, &marker);
+                self.create(&spec, &xml, keep, &life)?
+            }
+            Some(saved) => self.restore(saved, &paths, &marker, &life)?,
+        };
         self.guests.add(&life);
         let attached = self.attach(&domain, &spec, &wiring, &life);
-        let (subscription, console, log_port) = match attached {
+        let (subscription, console, log_port, handover) = match attached {
             Ok(parts) => parts,
             Err(error) => {
                 // The guest is useless; why it could not be used is what matters.
@@ -66,6 +92,7 @@ impl Host {
             }
         };
         let disks = spec.disks().enumerate();
+        let disks = disks.filter(|_| saved.is_some() || !spec.handover);
         let disks = disks.map(|(number, disk)| target_device(disk.bus, number));
         let disks = disks.collect();
         let guest = Guest {
@@ -84,6 +111,7 @@ impl Host {
                 console: wiring.console_socket,
                 screen: wiring.vnc_socket,
             },
+            paths,
             left: AtomicBool::new(keep),
             survived: Arc::default(),
             lent,
@@ -92,8 +120,40 @@ impl Host {
             guest,
             console,
             log_port,
+            handover,
             warning,
         })
+    }
+
+    /// Makes a domain of a saved state, paused.
+    fn restore(
+        &self,
+        saved: &SavedGuest,
+        paths: &GuestPaths,
+        marker: &Marker,
+        life: &Arc<Life>,
+    ) -> anyhow::Result<Domain> {
+        let Some(root) = &self.root else {
+            fail!(
+                Kind::Host,
+                "a saved guest is loaded by libvirt's embedded driver only"
+            );
+        };
+        let file = saved.file.to_string_lossy();
+        let xml = self.connect.save_image_xml_desc(&file, 0);
+        let xml = xml.map_err(host_error).context("reading a saved guest")?;
+        let before = saved.paths.0.iter();
+        let moved = before.filter_map(|(what, before)| Some((&**before, &**paths.0.get(what)?)));
+        let xml = loaded_xml(&xml, &moved.collect::<Vec<_>>(), marker);
+        let flags = sys::VIR_DOMAIN_SAVE_PAUSED;
+        let load = || {
+            self.connect
+                .restore_domain_flags(&file, Some(&xml), flags)?;
+            self.connect.lookup_domain_by_name(&saved.name)
+        };
+        let pid_file = root.pid_file(&saved.name);
+        let loaded = qemu_process::adopting(root, &pid_file, life, load);
+        loaded.map_err(host_error).context("loading a saved guest")
     }
 
     /// The libvirt XML of the guest that [`Host::start`] would create.
@@ -175,7 +235,7 @@ impl Host {
         spec: &DomainSpec,
         wiring: &Wiring,
         life: &Arc<Life>,
-    ) -> anyhow::Result<(Subscription, Port, Port)> {
+    ) -> anyhow::Result<(Subscription, Port, Port, Option<Port>)> {
         let subscription = Subscription::new(&self.connect, domain, Arc::clone(life))?;
         let console = match &wiring.console_socket {
             Some(socket) => Port::connect(socket),
@@ -197,13 +257,22 @@ impl Host {
             .map(Port::stream),
         }
         .context("connecting to the guest's log port")?;
+        let handover = wiring.handover_socket.as_ref().filter(|_| spec.handover);
+        let handover = handover
+            .map(|socket| Port::connect(socket))
+            .transpose()
+            .context("connecting to the guest's port for its kickstart")?;
+        if spec.handover {
+            // It has no disk yet. That its CPUs are started is the sign of its life.
+            return Ok((subscription, console, log_port, handover));
+        }
         // QEMU answers this after it has accepted both connections, and if it still runs: what
         // ended before the subscription is noticed here.
         domain
             .block_stats(&target_device(spec.disk.bus, 0))
             .map_err(host_error)
             .context("asking the new guest's QEMU for a sign of life")?;
-        Ok((subscription, console, log_port))
+        Ok((subscription, console, log_port, handover))
     }
 
     fn wiring(&self, spec: &DomainSpec, user: Option<QemuUser>) -> Wiring {
@@ -229,9 +298,28 @@ impl Host {
             // libvirt's own paths are too long below most runtime directories.
             wiring.console_socket = Some(dir.join(format!("con{number}")));
             wiring.log_socket = Some(dir.join(format!("log{number}")));
+            wiring.handover_socket = Some(dir.join(format!("ks{number}")));
             wiring.agent_socket = Some(dir.join(format!("qga{number}")));
             wiring.vnc_socket = Some(screens.join(format!("vnc{number}")));
         }
         wiring
     }
+}
+
+/// What a guest's files and sockets are.
+fn paths(spec: &DomainSpec, wiring: &Wiring) -> GuestPaths {
+    let boot = spec.boot.as_ref();
+    let all = [
+        ("kernel", boot.map(|boot| &boot.kernel)),
+        ("initrd", boot.map(|boot| &boot.initrd)),
+        ("console-log", Some(&spec.console_log)),
+        ("console", wiring.console_socket.as_ref()),
+        ("log", wiring.log_socket.as_ref()),
+        ("handover", wiring.handover_socket.as_ref()),
+        ("screen", wiring.vnc_socket.as_ref()),
+        ("nvram", wiring.nvram.as_ref()),
+    ];
+    let known = all.into_iter();
+    let known = known.filter_map(|(what, path)| Some((what.to_owned(), path?.clone())));
+    GuestPaths(known.collect())
 }

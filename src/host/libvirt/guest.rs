@@ -1,6 +1,7 @@
 //! A running guest; and the guests that exist already: finding them, and removing what an earlier
 //! build left behind.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,10 +14,13 @@ use virt::error::ErrorNumber;
 use virt::sys;
 
 use super::events::Subscription;
+use super::raw::save;
 use super::stream::read_whole;
 use super::{Host, host_error, open_daemon};
 use crate::error::{Classify, Kind, fail};
-use crate::host::guest::{Counters, GuestSockets};
+use crate::host::domain::DomainSpec;
+use crate::host::domain_xml::late_disk;
+use crate::host::guest::{Counters, GuestPaths, GuestSockets, SavedGuest};
 use crate::host::life::{GuestEnd, Life};
 use crate::host::marker::{Marker, NAMESPACE};
 use crate::host::qemu_user::FileGrants;
@@ -46,6 +50,7 @@ pub struct Guest {
     /// The domain, and what is to be seen of it.
     pub(super) observer: Observer,
     pub(super) sockets: GuestSockets,
+    pub(super) paths: GuestPaths,
     pub(super) left: AtomicBool,
     /// Whether it may have outlived us.
     pub(super) survived: Arc<AtomicBool>,
@@ -93,6 +98,38 @@ impl Guest {
         let ended = self.end();
         self.survived.store(ended.is_err(), Ordering::SeqCst);
         ended
+    }
+
+    /// Plugs the disks of `spec` into a guest that runs without any.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt refuses.
+    pub fn plug_in(&self, spec: &DomainSpec) -> anyhow::Result<()> {
+        for (number, disk) in spec.disks().enumerate() {
+            self.observer
+                .domain
+                .attach_device_flags(&late_disk(number, disk), sys::VIR_DOMAIN_AFFECT_LIVE)
+                .map_err(host_error)
+                .context("plugging in a disk")?;
+        }
+        Ok(())
+    }
+
+    /// Saves the guest's state to a file that is not there yet, or empty, and ends it: its CPUs stop first. Blocks
+    /// for as long as it takes to write its memory.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt or QEMU cannot; the file may be there then, in part.
+    pub fn save(&self, file: &Path) -> anyhow::Result<SavedGuest> {
+        self.life.destroying();
+        save(&self.observer.domain, file)
+            .kind(Kind::Host)
+            .context("saving the guest's state")?;
+        Ok(SavedGuest {
+            file: file.to_path_buf(),
+            name: self.name.clone(),
+            paths: self.paths.clone(),
+        })
     }
 
     /// Asks the guest to shut itself down, as its power button does. Whether it obeys is its own

@@ -8,6 +8,7 @@ mod raw;
 mod refusals;
 mod stream;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -27,7 +28,7 @@ use crate::distro::Arch;
 use crate::error::{Classify, Kind, failed, failure};
 use crate::host::connection::{Connection, HostOptions, Versions};
 use crate::host::private_root::PrivateRoot;
-use crate::host::probe::KvmFacts;
+use crate::host::probe::{Accel, KvmFacts};
 use crate::host::qemu_process;
 use crate::host::qemu_user::QemuUser;
 use crate::state::LockFile;
@@ -192,6 +193,37 @@ impl Host {
             libvirt: version(libvirt),
             qemu: version(qemu),
         })
+    }
+
+    /// What libvirt makes of a guest of this kind, for whoever asks whether it is still the same: the versions, the
+    /// machines and CPUs as QEMU has them on this host, the programs and the firmware with their sizes and times.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when there is no QEMU for it.
+    pub fn fingerprint(&self, arch: Arch, accel: Accel) -> anyhow::Result<String> {
+        let versions = self.versions()?;
+        let (arch, kind) = (arch.libvirt_name(), accel.domain_type());
+        let ask = || {
+            self.connect
+                .domain_capabilities(None, Some(arch), None, Some(kind), 0)
+        };
+        let xml = match &self.root {
+            Some(root) => qemu_process::learning(root, ask),
+            None => ask(),
+        };
+        let xml = xml.map_err(host_error)?;
+        let stamps = xml.split(['<', '>']).filter(|text| text.starts_with('/'));
+        let stamps = stamps.filter_map(|path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some(format!(
+                "{path} {} {} {}\n",
+                file.size(),
+                file.mtime(),
+                file.mtime_nsec()
+            ))
+        });
+        let stamps: String = stamps.collect();
+        Ok(format!("{versions:?}\n{stamps}{xml}"))
     }
 
     /// Whether KVM can run a guest of `arch` on this connection's host.

@@ -3,9 +3,11 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::raw::{c_char, c_int, c_uint, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use anyhow::{anyhow, ensure};
 use virt::connect::Connect;
@@ -34,6 +36,18 @@ pub(super) fn set_variable_while_alone(name: &str, value: &OsStr) {
 /// What libvirt says of this thread's last call that failed.
 pub(super) fn last_error() -> anyhow::Error {
     anyhow!(virt::error::Error::last_error().message().to_owned())
+}
+
+/// Saves the state of a domain to a file, and ends it.
+pub(super) fn save(domain: &Domain, file: &Path) -> anyhow::Result<()> {
+    let file = CString::new(file.as_os_str().as_bytes())?;
+    let flags = sys::VIR_DOMAIN_SAVE_PAUSED;
+    // SAFETY: the domain is valid, and the path a string that ends with a zero; libvirt keeps neither. No XML
+    // of our own is given.
+    let result =
+        unsafe { sys::virDomainSaveFlags(domain.as_ptr(), file.as_ptr(), std::ptr::null(), flags) };
+    ensure!(result == 0, last_error());
+    Ok(())
 }
 
 /// Calls a handler for libvirt, whose C no panic may unwind: that would abort the process before

@@ -143,6 +143,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
         more_disks: disks.collect(),
         discs: Vec::new(),
         agent: plan.wanted.needs_agent(),
+        handover: false,
         network: machine.network.clone(),
         nic_model: machine.nic_model.clone(),
         mac: Mac::random()?,

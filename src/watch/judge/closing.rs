@@ -224,7 +224,7 @@ impl Judge {
         suspects.map(|suspect| suspect.seen.clone()).collect()
     }
 
-    fn succeed(&mut self, stop_guest: bool) -> Decision {
+    pub(super) fn succeed(&mut self, stop_guest: bool) -> Decision {
         self.decided = true;
         let notes = std::mem::take(&mut self.notes);
         Decision {

@@ -34,6 +34,7 @@ use super::texts::{Certainty, Found, PRINTED, cause_of_message};
 use super::verdict::{Decision, Seen, Source};
 use super::witness::{Expectations, Witness};
 use super::{line, message, signal};
+use crate::options::Until;
 
 /// How long to wait after a failure text for the rest of its message. It is printed at one go,
 /// but through tmux and an emulated serial port; anaconda then waits 180 s, we must not.
@@ -103,6 +104,8 @@ pub struct Judge {
     unfinished: Option<String>,
     fetched: bool,
     has_kickstart: bool,
+    /// The installer has said that it goes on with what it has read.
+    parsed: bool,
     marked: bool,
     in_order: bool,
     fatal: Option<Fatal>,
@@ -186,6 +189,14 @@ impl Judge {
                 self.has_kickstart = true;
                 self.go_on(&Signal::Phase(Phase::PostScripts));
             }
+            Witness::Resumed => {
+                self.fetched = true;
+                self.has_kickstart = true;
+                self.progress.signal(now, &Signal::Phase(Phase::Preparing));
+                let phase = self.progress.phase();
+                self.stall
+                    .signal(now, &Signal::Phase(Phase::Preparing), phase);
+            }
             Witness::KickstartFetched => {
                 self.fetched = true;
                 self.suspects.forget_kickstart();
@@ -217,7 +228,25 @@ impl Judge {
         {
             return self.decide_fatal(true);
         }
+        if self.is_far_enough() {
+            return Some(self.succeed(true));
+        }
         self.tick(now)
+    }
+
+    /// Whether a trial has come as far as it was to, and nothing speaks against it.
+    fn is_far_enough(&self) -> bool {
+        let phase = self.progress.phase();
+        let reached = match self.expectations.until {
+            Some(Until::Parsed) => self.parsed,
+            Some(Until::Ready) => phase >= Phase::Storage,
+            Some(Until::Partitioned) => phase >= Phase::Downloading,
+            Some(Until::Packages) => phase >= Phase::BootLoader,
+            Some(Until::End) | None => false,
+        };
+        // A failed installer shuts down, too.
+        let undecided = self.fatal.is_none() && self.standstill.is_none();
+        reached && undecided && phase < Phase::ShuttingDown
     }
 
     fn seen(&self, source: Source, text: &str) -> Seen {
@@ -413,6 +442,9 @@ impl Judge {
     /// The install goes on: what looked like the end was none.
     fn go_on(&mut self, signal: &Signal) {
         self.standstill = None;
+        if let Signal::Phase(phase) = signal {
+            self.parsed |= *phase >= Phase::Preparing;
+        }
         // The log and the console tell the same phases, each at its own pace: only a new one
         // shows that the initramfs has recovered. One that gives up shuts down, too.
         if let Some(phase) = self.progress.signal(self.now, signal)

@@ -14,6 +14,7 @@ const OVER_HTTP: Expectations = Expectations {
     mark: true,
     delivery: Some(Deliver::Http),
     sections: Vec::new(),
+    until: None,
     repositories: Vec::new(),
 };
 
