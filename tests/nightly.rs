@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -202,7 +202,9 @@ fn an_image_is_kept_until_something_else_would_come_of_it() {
         );
     let install = |more: &[&str]| {
         let mut command = site.install(&kickstart);
-        command.arg("--if-changed").args(more);
+        command
+            .args(["--if-changed", "--keep-builds", "2"])
+            .args(more);
         run(command)
     };
     let outcome = install(&[]);
@@ -214,7 +216,21 @@ fn an_image_is_kept_until_something_else_would_come_of_it() {
         "{}",
         outcome.stderr
     );
-    let image = site.output("qcow2");
+    // The links lead to what bears the build's date and id.
+    let image = PathBuf::from(outcome.stdout.trim());
+    let link = site.output("qcow2");
+    let kept = image.file_name().unwrap().to_str().unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), Path::new(kept));
+    assert!(kept.starts_with(&format!("{}-20", site.name)), "{kept}");
+    for ending in ["CHECKSUM", "manifest.json", "provenance.json", "xml"] {
+        assert!(site.output(ending).is_symlink(), "{ending}");
+    }
+    let sums = Command::new("sha256sum")
+        .args(["-c", "--quiet"])
+        .arg(site.output("CHECKSUM"))
+        .current_dir(site.out())
+        .status();
+    assert!(sums.unwrap().success());
     let manifest = || -> Value {
         serde_json::from_slice(&std::fs::read(site.output("manifest.json")).unwrap()).unwrap()
     };
@@ -293,6 +309,8 @@ fn an_image_is_kept_until_something_else_would_come_of_it() {
             "state",
             "--no-seal",
             "--json",
+            "--keep-builds",
+            "2",
             "--vcpus",
             "2",
         ]);
@@ -425,5 +443,7 @@ fn an_image_is_kept_until_something_else_would_come_of_it() {
 
     // What is not ozr's is replaced with --force only.
     std::fs::remove_file(site.output("manifest.json")).unwrap();
-    install(&[]).assert_failed(2, &["exists already: use --force"]);
+    let mut command = site.install(&kickstart);
+    command.arg("--if-changed");
+    run(command).assert_failed(2, &["exists already: use --force"]);
 }

@@ -260,6 +260,7 @@ fn test(
     };
     let target = dir.join(paths.boot_test.file_name().unwrap_or_default());
     let claim = Claim {
+        id: None,
         name: paths.stem.clone(),
         what: "boot test".to_owned(),
         image: paths.image.clone(),

@@ -346,6 +346,7 @@ fn settle(
     options.disk = Vec::new();
     options.xml = None;
     options.from = None;
+    options.keep_builds = None;
     // The contents go with the guest's initramfs.
     options.deliver = Some(Deliver::Initrd);
     // What is replaced is the image that was named.

@@ -17,6 +17,7 @@ use crate::error::{Classify, Kind, fail, failed, failure};
 use crate::hex;
 use crate::host;
 use crate::host::{Connection, KvmFacts};
+use crate::image::keep;
 use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
@@ -459,7 +460,10 @@ pub(super) fn plan(
     if let Some(paths) = output_paths(Some(&read.template), &options)? {
         // What is ozr's own may be replaced by another build of it; of anything else `--force` must say it.
         options.force |= options.if_changed && again::is_ours(&paths.image, &paths.manifest);
-        paths.check(options.replaces())?;
+        match options.keep_builds {
+            None => paths.check(options.replaces())?,
+            Some(_) => keep::check(&paths, options.replaces())?,
+        }
         let format = options.formats()[0];
         paths.check_ending(format).kind(Kind::Input)?;
     }
@@ -548,6 +552,9 @@ pub(super) fn check_and_build(
             return Ok(finished);
         }
     }
+    if let Some((links, _)) = &plan.kept {
+        keep::check(links, plan.options.replaces())?;
+    }
     for signer in &plan.options.sign {
         runtime.block_on(stop.or(signature::try_out(signer)))?;
     }
@@ -613,7 +620,8 @@ fn kept(plan: &Plan, answer: &Answer, reporter: &Reporter) -> Option<Finished> {
         reporter.note(format!("and {more} more: `ozr needs-rebuild` names all"));
     }
     let manifest = answer.manifest.as_ref().filter(|_| !answer.is_needed())?;
-    let images = plan.output.paths();
+    let images = plan.stable().paths();
+    let images = images.iter().map(|image| keep::target(image)).collect();
     reporter.event(Event::Kept {
         name: plan.name.clone(),
         id: manifest.build_id.clone(),

@@ -90,7 +90,7 @@ fn document<'a>(plan: &'a Plan, answer: &'a Answer) -> Document<'a> {
     Document {
         schema: SCHEMA,
         name: &plan.name,
-        image: plan.output.image.display().to_string(),
+        image: plan.stable().image.display().to_string(),
         rebuild: answer.is_needed(),
         reasons: &answer.reasons,
         build_id: manifest.map(|manifest| &*manifest.build_id),
@@ -99,7 +99,7 @@ fn document<'a>(plan: &'a Plan, answer: &'a Answer) -> Document<'a> {
 }
 
 fn text(plan: &Plan, answer: &Answer) -> String {
-    let image = plan.output.image.display();
+    let image = plan.stable().image.display();
     let finished = answer.manifest.as_ref().map(|manifest| &*manifest.finished);
     let title = match answer.is_needed() {
         true => format!("{image} is to be built:"),

@@ -309,106 +309,109 @@ impl Manifest {
     }
 }
 
+/// A manifest in which nothing is absent, for tests.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub fn sample() -> Manifest {
+    let digest = "0".repeat(64);
+    let source = Source {
+        file: Some("x.tdl".to_owned()),
+        sha256: digest.clone(),
+    };
+    let file = TreeFile {
+        path: "images/pxeboot/vmlinuz".to_owned(),
+        sha256: digest.clone(),
+        verified: true,
+    };
+    Manifest {
+        schema: SCHEMA,
+        ozr_version: "0.1.0".to_owned(),
+        build_id: "b".to_owned(),
+        name: "x".to_owned(),
+        started: timestamp(SystemTime::UNIX_EPOCH),
+        finished: timestamp(SystemTime::UNIX_EPOCH),
+        template: source.clone(),
+        kickstart: source,
+        release: Release {
+            name: "Rocky-9".to_owned(),
+            version: "4".to_owned(),
+            arch: "x86_64".to_owned(),
+            installer: Some("34.25".to_owned()),
+        },
+        tree: Tree {
+            url: "https://example.org/os/".to_owned(),
+            kernel: file.clone(),
+            initrd: file,
+            isos: vec![IsoFile {
+                url: "file:///srv/dvd.iso".to_owned(),
+                label: "DVD".to_owned(),
+                sha256: "00".to_owned(),
+                size: 1,
+                media_check: Some(true),
+                listed_in: Some("file:///srv/CHECKSUM".to_owned()),
+            }],
+        },
+        image: Image {
+            file: "x.qcow2".to_owned(),
+            format: Format::Qcow2,
+            compression: Compress::Zstd,
+            size: 1,
+            virtual_size: 2,
+            sha256: digest.clone(),
+        },
+        seal: Seal {
+            items: vec!["machine-id".to_owned()],
+            left: vec!["hostname".to_owned()],
+            unproved: Some("it is encrypted".to_owned()),
+        },
+        disks: vec![Disk {
+            device: "vda".to_owned(),
+            size: 2,
+        }],
+        images: vec![File {
+            file: "x.qcow2".to_owned(),
+            disk: 1,
+            format: Format::Qcow2,
+            size: 1,
+            allocated: 4096,
+            sha256: digest,
+            seconds: 0.5,
+        }],
+        host: Host {
+            name: "h".to_owned(),
+            hypervisor: "QEMU 9".to_owned(),
+            accelerator: "kvm".to_owned(),
+            vcpus: 2,
+            memory_mib: 4096,
+            firmware: "uefi".to_owned(),
+            secure_boot: true,
+            tpm: false,
+        },
+        phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
+        storage: Some(crate::inspect::sample().storage),
+        repositories: vec![Repository {
+            name: Some("anaconda".to_owned()),
+            url: "https://example.org/os/".to_owned(),
+            revision: Some("1714000000".to_owned()),
+            repomd_sha256: Some("0".repeat(64)),
+        }],
+        fingerprint: Some(crate::image::fingerprint::sample()),
+        findings: vec![Finding {
+            severity: "warning".to_owned(),
+            id: Some("KS101".to_owned()),
+            file: "x.ks".to_owned(),
+            line: 1,
+            column: 1,
+            message: "m".to_owned(),
+        }],
+        notes: vec!["n".to_owned()],
+        packages: Some(vec![crate::packages::sample("bash", Some(1))]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample() -> Manifest {
-        let digest = "0".repeat(64);
-        let source = Source {
-            file: Some("x.tdl".to_owned()),
-            sha256: digest.clone(),
-        };
-        let file = TreeFile {
-            path: "images/pxeboot/vmlinuz".to_owned(),
-            sha256: digest.clone(),
-            verified: true,
-        };
-        Manifest {
-            schema: SCHEMA,
-            ozr_version: "0.1.0".to_owned(),
-            build_id: "b".to_owned(),
-            name: "x".to_owned(),
-            started: timestamp(SystemTime::UNIX_EPOCH),
-            finished: timestamp(SystemTime::UNIX_EPOCH),
-            template: source.clone(),
-            kickstart: source,
-            release: Release {
-                name: "Rocky-9".to_owned(),
-                version: "4".to_owned(),
-                arch: "x86_64".to_owned(),
-                installer: Some("34.25".to_owned()),
-            },
-            tree: Tree {
-                url: "https://example.org/os/".to_owned(),
-                kernel: file.clone(),
-                initrd: file,
-                isos: vec![IsoFile {
-                    url: "file:///srv/dvd.iso".to_owned(),
-                    label: "DVD".to_owned(),
-                    sha256: "00".to_owned(),
-                    size: 1,
-                    media_check: Some(true),
-                    listed_in: Some("file:///srv/CHECKSUM".to_owned()),
-                }],
-            },
-            image: Image {
-                file: "x.qcow2".to_owned(),
-                format: Format::Qcow2,
-                compression: Compress::Zstd,
-                size: 1,
-                virtual_size: 2,
-                sha256: digest.clone(),
-            },
-            seal: Seal {
-                items: vec!["machine-id".to_owned()],
-                left: vec!["hostname".to_owned()],
-                unproved: Some("it is encrypted".to_owned()),
-            },
-            disks: vec![Disk {
-                device: "vda".to_owned(),
-                size: 2,
-            }],
-            images: vec![File {
-                file: "x.qcow2".to_owned(),
-                disk: 1,
-                format: Format::Qcow2,
-                size: 1,
-                allocated: 4096,
-                sha256: digest,
-                seconds: 0.5,
-            }],
-            host: Host {
-                name: "h".to_owned(),
-                hypervisor: "QEMU 9".to_owned(),
-                accelerator: "kvm".to_owned(),
-                vcpus: 2,
-                memory_mib: 4096,
-                firmware: "uefi".to_owned(),
-                secure_boot: true,
-                tpm: false,
-            },
-            phases: vec![Phase::new("packages", Duration::from_micros(1_234_567))],
-            storage: Some(crate::inspect::sample().storage),
-            repositories: vec![Repository {
-                name: Some("anaconda".to_owned()),
-                url: "https://example.org/os/".to_owned(),
-                revision: Some("1714000000".to_owned()),
-                repomd_sha256: Some("0".repeat(64)),
-            }],
-            fingerprint: Some(crate::image::fingerprint::sample()),
-            findings: vec![Finding {
-                severity: "warning".to_owned(),
-                id: Some("KS101".to_owned()),
-                file: "x.ks".to_owned(),
-                line: 1,
-                column: 1,
-                message: "m".to_owned(),
-            }],
-            notes: vec!["n".to_owned()],
-            packages: Some(vec![crate::packages::sample("bash", Some(1))]),
-        }
-    }
 
     #[test]
     fn the_documentation_names_every_field_and_no_other() {

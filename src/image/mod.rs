@@ -7,6 +7,7 @@ pub mod disk;
 pub mod files;
 pub mod fingerprint;
 pub mod installed;
+pub mod keep;
 pub mod look;
 pub mod manifest;
 pub mod output;

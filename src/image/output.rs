@@ -203,6 +203,78 @@ impl OutputPaths {
         }
     }
 
+    /// The same under names that begin with `stem`, in the same directory. What was asked for by a name of its own
+    /// keeps it, and so do the directories, of which there is one for all builds of a name.
+    #[must_use]
+    pub fn renamed(&self, stem: &str) -> OutputPaths {
+        let path = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let rest = name.strip_prefix(&self.stem);
+            let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('.'));
+            match rest {
+                Some(rest) if path.parent() == Some(&*self.dir) => {
+                    self.dir.join(format!("{stem}{rest}"))
+                }
+                _ => path.to_owned(),
+            }
+        };
+        let images = self.images.iter().map(|image| ImagePath {
+            path: path(&image.path),
+            ..image.clone()
+        });
+        let sboms = self.sboms.iter();
+        let signatures = self.signatures.iter().map(|one| Signature {
+            path: path(&one.path),
+            ..one.clone()
+        });
+        OutputPaths {
+            dir: self.dir.clone(),
+            stem: stem.to_owned(),
+            image: path(&self.image),
+            images: images.collect(),
+            manifest: path(&self.manifest),
+            provenance: path(&self.provenance),
+            console_log: path(&self.console_log),
+            xml: path(&self.xml),
+            checksum: path(&self.checksum),
+            kickstart: path(&self.kickstart),
+            failed: self.failed.clone(),
+            boot_test: self.boot_test.clone(),
+            sboms: sboms.map(|(format, sbom)| (*format, path(sbom))).collect(),
+            icicle: self.icicle.as_deref().map(path),
+            signatures: signatures.collect(),
+        }
+    }
+
+    /// The files that appear when a build is good, with what each is called.
+    pub fn published(&self) -> Vec<(&'static str, &Path)> {
+        let mut all = self.named();
+        all.retain(|(_, path)| *path != self.failed && *path != self.boot_test);
+        all
+    }
+
+    /// Whether what a build leaves beside its images may have a name that ends so, behind the image's name and a dot.
+    pub fn is_paper(ending: &str) -> bool {
+        const PAPERS: [&str; 9] = [
+            "provenance.json",
+            "console.log",
+            "xml",
+            "CHECKSUM",
+            "served.ks",
+            "icicle.xml",
+            "manifest.json",
+            "spdx.json",
+            "cdx.json",
+        ];
+        // With the signatures of some.
+        PAPERS.iter().any(|paper| {
+            let rest = ending.strip_prefix(paper);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('.') && !rest[1..].contains('.')
+            })
+        })
+    }
+
     /// The images that libvirt boots, one for each disk, and their format; none if there is none among
     /// the formats.
     pub fn bootable(&self) -> Option<(Vec<&Path>, DiskFormat)> {

@@ -44,7 +44,7 @@ impl Answer {
 /// # Errors
 /// Host: there is no place for a cache. Input: a file of the template cannot be read.
 pub async fn ask(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Answer> {
-    let path = &plan.output.manifest;
+    let path = &plan.stable().manifest;
     let Ok(manifest) = manifest::read(path) else {
         let text = format!("there is no image with a manifest at {}", path.display());
         return Ok(Answer {
@@ -66,7 +66,7 @@ pub async fn ask(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Answer> {
 /// Whether all that a build leaves is there, and is what the manifest says.
 async fn images(plan: &Plan, manifest: &Manifest, noted: Option<&Build>) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let output = &plan.output;
+    let output = plan.stable();
     for (what, path) in output.named() {
         let is_made_later = path == output.failed || path == output.boot_test;
         let is_not_made = path == output.xml && output.bootable().is_none();

@@ -29,7 +29,7 @@ use crate::error::{Classify, Kind, failed};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
 use crate::image::set::{self, From};
-use crate::image::{disk, installed, reader};
+use crate::image::{disk, installed, keep, reader};
 use crate::machine::DiskFormat;
 use crate::mirror::shown;
 use crate::options::Until;
@@ -493,6 +493,21 @@ impl<'a> Attempt<'a> {
             && let Err(error) = std::fs::remove_file(outdated)
         {
             reporter.note(format!("{} stays: {error}", outdated.display()));
+        }
+        if let Some((links, keep)) = &plan.kept {
+            keep::switch(links, output)?;
+            match keep::prune(links, &plan.name, *keep) {
+                Ok(pruned) => {
+                    for removed in &pruned.removed {
+                        reporter.detail(format!("removed {removed}: {keep} builds are kept"));
+                    }
+                    for left in &pruned.left {
+                        reporter.note(left);
+                    }
+                }
+                // The new image is as good.
+                Err(error) => reporter.note(format!("older builds stay: {error:#}")),
+            }
         }
         conversion.report(output, reporter);
         // An older failure of the same name is no news any more. What else is there is no fault of

@@ -45,6 +45,8 @@ pub struct Place {
 /// What is to have a place: a build, or a boot test.
 #[derive(Debug, Clone)]
 pub struct Claim {
+    /// The id that it has already, if it has one.
+    pub id: Option<String>,
     /// Its name, and what its guests' names are made of.
     pub name: String,
     /// What its guest is, for people.
@@ -67,9 +69,10 @@ impl Claim {
         Claim {
             name: plan.name.clone(),
             what: plan.release.to_string(),
+            id: Some(plan.build_id.clone()),
             image: plan.output.image.clone(),
             dir: plan.output.dir.clone(),
-            stem: plan.output.stem.clone(),
+            stem: plan.stable().stem.clone(),
             connect: plan.options.connect.clone(),
             state_dir: plan.options.state_dir.clone(),
         }
@@ -105,9 +108,10 @@ impl Place {
         let register = Register::at(&state_dir);
         let (name, dir, stem) = (&claim.name, &claim.dir, &claim.stem);
         let work_dir = work_dir::place(dir, stem);
-        let id = match &earlier {
-            Some(runtime) => runtime.further_id()?,
-            None => hex::random()?,
+        let id = match (&earlier, &claim.id) {
+            (Some(runtime), _) => runtime.further_id()?,
+            (None, Some(id)) => id.clone(),
+            (None, None) => hex::random()?,
         };
         let entry = BuildEntry {
             id: id.clone(),

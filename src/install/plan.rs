@@ -11,6 +11,8 @@ use crate::distro::{Arch, Generation, Release, VirtioModel};
 use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
 use crate::formats::make::Order;
+use crate::hex;
+use crate::image::keep;
 use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
@@ -190,6 +192,10 @@ pub struct Plan {
     pub isos: Vec<IsoSource>,
     /// What the build leaves.
     pub output: OutputPaths,
+    /// The build's id: the mark on all that it makes.
+    pub build_id: String,
+    /// The links to what it leaves, and how many builds are kept, where several are.
+    pub kept: Option<(OutputPaths, usize)>,
     /// The images' formats, the first one's above all.
     pub formats: Vec<Format>,
     /// Its compression.
@@ -301,6 +307,20 @@ impl Plan {
                 "-x writes the XML of a domain that boots the image, and libvirt boots none of the formats: add qcow2 or raw to --format, or leave out -x"
             );
         }
+        let build_id = hex::random()?;
+        let keep = options
+            .keep_builds
+            .and_then(|keep| usize::try_from(keep).ok());
+        let (output, kept) = match keep {
+            None => (output, None),
+            Some(_) if options.from.is_some() => bail!(
+                "--keep-builds keeps images that are installed as a whole: leave it out, or --from"
+            ),
+            Some(keep) => {
+                let stem = format!("{}-{}", output.stem, keep::mark(&build_id));
+                (output.renamed(&stem), Some((output, keep)))
+            }
+        };
         check_verbatim(&template, &kickstart, &options, release)?;
         check_icicle(&template, &options, release)?;
         check_signers(&options.sign)?;
@@ -323,6 +343,8 @@ impl Plan {
             described: None,
             isos,
             output,
+            build_id,
+            kept,
             formats,
             compress,
             guest,
@@ -377,6 +399,11 @@ impl Plan {
             );
         }
         Ok(())
+    }
+
+    /// The paths that the image has from build to build: links, where several are kept.
+    pub fn stable(&self) -> &OutputPaths {
+        self.kept.as_ref().map_or(&self.output, |(links, _)| links)
     }
 
     /// Where the installer comes from.

@@ -174,6 +174,11 @@ pub struct InstallOptions {
     #[arg(long, help_heading = "Output")]
     pub rebuild: bool,
 
+    /// Keep the images of the last N good builds, as NAME-DATE-BUILDID; NAME is a link to the last one, and older
+    /// ones that ozr has made are removed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Output")]
+    pub keep_builds: Option<u32>,
+
     /// Write a report of the build for CI systems, whatever becomes of it: junit=FILE or
     /// markdown=FILE; may be given more than once
     #[arg(long, value_name = "FORMAT=FILE", help_heading = "Output")]
