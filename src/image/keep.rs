@@ -280,7 +280,12 @@ mod tests {
             name.clone_into(&mut manifest.name);
             manifest.build_id = format!("0000aa{day}ffff");
             manifest.finished = format!("2026-11-{day}T02:00:00Z");
-            manifest.images[0].file = kept.image_name();
+            let first = manifest.images[0].clone();
+            let images = kept.images.iter().map(|image| manifest::File {
+                file: crate::image::set::file_name(&image.path),
+                ..first.clone()
+            });
+            manifest.images = images.collect();
             std::fs::write(&kept.manifest, manifest.to_json().unwrap()).unwrap();
             switch(&self.links, &kept).unwrap();
             kept
