@@ -1,5 +1,6 @@
 //! Builds of the same image night after night: what is known of those before.
 
+#![cfg(feature = "libvirt")]
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -187,7 +188,6 @@ fn entry(name: &str, version: &str, relations: &str) -> String {
 
 /// One image, and what would and would not be another reason to build it.
 #[test]
-#[cfg(feature = "libvirt")]
 fn an_image_is_kept_until_something_else_would_come_of_it() {
     let Some(site) = Site::new("again") else {
         return;
