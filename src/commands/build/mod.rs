@@ -80,6 +80,10 @@ pub struct Args {
     #[arg(long)]
     fail_fast: bool,
 
+    /// Build also what has not changed since its image was built
+    #[arg(long)]
+    rebuild: bool,
+
     /// Fill VALUE in for ${NAME}, in all builds, as `ozr install` does; may be given more than once
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<Setting>,
@@ -212,7 +216,7 @@ pub fn run(
     if is(|verdict| matches!(verdict, Verdict::Interrupted)) {
         return Err(reported(Kind::Interrupted));
     }
-    match is(|verdict| !matches!(verdict, Verdict::Done)) {
+    match is(|verdict| !verdict.is_good()) {
         true => Err(reported(Kind::Build)),
         false => Ok(()),
     }
@@ -405,6 +409,7 @@ fn build_all(
             .map(|build| Job {
                 name: build.variant.name.clone(),
                 before: outcome::earlier(build),
+                rebuild: args.rebuild || build.options.rebuild,
             })
             .collect(),
         at_once: jobs,

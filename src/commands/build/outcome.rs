@@ -20,8 +20,10 @@ use crate::watch::report::junit::{self, Case, Trouble};
 /// How a build ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// There is an image.
+    /// There is a new image.
     Done,
+    /// Nothing else would have come of it: the image that was there stays.
+    Unchanged,
     /// There is none, with the exit status that says whose fault it is, and the cause if a guest was to run.
     Failed {
         /// The exit status.
@@ -38,6 +40,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether there is the image that there is to be.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Verdict::Done | Verdict::Unchanged)
+    }
+
     /// Whether the build was tried, and there is no image.
     pub fn is_failure(&self) -> bool {
         matches!(self, Verdict::Failed { .. } | Verdict::Killed)
@@ -47,6 +54,7 @@ impl Verdict {
     fn word(&self) -> &'static str {
         match self {
             Verdict::Done => "done",
+            Verdict::Unchanged => "unchanged",
             Verdict::Killed => "killed",
             Verdict::Interrupted => "interrupted",
             Verdict::NotBegun => "not-begun",
@@ -234,7 +242,9 @@ fn case(outcome: &Outcome) -> Case {
         class: "ozr.build",
         lasted: outcome.lasted,
         outcome: match &outcome.verdict {
-            Verdict::Done => junit::Outcome::Passed(images.collect::<Vec<_>>().join(", ")),
+            Verdict::Done | Verdict::Unchanged => {
+                junit::Outcome::Passed(images.collect::<Vec<_>>().join(", "))
+            }
             // Whose input, host or mirror is unfit could not try it.
             Verdict::Failed { status: 1, .. } => junit::Outcome::Failed(trouble),
             _ => junit::Outcome::Error(trouble),
@@ -243,12 +253,18 @@ fn case(outcome: &Outcome) -> Case {
 }
 
 fn markdown(outcomes: &[Outcome], lasted: Duration) -> String {
-    let done = outcomes
-        .iter()
-        .filter(|outcome| outcome.verdict == Verdict::Done);
-    let (done, all, took) = (done.count(), outcomes.len(), event::elapsed(lasted));
+    let count = |verdict| {
+        let those = outcomes.iter().filter(|outcome| outcome.verdict == verdict);
+        those.count()
+    };
+    let (all, took) = (outcomes.len(), event::elapsed(lasted));
+    let (done, unchanged) = (count(Verdict::Done), count(Verdict::Unchanged));
+    let unchanged = match unchanged {
+        0 => String::new(),
+        number => format!(", {number} unchanged"),
+    };
     let mut text = format!(
-        "### ozr: {done} of {all} images are built, in {took}\n\n| name | verdict | time | size | packages |\n| --- | --- | ---: | ---: | --- |\n"
+        "### ozr: {done} of {all} images are built{unchanged}, in {took}\n\n| name | verdict | time | size | packages |\n| --- | --- | ---: | ---: | --- |\n"
     );
     for outcome in outcomes {
         let cells = outcome.cells().map(|cell| escaped(&cell));

@@ -39,6 +39,8 @@ pub struct Job {
     pub name: String,
     /// What is there of an earlier one of this name.
     pub before: Option<Earlier>,
+    /// Whether it is made even if nothing else would come of it.
+    pub rebuild: bool,
 }
 
 /// All builds, and how they are made.
@@ -155,6 +157,10 @@ impl Pool<'_> {
         if job.before.is_some() {
             command.arg("--force");
         }
+        command.arg(match job.rebuild {
+            true => "--rebuild",
+            false => "--if-changed",
+        });
         command
             .env_remove(process::PARENT_VARIABLE)
             .env(process::FAMILY_VARIABLE, std::process::id().to_string())
@@ -213,6 +219,7 @@ async fn follow(mut child: Child, name: String, before: Option<Earlier>, row: Ro
     outcome.images = paths.lines().map(PathBuf::from).collect();
     let status = ended.ok().and_then(|status| status.code());
     outcome.verdict = match status {
+        Some(0) if last.kept => Verdict::Unchanged,
         Some(0) => Verdict::Done,
         Some(130) => Verdict::Interrupted,
         Some(status) => Verdict::Failed {
@@ -223,7 +230,7 @@ async fn follow(mut child: Child, name: String, before: Option<Earlier>, row: Ro
     };
     outcome.message = last.message.or(last.words);
     outcome.evidence = last.evidence;
-    if matches!(outcome.verdict, Verdict::Done) {
+    if outcome.verdict.is_good() {
         outcome.message = None;
     }
     // A hook that failed leaves the image what it is.
@@ -237,6 +244,8 @@ async fn follow(mut child: Child, name: String, before: Option<Earlier>, row: Ro
 /// What a build said last of each kind.
 #[derive(Debug, Default)]
 struct Last {
+    /// Whether the image that is there stays.
+    kept: bool,
     cause: Option<String>,
     message: Option<String>,
     evidence: Option<String>,
@@ -275,6 +284,7 @@ impl Last {
                 );
                 row.error(&format!("{place}: {said}"));
             }
+            "kept" => self.kept = true,
             "ended" => {
                 self.cause = text("cause");
                 self.message = text("message");
