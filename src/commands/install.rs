@@ -340,7 +340,7 @@ pub(super) fn require_kvm(options: &InstallOptions, arch: Arch) -> anyhow::Resul
     match KvmFacts::probe().obstacle(arch) {
         Some(why) => fail!(
             Kind::Host,
-            "KVM is demanded, and cannot run this guest: {why}; without --require-kvm, or with --accel auto, it would be software emulation, which is many times slower"
+            "KVM is demanded, and cannot run this guest: {why}; `--accel tcg` without --require-kvm is software emulation, which is many times slower"
         ),
         None => Ok(()),
     }

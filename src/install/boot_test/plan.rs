@@ -29,6 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// nothing until the login prompt (`quiet`) all the boot.
 const FIRST_OUTPUT: Duration = Duration::from_secs(120);
 
+/// How long nothing may come behind the login prompt until the boot is over. Units that start beside it fail within
+/// a second.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// How many times slower software emulation is.
 const EMULATED: u32 = 3;
 
@@ -163,6 +167,7 @@ impl BootPlan {
             limits: Limits {
                 whole: whole.unwrap_or(TIMEOUT * factor),
                 first_output: FIRST_OUTPUT * factor,
+                silence: SILENCE * factor,
             },
         }
     }

@@ -15,10 +15,6 @@ use crate::watch::verdict::{Seen, Source};
 /// milliseconds, a shell's within a second.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long the console must be silent behind the login prompt until the boot is taken for done: units
-/// that start beside it may still fail.
-const SILENCE: Duration = Duration::from_secs(3);
-
 /// The longest wait for that silence.
 const LONGEST_NOISE: Duration = Duration::from_secs(60);
 
@@ -56,6 +52,9 @@ pub struct Limits {
     pub whole: Duration,
     /// Until the first byte comes.
     pub first_output: Duration,
+    /// How long the console must be silent behind the login prompt until the boot is taken for done: units that start
+    /// beside it may still fail.
+    pub silence: Duration,
 }
 
 /// What a good boot shows.
@@ -218,12 +217,14 @@ impl Judge {
                 .then(|| self.failure(*reason, fatal_sentence(*reason, seen), vec![seen.clone()]));
         }
         if let Some(ready) = self.at(Milestone::Ready) {
-            let over = now >= self.last_line + SILENCE || now >= ready + LONGEST_NOISE;
+            let over = now >= self.last_line + self.expectations.limits.silence
+                || now >= ready + LONGEST_NOISE;
             return over.then(|| self.of_a_boot_that_is_done(ready));
         }
         let Limits {
             whole,
             first_output,
+            ..
         } = self.expectations.limits;
         if self.milestones.is_empty() && now >= first_output.min(whole) {
             let seconds = now.as_secs();
@@ -247,10 +248,13 @@ impl Judge {
         let Limits {
             whole,
             first_output,
+            ..
         } = self.expectations.limits;
         match (&self.fatal, self.at(Milestone::Ready)) {
             (Some((_, seen)), _) => seen.at + LAST_WORDS,
-            (None, Some(ready)) => (self.last_line + SILENCE).min(ready + LONGEST_NOISE),
+            (None, Some(ready)) => {
+                (self.last_line + self.expectations.limits.silence).min(ready + LONGEST_NOISE)
+            }
             (None, None) if self.milestones.is_empty() => first_output.min(whole),
             (None, None) => whole,
         }
@@ -389,6 +393,7 @@ mod tests {
             limits: Limits {
                 whole: Duration::from_secs(100),
                 first_output: Duration::from_secs(20),
+                silence: Duration::from_secs(3),
             },
         })
     }
