@@ -288,8 +288,11 @@ async fn look_up(
         }
         None => Vec::new(),
     };
-    if on_disc.is_none() && references.takes_disc() {
-        hidden = hidden.or_else(|| references.on_disc.first().cloned());
+    if on_disc.is_none() {
+        // A `cdrom` beside a `url` may be what the installer takes, too.
+        let mut unread = references.on_disc.iter();
+        let unread = unread.find(|(place, _)| references.takes_disc() || place.text.is_some());
+        hidden = hidden.or_else(|| unread.cloned());
     }
     let mut contents = on_disc.unwrap_or_default();
     for (read, Repository { base, places, .. }) in reads.into_iter().zip(&repositories) {
