@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::input::read_bounded;
 use crate::process;
@@ -73,6 +72,5 @@ fn copy(dir: &TempDir, name: &str, content: &[u8]) -> Result<PathBuf> {
 }
 
 async fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let answer = timeout(LIMIT, process::output(command)).await;
-    answer.with_context(|| format!("no answer within {} s", LIMIT.as_secs()))?
+    process::output_within(command, LIMIT).await
 }

@@ -6,9 +6,11 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::error::Kind;
 
@@ -82,6 +84,15 @@ pub async fn output(command: &mut Command) -> Result<Vec<u8>> {
         bail!("`{line}` {ended}");
     }
     bail!("`{line}` {ended}: {said}")
+}
+
+/// [`output`] of a command that is given so long.
+///
+/// # Errors
+/// The same; it took longer.
+pub async fn output_within(command: &mut Command, limit: Duration) -> Result<Vec<u8>> {
+    let answer = timeout(limit, output(command)).await;
+    answer.with_context(|| format!("no answer within {} s", limit.as_secs()))?
 }
 
 /// The same of a process of ozr's own, whose error is in words that need no command line beside them.

@@ -35,6 +35,19 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A boot test of an image that is there; what it sees goes elsewhere.
+fn boot_test(site: &Site, image: &Path) -> Command {
+    let mut command = site.ozr();
+    command
+        .args(["boot-test", "--accel", "tcg", "--vcpus", "1"])
+        .arg("--output-dir")
+        .arg(site.path("home"))
+        .arg("--state-dir")
+        .arg(site.path("state"))
+        .arg(image);
+    command
+}
+
 #[test]
 fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
     let Some(mut site) = Site::new("disks") else {
@@ -140,19 +153,7 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
     let mounts = inspected["system"]["mounts"].as_array().unwrap();
     let var = mounts.iter().find(|mount| mount["at"] == "/var").unwrap();
     assert_eq!(var["on"], "partition 1 of disk 2", "{mounts:?}");
-    let mut again = site.ozr();
-    again
-        .args([
-            "boot-test",
-            "--accel",
-            "tcg",
-            "--vcpus",
-            "1",
-            "--output-dir",
-        ])
-        .arg(site.path("home"));
-    again.arg("--state-dir").arg(site.path("state")).arg(&first);
-    run(again).assert_done();
+    run(boot_test(&site, &first)).assert_done();
 
     // What a template adds goes onto both, in their places; how they were served once is no news of them any more.
     site.additions = "<disk><size>1T</size></disk>\n<files><file name='/etc/one'>1</file>\
@@ -297,21 +298,7 @@ fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
     // Without the passphrase, or with another, the test says what the boot waits for.
     let other = site.write("other", "wrong passphrase\n");
     for source in [None, Some(format!("file:{}", other.display()))] {
-        let mut command = site.ozr();
-        command
-            .args([
-                "boot-test",
-                "--accel",
-                "tcg",
-                "--vcpus",
-                "1",
-                "--output-dir",
-            ])
-            .arg(site.path("home"));
-        command
-            .arg("--state-dir")
-            .arg(site.path("state"))
-            .arg(&image);
+        let mut command = boot_test(&site, &image);
         if let Some(source) = source {
             command.args(["--luks-passphrase", &source]);
         }
@@ -406,22 +393,7 @@ fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
     // the image is to be booted.
     let image = site.output("raw");
     tamper(&image);
-    let mut command = site.ozr();
-    command
-        .args([
-            "boot-test",
-            "--accel",
-            "tcg",
-            "--vcpus",
-            "1",
-            "--output-dir",
-        ])
-        .arg(site.path("home"));
-    command
-        .arg("--state-dir")
-        .arg(site.path("state"))
-        .arg(&image);
-    run(command).assert_failed(1, &["(nothing-bootable)"]);
+    run(boot_test(&site, &image)).assert_failed(1, &["(nothing-bootable)"]);
 }
 
 /// A disk of 1 MiB that begins as a disk does that can boot, and holds nothing.

@@ -273,13 +273,8 @@ fn test(
     let runtime = signals::runtime()?;
     let (stop, mut impatience) = signals::cancellation(&runtime, reporter)?;
     place::remove_leftovers(&claim, reporter).map_err(|error| stop.explain(error))?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            tested = in_place(subject, &claim, &target, &stop, reporter) => tested,
-            _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed"),
-        }
-    });
+    let testing = in_place(subject, &claim, &target, &stop, reporter);
+    let result = runtime.block_on(signals::unless_twice(&mut impatience, "", testing));
     runtime.shutdown_timeout(THREADS_PATIENCE);
     result.map(|report| (report, target))
 }

@@ -164,9 +164,7 @@ pub(super) fn outcome(
 ) -> anyhow::Result<(Display, anyhow::Result<Finished>)> {
     let (options, output) = args.options.install();
     let options = below.map(|below| options.over(below));
-    let progress = options.as_ref().map(|options| options.progress.clone());
-    let progress = progress.unwrap_or_default();
-    let display = Display::open(&progress, options.is_ok(), verbosity, color)?;
+    let display = Display::of(&options, verbosity, color)?;
     let reporter = display.reporter().clone();
     let result = options
         .and_then(|options| customize(&args.template, &args.image, output, options, &reporter));

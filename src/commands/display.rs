@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Classify, Kind, fail, inner_of, is_reported, kind_of, reported};
 use crate::install::failed::InstallFailed;
-use crate::options::{EventsTo, Progress};
+use crate::options::{EventsTo, InstallOptions, Progress};
 use crate::panics;
 use crate::ui::event::{Ended, Event, Reporter, Several, Sink};
 use crate::ui::json_lines::{self, JsonLines};
@@ -80,6 +80,21 @@ impl Display {
             reporter: Reporter::new(Arc::new(Several::new(sinks))),
             for_programs,
         })
+    }
+
+    /// Opens the display that the options ask for; the usual one where they are wrong.
+    ///
+    /// # Errors
+    /// As [`Display::open`].
+    pub fn of(
+        options: &anyhow::Result<InstallOptions>,
+        verbosity: Verbosity,
+        color: Color,
+    ) -> anyhow::Result<Self> {
+        let wishes = options
+            .as_ref()
+            .map_or(&[][..], |options| &options.progress);
+        Display::open(wishes, options.is_ok(), verbosity, color)
     }
 
     /// What everything is reported to.

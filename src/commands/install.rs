@@ -569,14 +569,15 @@ pub(super) fn check_and_build(
     }
     // What the check finds is told apart from what is remarked elsewhere.
     let heard = reporter.and(Arc::clone(remarks) as Arc<dyn Sink>);
-    let result = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            finished = build(plan, first, remarks, &stop, &heard) => finished.kind(Kind::Build),
-            // Dropping the build destroys its guest and removes what is unfinished.
-            _ = &mut impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict"),
-        }
-    });
+    let building = async {
+        let built = build(plan, first, remarks, &stop, &heard).await;
+        built.kind(Kind::Build)
+    };
+    let result = runtime.block_on(signals::unless_twice(
+        &mut impatience,
+        signals::NO_VERDICT,
+        building,
+    ));
     runtime.shutdown_timeout(THREADS_PATIENCE);
     result
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::blocking;
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::install::run::{Cancellation, Canceller, stop};
 use crate::panics;
 use crate::ui::event::Reporter;
@@ -46,6 +46,26 @@ pub fn cancellation(
     let impatience = runtime.spawn(signals.stop_then_wait(stopper, reporter.clone()));
     Ok((stop, impatience))
 }
+
+/// Does `work`, unless a second signal comes, which is what `impatience` waits for. Dropping the work destroys its
+/// guest and removes what is unfinished; `left` says what of it is lost by that.
+///
+/// # Errors
+/// Those of the work. Interrupted: by the second signal.
+pub async fn unless_twice<T>(
+    impatience: &mut JoinHandle<()>,
+    left: &str,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        _ = impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed{left}"),
+    }
+}
+
+/// What is lost of an install that is interrupted twice.
+pub const NO_VERDICT: &str = ", perhaps without a verdict";
 
 /// The signals that ask us to stop.
 #[derive(Debug)]

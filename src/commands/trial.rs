@@ -131,8 +131,7 @@ pub fn run(
         .chain(kickstarts.into_iter().map(|one| vec![one]))
         .collect();
     let options = settled(&options, config);
-    let (progress, right) = shown(&options);
-    let display = Display::open(&progress, right, verbosity, color)?;
+    let display = Display::of(&options, verbosity, color)?;
     let tried = options.and_then(|options| {
         if kickstarts.is_empty() {
             fail!(
@@ -187,8 +186,7 @@ pub fn run_warm(
 ) -> anyhow::Result<()> {
     let WarmArgs { template, options } = args;
     let options = settled(&options, config);
-    let (progress, right) = shown(&options);
-    let display = Display::open(&progress, right, verbosity, color)?;
+    let display = Display::of(&options, verbosity, color)?;
     let reporter = display.reporter().clone();
     let made = options.and_then(|mut options| {
         // Of the kickstart and of what the template adds nothing is in a state.
@@ -246,11 +244,6 @@ fn settled(given: &InstallOptions, config: Option<&Path>) -> anyhow::Result<Inst
     Ok(options)
 }
 
-fn shown(options: &anyhow::Result<InstallOptions>) -> (Vec<crate::options::Progress>, bool) {
-    let progress = options.as_ref().map(|options| options.progress.clone());
-    (progress.unwrap_or_default(), options.is_ok())
-}
-
 /// What is to be tried.
 struct Trials {
     template: PathBuf,
@@ -303,14 +296,13 @@ impl Bench {
         let Some(place) = &self.place else {
             unreachable!("a place was taken");
         };
-        let (stop, impatience) = (&self.stop, &mut self.impatience);
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                tried = trials::run(plan, place, remarks, stop, heard) => tried.kind(Kind::Build),
-                _ = impatience => fail!(Kind::Interrupted, "interrupted twice: the guest and everything unfinished are removed, perhaps without a verdict"),
-            }
-        })
+        let stop = &self.stop;
+        let trying = async {
+            let tried = trials::run(plan, place, remarks, stop, heard).await;
+            tried.kind(Kind::Build)
+        };
+        let trying = signals::unless_twice(&mut self.impatience, signals::NO_VERDICT, trying);
+        self.runtime.block_on(trying)
     }
 
     fn close(self) {

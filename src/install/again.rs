@@ -1,7 +1,7 @@
 //! Whether another build would make another image than the one that is there: `docs/rebuild.md`.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -214,10 +214,4 @@ pub fn is_ours(image: &Path, manifest: &Path) -> bool {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut images = manifest.images.iter();
     images.any(|image| image.file == name)
-}
-
-/// The images of a plan, for people.
-pub fn names(images: &[PathBuf]) -> String {
-    let images = images.iter().map(|image| image.display().to_string());
-    images.collect::<Vec<_>>().join(", ")
 }

@@ -68,17 +68,22 @@ pub async fn run(
     let earlier = earlier.and_then(|build| build.runtime);
     let place = tokio::task::block_in_place(|| Place::take(&Claim::of(plan), earlier, reporter))
         .map_err(|error| stop.explain(error))?;
-    reporter.event(Event::BuildStarted {
-        name: plan.name.clone(),
-        release: plan.release.to_string(),
-        id: place.id.clone(),
-    });
+    tell_begun(plan, &place, reporter);
     let begun = (SystemTime::now(), Instant::now());
     let ended = attempts(plan, &place, remarks, stop, reporter).await;
     if plan.base.is_none() && !plan.dry_run {
         note_down(plan, &place, begun, &ended, reporter);
     }
     ended
+}
+
+/// Tells that what a plan says begins in its place.
+pub(super) fn tell_begun(plan: &Plan, place: &Place, reporter: &Reporter) {
+    reporter.event(Event::BuildStarted {
+        name: plan.name.clone(),
+        release: plan.release.to_string(),
+        id: place.id.clone(),
+    });
 }
 
 /// Makes attempts until one succeeds, or no further one would help.

@@ -4,8 +4,8 @@ use super::attempt;
 use super::place::Place;
 use super::plan::Plan;
 use super::remarks::Remarks;
-use super::run::{Cancellation, Finished};
-use crate::ui::event::{Event, Reporter};
+use super::run::{Cancellation, Finished, tell_begun};
+use crate::ui::event::Reporter;
 
 /// Tries one kickstart, on a fresh disk: nothing of it is left but, of one that failed, what explains it.
 ///
@@ -18,11 +18,7 @@ pub async fn run(
     stop: &Cancellation,
     reporter: &Reporter,
 ) -> anyhow::Result<Finished> {
-    reporter.event(Event::BuildStarted {
-        name: plan.name.clone(),
-        release: plan.release.to_string(),
-        id: place.id.clone(),
-    });
+    tell_begun(plan, place, reporter);
     let tried = attempt::run(plan, place, remarks, stop, reporter).await;
     if !plan.options.keep || tried.is_ok() {
         place.work.empty()?;

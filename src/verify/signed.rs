@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::gpgv::{self, CLEAR_SIGNED, MOST_BYTES};
 use crate::image::signature::{NAMESPACE, input};
@@ -147,6 +146,5 @@ fn allowed_signers(keys: &Path) -> Result<Vec<u8>> {
 }
 
 async fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let answer = timeout(LIMIT, process::output(command)).await;
-    answer.with_context(|| format!("no answer within {} s", LIMIT.as_secs()))?
+    process::output_within(command, LIMIT).await
 }

@@ -9,7 +9,6 @@ use super::super::diff::beside;
 use super::Build;
 use crate::diff::Packages;
 use crate::image::disk::human;
-use crate::image::manifest::Manifest;
 use crate::options::ReportFormat;
 use crate::packages::Package;
 use crate::printable;
@@ -171,15 +170,11 @@ pub struct Earlier {
 
 /// What is there of an earlier build of this name, by the manifest beside its image.
 pub fn earlier(build: &Build) -> Option<Earlier> {
-    let manifest = manifest_of(&build.image)?;
+    let manifest = beside(&build.image)?;
     (manifest.name == build.variant.name).then_some(Earlier {
         finished: manifest.finished,
         packages: manifest.packages,
     })
-}
-
-fn manifest_of(image: &std::path::Path) -> Option<Manifest> {
-    beside(image)
 }
 
 /// Adds what the image and its manifest tell.
@@ -188,7 +183,7 @@ pub fn weigh(outcome: &mut Outcome, before: Option<&Earlier>) {
         return;
     };
     outcome.size = image.metadata().ok().map(|about| about.len());
-    let packages = manifest_of(image).and_then(|manifest| manifest.packages);
+    let packages = beside(image).and_then(|manifest| manifest.packages);
     outcome.packages = packages.map(|now| {
         let earlier = before.and_then(|before| before.packages.as_ref());
         let changed = earlier.map(|earlier| Packages::between(earlier, &now));

@@ -98,23 +98,6 @@ pub async fn read(
     })
 }
 
-/// Tells `visitor` of every package that the repository at `base` has now; gives it back. The list of packages
-/// is asked for only where it is another than the cached one.
-///
-/// # Errors
-/// What is wrong with the mirror or the metadata; the visitor wants no more.
-pub async fn visit<V: Visitor + Send + 'static>(
-    mirror: &Mirror,
-    base: &Url,
-    mut visitor: V,
-    deadline: Instant,
-) -> Result<V, Unreadable> {
-    let (_, primary) = list(mirror, base).await?;
-    let query = Arc::default();
-    let read = move |input, _: &Query| primary::visit(input, &mut visitor).map(|()| visitor);
-    take(mirror, base, &primary, query, deadline, read).await
-}
-
 /// What a repository has now, and the list of packages among it.
 async fn list(mirror: &Mirror, base: &Url) -> Result<(repomd::RepoMd, repomd::Entry), Unreadable> {
     let url = join(base, REPOMD);
