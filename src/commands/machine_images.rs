@@ -9,9 +9,8 @@ use anyhow::Context;
 
 use crate::error::{Classify, Kind, fail, failed};
 use crate::host::{Connection, Host, HostOptions, domain_file};
-use crate::image::manifest::Manifest;
+use crate::image::manifest::{self, Manifest};
 use crate::image::output::OutputPaths;
-use crate::input;
 use crate::machine::DiskFormat;
 
 /// An image that was named.
@@ -25,9 +24,6 @@ pub struct MachineImage {
 
 /// Most bytes of a domain's XML that are read; one has some thousand.
 const MOST_DOMAIN: u64 = 1 << 20;
-
-/// Most bytes of a manifest that are read: one has some thousand.
-const MOST_MANIFEST: u64 = 1 << 20;
 
 /// The images of a machine, at least one: those that its libvirt XML names, or the one that is named itself with
 /// those that the manifest beside it names; or those of the machine of that name that the libvirt of `connect`
@@ -110,8 +106,7 @@ fn of_image(named: &Path) -> anyhow::Result<Vec<MachineImage>> {
 
 /// The manifest beside the image, if it is of this image.
 pub fn manifest_of(paths: &OutputPaths) -> Option<Manifest> {
-    let bytes = input::read_bounded(&paths.manifest, MOST_MANIFEST).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    let manifest = manifest::read(&paths.manifest).ok()?;
     let name = paths.image.file_name()?.to_str()?;
     (manifest.image.file == name).then_some(manifest)
 }
@@ -128,4 +123,44 @@ pub fn others(manifest: &Manifest, paths: &OutputPaths) -> Vec<PathBuf> {
         paths.dir.join(name)
     };
     named.map(|file| place(&file.file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::manifest::{File as Listed, sample};
+
+    #[test]
+    fn a_manifest_of_thousands_of_packages_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = directory.path().join("x.qcow2");
+        let mut manifest = sample();
+        let candidate = format!("package-0:1.0-1.el9.x86_64 {}", "0".repeat(64));
+        let fingerprint = manifest.fingerprint.as_mut().unwrap();
+        fingerprint.candidates = Some(vec![candidate; 60_000]);
+        manifest.images.push(Listed {
+            file: "x-disk2.qcow2".to_owned(),
+            disk: 2,
+            ..manifest.images[0].clone()
+        });
+        let json = manifest.to_json().unwrap();
+        // More than each of the limits that there once were.
+        assert!(json.len() > 4 << 20, "{}", json.len());
+        std::fs::write(directory.path().join("x.manifest.json"), json).unwrap();
+        std::fs::write(&image, b"x").unwrap();
+
+        let files = |named: &Path| -> Vec<PathBuf> {
+            let images = of(named, None).unwrap().into_iter();
+            images.map(|image| image.file).collect()
+        };
+        let second = directory.path().join("x-disk2.qcow2");
+        assert_eq!(files(&image), [image.clone(), second]);
+        let paths = OutputPaths::new(None, "", &[], Some(&image), None).unwrap();
+        assert_eq!(manifest_of(&paths), Some(manifest));
+        let paper = crate::metal::papers::beside(&image).unwrap();
+        assert_eq!(paper.unwrap().sha256, "0".repeat(64));
+        // That of another image is not this one's.
+        std::fs::rename(&image, directory.path().join("x.raw")).unwrap();
+        assert_eq!(files(&directory.path().join("x.raw")).len(), 1);
+    }
 }

@@ -284,8 +284,9 @@ pub fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Most bytes of a manifest: those of the largest systems have about 10 MiB.
-const MOST_BYTES: u64 = 64 << 20;
+/// Most bytes of a manifest, and of the other papers that list what is in an image: those of the largest systems have
+/// about 10 MiB.
+pub const MOST_BYTES: u64 = 64 << 20;
 
 /// Reads a manifest.
 ///

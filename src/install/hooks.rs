@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
 
 use crate::error::{Kind, inner_of, kind_of};
+use crate::image::manifest;
 use crate::image::output::OutputPaths;
 use crate::input;
 use crate::install::Finished;
@@ -33,9 +34,6 @@ const USUAL_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How long a hook that was asked to end may take for that.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Most bytes of a manifest that a hook is given.
-const MOST_MANIFEST: u64 = 64 << 20;
 
 /// Most bytes of a hook's last words in a message.
 const LAST_WORDS: usize = 300;
@@ -150,7 +148,7 @@ impl Facts {
             |finished| finished.images.iter().map(shown).collect(),
         );
         let manifest = outputs.filter(|_| kind.is_none()).and_then(|outputs| {
-            let text = input::read_bounded(&outputs.manifest, MOST_MANIFEST).ok()?;
+            let text = input::read_bounded(&outputs.manifest, manifest::MOST_BYTES).ok()?;
             serde_json::from_slice(&text).ok()
         });
         let failure = failed.and_then(|failed| {

@@ -7,10 +7,8 @@ use serde::Deserialize;
 
 use crate::distro::Release;
 use crate::error::{Classify, Kind};
+use crate::image::manifest::MOST_BYTES;
 use crate::input;
-
-/// Most bytes of a manifest: thousands of packages.
-const MOST_BYTES: u64 = 16 << 20;
 
 /// What is known of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

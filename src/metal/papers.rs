@@ -7,11 +7,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::{Classify, Kind};
+use crate::image::manifest::MOST_BYTES;
 use crate::input;
 use crate::mirror::{self, Fault, Mirror};
-
-/// Most bytes of such a file: a CHECKSUM of thousands of images.
-pub const MOST_BYTES: u64 = 4 << 20;
 
 /// The digest that an image should have.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,17 +14,14 @@ use super::{Findings, Question};
 use crate::diagnostic::Diagnostic;
 use crate::hex;
 use crate::image::checksum;
-use crate::image::manifest::{self, Manifest};
+use crate::image::manifest::{self, MOST_BYTES, Manifest};
 use crate::image::reader::{self, Image};
 use crate::image::seal::Unsealed;
 use crate::input::read_bounded;
 use crate::inspect::{Inspection, Storage};
-use crate::metal::papers::{MOST_BYTES, digest_in};
+use crate::metal::papers::digest_in;
 use crate::options::TrustedKey;
 use crate::packages::Package;
-
-/// Most bytes of a manifest and of other papers: those of the largest systems have about 10 MiB.
-const MOST_PAPER: u64 = 64 << 20;
 
 /// Most of what differs that is named.
 const MOST_NAMED: usize = 5;
@@ -76,8 +73,8 @@ pub async fn verify(
             .find_map(|name| Paper::read(path.with_file_name(name), MOST_BYTES).transpose())
             .transpose()?,
     };
-    let provenance = find(&name, "provenance.json", place, MOST_PAPER)?;
-    let manifest = find(&name, "manifest.json", place, MOST_PAPER)?;
+    let provenance = find(&name, "provenance.json", place, MOST_BYTES)?;
+    let manifest = find(&name, "manifest.json", place, MOST_BYTES)?;
     if checksums.is_none() && provenance.is_none() && manifest.is_none() {
         findings.error(
             "nothing beside it says what it should be",
@@ -208,7 +205,7 @@ fn papers(path: &Path, image: &str, statement: &Statement, findings: &mut Findin
         let Some(expected) = statement.digest(name) else {
             continue;
         };
-        match read_bounded(&beside, MOST_PAPER) {
+        match read_bounded(&beside, MOST_BYTES) {
             Ok(bytes) if hex::sha256(&bytes) == expected => {}
             Ok(_) => findings.error(
                 format!("{name} beside it is not the one that the provenance names"),
