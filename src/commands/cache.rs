@@ -6,15 +6,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Context;
 use clap::Subcommand;
 
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::install::warm::store::{MAX_AGE, Record, States};
-use crate::mirror::{Cache, CacheEntry, PruneRules, Removal};
+use crate::mirror::{Cache, CacheEntry, PruneRules, Removal, Stats, Totals};
 use crate::options::config;
 use crate::state::directories;
 use crate::ui::event::Reporter;
 use crate::ui::printer;
 
-/// `ozr cache list|prune|clear`
+/// `ozr cache list|stats|verify|prune|clear`
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to do with the cache.
@@ -31,7 +31,11 @@ enum Action {
     /// List the cached files, one a line: bytes, last use, SHA-256, URL, path; saved installers first, with when
     /// they were saved, and their release in the URL's place
     List,
-    /// Remove what no build has used for a while; saved installers go first
+    /// Say what the cache holds and what it was good for, a name and a number on a line
+    Stats,
+    /// Read every byte, and remove what is damaged; exit status 4 if something was
+    Verify,
+    /// Remove what no build has used for a while; saved installers go first, and what a lock file names stays
     Prune {
         /// Remove what was last used longer ago than this
         #[arg(long, value_name = "DURATION", default_value = "30d")]
@@ -86,6 +90,12 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
                 ));
             }
         }
+        Action::Stats => {
+            for line in numbers(&cache.stats().kind(Kind::Host)?) {
+                printer::print_result(&line);
+            }
+        }
+        Action::Verify => return verify(&cache, reporter),
         Action::Prune {
             older_than,
             max_size,
@@ -103,6 +113,50 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         Action::Clear => return clear(&dir, reporter),
     }
     Ok(())
+}
+
+/// Looks at every byte.
+fn verify(cache: &Cache, reporter: &Reporter) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let verified = runtime.block_on(cache.verify())?;
+    for entry in &verified.damaged {
+        printer::print_result(&format!("damaged\t{}\t{}", entry.sha256, entry.url));
+    }
+    let (right, lost, damaged) = (verified.right, verified.lost, verified.damaged.len());
+    reporter.note(format!(
+        "{right} files are as they were fetched, {damaged} were damaged, {lost} records had no file"
+    ));
+    if damaged > 0 {
+        fail!(
+            Kind::Host,
+            "{damaged} damaged files were removed from the cache and are fetched anew when they are needed: check the disk below it"
+        );
+    }
+    Ok(())
+}
+
+/// The statistics, a line each.
+fn numbers(stats: &Stats) -> Vec<String> {
+    let Totals { builds, traffic } = stats.totals;
+    let mut lines: Vec<String> = [
+        ("files", stats.files as u64),
+        ("bytes", stats.bytes),
+        ("bytes-unfinished", stats.unfinished),
+        ("files-in-use", stats.in_use as u64),
+        ("builds", builds),
+        ("requests-to-mirrors", traffic.requests),
+        ("bytes-from-mirrors", traffic.fetched),
+        ("bytes-to-guests", traffic.served),
+        ("bytes-to-guests-from-cache", traffic.cached),
+    ]
+    .map(|(name, number)| format!("{name}\t{number}"))
+    .to_vec();
+    let locks = stats.locks.iter();
+    lines.extend(locks.map(|(path, here, all)| format!("lock\t{}\t{here}/{all}", path.display())));
+    lines
 }
 
 /// Removes everything in the cache that no running build uses.
@@ -174,6 +228,12 @@ fn report(removal: &Removal, reporter: &Reporter) {
     }
     for entry in &removal.kept_in_use {
         reporter.note(format!("{} stays: a running build uses it", entry.url));
+    }
+    if removal.kept_for_locks > 0 {
+        reporter.note(format!(
+            "{} files stay: lock files name them",
+            removal.kept_for_locks
+        ));
     }
     reporter.note(format!(
         "removed {} files, {} MiB",

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use crate::input;
 use crate::inspect::Storage;
+use crate::mirror::Traffic;
 use crate::options::{Compress, Format};
 use crate::packages::Package;
 
@@ -68,6 +69,9 @@ pub struct Manifest {
     /// What it was made of, to be compared with what another build would be: `docs/rebuild.md`.
     #[serde(default)]
     pub fingerprint: Option<Fingerprint>,
+    /// What was asked of mirrors; absent where the guest asked them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
     /// What the check before the build found in the template and the kickstart.
     pub findings: Vec<Finding>,
     /// What was worth a remark, though the build succeeded.
@@ -397,6 +401,7 @@ pub fn sample() -> Manifest {
             repomd_sha256: Some("0".repeat(64)),
         }],
         fingerprint: Some(crate::image::fingerprint::sample()),
+        traffic: Some(Traffic::default()),
         findings: vec![Finding {
             severity: "warning".to_owned(),
             id: Some("KS101".to_owned()),

@@ -50,6 +50,8 @@ pub struct OutputPaths {
     pub boot_test: PathBuf,
     /// What the image is made of, in each format that is asked for.
     pub sboms: Vec<(SbomFormat, PathBuf)>,
+    /// What it was installed from, file by file, if that is known.
+    pub lock: Option<PathBuf>,
     /// Oz's list of the packages, if it is asked for.
     pub icicle: Option<PathBuf>,
     /// Detached signatures.
@@ -184,6 +186,7 @@ impl OutputPaths {
             failed: beside("failed"),
             boot_test: beside("boot-test"),
             sboms: Vec::new(),
+            lock: None,
             icicle: None,
             signatures: Vec::new(),
             dir: dir.to_path_buf(),
@@ -191,6 +194,11 @@ impl OutputPaths {
             image,
             images,
         })
+    }
+
+    /// Adds the lock file.
+    pub fn add_lock(&mut self) {
+        self.lock = Some(self.dir.join(format!("{}.lock", self.stem)));
     }
 
     /// Adds the images of one disk more, which the guest calls `device`.
@@ -344,6 +352,8 @@ impl OutputPaths {
             .icicle
             .iter()
             .map(|path| ("the ICICLE", path.as_path()));
+        let lock = self.lock.iter();
+        let lock = lock.map(|path| ("the lock file", path.as_path()));
         let directories: [(&'static str, &Path); 2] = [
             ("the directory of a failed build", &self.failed),
             ("the directory of a boot test", &self.boot_test),
@@ -352,6 +362,7 @@ impl OutputPaths {
             .chain(others)
             .chain(sboms)
             .chain(icicle)
+            .chain(lock)
             .chain(signatures)
             .chain(directories)
             .collect()

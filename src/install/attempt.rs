@@ -456,12 +456,14 @@ impl<'a> Attempt<'a> {
                 Some(whole.await?.0)
             }
         };
+        self.report_cache(contents.as_ref());
         let manifest = self.manifest(&conversion, sealed, contents.as_ref(), fingerprint)?;
         let sboms = contents
             .as_ref()
             .map(|contents| self.sboms(&conversion, contents));
         let sboms = sboms.transpose()?.unwrap_or_default();
         let icicle = self.icicle(sealed, contents.as_ref());
+        let lock = self.lock()?;
         let output = &plan.output;
         let xml = guest::finished_domain(plan, &self.spec);
         let xml = xml.map(|domain| host::bootable_xml(&domain));
@@ -476,6 +478,7 @@ impl<'a> Attempt<'a> {
             .chain(plan.base.is_none().then_some(kickstart))
             .chain(sboms.iter().map(|(json, to)| (From::Text(json), *to)))
             .chain(icicle.iter().map(|(xml, to)| (From::Text(xml), *to)))
+            .chain(lock.iter().map(|(text, to)| (From::Text(text), *to)))
             .collect();
         let mut subjects = conversion.digests(output);
         for (from, to) in &beside {
@@ -510,6 +513,7 @@ impl<'a> Attempt<'a> {
             }
         }
         conversion.report(output, reporter);
+        self.tidy_cache();
         // An older failure of the same name is no news any more. What else is there is no fault of
         // this build's.
         match evidence::remove(&plan.output) {

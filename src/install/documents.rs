@@ -130,6 +130,7 @@ impl Attempt<'_> {
             storage: contents.map(|contents| contents.storage.clone()),
             repositories: self.prepared.repositories.clone(),
             fingerprint,
+            traffic: self.traffic(),
             findings: self.remarks.findings(),
             notes: self.remarks.notes(),
             packages: contents.map(|contents| contents.packages.clone()),

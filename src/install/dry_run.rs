@@ -65,7 +65,7 @@ impl Attempt<'_> {
 fn file(file: &CachedFile) -> String {
     let origin = match file.origin {
         Origin::Fetched => "fetched into the cache",
-        Origin::Revalidated | Origin::Cached => "from the cache",
+        Origin::Revalidated | Origin::Cached | Origin::Kept => "from the cache",
         Origin::Local => "where it lies",
     };
     let (path, bytes) = (file.path.display(), file.bytes);

@@ -1,5 +1,6 @@
 //! What the guest is handed: the kickstart, what the template adds, the install tree.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -76,8 +77,12 @@ impl Handover {
         let tree = tree
             .map(|tree| relaying.address(TREE_NAME, tree))
             .transpose()?;
+        let (tree, of_tree) = tree.unzip();
         let repositories = repositories(plan, &relaying)?;
-        let (mut author, replaced) = relaying.kickstart(&plan.kickstart.text)?;
+        let (mut author, mut replaced) = relaying.kickstart(&plan.kickstart.text)?;
+        replaced.extend(of_tree.unwrap_or_default());
+        // One address may begin as another one does.
+        replaced.sort_by_key(|one| Reverse(one.address.len()));
         let mut filled = Vec::new();
         let passphrase = plan.luks_passphrase.as_ref();
         if let Some(passphrase) = passphrase.filter(|_| !plan.options.verbatim) {
@@ -188,7 +193,7 @@ pub(super) fn open_server(
 fn repositories(plan: &Plan, relaying: &Relaying<'_>) -> anyhow::Result<Vec<Repository>> {
     plan.repositories()
         .map(|repository| {
-            let base = relaying.address(&repository.name, repository.url.url())?;
+            let (base, _) = relaying.address(&repository.name, repository.url.url())?;
             Ok(Repository {
                 name: repository.name.clone(),
                 base_url: base.into(),

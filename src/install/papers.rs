@@ -13,11 +13,19 @@ use crate::image::reader;
 use crate::image::reader::{Image, Question};
 use crate::image::signature;
 use crate::inspect::{Release, Storage};
+use crate::mirror::{Lock, PruneRules, Traffic};
 use crate::options::Signer;
 use crate::packages::Package;
 use crate::packages::origin::{self, Origins};
 use crate::sbom::icicle::{self, Entry};
 use crate::sbom::{self, Subject};
+
+/// How large the cache may be, in bytes, when nobody says otherwise: the packages of some dozens of images, and a few
+/// ISO images.
+const CACHE_SIZE: u64 = 64 << 30;
+
+/// How many packages are named in a sentence.
+const MOST_NAMED: usize = 5;
 
 /// What is installed in an image.
 #[derive(Debug)]
@@ -67,6 +75,99 @@ impl Attempt<'_> {
             )),
         }
         Ok(())
+    }
+
+    /// What was asked of mirrors, if the guest asked through us.
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        let mirror = &self.prepared.mirror;
+        mirror.keeps_packages().then(|| mirror.ledger().traffic())
+    }
+
+    /// What the image was installed from, and where that goes.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn lock(&self) -> anyhow::Result<Option<(String, &Path)>> {
+        let Some(to) = self.plan.output.lock.as_deref() else {
+            return Ok(None);
+        };
+        let lock = Lock::of(self.prepared.mirror.ledger());
+        Ok(Some((lock.text()?, to)))
+    }
+
+    /// Notes in the cache what this build took, keeps what its lock file names, and makes room for others.
+    pub(super) fn tidy_cache(&self) {
+        let (plan, mirror) = (self.plan, &self.prepared.mirror);
+        let Some(traffic) = self.traffic() else {
+            return;
+        };
+        let cache = mirror.cache();
+        let locks = plan.output.lock.iter().chain(&plan.options.locked);
+        let pinned = locks.map(|lock| cache.pin(lock));
+        let rules = PruneRules {
+            unused_for: None,
+            max_bytes: Some(
+                plan.options
+                    .cache_size
+                    .map_or(CACHE_SIZE, |size| size.0 << 20),
+            ),
+        };
+        let tidied = pinned
+            .collect::<anyhow::Result<()>>()
+            .and_then(|()| cache.add_traffic(&traffic))
+            .and_then(|()| cache.prune(&rules));
+        match tidied {
+            Ok(removal) if removal.removed.is_empty() => {}
+            Ok(removal) => self.reporter.detail(format!(
+                "{} files, {} MiB, made room in the cache",
+                removal.removed.len(),
+                removal.bytes >> 20
+            )),
+            // The image is good whatever becomes of the cache.
+            Err(error) => self
+                .reporter
+                .warn(format!("the cache was not tidied: {error:#}")),
+        }
+    }
+
+    /// Says what the cache was good for, and which packages are from elsewhere.
+    pub(super) fn report_cache(&self, contents: Option<&Contents>) {
+        let Some(traffic) = self.traffic() else {
+            return;
+        };
+        let kib = |bytes: u64| bytes.div_ceil(1024);
+        self.reporter.note(format!(
+            "mirrors sent {} KiB in {:.1} s, in answer to {} requests; of {} KiB that the guest took, {} KiB were in the cache",
+            kib(traffic.fetched),
+            traffic.seconds,
+            traffic.requests,
+            kib(traffic.served),
+            kib(traffic.cached),
+        ));
+        let asked = self.prepared.mirror.ledger().packages();
+        let is_all_ours = self.plan.isos.is_empty() && self.plan.base.is_none();
+        let Some(contents) = contents.filter(|_| is_all_ours && !asked.is_empty()) else {
+            return;
+        };
+        let elsewhere = contents.packages.iter().filter_map(|package| {
+            let (name, arch) = (&package.name, package.arch.as_ref()?);
+            let name = format!("{name}-{}-{}.{arch}", package.version, package.release);
+            (!asked.contains(&name)).then_some(name)
+        });
+        let elsewhere: Vec<String> = elsewhere.collect();
+        if elsewhere.is_empty() {
+            return;
+        }
+        let more = match elsewhere.len().saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = elsewhere[..elsewhere.len().min(MOST_NAMED)].join(", ");
+        let message = format!("{named}{more}: not of the repositories that ozr passed on");
+        match &self.plan.options.locked {
+            Some(_) => self.reporter.warn(message),
+            None => self.reporter.note(message),
+        }
     }
 
     /// Oz's list of the packages, if it is asked for, and where it goes.

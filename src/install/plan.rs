@@ -27,7 +27,9 @@ use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
 use crate::mirror::{IsoSource, TreeInfo};
-use crate::options::{Compress, Deliver, Format, InstallOptions, Purpose, Relay, Signer, Until};
+use crate::options::{
+    Compress, Deliver, Format, InstallOptions, PackageCache, Purpose, Relay, Signer, Until,
+};
 use crate::secrets::Secret;
 use crate::tdl::{self, Install, Template};
 
@@ -206,6 +208,8 @@ pub struct Plan {
     pub deliver: Deliver,
     /// What goes through our server.
     pub relay: Relay,
+    /// Whether trees and repositories go through it and are kept.
+    pub package_cache: bool,
     /// Whether what the template adds is wanted.
     pub customize: bool,
     /// Who may log in as root, beside what the kickstart says.
@@ -300,7 +304,12 @@ impl Plan {
         check_compress(&formats, compress)?;
         let disks = disks(&options, &template)?;
         check_packages(&formats, disks.len())?;
-        let output = OutputPaths::of(&options, &name, disks.len())?;
+        let mut output = OutputPaths::of(&options, &name, disks.len())?;
+        let package_cache = plan_package_cache(&options)?;
+        // What repeats a set has its lock file.
+        if package_cache && options.locked.is_none() {
+            output.add_lock();
+        }
         warnings.extend(output.check_ending(formats[0])?);
         if output.bootable().is_none() && options.xml.is_some() {
             bail!(
@@ -350,6 +359,7 @@ impl Plan {
             guest,
             deliver: options.deliver.unwrap_or_default(),
             relay: options.relay.unwrap_or_default(),
+            package_cache,
             customize: !(options.no_customize || options.verbatim),
             access,
             luks_passphrase,
@@ -483,6 +493,32 @@ fn check_icicle(
         );
     }
     Ok(())
+}
+
+/// Whether the guest gets its packages through the cache.
+fn plan_package_cache(options: &InstallOptions) -> anyhow::Result<bool> {
+    let wanted = options.package_cache.unwrap_or_default();
+    let never = options.relay == Some(Relay::Never);
+    let needs = [
+        ("--locked", options.locked.is_some()),
+        ("--offline", options.offline),
+    ];
+    let needs = needs.iter().find_map(|(option, is)| is.then_some(*option));
+    let by = match wanted {
+        PackageCache::On => Some("--package-cache on"),
+        _ => needs,
+    };
+    if let (PackageCache::Off, Some(option)) = (wanted, needs) {
+        bail!("{option} needs the packages of the cache: leave out --package-cache off");
+    }
+    if let (true, Some(option)) = (never, by) {
+        bail!("{option} sends what the guest asks for through ozr: leave out --relay never");
+    }
+    let by_itself = !never
+        && !options.verbatim
+        && options.first_network() == Network::User
+        && options.deliver.unwrap_or_default() == Deliver::Http;
+    Ok(by.is_some() || wanted == PackageCache::Auto && by_itself)
 }
 
 /// Two signatures of a kind would have one name.

@@ -12,12 +12,12 @@ use super::place::Place;
 use super::plan::Plan;
 use super::relay::Reaches;
 use super::repositories;
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
 use crate::image::manifest::Repository;
 use crate::machine::Network;
-use crate::mirror::{InstallTree, Mirror, MirrorOptions, shown};
+use crate::mirror::{InstallTree, Locked, Mirror, MirrorOptions, shown};
 use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
@@ -58,6 +58,7 @@ impl Prepared {
         let cache_dir =
             directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
         let mirror = mirror_of(plan, reporter)?;
+        check_locked(plan, &mirror)?;
         reporter.step(format!(
             "getting the installer of {} from {}",
             plan.release,
@@ -88,6 +89,9 @@ impl Prepared {
             None => disk::create(place.work.dir(), &plan.guest.disks).await?,
             Some(base) => base.copy(place.work.dir()).await?,
         };
+        if plan.options.offline {
+            reaches.check_kept(&mirror).await?;
+        }
         let info = tree.treeinfo.as_ref();
         let asked = repositories::of(plan, &mirror, info, discs.as_ref()).await;
         let repositories = asked.iter().map(|asked| asked.about.clone()).collect();
@@ -131,10 +135,43 @@ impl Prepared {
 /// Input or host: a certificate, a proxy or the cache cannot be used.
 pub(super) fn mirror_of(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Mirror> {
     let cache_dir = directories::cache_dir(plan.options.cache_dir.as_deref()).kind(Kind::Host)?;
-    let mirror = MirrorOptions::of(&plan.options, cache_dir)
+    let mut mirror = MirrorOptions::of(&plan.options, cache_dir)
         .with_template(Some(plan.source()), &plan.file.dir);
+    mirror.packages = plan.package_cache;
+    mirror.offline = plan.options.offline;
+    let locked = plan.options.locked.as_deref().map(Locked::read);
+    mirror.locked = locked.transpose()?.map(Arc::new);
     Mirror::new(mirror, reporter.clone())
 }
+
+/// Makes sure that what a lock file names is here, if it cannot be fetched.
+fn check_locked(plan: &Plan, mirror: &Mirror) -> anyhow::Result<()> {
+    let Some(locked) = mirror.locked().filter(|_| plan.options.offline) else {
+        return Ok(());
+    };
+    let missing = locked.missing(mirror.cache());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let bytes: u64 = missing.iter().map(|file| file.bytes).sum();
+    let named = missing.iter().take(MOST_MISSING);
+    let named: Vec<&str> = named.map(|file| file.url.as_str()).collect();
+    let more = match missing.len().saturating_sub(MOST_MISSING) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    fail!(
+        Kind::Input,
+        "the cache has not all of {}: {} files of {} KiB are missing ({}{more}); leave out --offline to fetch them",
+        locked.name,
+        missing.len(),
+        bytes.div_ceil(1024),
+        named.join(", ")
+    );
+}
+
+/// How many missing files are named.
+const MOST_MISSING: usize = 5;
 
 /// Opens libvirt on a thread of its own: with a cold cache it asks QEMU for seconds. Should the
 /// build end meanwhile, `runtime` goes when the thread is done with it.

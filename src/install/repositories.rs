@@ -13,7 +13,6 @@ use url::Url;
 use super::isos::Discs;
 use super::plan::Plan;
 use super::relay::{addresses, known};
-use crate::check::online::lists;
 use crate::check::online::references::{Role, Via};
 use crate::check::online::seen_from_here;
 use crate::distro::CDROM;
@@ -24,7 +23,7 @@ use crate::kickstart::script::repository_ids;
 use crate::machine::UserNetwork;
 use crate::mirror::repodata::repomd;
 use crate::mirror::repodata::repomd::RepoMd;
-use crate::mirror::{Mirror, REPOMD, TreeInfo, beside, public, shown, with_slash};
+use crate::mirror::{Mirror, REPOMD, TreeInfo, beside, lists, public, shown, with_slash};
 
 /// How long a mirror may take to tell the state of a repository: the build does not need it.
 const PATIENCE: Duration = Duration::from_secs(12);

@@ -5,9 +5,14 @@
 //!                        (a build that prepared its domain keeps the kernel it looked at)
 //! entries/KEY.json       one per address and checksum: which content, and how it was obtained
 //! parts/KEY.part(.json)  unfinished downloads
+//! sets/KEY.json          the last state of a repository that was whole
+//! trees/KEY.json         the last .treeinfo of a tree
 //! seen/KEY.json          what was learnt of ISO images of this host, which stay where they are
 //! locks/KEY              held by the run that fetches KEY
 //! locks/use-SHA256       shared by the builds that use this content
+//! locks/run-SECONDS-…    held by a build whose guest takes packages; what was used since it began is its own
+//! pins/KEY.json          where a lock file is, whose contents are to stay
+//! totals.json            what all builds took together
 //! ```
 //! Everything is written aside, flushed and renamed: a killed run leaves at most a part (which
 //! the next run goes on with) or content without an entry (which the next run adopts).
@@ -15,7 +20,7 @@
 //! Content is world-readable, for QEMU runs as another user under `qemu:///system`; locks are this
 //! user's alone. No address in here holds user, password or query.
 
-use std::fs::{Metadata, Permissions};
+use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,16 +28,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use url::Url;
 
 use super::fault::Fault;
 use super::fetch::Complete;
 use super::implanted::Media;
 use super::iso::record_name;
-use super::location::{public, shown};
 use super::part::{self, Validators};
+use super::place::Place;
+use super::share::Progress;
 use super::treeinfo::Checksum;
-use super::verify::{Digests, Expect, Hasher};
+use super::verify::{self, Digests, Expect, Hasher};
 use crate::hex;
 use crate::state::owned_dir::ASIDE_PREFIX;
 use crate::state::{Access, Asked, LockFile, OwnedDir, lock_file};
@@ -52,6 +57,9 @@ const PART_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Age after which a small file that was written aside belongs to no living run: it lives for milliseconds.
 const ASIDE_MAX_AGE: Duration = Duration::from_secs(3600);
 
+/// For how long the time of a record tells when it was last used, in seconds, until that is written into it.
+const USED_IN_RECORD: u64 = 24 * 3600;
+
 /// How often it is said that we wait for it.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -63,6 +71,19 @@ const SEEN_MAX_AGE: Duration = Duration::from_secs(180 * 24 * 3600);
 
 /// The directory of that.
 const SEEN: &str = "seen";
+
+/// The directories of what is kept of repositories and trees.
+pub(super) const SETS: &str = "sets";
+pub(super) const TREES: &str = "trees";
+
+/// The directory of lock files' places.
+pub(super) const PINS: &str = "pins";
+
+/// What the locks of builds that run are called.
+const RUN: &str = "run-";
+
+/// How often it is looked how far another run is with what a guest waits for.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A claim on a cached file: while one lives, in any process, nobody removes the file.
 pub type Lease = Arc<LockFile>;
@@ -77,18 +98,24 @@ pub struct Cache {
 /// Which cached thing: an address and the checksum that the tree gives for it.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
-    hex: String,
-    url: Url,
+    pub(super) hex: String,
+    /// Where it comes from, without secrets.
+    name: String,
     checksum: Option<Checksum>,
 }
 
 impl Key {
-    pub(super) fn new(url: &Url, checksum: Option<&Checksum>) -> Key {
-        let url = public(url);
+    /// Of what proves itself by its checksum, where it comes from does not matter.
+    pub(super) fn new(place: &Place, checksum: Option<&Checksum>) -> Key {
         let checksum_text = checksum.map(ToString::to_string).unwrap_or_default();
+        let proves_itself = checksum.is_some_and(verify::is_known);
+        let identity = match proves_itself {
+            true => String::new(),
+            false => place.identity(),
+        };
         Key {
-            hex: hex::sha256(format!("{url}\n{checksum_text}")),
-            url,
+            hex: hex::sha256(format!("{identity}\n{checksum_text}")),
+            name: place.name(),
             checksum: checksum.cloned(),
         }
     }
@@ -140,6 +167,20 @@ pub struct CacheEntry {
     pub in_use: bool,
 }
 
+/// A build that uses the cache.
+#[derive(Debug)]
+pub struct Using {
+    _lock: Option<LockFile>,
+    name: String,
+    locks: Arc<OwnedDir>,
+}
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        let _ = self.locks.remove_file(&self.name);
+    }
+}
+
 /// A cached file that is claimed and right.
 pub(super) struct Held {
     pub(super) path: PathBuf,
@@ -159,7 +200,7 @@ impl Cache {
         };
         let root = directory.join(LAYOUT);
         make(root.clone(), 0o755)?;
-        for name in ["files", "entries", "parts", SEEN] {
+        for name in ["files", "entries", "parts", SETS, TREES, PINS, SEEN] {
             make(root.join(name), 0o755)?;
         }
         let locks = make(root.join("locks"), 0o700)?;
@@ -183,6 +224,11 @@ impl Cache {
         OwnedDir::open(&self.root.join(name))
     }
 
+    /// Where a file of its own is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// Where content lies.
     pub fn content_path(&self, sha256: &str) -> PathBuf {
         self.root.join("files").join(sha256)
@@ -190,6 +236,18 @@ impl Cache {
 
     fn entry_path(&self, key: &Key) -> PathBuf {
         self.root.join("entries").join(format!("{}.json", key.hex))
+    }
+
+    /// Where is kept what is known of a repository.
+    pub(super) fn set_path(&self, name: &str) -> PathBuf {
+        let file = format!("{}.json", hex::sha256(name));
+        self.root.join(SETS).join(file)
+    }
+
+    /// Where the last `.treeinfo` of a tree is kept.
+    pub(super) fn tree_path(&self, name: &str) -> PathBuf {
+        let file = format!("{}.json", hex::sha256(name));
+        self.root.join(TREES).join(file)
     }
 
     /// Where is kept what was learnt of a file of this host.
@@ -225,13 +283,36 @@ impl Cache {
             if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
                 told = Some(Instant::now());
                 let holder = lock_file::holder(&self.locks, &key.hex);
-                let what = shown(&key.url);
+                let what = &key.name;
                 reporter.note(format!("waiting for {holder}, which is fetching {what}"));
             }
         };
         LockFile::take(&self.locks, &key.hex, Access::Exclusive, limit, tell)
             .await
             .map_err(|error| Fault::local("locking", &self.locks.join(&key.hex), error))
+    }
+
+    /// As [`Cache::lock`]; meanwhile `readers` read along what the other run fetches.
+    pub(super) async fn lock_reading(
+        &self,
+        key: &Key,
+        limit: Duration,
+        readers: &Progress,
+    ) -> Result<LockFile, Fault> {
+        let begin = Instant::now();
+        loop {
+            let taken = self.try_lock(&key.hex);
+            let locks = self.locks.join(&key.hex);
+            if let Some(lock) = taken.map_err(|error| Fault::local("locking", &locks, error))? {
+                return Ok(lock);
+            }
+            if begin.elapsed() > limit {
+                let error = io::ErrorKind::TimedOut.into();
+                return Err(Fault::local("locking", &locks, error));
+            }
+            readers.follow(&self.part_path(key));
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
     }
 
     /// The lock of the thing with this key if nobody fetches it.
@@ -271,6 +352,33 @@ impl Cache {
         matches!(asked, Ok(Asked::Held))
     }
 
+    /// Notes that a build begins to use what is here: until what is given is dropped, nothing that was used since is
+    /// removed.
+    pub(super) fn begin_use(&self) -> io::Result<Using> {
+        let random = hex::random().map_err(io::Error::other)?;
+        let name = format!("{RUN}{}-{}", now(), &random[..16]);
+        let lock = LockFile::try_take(&self.locks, &name, Access::Exclusive)?;
+        Ok(Using {
+            _lock: lock,
+            name,
+            locks: Arc::clone(&self.locks),
+        })
+    }
+
+    /// Since when what was used belongs to builds that run.
+    pub(super) fn in_use_since(&self) -> Option<u64> {
+        let names = self.locks.names().ok()?;
+        let runs = names
+            .iter()
+            .filter_map(|name| name.to_str()?.strip_prefix(RUN));
+        let held = runs.filter(|run| {
+            let asked = LockFile::ask(&self.locks, &format!("{RUN}{run}"), Access::Exclusive);
+            matches!(asked, Ok(Asked::Held))
+        });
+        held.filter_map(|run| run.split_once('-')?.0.parse().ok())
+            .min()
+    }
+
     /// Removes the locks that nobody holds. Whoever gets one now sees that its file is gone.
     pub(super) fn remove_free_locks(&self) -> io::Result<()> {
         for name in self.locks.names()? {
@@ -280,6 +388,35 @@ impl Cache {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is something for a key.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        let entry = read_json::<CacheEntry>(&self.entry_path(key));
+        let entry = entry.map(|entry| entry.sha256);
+        let proof = key.checksum.as_ref().filter(|c| c.algorithm == "sha256");
+        let mut digests = entry.iter().chain(proof.map(|checksum| &checksum.hex));
+        digests.any(|sha256| self.content_path(sha256).exists())
+    }
+
+    /// Keeps a small text that was fetched some other way.
+    pub(super) fn put(&self, name: &str, sha256: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.content_path(sha256);
+        if !path.exists() {
+            write_whole(&path, bytes)?;
+        }
+        let checksum = Checksum {
+            algorithm: "sha256".to_owned(),
+            hex: sha256.to_owned(),
+        };
+        let key = Key {
+            hex: hex::sha256(format!("\n{checksum}")),
+            name: name.to_owned(),
+            checksum: Some(checksum),
+        };
+        let stamp = Stamp::of(&std::fs::metadata(&path)?);
+        let entry = self.entry(&key, sha256.to_owned(), stamp, Validators::default());
+        write_whole(&self.entry_path(&key), &serde_json::to_vec_pretty(&entry)?)
     }
 
     /// What the cache holds for `key`, claimed, if it is whole and right. Content that was
@@ -295,7 +432,7 @@ impl Cache {
         let Some(entry) = self.checked(&path, entry).await? else {
             reporter.warn(format!(
                 "the cached copy of {} was damaged, so it is fetched anew; check the disk under {}",
-                shown(&key.url),
+                key.name,
                 self.root.display()
             ));
             let _ = std::fs::remove_file(self.entry_path(key));
@@ -357,7 +494,7 @@ impl Cache {
             })
             .await
             .map_err(|error| failed(io::Error::other(error)))?
-            .map_err(|error| Fault::writing(&key.url, &part_path, error))?;
+            .map_err(|error| Fault::writing_to(&key.name, &part_path, error))?;
             std::fs::rename(&part_path, &path).map_err(failed)?;
             let files = self.directory("files").map_err(failed)?;
             rustix::fs::fsync(&files).map_err(|error| failed(error.into()))?;
@@ -374,7 +511,19 @@ impl Cache {
 
     /// Notes that an entry was used.
     pub(super) fn touch(&self, key: &Key, held: &mut Held) -> Result<(), Fault> {
-        held.entry.used = now();
+        let before = std::mem::replace(&mut held.entry.used, now());
+        let path = self.entry_path(key);
+        let is_as_before = read_json::<CacheEntry>(&path).is_some_and(|entry| {
+            (entry.verified, &entry.stamp) == (held.entry.verified, &held.entry.stamp)
+        });
+        if is_as_before && before.abs_diff(held.entry.used) < USED_IN_RECORD {
+            // The record's own time says it, which costs a build of a thousand packages nothing.
+            let times = FileTimes::new().set_modified(SystemTime::now());
+            let touched = File::options().write(true).open(&path);
+            if touched.and_then(|file| file.set_times(times)).is_ok() {
+                return Ok(());
+            }
+        }
         self.write_entry(key, &held.entry)
     }
 
@@ -416,7 +565,7 @@ impl Cache {
         // What cannot be removed now will be tried again by the next run.
         let _ = self.remove_parts(PART_MAX_AGE);
         let _ = self.forget_seen(SEEN_MAX_AGE);
-        for name in ["entries", "parts", SEEN] {
+        for name in ["entries", "parts", SETS, TREES, PINS, SEEN] {
             let _ = self.directory(name).and_then(|dir| remove_asides(&dir));
         }
     }
@@ -447,7 +596,7 @@ impl Cache {
     fn entry(&self, key: &Key, sha256: String, stamp: Stamp, validators: Validators) -> CacheEntry {
         let now = now();
         CacheEntry {
-            url: shown(&key.url),
+            url: key.name.clone(),
             checksum: key.checksum.as_ref().map(ToString::to_string),
             sha256,
             bytes: stamp.bytes,

@@ -205,6 +205,16 @@ pub enum Fault {
         path: PathBuf,
         needed: String,
     },
+    #[error("{url} cannot be used: {reason}")]
+    Metadata { url: String, reason: String },
+    #[error("{url} is an older state of the repository than the last one: this mirror is behind")]
+    Outdated { url: String },
+    #[error(
+        "{url} is not in the cache, and no mirror is asked (--offline): build once without that option"
+    )]
+    Offline { url: String },
+    #[error("{url} is not in {lock}: build without --locked, which writes a new one")]
+    NotLocked { url: String, lock: String },
     #[error("{doing} {path}: {error}", path = .path.display())]
     Local {
         doing: &'static str,
@@ -238,9 +248,14 @@ impl Fault {
 
     /// A failed write of a download; a full disk gets its own message.
     pub(super) fn writing(url: &Url, path: &Path, error: io::Error) -> Fault {
+        Fault::writing_to(&shown(url), path, error)
+    }
+
+    /// The same, of what has that name.
+    pub(super) fn writing_to(name: &str, path: &Path, error: io::Error) -> Fault {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::DiskFull {
-                url: shown(url),
+                url: name.to_owned(),
                 path: path.parent().unwrap_or(path).to_path_buf(),
                 needed: "some".to_string(),
             },
@@ -282,7 +297,14 @@ impl Fault {
 
     /// Whether the mirror says that there is no such file.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Fault::NotFound { .. })
+        matches!(self, Fault::NotFound { .. } | Fault::NotLocked { .. })
+    }
+
+    /// Whether the mirror cannot be asked now, so that what it said before may stand.
+    pub(super) fn is_away(&self) -> bool {
+        let is_slow = matches!(self, Fault::Slow { .. } | Fault::TooLong { .. });
+        let is_offline = matches!(self, Fault::Offline { .. });
+        is_slow || is_offline || self.is_transient() || self.is_unreachable()
     }
 
     /// Notes how often the request was made.
@@ -304,6 +326,8 @@ impl Fault {
             | Fault::Outside { .. }
             | Fault::NotListed { .. }
             | Fault::NoList { .. }
+            | Fault::Offline { .. }
+            | Fault::NotLocked { .. }
             | Fault::Disc { .. } => Kind::Input,
             Fault::DiskFull { .. } | Fault::Local { .. } => Kind::Host,
             _ => Kind::Mirror,

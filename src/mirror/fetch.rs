@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +17,10 @@ use url::Url;
 use super::cache::CacheEntry;
 use super::client::{Answered, Clients, RetryPolicy, broken};
 use super::fault::Fault;
+use super::ledger::Ledger;
 use super::location::shown;
 use super::part::{Part, Validators};
+use super::share::Progress;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, Expect, HEAD_BYTES, is_web_page};
 use crate::ui::event::Reporter;
@@ -35,6 +38,10 @@ pub(super) struct Fetcher {
     /// Follow redirects from https to http whatever comes, as the installer does: to look at
     /// what it will fetch, and for nothing else.
     pub(super) follow_all: bool,
+    /// Ask nobody (`--offline`).
+    pub(super) offline: bool,
+    /// What counts requests and bytes.
+    pub(super) ledger: Ledger,
 }
 
 /// What to download, and what it must be.
@@ -46,6 +53,17 @@ pub(super) struct Job<'a> {
     pub(super) held: Option<&'a CacheEntry>,
     /// Where the bytes go.
     pub(super) part: &'a Path,
+    /// How many bytes it has, where that was told before.
+    pub(super) bytes: Option<u64>,
+    /// Who reads along.
+    pub(super) readers: Option<&'a Arc<Progress>>,
+}
+
+impl Job<'_> {
+    /// The most bytes that it may have.
+    fn limit(&self) -> u64 {
+        self.bytes.unwrap_or(u64::MAX).min(self.expect.limit())
+    }
 }
 
 /// Whether an answer is of the same file as the copy, by entity tag, else by date and length.
@@ -87,7 +105,9 @@ impl Fetcher {
     /// What the mirror did wrong. The part is removed unless another run can make use of it.
     pub(super) async fn download(&self, job: &Job<'_>) -> Result<Option<Complete>, Fault> {
         let local = |error| Fault::local("opening", job.part, error);
-        let mut part = Part::open(job.part, job.expect, job.checksum).map_err(local)?;
+        let mut part =
+            Part::open(job.part, job.expect, job.checksum, job.readers).map_err(local)?;
+        let _running = self.ledger.begin();
         match self.download_into(job, &mut part).await {
             Ok(Some(digests)) => Ok(Some(Complete { part, digests })),
             Ok(None) => {
@@ -215,14 +235,17 @@ impl Fetcher {
             return Ok(true);
         }
         // Without a validator only a checksum can tell that two parts belong together.
-        let resumable = part.validators().if_range().is_some() || job.checksum.is_some();
+        // Those of another mirror mean nothing here.
+        let validator = part.validators().if_range().filter(|_| part.is_of(job.url));
+        let validator = validator.map(str::to_owned);
+        let resumable = validator.is_some() || job.checksum.is_some();
         if part.have > 0 && (!resumable || part.ranges_broken) {
             part.restart().map_err(writing)?;
         }
         let mut headers = HeaderMap::new();
         if part.have > 0 {
             put(&mut headers, RANGE, &format!("bytes={}-", part.have));
-            if let Some(validator) = part.validators().if_range() {
+            if let Some(validator) = &validator {
                 put(&mut headers, IF_RANGE, validator);
             }
         } else if let Some(etag) = job.held.and_then(|held| held.validators.etag.as_ref()) {
@@ -256,7 +279,7 @@ impl Fetcher {
                         "the mirror sent another range than was asked for",
                     ));
                 }
-                part.resumed = true;
+                part.resume();
             }
             StatusCode::RANGE_NOT_SATISFIABLE if part.have > 0 => {
                 part.ranges_broken = true;
@@ -265,7 +288,7 @@ impl Fetcher {
             _ => return Err(self.status_fault(job.url, &response)),
         }
         self.check_size(job, part)?;
-        let (limit, total) = (job.expect.limit(), part.total());
+        let (limit, total) = (job.limit(), part.total());
         let (encoding, is_html) = (encoding(&response), is_html(&response));
         let check_head = |head: &[u8]| {
             let (url, expect, checksum) = (job.url, job.expect, job.checksum);
@@ -339,8 +362,9 @@ impl Fetcher {
             let Some(chunk) = chunk else {
                 return Ok(());
             };
-            take(&chunk)?;
             let bytes = chunk.len() as u64;
+            self.ledger.came(bytes);
+            take(&chunk)?;
             coming.have.fetch_add(bytes, Ordering::Relaxed);
             got += bytes;
             let now = Instant::now();
@@ -365,8 +389,8 @@ impl Fetcher {
         let Some(total) = part.total() else {
             return Ok(());
         };
-        if total > job.expect.limit() {
-            return Err(too_large(job.url, job.expect, job.expect.limit()));
+        if total > job.limit() {
+            return Err(too_large(job.url, job.expect, job.limit()));
         }
         let needed = total.saturating_sub(part.have);
         let directory = job.part.parent().unwrap_or(job.part);
@@ -494,6 +518,10 @@ impl Fetcher {
         mut headers: HeaderMap,
         guarded: bool,
     ) -> Result<Answered, Fault> {
+        if self.offline {
+            return Err(Fault::Offline { url: shown(url) });
+        }
+        self.ledger.asked();
         // Bytes as they are in the tree: digests and ranges are of those.
         put(&mut headers, ACCEPT_ENCODING, "identity");
         let downgrade = guarded || self.follow_all;

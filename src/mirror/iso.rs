@@ -21,6 +21,7 @@ use super::fault::Fault;
 use super::implanted::Media;
 use super::location::{Location, shown};
 use super::obtain::{CachedFile, LocalFile, Origin, Store};
+use super::place::Source;
 use super::sums;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, Expect, Hasher};
@@ -298,7 +299,7 @@ impl Store {
         let record = self.cache.seen_path(&real);
         let reporter = &self.fetcher.reporter;
         // Another run that reads it notes what it learns.
-        let key = Key::new(url, None);
+        let key = Key::new(&Source::file(url), None);
         let _lock = self
             .cache
             .lock(&key, self.fetcher.patience.whole, reporter)

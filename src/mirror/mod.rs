@@ -11,10 +11,15 @@
 //! iso       ISO images, verified     implanted  the checksum in them     sums  lists of checksums
 //! disc      what an ISO image is to install from
 //! reach     how a guest gets there
+//! shelf     the same through the cache: packages, metadata, stage 2
+//! place     where files are: one address, or mirrors    lists  lists of mirrors
+//! repository one state of a repository      seen    each tree and repository is asked for once
+//! share     one download for all who wait   ledger  what was taken    locked  nothing but that
 //! repodata  what a repository has
 //! location  addresses        verify  digests, magics     treeinfo       the tree's description
 //! ```
 
+pub mod lists;
 pub mod repodata;
 pub mod sums;
 pub mod treeinfo;
@@ -26,11 +31,18 @@ mod fault;
 mod fetch;
 mod implanted;
 mod iso;
+mod ledger;
 mod location;
+mod locked;
 mod obtain;
 mod part;
+mod place;
 mod reach;
 mod relay;
+mod repository;
+mod seen;
+mod share;
+mod shelf;
 mod stream;
 mod upkeep;
 mod verify;
@@ -41,18 +53,22 @@ use std::sync::Arc;
 use anyhow::Context;
 use url::Url;
 
-pub use cache::{Cache, CacheEntry, Lease};
+pub use cache::{Cache, CacheEntry, Lease, Using};
 pub use client::{Credentials, RetryPolicy};
 pub use disc::Disc;
 pub use fault::Fault;
 pub use fetch::Answer;
 pub use implanted::Media;
 pub use iso::{IsoImage, IsoSource, Sum, file_name, sibling};
+pub use ledger::{Ledger, State as RepositoryState, Taken, Traffic};
+pub use lists::Via;
 pub use location::{Location, beside, check_tree, join, public, shown, with_slash};
+pub use locked::{Lock, Locked};
 pub use obtain::{CachedFile, Origin};
 pub use reach::{Access, Obstacle, Reach};
+pub use shelf::Shelf;
 pub use treeinfo::TreeInfo;
-pub use upkeep::{PruneRules, Removal};
+pub use upkeep::{PruneRules, Removal, Stats, Totals, Verified};
 
 use crate::distro::{Arch, TreeLayout};
 use crate::error::{Classify, Kind, fail};
@@ -64,6 +80,9 @@ use crate::ui::event::Reporter;
 use client::Clients;
 use fetch::Fetcher;
 use obtain::Store;
+use place::Source;
+use seen::Tree;
+use share::Downloads;
 use treeinfo::Checksum;
 use verify::Expect;
 
@@ -83,6 +102,12 @@ pub struct MirrorOptions {
     pub patience: RetryPolicy,
     /// Directories below which `file:` addresses and the links there may lead.
     pub file_roots: Vec<PathBuf>,
+    /// Keep what guests take, and let it stand in for mirrors that are away (`--package-cache`).
+    pub packages: bool,
+    /// Ask no mirror (`--offline`).
+    pub offline: bool,
+    /// Take this set and nothing else (`--locked`).
+    pub locked: Option<Arc<Locked>>,
 }
 
 impl MirrorOptions {
@@ -129,6 +154,9 @@ impl MirrorOptions {
             refetch: false,
             patience: RetryPolicy::default(),
             file_roots: Vec::new(),
+            packages: false,
+            offline: false,
+            locked: None,
         }
     }
 }
@@ -192,6 +220,8 @@ pub struct InstallTree {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     store: Store,
+    /// Keeps what guests take from being pruned.
+    _using: Option<Arc<Using>>,
 }
 
 impl Mirror {
@@ -202,7 +232,11 @@ impl Mirror {
     pub fn new(options: MirrorOptions, reporter: Reporter) -> anyhow::Result<Mirror> {
         let cache = Cache::open(&options.cache_dir)?;
         cache.remove_leftovers();
+        let ledger = Ledger::default();
+        // Without it the cache works, and may lose what is needed again.
+        let using = options.packages.then(|| cache.begin_use().ok()).flatten();
         Ok(Mirror {
+            _using: using.map(Arc::new),
             store: Store {
                 cache,
                 fetcher: Fetcher {
@@ -210,9 +244,16 @@ impl Mirror {
                     patience: options.patience,
                     reporter,
                     follow_all: false,
+                    offline: options.offline,
+                    ledger: ledger.clone(),
                 },
                 roots: Roots::new(options.file_roots),
                 refetch: options.refetch,
+                packages: options.packages,
+                locked: options.locked,
+                ledger,
+                downloads: Downloads::default(),
+                seen: Arc::default(),
             },
         })
     }
@@ -357,7 +398,7 @@ impl Mirror {
         // Without checksums nothing says that kernel and initrd are of the tree that was described.
         let checked = kernel.checksum.is_some() && initrd.checksum.is_some();
         let fetched = match fetched {
-            Ok(_) if !checked && info.is_some() && self.describe(tree).await? != info => {
+            Ok(_) if !checked && info.is_some() && self.describe_anew(tree).await? != info => {
                 Err(Fault::Changed { url: shown(tree) })
             }
             fetched => fetched,
@@ -388,23 +429,21 @@ impl Mirror {
     /// # Errors
     /// The mirror cannot be used, or the text is no `.treeinfo`.
     pub async fn describe(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
-        let expect = Expect::TreeInfo;
-        let mut forbidden = Vec::new();
-        // Some servers forbid all names that begin with a dot.
-        for name in [".treeinfo", "treeinfo"] {
-            let url = location::join(tree, name);
-            match self.store.bytes(&url, expect, expect.limit()).await {
-                Ok(bytes) => return read_tree_info(&bytes, &url).map(Some),
-                Err(fault @ Fault::Forbidden { .. }) => forbidden.push(fault),
-                Err(fault) if fault.is_absent() => {}
-                Err(fault) => return Err(fault),
-            }
+        if !self.store.packages {
+            return self.describe_anew(tree).await;
         }
-        // Both are forbidden: so is the tree.
-        match forbidden.len() {
-            0 | 1 => Ok(None),
-            _ => Err(forbidden.remove(1)),
-        }
+        let found = self.store.tree(&Source::new(tree, Via::Direct), "").await?;
+        let read =
+            |tree_: Arc<Tree>| read_tree_info(&tree_.text, &location::join(tree, tree_.name));
+        found.map(read).transpose()
+    }
+
+    async fn describe_anew(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
+        let source = Source::new(tree, Via::Direct);
+        let found = self.store.describe(&source, "").await?;
+        let read =
+            |(name, bytes): (&str, Vec<u8>)| read_tree_info(&bytes, &location::join(tree, name));
+        found.map(read).transpose()
     }
 
     async fn boot_file(&self, wanted: &Wanted) -> Result<CachedFile, Fault> {
@@ -435,6 +474,9 @@ impl Mirror {
         let mut absent = None;
         for path in candidates {
             let url = location::join(tree, path);
+            if self.store.has_of_tree(tree, path, info) {
+                return Ok(path.to_string());
+            }
             match self.ask(&url).await {
                 Ok(_) => return Ok(path.to_string()),
                 Err(fault) if fault.is_absent() => {
@@ -489,7 +531,9 @@ impl Mirror {
     /// What is wrong with the mirror; [`Fault::NotFound`] where this is no repository.
     pub async fn repomd(&self, repository: &Url) -> Result<CachedFile, Fault> {
         let url = location::join(repository, REPOMD);
-        self.store.obtain(&url, Expect::RepoMd, None).await
+        let file = self.store.obtain(&url, Expect::RepoMd, None).await?;
+        self.store.note_repomd(&url, &file)?;
+        Ok(file)
     }
 
     /// Obtains a file of repository metadata that `repomd.xml` names. With a checksum that can
@@ -513,6 +557,55 @@ impl Mirror {
     /// An address that is not supported.
     pub fn upstream(&self, base: &Url) -> anyhow::Result<Arc<dyn Upstream>> {
         relay::upstream(&self.store, base).map_err(Fault::into_error)
+    }
+
+    /// As [`Mirror::upstream`], through the cache: for trees and repositories, which may be named by a list of
+    /// mirrors.
+    ///
+    /// # Errors
+    /// An address that is not supported.
+    pub fn shelf(&self, base: &Url, via: Via) -> Arc<Shelf> {
+        Arc::new(Shelf::new(&self.store, Source::new(base, via), via))
+    }
+
+    /// What is to stand behind our server for a tree, and the tree's place in it: the repositories that lie beside a
+    /// tree are found by their way from there.
+    pub fn root_of(&self, tree: &Url) -> (Url, String) {
+        let (mut root, mut rest) = (tree.clone(), String::new());
+        let mut parts: Vec<&str> = tree.path().trim_matches('/').split('/').collect();
+        for _ in 0..self.store.reach_above(tree).min(parts.len()) {
+            let part = parts.pop().unwrap_or_default();
+            rest = format!("{part}/{rest}");
+        }
+        if !rest.is_empty() {
+            root.set_path(&format!("/{}", parts.join("/")));
+        }
+        (location::with_slash(&root), rest)
+    }
+
+    /// Looks whether the state of a repository is known and whole.
+    ///
+    /// # Errors
+    /// As for [`Mirror::install_tree`].
+    pub async fn check_repository(&self, base: &Url, via: Via) -> anyhow::Result<()> {
+        let source = Source::new(base, via);
+        let opened = self.store.repository(&source, "").await;
+        opened.map(drop).map_err(Fault::into_error)
+    }
+
+    /// Whether guests' packages are kept.
+    pub fn keeps_packages(&self) -> bool {
+        self.store.packages
+    }
+
+    /// What was taken so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.store.ledger
+    }
+
+    /// The set that is taken, if it is decided.
+    pub fn locked(&self) -> Option<&Locked> {
+        self.store.locked.as_deref()
     }
 }
 
@@ -538,7 +631,7 @@ impl Wanted {
     }
 
     fn key(&self) -> cache::Key {
-        cache::Key::new(&self.url, self.checksum.as_ref())
+        cache::Key::new(&Source::file(&self.url), self.checksum.as_ref())
     }
 }
 

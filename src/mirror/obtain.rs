@@ -4,15 +4,20 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use url::Url;
 
-use super::cache::{Cache, Held, Key, Lease, hash_file};
-use super::client::broken;
+use super::cache::{Cache, CacheEntry, Held, Key, Lease, hash_file};
 use super::fault::Fault;
-use super::fetch::{Fetcher, Job, check_head, too_large};
+use super::fetch::{Complete, Fetcher, Job, check_head, too_large};
 use super::implanted::Media;
+use super::ledger::Ledger;
 use super::location::{Location, shown};
+use super::locked::Locked;
+use super::place::{Place, Source};
+use super::seen::Seen;
+use super::share::{Downloads, Progress};
 use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES};
 use crate::input::{NotOpened, Roots};
@@ -26,6 +31,8 @@ pub enum Origin {
     Revalidated,
     /// Cached under the checksum that the tree gives; nothing was asked.
     Cached,
+    /// Cached, and no mirror could be asked.
+    Kept,
     /// A file of this host, used where it lies.
     Local,
 }
@@ -47,6 +54,27 @@ pub struct CachedFile {
     pub lease: Option<Lease>,
 }
 
+impl CachedFile {
+    /// Whether no mirror had to send it.
+    pub(super) fn was_here(&self) -> bool {
+        self.origin != Origin::Fetched
+    }
+}
+
+/// A file that is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Want {
+    pub(super) place: Place,
+    pub(super) expect: Expect,
+    /// What it must be.
+    pub(super) checksum: Option<Checksum>,
+    /// How many bytes it has, where that is known.
+    pub(super) bytes: Option<u64>,
+}
+
+/// Tries on one mirror where there is another one.
+const TRIES_BEFORE_OTHERS: u32 = 2;
+
 /// Obtains files through a cache.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -56,6 +84,16 @@ pub(super) struct Store {
     pub(super) roots: Roots,
     /// Take nothing from the cache (`-f`).
     pub(super) refetch: bool,
+    /// Keep what guests take, and let it stand in for a mirror that is away.
+    pub(super) packages: bool,
+    /// The one set that may be taken (`--locked`).
+    pub(super) locked: Option<Arc<Locked>>,
+    /// What is taken.
+    pub(super) ledger: Ledger,
+    /// The downloads that guests wait for.
+    pub(super) downloads: Downloads,
+    /// What this build has seen of trees and repositories.
+    pub(super) seen: Arc<Seen>,
 }
 
 impl Store {
@@ -72,53 +110,159 @@ impl Store {
         if let Location::Local(path) = Location::of(url)? {
             return self.local(url, &path, expect, checksum).await;
         }
+        let want = Want {
+            checksum: checksum.cloned(),
+            ..Want::of(Source::file(url), expect)
+        };
+        self.take(&want, None).await
+    }
+
+    /// Obtains a file that mirrors have; `readers` read along.
+    ///
+    /// # Errors
+    /// As [`Store::obtain`].
+    pub(super) async fn take(
+        &self,
+        want: &Want,
+        readers: Option<&Arc<Progress>>,
+    ) -> Result<CachedFile, Fault> {
+        let name = want.place.name();
+        let mut want = want.clone();
+        if let Some(locked) = &self.locked {
+            let Some((taken, checksum)) = locked.at(&name) else {
+                let (url, lock) = (name, locked.name.clone());
+                return Err(Fault::NotLocked { url, lock });
+            };
+            (want.checksum, want.bytes) = (Some(checksum), Some(taken.bytes));
+        }
+        let file = self.take_unlocked(&want, readers).await?;
+        self.ledger.file(name, &file.sha256, file.bytes);
+        Ok(file)
+    }
+
+    async fn take_unlocked(
+        &self,
+        want: &Want,
+        readers: Option<&Arc<Progress>>,
+    ) -> Result<CachedFile, Fault> {
         let reporter = &self.fetcher.reporter;
-        let key = Key::new(url, checksum);
+        let key = Key::new(&want.place, want.checksum.as_ref());
+        let may_be_held = !self.refetch;
+        // Content under a checksum cannot be out of date, so nobody needs to wait for its turn.
+        if may_be_held
+            && want.checksum.is_some()
+            && let Some(mut held) = self.cache.held(&key, reporter).await?
+        {
+            self.cache.touch(&key, &mut held)?;
+            return Ok(cached(held, Origin::Cached));
+        }
         let limit = self.fetcher.patience.whole;
-        let _lock = self.cache.lock(&key, limit, reporter).await?;
+        let _lock = match readers {
+            None => self.cache.lock(&key, limit, reporter).await?,
+            Some(readers) => self.cache.lock_reading(&key, limit, readers).await?,
+        };
         let mut held = None;
         if self.refetch {
             super::part::remove(&self.cache.part_path(&key));
         } else {
             held = self.cache.held(&key, reporter).await?;
             if held.is_none() {
-                held = self.cache.adopt(&key, expect).await?;
+                held = self.cache.adopt(&key, want.expect).await?;
             }
         }
-        // Content under the tree's own checksum cannot be out of date.
-        if checksum.is_some()
+        if want.checksum.is_some()
             && let Some(mut held) = held
         {
             self.cache.touch(&key, &mut held)?;
             return Ok(cached(held, Origin::Cached));
         }
-        let part = self.cache.part_path(&key);
-        let job = Job {
-            url,
-            expect,
-            checksum,
-            held: held.as_ref().map(|held| &held.entry),
-            part: &part,
-        };
-        match (self.fetcher.download(&job).await?, held) {
-            (None, Some(mut held)) => {
+        let entry = held.as_ref().map(|held| &held.entry);
+        match (self.download(want, &key, entry, readers).await, held) {
+            (Ok(None), Some(mut held)) => {
                 self.cache.touch(&key, &mut held)?;
                 Ok(cached(held, Origin::Revalidated))
             }
-            (None, None) => {
-                let reason = "the mirror says that a file is unchanged that was never fetched";
-                Err(broken(url, reason))
-            }
-            (Some(complete), _) => {
+            (Ok(None), None) => Err(Fault::Broken {
+                url: want.place.name(),
+                reason: "the mirror says that a file is unchanged that was never fetched".into(),
+                tries: 1,
+            }),
+            (Ok(Some(complete)), _) => {
                 let held = self.cache.publish(&key, complete).await?;
                 reporter.detail(format!(
                     "fetched {} ({} bytes)",
-                    shown(url),
+                    want.place.name(),
                     held.entry.bytes
                 ));
                 Ok(cached(held, Origin::Fetched))
             }
+            // Of a repository's state it is decided elsewhere what stands in for it.
+            (Err(fault), Some(held))
+                if self.packages && fault.is_away() && want.expect != Expect::RepoMd =>
+            {
+                reporter.detail(format!(
+                    "{} is taken as it was last seen: {fault}",
+                    want.place.name()
+                ));
+                Ok(cached(held, Origin::Kept))
+            }
+            (Err(fault), _) => Err(fault),
         }
+    }
+
+    /// Downloads from the first mirror that has it. None where the copy that is there already is the mirror's.
+    async fn download(
+        &self,
+        want: &Want,
+        key: &Key,
+        held: Option<&CacheEntry>,
+        readers: Option<&Arc<Progress>>,
+    ) -> Result<Option<Complete>, Fault> {
+        let part = self.cache.part_path(key);
+        let urls = want.place.urls(self).await?;
+        let mut failed: Option<Fault> = None;
+        for (number, url) in urls.iter().enumerate() {
+            let mut fetcher = self.fetcher.clone();
+            let is_last = number + 1 == urls.len();
+            if !is_last {
+                let tries = &mut fetcher.patience.tries;
+                *tries = (*tries).min(TRIES_BEFORE_OTHERS);
+            }
+            let job = Job {
+                url,
+                expect: want.expect,
+                checksum: want.checksum.as_ref(),
+                held,
+                part: &part,
+                bytes: want.bytes,
+                readers,
+            };
+            match fetcher.download(&job).await {
+                Ok(came) => return Ok(came),
+                Err(fault @ (Fault::DiskFull { .. } | Fault::Local { .. })) => return Err(fault),
+                Err(fault) => {
+                    if !is_last {
+                        let reporter = &self.fetcher.reporter;
+                        reporter.detail(format!("{fault}; the next mirror is asked"));
+                    }
+                    // That a mirror has it not says less than that another cannot be asked.
+                    if failed.as_ref().is_none_or(Fault::is_absent) {
+                        failed = Some(fault);
+                    }
+                }
+            }
+        }
+        let url = want.place.name();
+        Err(failed.unwrap_or(Fault::NotFound { url }))
+    }
+
+    /// Obtains a small file and reads it.
+    ///
+    /// # Errors
+    /// As [`Store::take`].
+    pub(super) async fn read(&self, want: &Want) -> Result<Vec<u8>, Fault> {
+        let file = self.take(want, None).await?;
+        std::fs::read(&file.path).map_err(|error| Fault::local("reading", &file.path, error))
     }
 
     /// Fetches a small file into memory.

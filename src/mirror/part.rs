@@ -4,18 +4,24 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::cache::{read_json, write_whole};
 use super::location::shown;
+use super::share::Progress;
 use super::treeinfo::Checksum;
 use super::verify::{Digests, Expect, HEAD_BYTES, Hasher};
 use crate::state::boot_id;
 
 /// Bytes that are gathered before they are written: chunks from TLS have 16 KiB at most.
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// How long they may be gathered: others read along.
+const BUFFER_TIME: Duration = Duration::from_millis(500);
 
 /// What a server said of a file, to ask later whether it is still the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +59,9 @@ pub(super) struct Part {
     notes_path: PathBuf,
     file: File,
     buffer: Vec<u8>,
+    flushed: Instant,
+    /// Who reads along.
+    readers: Option<Arc<Progress>>,
     hasher: Hasher,
     fresh_hasher: Hasher,
     notes: Notes,
@@ -72,6 +81,7 @@ impl Part {
         path: &Path,
         expect: Expect,
         checksum: Option<&Checksum>,
+        readers: Option<&Arc<Progress>>,
     ) -> io::Result<Part> {
         let notes_path = notes_path(path);
         let file = OpenOptions::new()
@@ -85,6 +95,8 @@ impl Part {
             path: path.to_path_buf(),
             file,
             buffer: Vec::with_capacity(BUFFER_BYTES),
+            flushed: Instant::now(),
+            readers: readers.cloned(),
             fresh_hasher: hasher.clone(),
             hasher,
             notes: Notes::default(),
@@ -94,6 +106,12 @@ impl Part {
             ranges_broken: false,
             notes_path,
         };
+        part.tell(|readers, part| {
+            if let Ok(file) = part.file.try_clone() {
+                let have = file.metadata().map_or(0, |metadata| metadata.len());
+                readers.opened(Arc::new(file), have);
+            }
+        });
         match read_json::<Notes>(&part.notes_path) {
             Some(notes) if notes.boot == boot_id().unwrap_or_default() => {
                 part.notes = notes;
@@ -102,6 +120,13 @@ impl Part {
             _ => part.restart()?,
         }
         Ok(part)
+    }
+
+    /// Tells those who read along.
+    fn tell(&self, what: impl FnOnce(&Progress, &Part)) {
+        if let Some(readers) = &self.readers {
+            what(readers, self);
+        }
     }
 
     /// Hashes what an earlier run left.
@@ -116,6 +141,7 @@ impl Part {
             .read_to_end(&mut self.head)?;
         self.file.seek(SeekFrom::Start(self.have))?;
         self.resumed = self.have > 0;
+        self.tell(|readers, part| readers.written(part.have));
         Ok(())
     }
 
@@ -129,6 +155,7 @@ impl Part {
         self.have = 0;
         self.resumed = false;
         self.notes = Notes::default();
+        self.tell(|readers, _| readers.restarted());
         Ok(())
     }
 
@@ -146,7 +173,19 @@ impl Part {
             boot: boot_id().unwrap_or_default(),
             url: shown(url),
         };
+        self.tell(|readers, part| readers.begun(part.notes.total));
         write_whole(&self.notes_path, &serde_json::to_vec(&self.notes)?)
+    }
+
+    /// Goes on with an answer that begins where the last one ended.
+    pub(super) fn resume(&mut self) {
+        self.resumed = true;
+        self.tell(|readers, part| readers.begun(part.notes.total));
+    }
+
+    /// Whether the bytes so far are of this address.
+    pub(super) fn is_of(&self, url: &Url) -> bool {
+        self.notes.url == shown(url)
     }
 
     /// Length of the whole file, where the server told.
@@ -172,7 +211,8 @@ impl Part {
         }
         self.have += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_BYTES {
+        let is_late = self.readers.is_some() && self.flushed.elapsed() >= BUFFER_TIME;
+        if self.buffer.len() >= BUFFER_BYTES || is_late {
             self.flush()?;
         }
         Ok(())
@@ -182,6 +222,10 @@ impl Part {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let result = self.file.write_all(&self.buffer);
         self.buffer.clear();
+        self.flushed = Instant::now();
+        if result.is_ok() {
+            self.tell(|readers, part| readers.written(part.have));
+        }
         result
     }
 
@@ -215,6 +259,13 @@ impl Drop for Part {
 pub(super) fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
     let _ = std::fs::remove_file(notes_path(path));
+}
+
+/// The part at `path` that somebody else is at, and the length of the whole, once there is an answer that told it.
+pub(super) fn peek(path: &Path) -> Option<(File, Option<Option<u64>>)> {
+    let file = File::open(path).ok()?;
+    let notes = read_json::<Notes>(&notes_path(path));
+    Some((file, notes.map(|notes| notes.total)))
 }
 
 fn notes_path(path: &Path) -> PathBuf {

@@ -68,6 +68,9 @@ pub enum Obstacle {
     /// An address in the network that the guest has for itself.
     #[strum(to_string = "its address is in the network that the guest has for itself")]
     OwnNetwork,
+    /// What it has is kept for further builds.
+    #[strum(to_string = "what it has is kept in the cache")]
+    Cached,
     /// `--relay always`.
     #[strum(to_string = "--relay always")]
     Unwanted,

@@ -26,6 +26,8 @@ pub(super) enum Expect {
     Metadata,
     /// An installation disc.
     Iso,
+    /// What a guest asks for: packages, the installer's main image.
+    Guest,
     Any,
 }
 
@@ -46,6 +48,8 @@ impl Expect {
             Expect::Metadata => 512 << 20,
             // EL 10's DVD has 10 GiB, and a disc of Blu-ray 128.
             Expect::Iso => 128 << 30,
+            // The largest package has 2 GB, a stage 2 below 2 GB.
+            Expect::Guest => 16 << 30,
             Expect::Any => u64::MAX,
         }
     }
@@ -59,7 +63,7 @@ impl Expect {
             Expect::RepoMd => "a repomd.xml",
             Expect::Metadata => "repository metadata",
             Expect::Iso => "an ISO image",
-            Expect::Any => "a file for a guest",
+            Expect::Guest | Expect::Any => "a file for a guest",
         }
     }
 
@@ -70,7 +74,7 @@ impl Expect {
             Expect::Initrd => is_initrd(head),
             Expect::RepoMd => head.trim_ascii_start().starts_with(b"<"),
             // What makes it one comes later.
-            Expect::TreeInfo | Expect::Metadata | Expect::Iso | Expect::Any => true,
+            Expect::TreeInfo | Expect::Metadata | Expect::Iso | Expect::Guest | Expect::Any => true,
         }
     }
 }

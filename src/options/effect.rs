@@ -32,7 +32,7 @@ macro_rules! effects {
 effects! {
     image:
         // What is installed, and what is added to it.
-        set variables verbatim no_customize deliver seal_except no_seal portable
+        set variables verbatim no_customize deliver seal_except no_seal portable locked
         // What is made of it, and what lies beside it.
         name checksum_key from keep_builds format compress xml sbom sign builder_id generate_icicle icicle
         // The machine: the installer looks at all of it, and so may a script.
@@ -47,7 +47,7 @@ effects! {
         customize seal
         // Where things are, how they are got and shown, how long it may take.
         output_dir output force report keep connect vcpus serve_address serve_ports timeout max_guests retries
-        stall_limit cleanup relay refetch cache_dir state_dir progress cacert client_cert client_key
+        stall_limit cleanup relay package_cache cache_size offline refetch cache_dir state_dir progress cacert client_cert client_key
         client_cert_host file_root min_rate download_timeout check notes if_changed rebuild require_kvm on_success
         on_failure hook_timeout;
 }

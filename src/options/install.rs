@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::signer::Signer;
 use super::values::{
-    Compress, Deliver, Format, Mebibytes, Ports, Progress, Relay, ReportTarget, SbomFormat,
-    Seconds, one_or_several,
+    Compress, Deliver, Format, Mebibytes, PackageCache, Ports, Progress, Relay, ReportTarget,
+    SbomFormat, Seconds, one_or_several,
 };
 use super::variables::{Declarations, Setting};
 use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
@@ -335,7 +335,25 @@ pub struct InstallOptions {
     #[arg(long, value_name = "WHICH", help_heading = "Mirror")]
     pub relay: Option<Relay>,
 
-    /// Fetch kernel and initrd anew, whatever the cache holds
+    /// Whether the guest gets what trees and repositories have through ozr, which keeps it for further builds
+    /// [default: auto]
+    #[arg(long, value_name = "WHEN", help_heading = "Mirror")]
+    pub package_cache: Option<PackageCache>,
+
+    /// How large the cache may be at the end of a build: 50G, or a number of MiB. What was unused longest goes first
+    /// [default: 64G]
+    #[arg(long, value_name = "SIZE", help_heading = "Mirror")]
+    pub cache_size: Option<Mebibytes>,
+
+    /// Install from the very files that FILE lists, the NAME.lock of an earlier build, and from no others
+    #[arg(long, value_name = "FILE", help_heading = "Mirror")]
+    pub locked: Option<PathBuf>,
+
+    /// Ask no mirror: install from what the cache has
+    #[arg(long, help_heading = "Mirror")]
+    pub offline: bool,
+
+    /// Fetch kernel, initrd and packages anew, whatever the cache holds
     #[arg(short = 'f', long, alias = "force-download", help_heading = "Mirror")]
     pub refetch: bool,
 

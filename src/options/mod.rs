@@ -72,8 +72,8 @@ pub use install::{InstallOptions, distinct};
 pub use secret::{Purpose, SecretSource};
 pub use signer::{Signer, TrustedKey};
 pub use values::{
-    Compress, Deliver, EventsTo, Format, Mebibytes, Ports, Progress, Relay, ReleaseName,
-    ReportFormat, ReportTarget, SbomFormat, Seconds, Until,
+    Compress, Deliver, EventsTo, Format, Mebibytes, PackageCache, Ports, Progress, Relay,
+    ReleaseName, ReportFormat, ReportTarget, SbomFormat, Seconds, Until,
 };
 pub use variables::Values;
 

@@ -80,6 +80,19 @@ pub enum Until {
     End,
 }
 
+/// `--package-cache`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageCache {
+    /// With user networking, and where the kickstart comes by HTTP: our server is reached then
+    #[default]
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
+}
+
 /// `--relay`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,6 +6,7 @@
 //! RFC 9110, section 14.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// A tree or repository, below one base URL.
@@ -54,6 +55,14 @@ impl UpstreamResponse {
             etag: None,
             body: Box::new(io::empty()),
         }
+    }
+
+    /// What `range` asks for of a file of `length` bytes.
+    ///
+    /// # Errors
+    /// The file cannot be wound to where the range begins.
+    pub fn of_file(file: File, length: u64, range: Option<&str>) -> io::Result<Self> {
+        UpstreamResponse::part_of(file, length, range)
     }
 
     /// What `range` asks for of a source of `length` bytes.

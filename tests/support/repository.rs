@@ -52,6 +52,8 @@ impl Packing {
 pub struct Repository {
     packages: String,
     count: usize,
+    bodies: Vec<(String, Vec<u8>)>,
+    revision: u64,
     comps: String,
     packing: Packing,
     algorithm: &'static str,
@@ -64,6 +66,8 @@ impl Repository {
         Repository {
             packages: String::new(),
             count: 0,
+            bodies: Vec::new(),
+            revision: 1,
             comps: String::new(),
             packing: Packing::Gzip,
             algorithm: "sha256",
@@ -81,7 +85,36 @@ impl Repository {
     }
 
     /// Adds a package.
-    pub fn package(mut self, name: &str, arch: &str, version: &str, provides: &[&str]) -> Self {
+    pub fn package(self, name: &str, arch: &str, version: &str, provides: &[&str]) -> Self {
+        let digest = format!("{:064x}", self.count + 1);
+        self.listed(name, arch, version, provides, &digest, 1000)
+    }
+
+    /// Adds a package with its file.
+    pub fn with(mut self, name: &str, version: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let digest = digest("sha256", &body);
+        let path = format!("Packages/{name}-{version}-1.el9.x86_64.rpm");
+        let size = body.len();
+        self.bodies.push((path, body));
+        self.listed(name, "x86_64", version, &[], &digest, size)
+    }
+
+    /// Says which state it is.
+    pub fn revision(mut self, revision: u64) -> Self {
+        self.revision = revision;
+        self
+    }
+
+    fn listed(
+        mut self,
+        name: &str,
+        arch: &str,
+        version: &str,
+        provides: &[&str],
+        digest: &str,
+        size: usize,
+    ) -> Self {
         self.count += 1;
         let mut entries = format!("<rpm:entry name=\"{name}\"/>");
         for provide in provides {
@@ -91,19 +124,18 @@ impl Repository {
             self.packages,
             "<package type=\"rpm\">\n  <name>{name}</name>\n  <arch>{arch}</arch>\n  \
              <version epoch=\"0\" ver=\"{version}\" rel=\"1.el9\"/>\n  \
-             <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum>\n  \
+             <checksum type=\"sha256\" pkgid=\"YES\">{digest}</checksum>\n  \
              <summary>The package {name}</summary>\n  \
              <description>A description of &lt;{name}&gt; of some length, as packages have it, to \
              be read over.</description>\n  <packager/>\n  <url>http://example.org/{name}</url>\n  \
              <time file=\"1714000000\" build=\"1714000000\"/>\n  \
-             <size package=\"1000\" installed=\"2000\" archive=\"3000\"/>\n  \
+             <size package=\"{size}\" installed=\"2000\" archive=\"3000\"/>\n  \
              <location href=\"Packages/{name}-{version}-1.el9.{arch}.rpm\"/>\n  <format>\n    \
              <rpm:license>GPL-2.0-or-later</rpm:license>\n    <rpm:group>Unspecified</rpm:group>\n    \
              <rpm:provides>{entries}</rpm:provides>\n    \
              <rpm:requires><rpm:entry name=\"libc.so.6()(64bit)\"/>\
              <rpm:entry name=\"only-required\"/></rpm:requires>\n    \
-             <file>/usr/bin/{name}</file>\n  </format>\n</package>",
-            self.count
+             <file>/usr/bin/{name}</file>\n  </format>\n</package>"
         )
         .unwrap();
         self
@@ -150,7 +182,7 @@ impl Repository {
              xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\" packages=\"{}\">\n{}</metadata>\n",
             self.count, self.packages
         );
-        let mut files = Vec::new();
+        let mut files = self.bodies.clone();
         let mut list = String::new();
         self.add("primary", primary.as_bytes(), &mut files, &mut list);
         if !self.comps.is_empty() {
@@ -167,7 +199,8 @@ impl Repository {
         let repomd = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<repomd \
              xmlns=\"http://linux.duke.edu/metadata/repo\" \
-             xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\">\n  <revision>1</revision>\n{list}</repomd>\n"
+             xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\">\n  <revision>{}</revision>\n{list}</repomd>\n",
+            self.revision
         );
         files.push(("repodata/repomd.xml".to_string(), repomd.into_bytes()));
         files

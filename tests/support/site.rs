@@ -346,6 +346,9 @@ impl Site {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
+        // A build through the cache has its lock file.
+        let has_lock = kept.contains(&"manifest.json");
+        left.retain(|name| !has_lock || *name != format!("{}.lock", self.name));
         left.sort();
         let mut kept: Vec<String> = kept
             .iter()

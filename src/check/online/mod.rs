@@ -4,14 +4,13 @@
 //! ```text
 //! mod         the order of things; verdicts become findings
 //! references  which addresses there are (pure)     variables  $releasever and the like
-//! probe       what is at one address               lists      mirror lists, metalinks
+//! probe       what is at one address (mirror::lists)
 //! lookup      reads repositories (mirror::repodata)
 //! packages    what is wanted, what is missing      candidates what an install may choose among (pure)
 //! verdict     a failed request in words
 //! ```
 
 pub mod candidates;
-pub mod lists;
 pub mod packages;
 pub mod references;
 

@@ -2,13 +2,13 @@
 
 use url::Url;
 
-use super::lists;
 use super::references::{ISO, Role, Target, Via};
 use super::variables::{Known, names, resolve, seen_from_here};
 use super::verdict::{Verdict, of_fault};
 use crate::diagnostic::Severity;
 use crate::distro::TreeLayout;
 use crate::machine::UserNetwork;
+use crate::mirror::lists;
 use crate::mirror::{
     Access, Answer, Fault, Mirror, Obstacle, REPOMD, TreeInfo, beside, check_tree, join, public,
     shown, with_slash,

@@ -12,6 +12,7 @@ use crate::kickstart::outline::SectionKind;
 use crate::language::Reading;
 use crate::language::reading::{Entry, SectionEntry};
 use crate::mirror::Access;
+pub use crate::mirror::Via;
 use crate::tdl::{Install, IsoAddress, Payload, SourceUrl, Template};
 
 /// What must be at an address.
@@ -36,17 +37,6 @@ pub const ISO: Role = Role::File("an ISO image");
 
 /// A text that a kickstart includes.
 pub const INCLUDED: &str = "an included kickstart";
-
-/// How an address leads there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Via {
-    /// It is the place itself.
-    Direct,
-    /// It is yum's list of mirrors.
-    MirrorList,
-    /// It is a metalink.
-    MetaLink,
-}
 
 /// What is to be tried. The same target may stand in several places.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

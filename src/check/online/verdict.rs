@@ -194,6 +194,8 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         | Fault::TooLarge { .. }
         | Fault::Packed { .. }
         | Fault::Changed { .. }
+        | Fault::Metadata { .. }
+        | Fault::Outdated { .. }
         | Fault::Checksum { .. } => Verdict::error(content, fault.to_string(), ""),
         Fault::Slow { .. } | Fault::TooLong { .. } => {
             Verdict::warning("KS209", fault.to_string(), "")
@@ -203,6 +205,8 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         | Fault::ProxyAuthorization { .. }
         | Fault::Address { .. }
         | Fault::DiskFull { .. }
+        | Fault::Offline { .. }
+        | Fault::NotLocked { .. }
         | Fault::Local { .. } => Verdict::error("KS201", fault.to_string(), ""),
     }
 }

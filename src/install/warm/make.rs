@@ -123,7 +123,7 @@ impl Attempt<'_> {
             mirror: &prepared.mirror,
             reporter: self.reporter,
         };
-        let address = relaying.address(TREE_NAME, tree)?;
+        let (address, _) = relaying.address(TREE_NAME, tree)?;
         Ok((address, server.map(|(server, _)| server)))
     }
 

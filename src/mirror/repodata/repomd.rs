@@ -42,11 +42,18 @@ pub struct Entry {
     pub base: Option<String>,
     /// The digest of the file as it is served.
     pub checksum: Option<Checksum>,
+    /// Bytes of the file as it is served.
+    pub bytes: Option<u64>,
     /// Bytes of the file when it is unpacked.
     pub open_size: Option<u64>,
 }
 
 impl RepoMd {
+    /// All files.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// The list of packages.
     pub fn primary(&self) -> Option<&Entry> {
         self.of("primary")
@@ -127,6 +134,7 @@ pub fn parse(text: &[u8]) -> Result<RepoMd, String> {
                     checksum.hex = text.to_ascii_lowercase();
                 }
             }
+            ("repomd/data/size", End(text)) => entry.bytes = text.parse().ok(),
             ("repomd/data/open-size", End(text)) => entry.open_size = text.parse().ok(),
             ("repomd/data", End(_)) => {
                 let done = std::mem::take(&mut entry);
@@ -172,7 +180,7 @@ mod tests {
             "sha256:ab",
             "the checksum of the packed file, not of the unpacked one"
         );
-        assert_eq!(primary.open_size, Some(100));
+        assert_eq!((primary.bytes, primary.open_size), (Some(10), Some(100)));
         let base = Url::parse("http://m/r/").unwrap();
         assert_eq!(
             primary.url(&base).as_str(),

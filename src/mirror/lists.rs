@@ -1,8 +1,22 @@
 //! Lists of mirrors: yum's mirror lists (one address a line) and metalinks (RFC 5854 and the
 //! older form that Fedora's MirrorManager writes).
 
-use crate::mirror::REPOMD;
-use crate::mirror::repodata::xml::{self, Step::End};
+use std::fmt::Write as _;
+
+use super::REPOMD;
+use super::repodata::xml::{self, Step::End};
+use crate::hex;
+
+/// How an address leads to a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// It is the place itself.
+    Direct,
+    /// It is yum's list of mirrors.
+    MirrorList,
+    /// It is a metalink.
+    MetaLink,
+}
 
 /// Largest list that is read, in bytes: Fedora's metalinks have 100 KB.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -57,6 +71,20 @@ pub fn metalink(text: &str) -> Result<Vec<String>, String> {
     Ok(mirrors)
 }
 
+/// A metalink with one mirror, whose `repomd.xml` is the given one (what librepo reads of it: `metalink.c`).
+pub(super) fn metalink_of(mirror: &str, repomd: &[u8]) -> String {
+    let mut text = String::from(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<metalink version=\"3.0\" xmlns=\"http://www.metalinker.org/\">\n <files><file name=\"repomd.xml\">\n",
+    );
+    let _ = write!(
+        text,
+        "  <size>{}</size>\n  <verification><hash type=\"sha256\">{}</hash></verification>\n  <resources><url protocol=\"http\" type=\"http\" preference=\"100\">{mirror}{REPOMD}</url></resources>\n </file></files>\n</metalink>\n",
+        repomd.len(),
+        hex::sha256(repomd)
+    );
+    text
+}
+
 fn empty_or(text: &str, why: &str) -> String {
     match text.trim() {
         "" => "it is empty".to_string(),
@@ -74,6 +102,12 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_list_is_one() {
+        let text = metalink_of("http://10.0.2.2:1/t/repo/x/", b"<repomd/>");
+        assert_eq!(metalink(&text).unwrap(), ["http://10.0.2.2:1/t/repo/x/"]);
+    }
 
     #[test]
     fn lists_of_addresses() {
