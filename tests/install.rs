@@ -340,6 +340,23 @@ fn two_builds_at_once_share_the_cache() {
             .count();
         assert_eq!(whole, 1, "{file}: {fetched:?}");
     }
+    // Whatever the two guests took crossed the wire once.
+    let mut taken: Vec<(String, String)> = site
+        .mirror
+        .requests()
+        .into_iter()
+        .filter(|request| request.method == "GET" && request.path.contains("/Packages/"))
+        .map(|request| {
+            (
+                request.path,
+                request.headers.get("range").cloned().unwrap_or_default(),
+            )
+        })
+        .collect();
+    let count = taken.len();
+    taken.sort();
+    taken.dedup();
+    assert!(count > 20 && taken.len() == count, "{count}: {taken:?}");
     let info = |path: &str| {
         let output = Command::new("qemu-img")
             .args(["info", "--output=json"])

@@ -497,3 +497,81 @@ async fn a_tree_is_known_by_its_treeinfo_and_has_repositories_within_and_beside(
         assert_eq!(asked("/9/BaseOS/os/extra.txt"), time + 1);
     }
 }
+
+/// Memory of this process in KiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.unwrap().split_whitespace().nth(1);
+    number.unwrap().parse().unwrap()
+}
+
+/// Two hundred at once, some of them slow and some gone in the middle, of what is here and of what comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_flat_whatever_clients_do() {
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let (body, later) = (pattern(5, 6 << 20), pattern(6, 6 << 20));
+    let all = Repository::new()
+        .with("here", "1", body.clone())
+        .with("coming", "1", later.clone());
+    all.serve(&mirror, "/r/");
+    let build = Build::new(cache.path());
+    let guest = build.offer(&mirror.url("/r/"), Via::Direct);
+    get(&guest, "repodata/repomd.xml");
+    assert!(get(&guest, &rpm("here", "1")).body == body);
+    let path = format!("/r/{}", rpm("coming", "1"));
+    mirror.change(&path, |file| file.always = Some(Fault::StallAt(5 << 20)));
+    let (here, coming) = (rpm("here", "1"), rpm("coming", "1"));
+    let before = memory();
+    let mut clients: Vec<TcpStream> = (0..200)
+        .map(|number| {
+            let path = if number % 2 == 0 { &here } else { &coming };
+            connect(&guest.join(path).unwrap(), "")
+        })
+        .collect();
+    mirror.wait_for_stall();
+    // Every one has its head, and takes no more for now.
+    for client in &mut clients {
+        let mut begin = [0; 12];
+        client.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+    }
+    let grown = memory().saturating_sub(before);
+    // The two threads and buffers of each; the files alone would be 1,200 MiB.
+    assert!(grown < 150 << 10, "{grown} KiB for 200 downloads");
+    clients.truncate(6);
+    mirror.release();
+    for (number, mut client) in clients.into_iter().enumerate() {
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).unwrap();
+        let expected = if number % 2 == 0 { &body } else { &later };
+        assert!(all.ends_with(&expected[..]), "{number}");
+    }
+    assert_eq!(mirror.requests_for(&path).len(), 1);
+}
+
+/// For `scripts/bench-cache`: serves the files of a directory out of a cache that has them, until its input ends.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "serves a benchmark"]
+async fn serve_a_benchmark() {
+    let (Ok(files), Ok(address)) = (
+        std::env::var("OZR_BENCH_FILES"),
+        std::env::var("OZR_BENCH_ADDRESS"),
+    ) else {
+        return;
+    };
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let mut all = Repository::new();
+    for found in std::fs::read_dir(files).unwrap() {
+        let found = found.unwrap();
+        let name = found.file_name().into_string().unwrap();
+        all = all.with(&name, "1", std::fs::read(found.path()).unwrap());
+    }
+    all.serve(&mirror, "/r/");
+    let build = Build::new(cache.path());
+    let guest = build.offer(&mirror.url("/r/"), Via::Direct);
+    install(&guest, &all);
+    drop(all);
+    std::fs::write(address, guest.as_str()).unwrap();
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}

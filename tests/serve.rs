@@ -911,6 +911,7 @@ fn upstream(
         last_modified: None,
         etag: None,
         body: Box::new(body),
+        file: None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::access::Resource;
 use super::catalogue::{self, Content, Item, Target};
 use super::exchange::{Body, Exchange};
 use super::head::{EXCHANGE_FIELD, Method};
-use super::relay::{self, Upstream, UpstreamResponse, Verdict};
+use super::relay::{self, FilePart, Upstream, UpstreamResponse, Verdict};
 use super::server::Shared;
 use crate::panics::lock;
 
@@ -25,6 +25,8 @@ struct Reply {
     fields: Vec<Header>,
     length: Option<u64>,
     body: Box<dyn Read + Send>,
+    /// What the gate delivers in the body's place.
+    file: Option<FilePart>,
 }
 
 impl Reply {
@@ -34,6 +36,7 @@ impl Reply {
             fields: Vec::new(),
             length,
             body,
+            file: None,
         }
         .with("Server", "ozr")
     }
@@ -78,7 +81,14 @@ pub(super) fn answer(shared: &Shared, request: tiny_http::Request) {
     };
     let reply = reply(shared, &exchange, request.url());
     exchange.note(|outcome| outcome.status = reply.status);
-    let body = Body::new(reply.body, reply.length, &exchange);
+    let body: Box<dyn Read + Send> = match reply.file {
+        Some(file) => {
+            // The head says how long it is, and nothing comes behind it here.
+            exchange.hand_over(file);
+            Box::new(io::empty())
+        }
+        None => Box::new(Body::new(reply.body, reply.length, &exchange)),
+    };
     let length = reply.length.and_then(|length| usize::try_from(length).ok());
     let response = Response::new(StatusCode(reply.status), reply.fields, body, length, None)
         // What has a length is sent with its length, however long.
@@ -163,6 +173,7 @@ fn relay_reply(
         last_modified,
         etag,
         mut body,
+        file,
         ..
     } = response;
     let mut length = length;
@@ -182,7 +193,9 @@ fn relay_reply(
     if head_only {
         body = Box::new(io::empty());
     }
-    Ok(Reply::new(status, body, length)
+    let mut reply = Reply::new(status, body, length);
+    reply.file = file.filter(|_| !head_only);
+    Ok(reply
         .with("Content-Range", content_range.as_deref())
         .with(
             "Content-Type",

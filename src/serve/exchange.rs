@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::access::Resource;
 use super::head::CheckedRequest;
+use super::relay::FilePart;
 use crate::panics::lock;
 
 /// What became of a request so far.
@@ -28,6 +29,8 @@ pub(super) struct Outcome {
 pub(super) struct Exchange {
     pub(super) request: CheckedRequest,
     outcome: Mutex<Outcome>,
+    /// The file whose bytes the gate itself is to deliver behind the head.
+    file: Mutex<Option<FilePart>>,
 }
 
 impl Exchange {
@@ -42,7 +45,22 @@ impl Exchange {
                 finished: false,
                 broken: false,
             }),
+            file: Mutex::new(None),
         }
+    }
+
+    /// Leaves the body to the gate.
+    pub(super) fn hand_over(&self, file: FilePart) {
+        self.note(|outcome| {
+            outcome.produced = file.count;
+            outcome.finished = true;
+        });
+        *lock(&self.file) = Some(file);
+    }
+
+    /// The file that is the body, if it is one.
+    pub(super) fn take_file(&self) -> Option<FilePart> {
+        lock(&self.file).take()
     }
 
     pub(super) fn outcome(&self) -> Outcome {

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use super::access::{Access, Resource, printable};
 use super::exchange::Exchange;
 use super::head::{self, CheckedRequest, Method, Refusal};
+use super::relay::FilePart;
 use super::server::Shared;
 
 /// How much is copied at a time.
 const BLOCK: usize = 64 * 1024;
+/// How much of a file is handed to the kernel at a time: after each piece it is seen that a client takes something.
+const SEND_PIECE: u64 = 128 * 1024;
 /// The kernel's buffer for a client. Small, so that a slow client's progress shows: it has
 /// moved if a third of this (where the kernel lets writers go on) was taken within the stall
 /// limit.
@@ -266,6 +269,10 @@ impl Connection {
         if client.write_all(&head).is_err() {
             return Some(delivery);
         }
+        if let Some(file) = exchange.take_file() {
+            delivery.whole = send_file(client, &file, &mut delivery.bytes);
+            return Some(delivery);
+        }
         let mut block = vec![0; BLOCK];
         loop {
             // Before anything is passed on: after a failure the rest only looks like an end.
@@ -334,6 +341,24 @@ fn write_counted(mut client: &TcpStream, mut bytes: &[u8], count: &mut u64) -> b
                 bytes = &bytes[written..];
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Sends a part of a file, which the kernel does without a copy of ours; false if the client is gone or has taken
+/// nothing for too long, or the file has become shorter.
+fn send_file(client: &TcpStream, part: &FilePart, count: &mut u64) -> bool {
+    let mut at = part.first;
+    let end = part.first + part.count;
+    while at < end {
+        let piece = (end - at).min(SEND_PIECE);
+        let piece = usize::try_from(piece).unwrap_or(BLOCK);
+        match rustix::fs::sendfile(client, &part.file, Some(&mut at), piece) {
+            Ok(0) => return false,
+            Ok(sent) => *count += sent as u64,
+            Err(rustix::io::Errno::INTR) => {}
             Err(_) => return false,
         }
     }

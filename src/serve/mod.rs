@@ -41,5 +41,5 @@ mod server;
 
 pub use access::{Access, AnacondaHeaders, Resource, Totals};
 pub use catalogue::{Content, KICKSTART_NAME, TREE_NAME};
-pub use relay::{Upstream, UpstreamResponse};
+pub use relay::{FilePart, Upstream, UpstreamResponse};
 pub use server::{Limits, ServeOptions, Server};

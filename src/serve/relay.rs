@@ -41,6 +41,19 @@ pub struct UpstreamResponse {
     pub etag: Option<String>,
     /// The body, as it comes; not read for HEAD requests and errors.
     pub body: Box<dyn Read + Send>,
+    /// The part of a file that is the body in its place, which then costs nobody a copy.
+    pub file: Option<FilePart>,
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub struct FilePart {
+    /// The file.
+    pub file: File,
+    /// Where it begins, in bytes.
+    pub first: u64,
+    /// How many bytes it has.
+    pub count: u64,
 }
 
 impl UpstreamResponse {
@@ -54,6 +67,7 @@ impl UpstreamResponse {
             last_modified: None,
             etag: None,
             body: Box::new(io::empty()),
+            file: None,
         }
     }
 
@@ -62,7 +76,14 @@ impl UpstreamResponse {
     /// # Errors
     /// The file cannot be wound to where the range begins.
     pub fn of_file(file: File, length: u64, range: Option<&str>) -> io::Result<Self> {
-        UpstreamResponse::part_of(file, length, range)
+        let mut response = UpstreamResponse::part_of(io::empty(), length, range)?;
+        let first = match part(range, length) {
+            Part::Bytes { first, .. } => first,
+            Part::Whole | Part::Unsatisfiable => 0,
+        };
+        let count = response.content_length.unwrap_or(0);
+        response.file = (count > 0).then_some(FilePart { file, first, count });
+        Ok(response)
     }
 
     /// What `range` asks for of a source of `length` bytes.
@@ -281,6 +302,7 @@ mod tests {
             last_modified: None,
             etag: None,
             body: Box::new(std::io::empty()),
+            file: None,
         }
     }
 

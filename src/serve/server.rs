@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
@@ -56,9 +57,10 @@ impl Default for Limits {
             // A guest in software emulation needs milliseconds.
             head_time: Duration::from_secs(10),
             // dnf opens at most 20 at a time (`max_parallel_downloads`, dnf.conf(5)).
-            waiting: 64,
-            // Bounded because each takes two threads and five descriptors.
-            answers: 64,
+            waiting: 128,
+            // Several downloads of each of a repository's files at once. Bounded because each takes two
+            // threads and five descriptors.
+            answers: 256,
             // A guest that swaps or is paused for a moment recovers well within it; dnf gives up
             // after 30 s itself (`timeout`, dnf.conf(5)).
             write_stall: Duration::from_secs(60),
@@ -86,6 +88,21 @@ pub struct ServeOptions {
     pub runtime_dir: PathBuf,
     /// Where accesses are logged; appended to, mode 0600 if new.
     pub access_log: Option<PathBuf>,
+}
+
+/// Descriptors that all answers together take, with room for the rest of a build.
+const DESCRIPTORS: u64 = 4096;
+
+/// Allows this process as many descriptors as answers may take, as far as it may allow them to itself: the usual soft
+/// limit of 1,024 is for programs that use select(2).
+fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < most) {
+        limit.current = Some(most);
+        // As it was, some answers more are refused.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }
 
 /// Listens on the first of the ports that is free.
@@ -190,6 +207,7 @@ impl Server {
         limits: Limits,
         reporter: Reporter,
     ) -> anyhow::Result<(Server, UnboundedReceiver<Access>)> {
+        raise_limit();
         let listener = listen(options.bind, options.ports)?;
         let address = listener.local_addr().context("reading the port")?;
         let token = match options.open {
