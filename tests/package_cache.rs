@@ -67,6 +67,7 @@ impl Build {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             guest_host: "127.0.0.1".to_owned(),
             users: None,
+            open: false,
             runtime_dir: std::env::temp_dir(),
             access_log: None,
         };

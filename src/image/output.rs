@@ -249,6 +249,7 @@ impl OutputPaths {
             failed: self.failed.clone(),
             boot_test: self.boot_test.clone(),
             sboms: sboms.map(|(format, sbom)| (*format, path(sbom))).collect(),
+            lock: self.lock.as_deref().map(path),
             icicle: self.icicle.as_deref().map(path),
             signatures: signatures.collect(),
         }
@@ -263,7 +264,8 @@ impl OutputPaths {
 
     /// Whether what a build leaves beside its images may have a name that ends so, behind the image's name and a dot.
     pub fn is_paper(ending: &str) -> bool {
-        const PAPERS: [&str; 9] = [
+        const PAPERS: [&str; 10] = [
+            "lock",
             "provenance.json",
             "console.log",
             "xml",
