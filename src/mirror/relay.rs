@@ -142,7 +142,7 @@ impl Upstream for Directory {
             Err(fault) => return Err(fault.into_error()),
         };
         let modified = file.metadata()?.modified();
-        let mut response = UpstreamResponse::of_file(file, bytes, range)?;
+        let mut response = UpstreamResponse::part_of(file, bytes, range)?;
         response.last_modified = modified.ok().map(httpdate::fmt_http_date);
         if head_only {
             response.body = Box::new(io::empty());
