@@ -322,7 +322,9 @@ fn two_builds_at_once_share_the_cache() {
     };
     let install = |name: &str, arguments: &[&str]| {
         let mut command = site.install(&kickstart(""));
-        command.args(["--name", name]).args(arguments);
+        command
+            .args(["--name", name, "--package-cache", "auto"])
+            .args(arguments);
         start(command)
     };
     let one = install("one", &["--compress", "zstd"]);

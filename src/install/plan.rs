@@ -508,7 +508,7 @@ fn plan_package_cache(options: &InstallOptions) -> anyhow::Result<bool> {
         PackageCache::On => Some("--package-cache on"),
         _ => needs,
     };
-    if let (PackageCache::Off, Some(option)) = (wanted, needs) {
+    if let (Some(PackageCache::Off), Some(option)) = (options.package_cache, needs) {
         bail!("{option} needs the packages of the cache: leave out --package-cache off");
     }
     if let (true, Some(option)) = (never, by) {

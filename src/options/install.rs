@@ -336,7 +336,7 @@ pub struct InstallOptions {
     pub relay: Option<Relay>,
 
     /// Whether the guest gets what trees and repositories have through ozr, which keeps it for further builds
-    /// [default: auto]
+    /// [default: off]
     #[arg(long, value_name = "WHEN", help_heading = "Mirror")]
     pub package_cache: Option<PackageCache>,
 

@@ -85,11 +85,11 @@ pub enum Until {
 #[serde(rename_all = "kebab-case")]
 pub enum PackageCache {
     /// With user networking, and where the kickstart comes by HTTP: our server is reached then
-    #[default]
     Auto,
     /// Always
     On,
     /// Never
+    #[default]
     Off,
 }
 
