@@ -12,7 +12,7 @@ use ozr::disk::device::Device;
 use ozr::disk::image_file;
 use ozr::disk::system::System;
 use ozr::disk::tree::Kind;
-use ozr::disk::volumes::Volumes;
+use ozr::disk::volumes::{Place, Volumes};
 use ozr::disk::walk::Walk;
 use ozr::hex;
 
@@ -79,10 +79,15 @@ fn line(system: &mut System, path: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// Compares a disk with its list. What was not written by a kernel (a FAT's directories, an XFS of
-/// version 4) has other times.
+/// Compares a disk with its list.
 fn compare(name: &str, unreadable: &[&str]) {
-    let mut system = system(disk(&format!("{name}.qcow2"))).unwrap();
+    let system = system(disk(&format!("{name}.qcow2"))).unwrap();
+    compare_system(system, name, unreadable);
+}
+
+/// Compares a system with a list. What was not written by a kernel (a FAT's directories, an XFS of version 4) has
+/// other times.
+fn compare_system(mut system: System, name: &str, unreadable: &[&str]) {
     let found: Vec<&Path> = system
         .unreadable
         .iter()
@@ -134,6 +139,42 @@ fn compare(name: &str, unreadable: &[&str]) {
 #[test]
 fn xfs_and_ext4_on_logical_volumes_are_as_the_kernel_has_them() {
     compare("lvm", &["/srv"]);
+}
+
+/// The second physical volume, as LVM wrote it, on a disk of its own: one with a file system in pieces on both, and one
+/// in stripes.
+#[test]
+fn a_volume_group_on_two_disks_is_as_the_kernel_has_it() {
+    let whole = disk("lvm.qcow2");
+    let volumes = Volumes::find(std::slice::from_ref(&whole)).unwrap().all;
+    let fourth = volumes.iter().find_map(|volume| match &volume.place {
+        Place::Partition(_, partition) if partition.number == 4 => Some(partition.clone()),
+        _ => None,
+    });
+    let fourth = fourth.unwrap();
+    let (start, end) = (fourth.start, fourth.start + fourth.size);
+    let second = whole.part(start, fourth.size);
+    let first = Device::new(whole.size(), move |at, into| {
+        whole.read(at, into)?;
+        for (place, byte) in (at..).zip(into) {
+            if (start..end).contains(&place) {
+                *byte = 0;
+            }
+        }
+        Ok(())
+    });
+    for disks in [[&first, &second], [&second, &first]] {
+        let volumes = Volumes::find(&disks.map(Clone::clone)).unwrap();
+        compare_system(System::find(volumes).unwrap(), "lvm", &["/srv"]);
+    }
+    // One alone has no system that could be taken for the whole.
+    for alone in [first, second] {
+        let why = format!("{:#}", system(alone).err().unwrap());
+        assert!(
+            why.contains("physical volume of its group is not here"),
+            "{why}"
+        );
+    }
 }
 
 #[test]
