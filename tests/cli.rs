@@ -740,3 +740,36 @@ fn a_template_may_not_name_any_file_of_the_host() {
     outcome.assert_failed(2, &["KS216", "--file-root"]);
     assert!(!outcome.stderr.contains("again"), "{outcome:?}");
 }
+
+/// What not every build needs is said with what it is for, and is no fault of the host.
+#[test]
+fn the_doctor_names_what_only_some_builds_need() {
+    let site = Site::bare("doctor");
+    let bin = site.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for program in ["gpg", "gpgv", "swtpm"] {
+        std::fs::write(bin.join(program), "").unwrap();
+    }
+    let mut command = site.ozr();
+    command.arg("doctor").env("PATH", &bin);
+    let stdout = run(command).stdout;
+    let line = |what: &str| {
+        let mut lines = stdout.lines();
+        let line = lines.find(|line| line.split_whitespace().nth(1) == Some(what));
+        line.unwrap_or_else(|| panic!("{what}: {stdout}"))
+    };
+    assert!(line("gpg").starts_with("ok "), "{stdout}");
+    for (what, words) in [
+        ("tpm", "swtpm_setup is not in PATH, which --tpm needs"),
+        ("cosign", "--sign cosign:KEY"),
+        ("ssh-keygen", "install openssh"),
+        ("media", "`ozr media` writes no discs"),
+    ] {
+        let line = line(what);
+        assert!(
+            line.starts_with("absent ") && line.contains(words),
+            "{line}"
+        );
+    }
+    line("secure-boot");
+}

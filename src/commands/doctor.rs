@@ -10,7 +10,9 @@ use crate::hex;
 use crate::host::{Connection, Host, HostOptions, Probe};
 use crate::image::disk;
 use crate::machine::{Network, Nic};
+use crate::media::medium;
 use crate::options::{InstallOptions, config};
+use crate::process;
 use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
@@ -82,6 +84,11 @@ fn good(what: &'static str, text: impl fmt::Display) -> Finding {
 /// Something is there that makes builds worse.
 fn worse(what: &'static str, text: impl fmt::Display) -> Finding {
     Finding::new(Some(Severity::Warning), what, text)
+}
+
+/// Something is not there that some builds need, and most do without.
+fn absent(what: &'static str, text: impl fmt::Display) -> Finding {
+    Finding::new(Some(Severity::Note), what, text)
 }
 
 /// Something is not there.
@@ -165,7 +172,8 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         options.network = vec![nic];
     }
     options.output_dir = args.output_dir.clone().or(options.output_dir);
-    let findings = look(&options, args.arch)?;
+    let mut findings = look(&options, args.arch)?;
+    findings.extend(look_at_extras(args.arch));
     for Finding {
         severity,
         what,
@@ -175,6 +183,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         let state = match severity {
             None => "ok",
             Some(Severity::Error) => "missing",
+            Some(Severity::Note) => "absent",
             // Builds work, but not well.
             Some(_) => "note",
         };
@@ -203,7 +212,7 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
             missing("qemu", text)
         }
     };
-    let qemu_img = match crate::process::find("qemu-img") {
+    let qemu_img = match process::find("qemu-img") {
         Some(path) => good("qemu-img", path.display()),
         None => missing(
             "qemu-img",
@@ -218,6 +227,53 @@ fn look_at_programs(probe: &Probe, arch: Arch) -> Vec<Finding> {
         ),
     };
     vec![qemu, qemu_img, uefi]
+}
+
+/// Programs for what not every build does: each with what it is for, and how to get it.
+const EXTRAS: [(&str, &[&str], &str); 4] = [
+    (
+        "tpm",
+        &["swtpm", "swtpm_setup"],
+        "--tpm needs: install swtpm and swtpm-tools",
+    ),
+    (
+        "gpg",
+        &["gpg", "gpgv"],
+        "--sign gpg, --key gpg:FILE and --checksum-key need: install gnupg and gpgv (Debian) or gnupg2 (Fedora, RHEL)",
+    ),
+    (
+        "ssh-keygen",
+        &["ssh-keygen"],
+        "--sign ssh:KEYFILE and --key ssh:FILE need: install openssh-client (Debian) or openssh (Fedora, RHEL)",
+    ),
+    (
+        "cosign",
+        &["cosign"],
+        "--sign cosign:KEY and --key cosign:KEY need: install it from Sigstore's releases or your distribution",
+    ),
+];
+
+/// What some builds need.
+fn look_at_extras(arch: Arch) -> Vec<Finding> {
+    let secure_boot = match Probe::take(arch).secure_boot.first() {
+        Some(path) => good("secure-boot", path.display()),
+        None => absent(
+            "secure-boot",
+            "no firmware with enrolled keys was found, which --secure-boot needs: install ovmf (Debian) or edk2-ovmf (Fedora, RHEL)",
+        ),
+    };
+    let media = match medium::check(arch, true) {
+        Ok(()) => good("media", "`ozr media` writes discs"),
+        Err(error) => absent("media", format!("`ozr media` writes no discs: {error:#}")),
+    };
+    let programs = EXTRAS.iter().map(|(what, programs, text)| {
+        let gone = programs.iter().find(|name| process::find(name).is_none());
+        match gone {
+            None => good(what, programs.join(" and ")),
+            Some(gone) => absent(what, format!("{gone} is not in PATH, which {text}")),
+        }
+    });
+    [secure_boot, media].into_iter().chain(programs).collect()
 }
 
 /// A directory as a build has one.
@@ -272,7 +328,7 @@ fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
     if user && host.is_local() && probe.qemu.is_some() && !probe.user_network {
         // libvirt would start it with an address of this host's for the guest, and without a way
         // to shut the host's loopback (libvirt 9.0, `qemuPasstStart`).
-        let passt = match crate::process::find("passt") {
+        let passt = match process::find("passt") {
             Some(_) => "passt is there, which ozr does not use",
             None => "passt is not there either",
         };

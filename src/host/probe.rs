@@ -25,6 +25,8 @@ pub struct Probe {
     pub qemu: Option<PathBuf>,
     /// Descriptors of UEFI firmware that libvirt can choose for unsigned kernels.
     pub uefi: Vec<PathBuf>,
+    /// Descriptors of UEFI firmware that has keys and starts what they have signed alone.
+    pub secure_boot: Vec<PathBuf>,
     /// Whether that QEMU has user networking (SLIRP); RHEL's has not.
     pub user_network: bool,
     /// What KVM can do.
@@ -42,7 +44,8 @@ impl Probe {
         Probe {
             user_network: qemu.as_deref().is_some_and(has_user_network),
             qemu,
-            uefi: find_uefi(arch),
+            uefi: find_uefi(arch, false),
+            secure_boot: find_uefi(arch, true),
             kvm: KvmFacts::probe(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: fs::read_to_string("/proc/meminfo")
@@ -99,8 +102,9 @@ struct Target {
     architecture: String,
 }
 
-/// Whether a descriptor is of firmware that starts kernels signed by nobody.
-fn suits(descriptor: &str, arch: Arch) -> bool {
+/// Whether a descriptor is of firmware that starts what is `signed` alone, or of one that starts kernels signed by
+/// nobody.
+fn suits(descriptor: &str, arch: Arch, signed: bool) -> bool {
     let Ok(descriptor) = serde_json::from_str::<Descriptor>(descriptor) else {
         return false;
     };
@@ -110,17 +114,17 @@ fn suits(descriptor: &str, arch: Arch) -> bool {
             .targets
             .iter()
             .any(|target| target.architecture == arch.libvirt_name())
-        && !has("enrolled-keys")
-        && !has("secure-boot")
+        && has("enrolled-keys") == signed
+        && has("secure-boot") == signed
 }
 
-fn find_uefi(arch: Arch) -> Vec<PathBuf> {
+fn find_uefi(arch: Arch, signed: bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = FIRMWARE_DIRECTORIES
         .iter()
         .filter_map(|directory| fs::read_dir(Path::new(directory)).ok())
         .flat_map(|entries| entries.flatten())
         .map(|entry| entry.path())
-        .filter(|path| fs::read_to_string(path).is_ok_and(|text| suits(&text, arch)))
+        .filter(|path| fs::read_to_string(path).is_ok_and(|text| suits(&text, arch, signed)))
         .collect();
     found.sort();
     found
@@ -271,21 +275,30 @@ mod tests {
     }
 
     #[test]
-    fn only_firmware_without_enforced_signatures_suits() {
+    fn firmware_suits_by_whether_it_enforces_signatures() {
         let descriptor = |arch: &str, kind: &str, features: &str| {
             format!(
                 r#"{{"interface-types":["{kind}"],"targets":[{{"architecture":"{arch}","machines":["pc-q35-*"]}}],"features":[{features}]}}"#
             )
         };
+        let keys = r#""secure-boot","enrolled-keys""#;
         let cases = [
-            (descriptor("x86_64", "uefi", r#""acpi-s3""#), true),
-            (descriptor("aarch64", "uefi", ""), false),
-            (descriptor("x86_64", "bios", ""), false),
-            (descriptor("x86_64", "uefi", r#""secure-boot""#), false),
-            ("{".to_owned(), false),
+            (descriptor("x86_64", "uefi", r#""acpi-s3""#), true, false),
+            (descriptor("aarch64", "uefi", ""), false, false),
+            (descriptor("x86_64", "bios", ""), false, false),
+            // Nobody's keys are in it: it suits neither.
+            (
+                descriptor("x86_64", "uefi", r#""secure-boot""#),
+                false,
+                false,
+            ),
+            (descriptor("x86_64", "uefi", keys), false, true),
+            (descriptor("aarch64", "uefi", keys), false, false),
+            ("{".to_owned(), false, false),
         ];
-        for (text, want) in cases {
-            assert_eq!(suits(&text, Arch::X86_64), want, "{text}");
+        for (text, unsigned, signed) in cases {
+            assert_eq!(suits(&text, Arch::X86_64, false), unsigned, "{text}");
+            assert_eq!(suits(&text, Arch::X86_64, true), signed, "{text}");
         }
     }
 
