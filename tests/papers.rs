@@ -433,23 +433,94 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
     assert_refused(&verify(&site, &[], &alone), &["nothing beside it says"]);
 }
 
-/// A signer that is there when it is tried, and fails when it is needed.
-#[test]
-fn a_signer_that_fails_leaves_nothing() {
-    let Some(site) = crafted::site("unsigned", crafted::INSTALL) else {
-        return;
-    };
+/// A signer that is there when it is tried, and fails when it is needed: a PATH with it in front.
+fn with_a_failing_signer(site: &Site) -> String {
     std::fs::create_dir(site.path("bin")).unwrap();
     let gpg = site.write(
         "bin/gpg",
         "#!/bin/sh\ncase $* in *--clearsign*) echo 'no pinentry' >&2; exit 2;; esac\necho signed\n",
     );
     std::fs::set_permissions(&gpg, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!(
+    format!(
         "{}:{}",
         site.path("bin").display(),
         std::env::var("PATH").unwrap()
-    );
+    )
+}
+
+#[test]
+fn what_is_converted_is_signed() {
+    let site = Site::bare("converted");
+    let keys = Keys::make(&site);
+    let disk = site.write("web.raw", &"disk ".repeat(50_000));
+    let convert = |signers: &[&str]| {
+        let mut command = site.ozr();
+        command.args(["convert", "--format", "gcp,qcow2", "--output-dir"]);
+        command.arg(site.out()).arg(&disk);
+        for signer in signers {
+            command.args(["--sign", signer]);
+        }
+        command.env("GNUPGHOME", site.path("gpg"));
+        command
+    };
+    let ssh = format!("ssh:{}", site.path("ssh").display());
+    run(convert(&["gpg:r@example.org", &ssh])).assert_done();
+    let out = site.out();
+    succeeds("sha256sum", &["-c", "web.CHECKSUM"], &out);
+    let checksums = out.join("web.CHECKSUM").display().to_string();
+    assert!(keys.gpg(&["--verify", &checksums]).status.success());
+    let script = "ssh-keygen -Y verify -f ../allowed -I release@example.org -n file -s web.CHECKSUM.sig < web.CHECKSUM";
+    succeeds("sh", &["-c", script], &out);
+    // There is nothing else, and ozr reads it.
+    let names = || {
+        let names = std::fs::read_dir(&out).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let all = [
+        "web.CHECKSUM",
+        "web.CHECKSUM.sig",
+        "web.qcow2",
+        "web.tar.gz",
+    ];
+    assert_eq!(names(), all);
+    for (key, status) in [("key.asc", 0), ("allowed", 0), ("other.pub", 2)] {
+        let program = if key == "key.asc" { "gpg" } else { "ssh" };
+        let key = format!("{program}:{}", site.path(key).display());
+        let outcome = verify(&site, &["--key", &key], &out.join("web.tar.gz"));
+        assert_eq!(outcome.status, status, "{key}: {}", outcome.stderr);
+    }
+
+    // The signature's name is taken like the images'.
+    for ending in ["qcow2", "tar.gz", "CHECKSUM"] {
+        std::fs::remove_file(out.join(format!("web.{ending}"))).unwrap();
+    }
+    let outcome = run(convert(&[&ssh]));
+    assert_refused(&outcome, &["web.CHECKSUM.sig"]);
+    assert_eq!(names(), ["web.CHECKSUM.sig"]);
+    std::fs::remove_file(out.join("web.CHECKSUM.sig")).unwrap();
+    assert_refused(&run(convert(&[&ssh, &ssh])), &["two signers of a kind"]);
+    // One that cannot sign is found before anything is read, one that fails leaves nothing.
+    let outcome = run(convert(&["ssh:/nowhere/key"]));
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("converting"), "{}", outcome.stderr);
+    let path = with_a_failing_signer(&site);
+    let mut command = convert(&["gpg"]);
+    command.env("PATH", path);
+    let outcome = run(command);
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("no pinentry"), "{}", outcome.stderr);
+    assert!(names().is_empty(), "{:?}", names());
+}
+
+#[test]
+fn a_signer_that_fails_leaves_nothing() {
+    let Some(site) = crafted::site("unsigned", crafted::INSTALL) else {
+        return;
+    };
+    let path = with_a_failing_signer(&site);
     let mut command = site.install(&kickstart(""));
     command.args(["--sign", "gpg"]).env("PATH", &path);
     let outcome = run(command);

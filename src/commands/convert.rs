@@ -18,9 +18,11 @@ use crate::formats::make::{self, Order, Original};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::image::qemu_img;
-use crate::install::plan::{check_compress, check_packages};
+use crate::image::set::From;
+use crate::image::signature;
+use crate::install::plan::{check_compress, check_packages, check_signers};
 use crate::machine::{DiskBus, DiskFormat, Firmware};
-use crate::options::{Compress, Format, Mebibytes, ReleaseName, distinct};
+use crate::options::{Compress, Format, Mebibytes, ReleaseName, Signer, distinct};
 use crate::state::work_dir::{self, WorkDir};
 use crate::tdl;
 use crate::ui::event::Reporter;
@@ -39,6 +41,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "ozr convert db.qcow2 db.vdb.qcow2 --format ova",
         "Write db.ova, an appliance with both disks.",
+    ),
+    (
+        "ozr convert rocky-9.qcow2 --format azure --output-dir azure --sign gpg",
+        "Write azure/rocky-9.vhd and azure/rocky-9.CHECKSUM, signed by the default key of GnuPG.",
     ),
 ];
 
@@ -86,6 +92,11 @@ pub struct Args {
     /// Replace existing images
     #[arg(long, help_heading = "Output")]
     force: bool,
+
+    /// Sign the checksums by your own gpg, ssh-keygen or cosign: gpg, gpg:KEYID, ssh:KEYFILE, cosign:KEY; may be
+    /// given once for each
+    #[arg(long, value_name = "SIGNER", help_heading = "Output")]
+    sign: Vec<Signer>,
 
     /// Print a JSON object for each file in place of its path: name, format, size, allocated bytes,
     /// SHA-256, seconds
@@ -149,6 +160,7 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
     let image = &args.images[0];
     let count = args.images.len();
     check_packages(&formats, count).kind(Kind::Input)?;
+    check_signers(&args.sign).kind(Kind::Input)?;
     let most = DiskBus::default().most_disks();
     if count > most {
         fail!(
@@ -174,7 +186,13 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
     for (disk, device) in devices.iter().enumerate().skip(1) {
         output.add_disk(disk, device, &formats);
     }
+    for signer in &args.sign {
+        output.add_signatures(signer, false);
+    }
     check_names(args, &output)?;
+    for signer in &args.sign {
+        signature::try_out(signer).await?;
+    }
     let work = take_work_dir(&output)?;
     let order = Order {
         formats,
@@ -190,7 +208,12 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
         .with_context(|| format!("converting {}", image.display()))
         .kind(Kind::Host)?;
     let checksums = conversion.checksums(&output);
-    conversion.publish(work.dir(), &output, &[], &checksums, args.force)?;
+    let signed = signature::of_papers(&args.sign, &output, checksums, None).await?;
+    let (checksums, signatures) = signed;
+    let signatures = signatures.iter();
+    let signatures = signatures.map(|(text, to)| (From::Text(text), *to));
+    let beside: Vec<(From<'_>, &Path)> = signatures.collect();
+    conversion.publish(work.dir(), &output, &beside, &checksums, args.force)?;
     Ok((conversion, output))
 }
 
@@ -256,7 +279,8 @@ fn open(image: &Path, named: Option<DiskFormat>) -> anyhow::Result<(File, DiskFo
 fn check_names(args: &Args, output: &OutputPaths) -> anyhow::Result<()> {
     let owned = |what: &str, path: &Path| (what.to_owned(), path.to_path_buf());
     let images = output.images.iter().map(|image| &image.path);
-    let all: Vec<_> = images.chain([&output.checksum]).collect();
+    let signatures = output.signatures.iter().map(|signature| &signature.path);
+    let all: Vec<_> = images.chain([&output.checksum]).chain(signatures).collect();
     let outputs: Vec<_> = all.iter().map(|path| owned("a new image", path)).collect();
     let inputs: Vec<_> = args
         .images

@@ -99,7 +99,7 @@ impl OutputPaths {
             paths.add_disk(disk, &bus.device(disk), &formats);
         }
         for signer in &options.sign {
-            paths.add_signatures(signer);
+            paths.add_signatures(signer, true);
         }
         if options.generate_icicle {
             paths.icicle = Some(match &options.icicle {
@@ -304,15 +304,18 @@ impl OutputPaths {
         name.to_string_lossy().into_owned()
     }
 
-    /// Adds what a signer writes into files of its own. GnuPG puts its signature of the checksums around
-    /// them.
-    fn add_signatures(&mut self, signer: &Signer) {
+    /// Adds what a signer writes into files of its own, of the checksums and, if there is one, of the `provenance`.
+    /// GnuPG puts its signature of the checksums around them.
+    pub fn add_signatures(&mut self, signer: &Signer, provenance: bool) {
         let checksums = !matches!(signer, Signer::Gpg(_));
-        let signed = [(&self.checksum, true), (&self.provenance, false)];
+        let signed = [
+            (&self.checksum, true, checksums),
+            (&self.provenance, false, provenance),
+        ];
         let signatures = signed
             .into_iter()
-            .filter(|(_, of_checksums)| checksums || !of_checksums)
-            .map(|(of, of_checksums)| {
+            .filter(|(_, _, is_signed)| *is_signed)
+            .map(|(of, of_checksums, _)| {
                 let mut path = of.clone().into_os_string();
                 path.push(format!(".{}", signer.ending()));
                 Signature {
@@ -394,7 +397,7 @@ impl OutputPaths {
         Ok(())
     }
 
-    /// The same for the images and their checksums alone.
+    /// The same for the images, their checksums and what is signed of them alone.
     ///
     /// # Errors
     /// Input: a name is taken, or cannot be.
@@ -404,6 +407,9 @@ impl OutputPaths {
             if replace {
                 publish::check_unused(image)?;
             }
+        }
+        for signature in &self.signatures {
+            publish::check_replaceable("the signature", &signature.path, replace)?;
         }
         publish::check_replaceable("the checksums", &self.checksum, replace)
     }

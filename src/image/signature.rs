@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::output::OutputPaths;
 use crate::error::{Classify, Kind, failed};
 use crate::options::Signer;
 use crate::process;
@@ -52,11 +53,41 @@ pub async fn try_out(signer: &Signer) -> Result<()> {
     tried.map_err(|error| failed!(Kind::Host, "trying to sign: {error:#}; {hint}"))
 }
 
+/// Signs what lies beside an image, `checksums` and, if there is one, `provenance`: the checksums as they are to be
+/// written, and all detached signatures with where they go.
+///
+/// # Errors
+/// Host: a signer fails.
+pub async fn of_papers<'a>(
+    signers: &[Signer],
+    output: &'a OutputPaths,
+    mut checksums: String,
+    provenance: Option<&str>,
+) -> Result<(String, Vec<(String, &'a Path)>)> {
+    for signer in signers {
+        if let Signer::Gpg(key) = signer {
+            checksums = clear_signed(key.as_deref(), &checksums).await?;
+        }
+    }
+    let mut signatures = Vec::new();
+    for signature in &output.signatures {
+        let text = match signature.of_checksums {
+            true => Some(&*checksums),
+            false => provenance,
+        };
+        if let Some(text) = text {
+            let signed = detached(&signature.by, text).await?;
+            signatures.push((signed, signature.path.as_path()));
+        }
+    }
+    Ok((checksums, signatures))
+}
+
 /// A text with a signature of GnuPG around it.
 ///
 /// # Errors
 /// Host: it cannot be made.
-pub async fn clear_signed(key: Option<&str>, text: &str) -> Result<String> {
+async fn clear_signed(key: Option<&str>, text: &str) -> Result<String> {
     run(gpg(key).arg("--clearsign"), text).await
 }
 
@@ -64,7 +95,7 @@ pub async fn clear_signed(key: Option<&str>, text: &str) -> Result<String> {
 ///
 /// # Errors
 /// Host: it cannot be made.
-pub async fn detached(signer: &Signer, text: &str) -> Result<String> {
+async fn detached(signer: &Signer, text: &str) -> Result<String> {
     match signer {
         Signer::Gpg(key) => run(gpg(key.as_deref()).args(["--armor", "--detach-sign"]), text).await,
         Signer::Ssh(key) => {

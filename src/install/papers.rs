@@ -8,13 +8,11 @@ use anyhow::Context;
 use super::attempt::Attempt;
 use super::finish::Sealed;
 use crate::formats::conversion::Conversion;
-use crate::image::output::Signature;
 use crate::image::reader;
 use crate::image::reader::{Image, Question};
 use crate::image::signature;
 use crate::inspect::{Release, Storage};
 use crate::mirror::{Lock, PruneRules, Traffic};
-use crate::options::Signer;
 use crate::packages::Package;
 use crate::packages::origin::{self, Origins};
 use crate::sbom::icicle::{self, Entry};
@@ -195,32 +193,13 @@ impl Attempt<'_> {
         provenance: &str,
     ) -> anyhow::Result<(String, Vec<(String, &Path)>)> {
         let output = &self.plan.output;
-        let mut checksums = conversion.checksums(output);
-        if !self.plan.options.sign.is_empty() {
+        let signers = &self.plan.options.sign;
+        if !signers.is_empty() {
             self.reporter.step("signing");
         }
-        for signer in &self.plan.options.sign {
-            if let Signer::Gpg(key) = signer {
-                let signed = signature::clear_signed(key.as_deref(), &checksums);
-                checksums = self.cancellation.or(signed).await?;
-            }
-        }
-        let mut signatures = Vec::new();
-        for Signature {
-            by,
-            of_checksums,
-            path,
-        } in &output.signatures
-        {
-            let text = if *of_checksums {
-                &checksums
-            } else {
-                provenance
-            };
-            let signed = self.cancellation.or(signature::detached(by, text)).await?;
-            signatures.push((signed, path.as_path()));
-        }
-        Ok((checksums, signatures))
+        let checksums = conversion.checksums(output);
+        let signed = signature::of_papers(signers, output, checksums, Some(provenance));
+        self.cancellation.or(signed).await
     }
 
     /// What the images are made of, in each format that is asked for, and where that goes.

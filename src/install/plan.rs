@@ -522,7 +522,10 @@ fn plan_package_cache(options: &InstallOptions) -> anyhow::Result<bool> {
 }
 
 /// Two signatures of a kind would have one name.
-fn check_signers(signers: &[Signer]) -> anyhow::Result<()> {
+///
+/// # Errors
+/// There are two signers of a kind.
+pub fn check_signers(signers: &[Signer]) -> anyhow::Result<()> {
     for (index, signer) in signers.iter().enumerate() {
         let mut before = signers[..index].iter();
         if before.any(|other| other.ending() == signer.ending()) {
