@@ -257,8 +257,8 @@ mod tests {
         digits.replace('*', "x.7").replace('?', "y")
     }
 
-    /// A tree with an installed system, and in it something for each pattern of each item.
-    fn plant(root: &Path) -> Vec<(String, String)> {
+    /// A tree with an installed system, and in it something for each pattern of these items.
+    fn plant<'a>(root: &Path, items: impl IntoIterator<Item = &'a Item>) -> Vec<(String, String)> {
         let write = |path: &str, content: &str| {
             let path = root.join(&path[1..]);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -268,7 +268,7 @@ mod tests {
         write("/etc/fstab", "");
         write("/etc/motd", "mine");
         let mut all = Vec::new();
-        for item in items() {
+        for item in items {
             for pattern in item.files() {
                 let path = planted(pattern);
                 let content = match item.lines.iter().any(|lines| lines.files == pattern) {
@@ -297,7 +297,7 @@ mod tests {
     fn whatever_is_planted_is_found_and_taken_out() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        let planted = plant(root);
+        let planted = plant(root, items());
         std::os::unix::fs::symlink("/etc/machine-id", root.join("root/.link_history")).unwrap();
         let found = look(root);
         for (item, path) in &planted {
@@ -324,6 +324,26 @@ mod tests {
         let profile = fs::read_to_string(root.join(profile)).unwrap();
         assert_eq!(profile, "id=a\nUUID=\"x\"\nend");
         assert!(root.join("root/.link_history").symlink_metadata().is_ok());
+    }
+
+    #[test]
+    fn each_item_alone_is_found_and_no_other() {
+        for item in items() {
+            let dir = tempfile::tempdir().unwrap();
+            let planted = plant(dir.path(), [item]);
+            let found = look(dir.path());
+            assert_eq!(found.len(), planted.len(), "{found:?}");
+            assert!(
+                found.iter().all(|found| found.item == item.name),
+                "{found:?}"
+            );
+            // Taking out all others leaves it as it is.
+            let others: Vec<&Item> = items().iter().filter(|one| one.name != item.name).collect();
+            let script = functions().to_owned() + &commands(&others, dir.path().to_str().unwrap());
+            let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+            assert!(status.success());
+            assert_eq!(look(dir.path()), found, "{}", item.name);
+        }
     }
 
     #[test]
