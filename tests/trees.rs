@@ -393,6 +393,19 @@ fn a_distribution_for_wsl_has_what_it_needs_and_no_more() {
     let first_start = site.path("first-start");
     std::fs::write(&first_start, text("usr/libexec/wsl-first-start")).unwrap();
     succeeds(Command::new("sh").args(["-n", &first_start]));
+    // What WSL's own list is looked at for is right; the disk's system has no programs.
+    let verified = Command::new(env!("CARGO_BIN_EXE_ozr"))
+        .args(["verify", "--for", "wsl", &archive])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success(), "{said}");
+    let of_programs = ["/bin/bash", "/bin/sh", "/sbin/init"];
+    let mut warnings = said.lines().filter(|line| line.starts_with("warning"));
+    assert!(
+        warnings.all(|line| of_programs.iter().any(|program| line.contains(program))),
+        "{said}"
+    );
     // The whole of it is one gzip member.
     succeeds(Command::new("gzip").args(["--test", "--suffix", ".wsl", &archive]));
 }

@@ -194,3 +194,105 @@ fn what_suits_all_importers_is_left_alone() {
         );
     }
 }
+
+/// The root of a system for WSL, packed by `tar`, with these changes made first by a shell in it.
+fn distribution(directory: &Path, changes: &str, name: &str) -> Output {
+    let script = format!(
+        "rm -rf tree; mkdir -p tree/etc/systemd/system tree/usr/bin tree/usr/lib/systemd/system/sysinit.target.wants tree/usr/lib/wsl
+        cd tree; ln -s usr/bin bin; ln -s bin usr/sbin; ln -s /usr/sbin sbin
+        echo x > usr/bin/bash; ln -s bash usr/bin/sh; ln -s ../lib/systemd/systemd usr/bin/init; echo x > usr/lib/systemd/systemd
+        printf '[oobe]\\ncommand = /usr/lib/wsl/first -x\\ndefaultUid = 1000\\ndefaultName = d\\n' > etc/wsl-distribution.conf
+        printf '[boot]\\nsystemd=true\\n' > etc/wsl.conf
+        echo 'root:x:0:0:root:/root:/bin/bash' > etc/passwd; echo 'root:*:1::::::' > etc/shadow
+        echo x > usr/lib/wsl/first; chmod 755 usr/lib/wsl/first; chmod 644 etc/*.conf etc/passwd
+        ln -s ../tmp.mount usr/lib/systemd/system/sysinit.target.wants/tmp.mount; ln -s /dev/null etc/systemd/system/tmp.mount
+        {changes}
+        tar --numeric-owner --owner=0 --group=0 -c . | gzip > ../{name}"
+    );
+    let made = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(directory)
+        .status();
+    assert!(made.unwrap().success(), "{changes}");
+    let mut ozr = Command::new(OZR);
+    ozr.args(["verify", "--for", "wsl", name])
+        .current_dir(directory);
+    ozr.output().unwrap()
+}
+
+#[test]
+fn what_wsl_wants_of_a_distribution() {
+    let directory = tempfile::tempdir().unwrap();
+    let look = |changes: &str, name: &str| {
+        let output = distribution(directory.path(), changes, name);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (status, said) = look("", "d.wsl");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        !said.contains("warning") && !said.contains("note:"),
+        "{said}"
+    );
+    assert!(look("", "d.tar.gz").1.contains("does not end in .wsl"));
+    for (changes, words) in [
+        (
+            "rm etc/wsl-distribution.conf",
+            "there is no /etc/wsl-distribution.conf",
+        ),
+        (
+            "sed -i s/defaultName/defaultname2/ etc/wsl-distribution.conf",
+            "oobe.defaultname2",
+        ),
+        (
+            "sed -i s/1000/me/ etc/wsl-distribution.conf",
+            "oobe.defaultUid is me",
+        ),
+        (
+            "rm usr/lib/wsl/first",
+            "/usr/lib/wsl/first, which is not in the archive",
+        ),
+        ("chmod 644 usr/lib/wsl/first", "which cannot be run"),
+        ("chmod 600 etc/wsl.conf", "/etc/wsl.conf has the mode 600"),
+        ("rm usr/bin/init", "there is no /sbin/init"),
+        (
+            "echo '[shortcut]\nicon = /i.ico' >> etc/wsl-distribution.conf",
+            "shortcut.icon is /i.ico",
+        ),
+        ("echo a:x:0:0::: > etc/passwd", "the user 0 is not root"),
+        ("rm etc/passwd", "there is no /etc/passwd"),
+        (
+            "echo 'a:$6$a$b:1::::::' >> etc/shadow",
+            "the hash of a password, that of a",
+        ),
+        ("rm usr/bin/sh", "there is no /bin/sh"),
+        ("ln -sf sh usr/bin/bash", "there is no /bin/bash"),
+        ("echo x > etc/resolv.conf", "/etc/resolv.conf"),
+        ("rm etc/systemd/system/tmp.mount", "tmp.mount is enabled"),
+        ("echo = > etc/wsl.conf", "/etc/wsl.conf cannot be read"),
+    ] {
+        let (status, said) = look(changes, "d.wsl");
+        assert_eq!(status, Some(0), "{changes}: {said}");
+        assert!(
+            said.contains("warning") && said.contains(words),
+            "{changes}: {said}"
+        );
+    }
+    // What cannot be unpacked is refused.
+    let whole = fs::read(directory.path().join("d.wsl")).unwrap();
+    let damaged = directory.path().join("cut.wsl");
+    for (bytes, words) in [
+        (&whole[..whole.len() / 2], "cannot be read to its end"),
+        (&b"MSWIM"[..], "a plain file, and WSL takes a tar archive"),
+    ] {
+        fs::write(&damaged, bytes).unwrap();
+        let output = Command::new(OZR)
+            .args(["verify", "--for", "wsl"])
+            .arg(&damaged)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}

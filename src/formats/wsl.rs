@@ -11,9 +11,12 @@ const FIRST_USER: u32 = 1000;
 const FIRST_START: &str = "/usr/libexec/wsl-first-start";
 const FIRST_START_TEXT: &str = include_str!("wsl-first-start.sh");
 
-/// Units that do harm there, by the same page; system's and users' alike.
-const MASKED: [&str; 9] = [
+/// Units that do harm there, by the same page and by the tool that looks at what is offered in WSL's own list
+/// (microsoft/WSL, `distributions/validate-modern.py`); system's and users' alike.
+pub const MASKED: [&str; 11] = [
     "NetworkManager.service",
+    "networking.service",
+    "systemd-networkd-wait-online.service",
     "systemd-networkd.service",
     "systemd-resolved.service",
     "systemd-tmpfiles-clean.service",

@@ -11,7 +11,7 @@ use crate::packages::version;
 /// The version of what ozr itself makes of the same inputs. Raised with every change of ozr that makes another image of
 /// them: of what it adds to a kickstart, of the guest that it installs in, of sealing, of a format. Not raised where an
 /// input is added to the fingerprint, for that shows by itself.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What an image was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,12 @@ pub const HEAD: usize = 256 << 10;
 /// Most members; the archives of importers have a handful.
 const MOST_MEMBERS: usize = 64;
 
+/// Most members of an archive of a whole system; those of desktops have some 300,000.
+const MOST_FILES: usize = 1 << 20;
+
+/// Most bytes of all their names together; those of desktops have some 30 MiB.
+const MOST_NAMES: usize = 128 << 20;
+
 /// Most bytes that an archive may hold unpacked: 128 GiB, minutes of reading. Files made to waste
 /// time have more.
 const MOST_BYTES: u64 = 128 << 30;
@@ -34,6 +40,8 @@ pub struct Member {
     pub size: u64,
     /// Whether it is a file.
     pub is_file: bool,
+    /// Where it leads, if it is a symbolic link.
+    pub link: Option<String>,
     /// Whether it is a sparse one of GNU's old form.
     pub is_sparse: bool,
     /// Where what is stored of it begins in the archive, unpacked, in bytes.
@@ -90,11 +98,32 @@ pub fn read(file: &File, packing: Packing) -> Result<Archive> {
     Ok(read_stream(unpacked(stream, packing)?))
 }
 
-/// The same of a stream that is not packed any more.
+/// The same of an archive that holds the files of a system: of the first of those that have one of the names
+/// `contents` the beginning and the digest, of all others that they are there.
+///
+/// # Errors
+/// The file cannot be read at all.
+pub fn read_tree(file: &File, packing: Packing, contents: &[&str]) -> Result<Archive> {
+    let mut file = file.try_clone()?;
+    file.rewind().context("reading the archive")?;
+    let stream = BufReader::with_capacity(1 << 20, file);
+    let plain = unpacked(stream, packing)?;
+    Ok(read_members(plain, MOST_FILES, Some(contents)))
+}
+
+/// The same as [`read`] of a stream that is not packed any more.
 pub fn read_stream(plain: impl Read) -> Archive {
+    read_members(plain, MOST_MEMBERS, None)
+}
+
+fn read_members(plain: impl Read, most: usize, contents: Option<&[&str]>) -> Archive {
     let mut archive = Archive::default();
     let mut reader = Reader {
         plain: plain.take(MOST_BYTES),
+        most,
+        contents,
+        kept: 0,
+        names: 0,
     };
     if let Err(error) = reader.read_all(&mut archive) {
         archive.fault = Some(format!("{error:#}"));
@@ -125,14 +154,23 @@ pub fn unpacked<'a>(stream: impl Read + 'a, packing: Packing) -> Result<Box<dyn 
 #[derive(Default)]
 struct Next {
     name: Option<String>,
+    link: Option<String>,
     size: Option<u64>,
 }
 
-struct Reader<R> {
+struct Reader<'a, R> {
     plain: io::Take<R>,
+    /// Most members.
+    most: usize,
+    /// Whose content is of interest; without it everybody's.
+    contents: Option<&'a [&'a str]>,
+    /// How many contents are kept already.
+    kept: usize,
+    /// The bytes of all names.
+    names: usize,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> Reader<'_, R> {
     fn read_all(&mut self, archive: &mut Archive) -> Result<()> {
         let mut next = Next::default();
         loop {
@@ -149,10 +187,14 @@ impl<R: Read> Reader<R> {
             };
             let size = header.entry_size().context("a size is no number")?;
             match header.entry_type() {
-                EntryType::GNULongName => {
+                kind @ (EntryType::GNULongName | EntryType::GNULongLink) => {
                     let name = self.small(size)?;
                     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-                    next.name = Some(String::from_utf8_lossy(name).into_owned());
+                    let name = Some(String::from_utf8_lossy(name).into_owned());
+                    match kind {
+                        EntryType::GNULongName => next.name = name,
+                        _ => next.link = name,
+                    }
                 }
                 EntryType::XHeader | EntryType::XGlobalHeader => {
                     archive.has_pax = true;
@@ -160,6 +202,7 @@ impl<R: Read> Reader<R> {
                     for record in tar::PaxExtensions::new(&records).flatten() {
                         match (record.key(), record.value()) {
                             (Ok("path"), Ok(path)) => next.name = Some(path.to_owned()),
+                            (Ok("linkpath"), Ok(path)) => next.link = Some(path.to_owned()),
                             (Ok("size"), Ok(size)) => next.size = size.parse().ok(),
                             _ => {}
                         }
@@ -167,12 +210,12 @@ impl<R: Read> Reader<R> {
                 }
                 _ => {
                     archive.is_gnu |= header.as_gnu().is_some();
-                    if archive.members.len() == MOST_MEMBERS {
-                        bail!("it has more than {MOST_MEMBERS} members");
+                    if archive.members.len() == self.most {
+                        bail!("it has more than {} members", self.most);
                     }
                     let next = std::mem::take(&mut next);
                     archive.members.push(Member::default());
-                    let member = self.member(&header, next.size.unwrap_or(size), next.name);
+                    let member = self.member(&header, next.size.unwrap_or(size), next);
                     // What is known of the last one is kept: it may be cut off.
                     if let Some(last) = archive.members.last_mut() {
                         *last = member?;
@@ -217,18 +260,17 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    fn member(&mut self, header: &Header, stored: u64, name: Option<String>) -> Result<Member> {
-        let name =
-            name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+    fn member(&mut self, header: &Header, stored: u64, next: Next) -> Result<Member> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let name = next.name.unwrap_or_else(|| text(&header.path_bytes()));
         let kind = header.entry_type();
+        let link = || next.link.or_else(|| Some(text(&header.link_name_bytes()?)));
         let mut member = Member {
-            name: name
-                .trim_start_matches("./")
-                .trim_end_matches('/')
-                .to_owned(),
+            name: plain(&name).to_owned(),
             size: stored,
             is_file: kind.is_file() || kind == EntryType::GNUSparse,
             is_sparse: kind == EntryType::GNUSparse,
+            link: kind.is_symlink().then(link).flatten(),
             owner: (
                 header.mode().unwrap_or(0),
                 header.uid().unwrap_or(0),
@@ -236,6 +278,23 @@ impl<R: Read> Reader<R> {
             ),
             ..Member::default()
         };
+        self.names += member.name.len() + member.link.as_ref().map_or(0, String::len);
+        if self.names > MOST_NAMES {
+            bail!("its names have more than {} MiB", MOST_NAMES >> 20);
+        }
+        let is_of_interest = |name: &str| match self.contents {
+            Some(names) => self.kept < MOST_MEMBERS && names.contains(&name),
+            None => true,
+        };
+        if !is_of_interest(&member.name) {
+            let passed = io::copy(&mut self.plain.by_ref().take(stored), &mut io::sink());
+            if passed.context("it is damaged")? < stored {
+                bail!("it is cut off in {}", member.name);
+            }
+            self.skip_padding(stored)?;
+            return Ok(member);
+        }
+        self.kept += 1;
         // Where stored bytes belong: pieces of the file, in their order.
         let mut pieces = vec![(0, stored)];
         if member.is_sparse {
@@ -303,6 +362,11 @@ impl<R: Read> Reader<R> {
         }
         Ok((pieces, size))
     }
+}
+
+/// A name without `./` and the like at its beginning, and without the `/` of directories.
+fn plain(name: &str) -> &str {
+    name.trim_start_matches("./").trim_end_matches('/')
 }
 
 /// Keeps what is of the beginning.

@@ -36,7 +36,7 @@ impl Machine {
             Importer::Vmware => Machine::Vmware,
             Importer::Ovirt => Machine::Ovirt,
             Importer::Kubevirt => Machine::Kubevirt,
-            Importer::Vagrant => return None,
+            Importer::Vagrant | Importer::Wsl => return None,
         })
     }
 }

@@ -45,6 +45,8 @@ pub enum Importer {
     Vagrant,
     /// KubeVirt: a containerDisk, or an image for CDI
     Kubevirt,
+    /// Windows Subsystem for Linux: an archive of a system's files
+    Wsl,
 }
 
 /// What is asked of a file.
@@ -158,7 +160,8 @@ pub async fn verify(importer: Importer, question: &Question<'_>) -> Result<Vec<D
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     let (kind, _) = facts::of_file(question.file)?;
-    if !refused {
+    // There is no disk in a system's files.
+    if !refused && importer != Importer::Wsl {
         within::look(importer, kind, question, &mut findings).await;
     }
     Ok(findings.all)

@@ -5,6 +5,7 @@ mod kubevirt;
 mod ovirt;
 mod vagrant;
 mod vmware;
+mod wsl;
 
 use anyhow::Result;
 
@@ -32,6 +33,7 @@ pub(super) async fn judge(
         Importer::Ovirt => ovirt::judge(question, findings),
         Importer::Vagrant => vagrant::judge(question, findings),
         Importer::Kubevirt => kubevirt::judge(question, findings).await,
+        Importer::Wsl => wsl::judge(question, findings),
     }
 }
 
