@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support;
-use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, run};
 use crate::support::small::{Then, boot_sector};
 use crate::support::verdict::verdict;
 
@@ -281,7 +281,7 @@ fn a_build_with_its_boot_test() {
         return;
     };
     let config = site.write("ozr.toml", "[boot-test]\nalways = true\nclones = 2\n");
-    let mut command = site.install(&kickstart(""));
+    let mut command = site.install(&bootable(""));
     command.arg("--config").arg(&config);
     let outcome = run(command);
     outcome.assert_done();
@@ -311,7 +311,7 @@ fn a_build_whose_image_fails_its_boot_test() {
         mkdir -p /etc/systemd/system/multi-user.target.wants\n\
         ln -s ../broken.service /etc/systemd/system/multi-user.target.wants/broken.service\n\
         %end\n";
-    let mut command = site.install(&kickstart(broken));
+    let mut command = site.install(&bootable(broken));
     command.arg("--boot-test");
     let outcome = run(command);
     outcome.assert_failed(1, &["(failed-units)", "broken.service - Broken failed"]);
@@ -409,7 +409,7 @@ fn declared_checks_are_made_inside() {
     let Some(site) = Site::new("web") else {
         return;
     };
-    let outcome = run(site.install(&kickstart(&helpers(&site))));
+    let outcome = run(site.install(&bootable(&helpers(&site))));
     outcome.assert_done();
     let image = site.output("qcow2");
     let before = std::fs::read(&image).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::mirror::Fault;
-use crate::support::site::{Site, kickstart, run, start};
+use crate::support::site::{Site, bootable, kickstart, run, start};
 use crate::support::verdict::{Decisive, Expected, assert_not_waited_for, assert_verdict};
 use crate::support::{crafted, daemon, is_root, kill};
 
@@ -372,7 +372,7 @@ fn boot_loader_failed() {
         Line(CMDLINE),
         &["failed to write boot loader", "boot.img", "`bootloader`"],
     );
-    standin_fails(&site, &kickstart(more), &[], &expected);
+    standin_fails(&site, &bootable(more), &[], &expected);
 }
 
 #[test]

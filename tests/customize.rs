@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::disk::Disk;
-use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, run};
 
 fn json(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
@@ -18,7 +18,7 @@ fn json(file: &Path) -> Value {
 /// `ozr install` of the site's template with the additions, from `base.qcow2`, into `NAME.qcow2`.
 fn from_base(site: &mut Site, additions: &str, name: &str, options: &[&str]) -> Outcome {
     site.additions = additions.to_owned();
-    let mut command = site.install(&kickstart(""));
+    let mut command = site.install(&bootable(""));
     command.args(["--from", "base.qcow2", "--seal", "--name", name]);
     command.args(options);
     run(command)

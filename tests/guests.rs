@@ -13,11 +13,11 @@ use serde_json::Value;
 use crate::support;
 use crate::support::disk::Disk;
 use crate::support::guest::Guest;
-use crate::support::site::{Site, kickstart, run};
+use crate::support::site::{Site, bootable, kickstart, run};
 
 /// The kickstart of the tests with another layout of the disks.
 fn laid_out(layout: &str, more: &str) -> String {
-    let text = kickstart(more);
+    let text = bootable(more);
     let usual = "reqpart\npart / --fstype=ext4 --size=2048 --grow\n";
     assert!(text.contains(usual), "{text}");
     text.replace(usual, layout)

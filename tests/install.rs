@@ -12,7 +12,7 @@ use crate::support::daemon;
 use crate::support::disk::Disk;
 use crate::support::guest::Guest;
 use crate::support::is_root;
-use crate::support::site::{Outcome, Site, kickstart, run, start};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run, start};
 
 /// A user without any rights: `nobody`.
 const ORDINARY: u32 = 65534;
@@ -92,7 +92,7 @@ echo second >> /root/order</command>
     let files = site.guest_url("/files");
     let text = format!(
         "install_source_is_below=1\n{}",
-        kickstart(&format!(
+        bootable(&format!(
             "%packages\ncorp-agent\n-nano\n%end\n\
              %post --erroronfail --log=/root/post.log\nset -ex\n\
              curl -sSf -o /etc/app.conf {files}/app.conf\n\
@@ -264,7 +264,7 @@ fn a_uefi_guest_boots_its_image() {
     };
     site.serve_packed_kernel();
     // An ending that would start the installer again, were the guest let.
-    let mut command = site.install(&kickstart("").replace("poweroff", "reboot"));
+    let mut command = site.install(&bootable("").replace("poweroff", "reboot"));
     command.args(["--firmware", "uefi", "--root-password", "env:OZR_TEST_ROOT"]);
     command.env("OZR_TEST_ROOT", "upon the 'kickstart's");
     let outcome = run(command);
@@ -487,7 +487,7 @@ fn on_the_system_daemon_and_the_xml_boots() {
         return;
     };
     // The kickstart in the initrd makes a copy of it that is private; UEFI, a file of variables.
-    let mut command = site.install(&kickstart(""));
+    let mut command = site.install(&bootable(""));
     command.args(["--connect", "qemu:///system"]);
     command.args(["--deliver", "initrd", "--firmware", "uefi"]);
     let outcome = run(command);

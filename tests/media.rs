@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::guest::Guest;
 use crate::support::mirror::{Mirror, Tree, noise, sha256};
-use crate::support::site::{Site, kickstart, run};
+use crate::support::site::{Site, bootable, run};
+use crate::support::small::{Then, boot_sector};
 
 const MIB: u64 = 1 << 20;
 
@@ -320,9 +321,20 @@ fn assert_written(machine: Guest, device: &str, disk: &Path) {
     assert_eq!(&first == b"EFI PART", &last == b"EFI PART");
 }
 
+/// A disk with a partition, whose boot sector asks for a login.
+fn small() -> Vec<u8> {
+    let mut disk = boot_sector(b"login: ", 1, Then::Hang);
+    // Active, of Linux, 1,000 sectors from the 64th on.
+    disk[446..450].copy_from_slice(&[0x80, 1, 2, 0]);
+    disk[450..454].copy_from_slice(&[0x83, 16, 55, 0]);
+    disk[454..458].copy_from_slice(&64_u32.to_le_bytes());
+    disk[458..462].copy_from_slice(&1000_u32.to_le_bytes());
+    disk
+}
+
 /// The image in the site's output directory, installed for this firmware and for machines of all kinds.
 fn install(site: &Site, firmware: &str) -> PathBuf {
-    let mut command = site.install(&kickstart(""));
+    let mut command = site.install(&bootable(""));
     command.args(["--portable", "--firmware", firmware]);
     let outcome = run(command);
     outcome.assert_done();
@@ -367,10 +379,17 @@ fn a_machine_with_a_bios_is_given_the_image() {
     drop(refused);
     assert_eq!(fs::metadata(&sata).unwrap().modified().unwrap(), before);
 
-    // From the network, by iPXE and HTTP; with two disks that can hold it, and one that is meant.
+    // From the network, by iPXE and HTTP; with two disks that can hold it, and one that is meant. A small image
+    // is enough here.
+    let image = site.path("small.raw");
+    fs::write(&image, small()).unwrap();
+    let image = image.to_str().unwrap();
+    let tree = site.mirror.url("/os").to_string();
     let directory = out.join("pxe");
     let address = site.guest_url("/pxe");
     let options = [
+        "--tree",
+        &tree,
         "--disk",
         "/dev/nvme0n1",
         "--pxe",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support;
 use crate::support::repository::Packing;
-use crate::support::site::{Site, kickstart, run};
+use crate::support::site::{Site, bootable, run};
 
 /// What ozr says, with builds noted below a directory.
 fn ozr(directory: &Path, arguments: &[&str]) -> Output {
@@ -192,7 +192,7 @@ fn an_image_is_kept_until_something_else_would_come_of_it() {
     let Some(site) = Site::new("again") else {
         return;
     };
-    let kickstart = kickstart("%packages\ncorp-agent\n%end\n%post\ndnf clean all || true\n%end\n")
+    let kickstart = bootable("%packages\ncorp-agent\n%end\n%post\ndnf clean all || true\n%end\n")
         .replace(
             "text\n",
             &format!(

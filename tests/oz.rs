@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::support;
 use crate::support::disk::Disk;
-use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run};
 
 const NAMES: [&str; 5] = [
     "oz-install",
@@ -36,7 +36,7 @@ fn place(name: &str) -> Site {
     let site = Site::bare(name);
     links(&site, Path::new(env!("CARGO_BIN_EXE_ozr")));
     site.write_template();
-    site.write("my.ks", &kickstart(""));
+    site.write("my.ks", &bootable(""));
     std::fs::create_dir(site.path("home/.oz")).unwrap();
     site.write(
         "home/.oz/oz.cfg",
@@ -418,7 +418,7 @@ fn the_tree_decides_what_is_installed() {
     );
     assert!(!outcome.stderr.contains(decides) && !outcome.stderr.contains("--ntpservers is"));
 
-    site.write("my.ks", &kickstart(""));
+    site.write("my.ks", &bootable(""));
     tree("Rocky Linux", "10.0", "x86_64");
     write("Fedora", "40", "x86_64");
     let outcome = shell(&site, check);
@@ -513,7 +513,7 @@ fn an_install_and_what_comes_after_it() {
          <commands><command name='dnf'>chmod 755 /usr/bin/dnf</command></commands>"
     );
     site.write_template();
-    site.write("my.ks", &kickstart(""));
+    site.write("my.ks", &bootable(""));
     let config = format!(
         "[paths]\noutput_dir = {}\ndata_dir = {}\n[libvirt]\ncpus = 1\nmemory = 2048\nimage_type = qcow2\n",
         site.out().display(),

@@ -12,7 +12,7 @@ use crate::support;
 use crate::support::crafted;
 use crate::support::disk::Disk;
 use crate::support::gnupg::Gnupg;
-use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run};
 use base64::Engine;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ fn json(site: &Site, ending: &str) -> Value {
 
 /// The kickstart: a repository of its own, and a package of it.
 fn with_a_repository(site: &Site) -> String {
-    kickstart("%packages\ncorp-agent\n%end\n").replace(
+    bootable("%packages\ncorp-agent\n%end\n").replace(
         "text\n",
         &format!(
             "text\nrepo --name=corp --baseurl={}\n",
@@ -251,7 +251,7 @@ fn papers_are_signed_verified_and_the_same_for_the_same_input() {
     let path = with_cosign(&site);
     site.additions = "<description>A &amp; B</description>".to_owned();
     site.icicle = "rpm -qa --qf '%{NAME},%{EPOCH},%{SIGMD5}\\n'".to_owned();
-    let text = kickstart("");
+    let text = bootable("");
     let install = |site: &Site| {
         let mut command = site.install(&text);
         command.args([
@@ -609,7 +609,7 @@ fn an_extra_command_that_says_too_little_fails_the_build() {
     command.args(["-i", "list.xml"]);
     assert_refused(&run(command), &["add -g"]);
     site.icicle = "echo one; echo two &gt;&amp;2".to_owned();
-    let mut command = site.install(&kickstart(""));
+    let mut command = site.install(&bootable(""));
     command.arg("-g");
     let outcome = run(command);
     assert_eq!(outcome.status, 1, "{}", outcome.stderr);

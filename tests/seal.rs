@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::support::crafted;
 use crate::support::disk::Disk;
 use crate::support::guest::Guest;
-use crate::support::site::{Site, kickstart, run};
+use crate::support::site::{Site, bootable, kickstart, run};
 
 /// What a script of the kickstart leaves behind: a file for each item, as builds really do.
 const PLANT: &str = "\
@@ -48,7 +49,7 @@ fn a_sealed_image_boots_and_holds_nothing_of_its_build() {
     let Some(site) = Site::new("sealed") else {
         return;
     };
-    let text = kickstart(&format!("%post --erroronfail\nset -e\n{PLANT}%end\n"));
+    let text = bootable(&format!("%post --erroronfail\nset -e\n{PLANT}%end\n"));
     let mut command = site.install(&text);
     command.args(["--seal", "--seal-except", "shell-history"]);
     let outcome = run(command);
@@ -123,7 +124,7 @@ fn what_cannot_be_taken_out_fails_the_build() {
             /var/log/anaconda/x /var/lib/dnf/history.sqlite /var/cache/dnf/r/repomd.xml /root/.bash_history; do\n\
             chattr +i $file\n\
         done\n";
-    let text = kickstart(&format!(
+    let text = bootable(&format!(
         "%post --erroronfail\nset -e\n{PLANT}{sabotage}%end\n"
     ));
     let mut command = site.install(&text);
@@ -154,12 +155,11 @@ fn what_cannot_be_taken_out_fails_the_build() {
 
 #[test]
 fn what_the_guest_finds_no_system_on_cannot_be_sealed() {
-    let Some(site) = Site::new("unsealable") else {
+    let Some(site) = crafted::site("unsealable", crafted::INSTALL) else {
         return;
     };
-    // The table of file systems goes away behind the installer's back: no system can be found.
-    let text = kickstart("%post --nochroot --erroronfail\nrm /mnt/sysroot/etc/fstab\n%end\n");
-    let mut command = site.install(&text);
+    // It installs no system.
+    let mut command = site.install(&kickstart(""));
     command.arg("--seal");
     let outcome = run(command);
     assert_eq!(outcome.status, 1, "{}", outcome.stderr);

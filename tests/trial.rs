@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::support::kill;
-use crate::support::site::{Outcome, Site, kickstart, run, start};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run, start};
 
 /// Where the tests' state lies, and who may change it: one at a time.
 fn turn() -> (PathBuf, MutexGuard<'static, ()>) {
@@ -81,7 +81,7 @@ fn kickstarts_are_judged_as_an_install_judges_them() {
     let Some(site) = site() else { return };
     let (cache, _turn) = turn();
     let good = kickstart("%pre\ncat /proc/sys/kernel/random/uuid >/dev/console\n%end\n");
-    let package = kickstart("").replace("@core", "@core\nno-such-package");
+    let package = bootable("").replace("@core", "@core\nno-such-package");
     let all = [
         ("good", good.clone()),
         ("again", good),

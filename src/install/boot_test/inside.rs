@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long a login may take for each of its steps. PAM waits some seconds behind a wrong password.
 const STEP: Duration = Duration::from_secs(30);
 
-/// Pause before the shell is asked again whether it is there.
+/// Pause before the prompt is asked for again, and the shell whether it is there.
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// How often a login is begun: the kernel and systemd write on the same line as getty and login, which then may
@@ -200,9 +200,20 @@ async fn by_login(
     let mut refused = false;
     for _ in 0..LOGINS {
         // A fresh prompt: the one that was seen may be a while ago, or be hidden by the kernel's messages.
-        follower.type_in(judge, "\r").await?;
+        // What is typed while getty starts may be lost, so it is asked for again and again.
         let is_prompt = |line: &str| sign_of(line) == Some(Sign::Prompt);
-        heard = follower.listen(judge, step, is_prompt).await?;
+        let until = Instant::now() + step;
+        loop {
+            follower.type_in(judge, "\r").await?;
+            heard = follower.listen(judge, AGAIN * slow, is_prompt).await?;
+            if heard != Heard::Nothing || Instant::now() >= until {
+                break;
+            }
+        }
+        // Nobody reads what is typed.
+        if heard == Heard::Nothing {
+            break;
+        }
         if heard == Heard::It {
             follower.type_in(judge, &format!("{user}\r")).await?;
             heard = follower.listen(judge, step, asks_for_password).await?;
