@@ -884,7 +884,7 @@ fn the_daemon_restarts() {
 
 /// A daemon that answers no more is noticed, and is nobody else's trouble.
 #[test]
-fn the_daemon_hangs() {
+fn a_daemon_that_hangs() {
     let _alone = alone();
     let Some(site) = Site::new("hangs") else {
         return;

@@ -466,7 +466,6 @@ fn a_machine_with_uefi_is_given_the_image() {
         "virtio-net-pci,netdev=net,bootindex=1",
     ];
     assert_written(machine(true, &disks, &net), "/dev/sda", &sata);
-    machine(true, &disks, &["-snapshot"]).wait_for("login:");
 }
 
 /// A program of this host with its libraries, to run in an initramfs as `/held/PROGRAM`.
