@@ -11,7 +11,7 @@ use url::Url;
 
 use super::fault::Fault;
 use super::lists::{self, Via};
-use super::location::{public, shown};
+use super::location::{Scope, public, shown};
 use super::obtain::Store;
 use super::verify::Expect;
 use super::{REPOMD, join};
@@ -103,13 +103,23 @@ impl Source {
         let named = named.map_err(of)?.into_iter();
         let mirrors: Vec<Url> = named
             .filter_map(|text| Url::parse(&text).ok())
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .filter(|url| matches!(url.scheme(), "http" | "https") && self.may_name(url))
             .collect();
         match mirrors.len() {
-            0 => Err(of("it lists no mirror that speaks http or https".to_owned())),
+            0 => Err(of(
+                "it lists no mirror that speaks http or https and is not this host".to_owned(),
+            )),
             1 => Ok(mirrors),
             _ => Ok(fastest_first(store, mirrors).await),
         }
+    }
+
+    /// Whether a list may name this mirror: one from elsewhere names neither this host nor what only its link has,
+    /// as with redirects.
+    fn may_name(&self, mirror: &Url) -> bool {
+        let inner = Scope::of_host(mirror).filter(|to| matches!(to, Scope::Link | Scope::Loopback));
+        let from = Scope::of_host(&self.base).unwrap_or(Scope::Global);
+        inner.is_none_or(|to| from.may_send_to(to))
     }
 }
 
@@ -187,4 +197,29 @@ fn appended(base: &Url, path: &str) -> Url {
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     }
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_from_elsewhere_names_nothing_of_this_host() {
+        let of = |list: &str, mirror: &str| {
+            let url = |text: &str| Url::parse(text).unwrap();
+            Source::new(&url(list), Via::MirrorList).may_name(&url(mirror))
+        };
+        let list = "https://mirrors.example.com/list";
+        for (mirror, may) in [
+            ("http://mirror.example.org/", true),
+            ("http://10.0.0.2/", true),
+            ("http://127.0.0.1:8080/", false),
+            ("http://localhost/", false),
+            ("http://[::1]/", false),
+            ("http://169.254.169.254/latest/", false),
+        ] {
+            assert_eq!(of(list, mirror), may, "{mirror}");
+        }
+        assert!(of("http://127.0.0.1:1/list", "http://127.0.0.1:2/"));
+    }
 }
