@@ -168,7 +168,7 @@ pub struct Seal {
     pub items: Vec<String>,
     /// Those that were left in, as the user or the kickstart wants it.
     pub left: Vec<String>,
-    /// Why it could not be looked at whether they are out; absent if it was looked at.
+    /// Why it could not be looked at whether they are out, and where; absent if it was looked at everywhere.
     pub unproved: Option<String>,
 }
 

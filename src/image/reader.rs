@@ -107,7 +107,7 @@ impl Question {
             Question::Storage => serde_json::to_vec(&inspect::storage(disks)?),
             Question::Drivers(names) => serde_json::to_vec(&drivers::look(disks, names)?),
             Question::Look(requests) => serde_json::to_vec(&look::answers(disks, requests)?),
-            Question::Unsealed(items) => serde_json::to_vec(&seal::unsealed(disks, items)?),
+            Question::Unsealed(items) => serde_json::to_vec(&seal::prove(disks, items)?),
             Question::Origins => serde_json::to_vec(&origin::of(&mut system(disks)?)?),
             Question::Changelogs(names) => {
                 serde_json::to_vec(&changelog::of(&mut system(disks)?, names)?)

@@ -69,6 +69,15 @@ pub struct Unsealed {
     pub why: String,
 }
 
+/// What it came to, when it was looked at whether an image is sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// What was not taken out.
+    pub left: Vec<Unsealed>,
+    /// Where it could not be looked at, why, and what may be there; a sentence for each.
+    pub unproved: Vec<String>,
+}
+
 impl Item {
     /// The files that it is about, as patterns.
     pub fn files(&self) -> impl Iterator<Item = &str> {
@@ -125,24 +134,56 @@ pub fn commands(items: &[&Item], root: &str) -> String {
     script
 }
 
-/// What of the items is not taken out of the system on these disks.
+/// A part of a system that cannot be looked at.
+struct Blind {
+    place: PathBuf,
+    why: String,
+    /// What may be there.
+    items: BTreeSet<String>,
+}
+
+impl Blind {
+    /// Those of a system: what lies in a log or cannot be read may be what is looked for.
+    fn of(system: &System) -> Vec<Blind> {
+        let unreadable = system.unreadable.iter();
+        let unreadable = unreadable.map(|(at, why)| (at, format!("cannot be read: {why}")));
+        let unclean = system.unclean.iter();
+        let unclean = unclean.map(|at| (at, "was not unmounted".to_owned()));
+        let all = unreadable.chain(unclean).map(|(at, why)| Blind {
+            place: at.clone(),
+            why,
+            items: BTreeSet::new(),
+        });
+        all.collect()
+    }
+
+    /// Whether what a pattern of `seal.toml` means may lie there.
+    fn may_hold(&self, pattern: &str) -> bool {
+        let mut parts = Path::new(pattern).iter().skip(1);
+        self.place.iter().skip(1).all(|name| {
+            parts.next().is_some_and(|part| {
+                let pattern = Pattern::new(&part.to_string_lossy());
+                part == "**" || pattern.is_ok_and(|part| part.matches(&name.to_string_lossy()))
+            })
+        })
+    }
+}
+
+/// What of the items is not taken out of the system on these disks, as far as its file systems can be read.
 ///
 /// # Errors
-/// A disk cannot be read, or a part of the system on them cannot: then nothing is proved.
-pub fn unsealed(disks: &[Device], names: &BTreeSet<String>) -> Result<Vec<Unsealed>> {
+/// A disk or the root of the system on it cannot be read: then nothing is proved.
+pub fn prove(disks: &[Device], names: &BTreeSet<String>) -> Result<Proof> {
     let mut system = System::find(Volumes::find(disks)?)?;
-    // What lies in a log or cannot be read may be what is looked for.
-    if let Some((place, why)) = system.unreadable.first() {
-        bail!("{} cannot be read: {why}", place.display());
+    let mut blind = Blind::of(&system);
+    if let Some(root) = blind.iter().find(|blind| blind.place == Path::new("/")) {
+        bail!("{} {}", root.place.display(), root.why);
     }
-    if let Some(unclean) = system.unclean.first() {
-        bail!("{} was not unmounted", unclean.display());
-    }
-    let mut found = Vec::new();
+    let mut proof = Proof::default();
     for item in items().iter().filter(|item| names.contains(&item.name)) {
-        let left =
-            look_at(item, &mut system).with_context(|| format!("looking for {}", item.what))?;
-        found.extend(
+        let left = look_at(item, &mut system, &mut blind);
+        let left = left.with_context(|| format!("looking for {}", item.what))?;
+        proof.left.extend(
             left.into_iter()
                 .take(MOST_NAMED)
                 .map(|(path, why)| Unsealed {
@@ -152,26 +193,45 @@ pub fn unsealed(disks: &[Device], names: &BTreeSet<String>) -> Result<Vec<Unseal
                 }),
         );
     }
-    Ok(found)
+    for Blind { place, why, items } in blind.iter().filter(|blind| !blind.items.is_empty()) {
+        let items: Vec<&str> = items.iter().map(String::as_str).collect();
+        proof.unproved.push(format!(
+            "{} {why}; not looked for there: {}",
+            place.display(),
+            items.join(", ")
+        ));
+    }
+    Ok(proof)
 }
 
-fn look_at(item: &Item, system: &mut System) -> Result<Vec<(PathBuf, &'static str)>> {
+fn look_at(
+    item: &Item,
+    system: &mut System,
+    blind: &mut [Blind],
+) -> Result<Vec<(PathBuf, &'static str)>> {
+    let mut is_seen = |pattern: &str| {
+        let mut hidden = blind.iter_mut().filter(|blind| blind.may_hold(pattern));
+        let hidden = hidden
+            .next()
+            .map(|blind| blind.items.insert(item.name.clone()));
+        hidden.is_none()
+    };
     let mut found = Vec::new();
-    for pattern in &item.absent {
+    for pattern in item.absent.iter().filter(|pattern| is_seen(pattern)) {
         found.extend(
             matching(system, pattern)?
                 .into_iter()
                 .map(|path| (path, "is there")),
         );
     }
-    for pattern in &item.empty {
+    for pattern in item.empty.iter().filter(|pattern| is_seen(pattern)) {
         for path in matching(system, pattern)? {
             if system.metadata(&path)?.is_some_and(|meta| meta.size > 0) {
                 found.push((path, "is not empty"));
             }
         }
     }
-    for lines in &item.lines {
+    for lines in item.lines.iter().filter(|lines| is_seen(&lines.files)) {
         let regex = Regex::new(&lines.matching)?;
         for path in matching(system, &lines.files)? {
             let content = system.read(&path, MOST_PROFILE)?;
@@ -283,6 +343,12 @@ mod tests {
     }
 
     fn look(root: &Path) -> Vec<Unsealed> {
+        let proof = prove_tree(root);
+        assert_eq!(proof.unproved, [] as [String; 0]);
+        proof.left
+    }
+
+    fn prove_tree(root: &Path) -> Proof {
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(64 << 20).unwrap();
         let mut make = Command::new("mkfs.ext4");
@@ -290,7 +356,7 @@ mod tests {
         assert!(make.status().unwrap().success());
         let disk = image_file::open(image.reopen().unwrap()).unwrap();
         let names = items().iter().map(|item| item.name.clone()).collect();
-        unsealed(&[disk], &names).unwrap()
+        prove(&[disk], &names).unwrap()
     }
 
     #[test]
@@ -346,13 +412,35 @@ mod tests {
         }
     }
 
+    /// What lies beside what cannot be read is proved, and what may lie in it is named.
+    #[test]
+    fn what_cannot_be_read_hides_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let planted = plant(dir.path(), items());
+        let mount = |at: &str| format!("/dev/mapper/luks{} {at} xfs defaults 0 0\n", at.len());
+        let table = ["/var/log", "/home", "/srv"].map(mount).concat();
+        fs::write(dir.path().join("etc/fstab"), table).unwrap();
+        let proof = prove_tree(dir.path());
+        let is_hidden = |path: &str| path.starts_with("/var/log/") || path.starts_with("/home/");
+        let seen = planted.iter().filter(|(_, path)| !is_hidden(path)).count();
+        assert_eq!(proof.left.len(), seen, "{:?}", proof.left);
+        assert!(!proof.left.iter().any(|left| is_hidden(&left.path)));
+        assert_eq!(
+            proof.unproved,
+            [
+                "/home cannot be read: /dev/mapper/luks5 is not on the disk; not looked for there: shell-history",
+                "/var/log cannot be read: /dev/mapper/luks8 is not on the disk; not looked for there: cloud-init, installer, logs",
+            ]
+        );
+    }
+
     #[test]
     fn a_disk_without_a_system_proves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("x");
         fs::write(&image, vec![0; 1 << 20]).unwrap();
         let disk = image_file::open(fs::File::open(image).unwrap()).unwrap();
-        assert!(unsealed(&[disk], &BTreeSet::new()).is_err());
+        assert!(prove(&[disk], &BTreeSet::new()).is_err());
     }
 
     #[test]

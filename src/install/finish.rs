@@ -22,7 +22,7 @@ use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
 use crate::image::reader::{self, Image, Question};
-use crate::image::seal::{self, Item, Unsealed};
+use crate::image::seal::{self, Item, Proof, Unsealed};
 use crate::initrd;
 use crate::machine::Board;
 use crate::process;
@@ -61,7 +61,7 @@ const MOST_NAMED: usize = 3;
 pub struct Sealed {
     /// The items that were taken out.
     pub items: Vec<String>,
-    /// Why it could not be looked at whether they are, if it could not.
+    /// Why it could not be looked at whether they are, and where, if it could not.
     pub unproved: Option<String>,
     /// The packages, with what the template's command says of each, if it was to be run.
     pub extra: Option<Vec<Entry>>,
@@ -116,27 +116,27 @@ impl Attempt<'_> {
         let question = Question::Unsealed(names.clone());
         let program = Path::new(reader::OWN_PROGRAM);
         let disks = Image::all(&self.prepared.disks);
-        let looking = reader::ask::<Vec<Unsealed>>(program, &disks, &question);
-        let left = self.cancellation.or(async { Ok(looking.await) }).await?;
+        let looking = reader::ask::<Proof>(program, &disks, &question);
+        let proof = self.cancellation.or(async { Ok(looking.await) }).await?;
         let mut sealed = Sealed {
             items: names.into_iter().collect(),
             unproved: None,
             extra,
         };
-        match left {
-            Ok(left) if left.is_empty() => {}
-            Ok(left) => {
+        let unproved = match proof {
+            Ok(Proof { left, unproved }) if left.is_empty() => unproved.join("; "),
+            Ok(Proof { left, .. }) => {
                 let all = left.iter().map(ToString::to_string);
                 let (sentence, all) = (sentence(&left), all.collect::<Vec<_>>());
                 return Ok(Err(self.seal_verdict(sentence, &all)));
             }
-            Err(error) => {
-                let why = format!("{error:#}");
-                self.reporter.warn(format!(
-                    "the image was sealed, but whether everything is out could not be looked at: {why}"
-                ));
-                sealed.unproved = Some(why);
-            }
+            Err(error) => format!("{error:#}"),
+        };
+        if !unproved.is_empty() {
+            self.reporter.warn(format!(
+                "the image was sealed, but whether everything is out could not be looked at: {unproved}"
+            ));
+            sealed.unproved = Some(unproved);
         }
         Ok(Ok(sealed))
     }

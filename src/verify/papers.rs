@@ -16,7 +16,7 @@ use crate::hex;
 use crate::image::checksum;
 use crate::image::manifest::{self, MOST_BYTES, Manifest};
 use crate::image::reader::{self, Image};
-use crate::image::seal::Unsealed;
+use crate::image::seal::Proof;
 use crate::input::read_bounded;
 use crate::inspect::{Inspection, Storage};
 use crate::metal::papers::digest_in;
@@ -243,15 +243,20 @@ async fn inside(
         }
     };
     compare(manifest, &inspection, findings);
-    if manifest.seal.unproved.is_some() || manifest.seal.items.is_empty() {
+    if manifest.seal.items.is_empty() {
         return;
     }
     let items = manifest.seal.items.iter().cloned().collect();
     let question_of_seal = reader::Question::Unsealed(items);
     let images = Image::all(file);
-    let left = reader::ask::<Vec<Unsealed>>(question.program, &images, &question_of_seal).await;
-    match left {
-        Ok(left) => {
+    let proof = reader::ask::<Proof>(question.program, &images, &question_of_seal).await;
+    match proof {
+        Ok(Proof { left, unproved }) => {
+            for why in unproved {
+                findings.note(format!(
+                    "whether it is sealed was not looked at everywhere: {why}"
+                ));
+            }
             for one in left.iter().take(MOST_NAMED) {
                 findings.error(
                     format!("the manifest says that it is sealed, and {one}"),
