@@ -313,8 +313,8 @@ fn the_built_in_kickstart_takes_the_templates_password() {
     assert_eq!(guest.run("cat /root/.ssh/authorized_keys"), key);
 }
 
-/// Two at once on one cache: each file is fetched once, both images are right, in the formats
-/// that were asked for.
+/// Two at once on one cache: each file is fetched once, both images are right, in the formats that were asked for, and hold
+/// nothing of our server; the lock file of one repeats it without a mirror.
 #[test]
 fn two_builds_at_once_share_the_cache() {
     let Some(site) = Site::new("pair") else {
@@ -359,6 +359,13 @@ fn two_builds_at_once_share_the_cache() {
     taken.sort();
     taken.dedup();
     assert!(count > 20 && taken.len() == count, "{count}: {taken:?}");
+    // Nothing tells of our server, not even where logs were that are gone (`two.raw` is as the sealed disk).
+    let found = Command::new("grep")
+        .args(["-aFc", "http://10.0.2.2:"])
+        .arg(site.out().join("two.raw"))
+        .output()
+        .unwrap();
+    assert_eq!(found.stdout, b"0\n", "{found:?}");
     let info = |path: &str| {
         let output = Command::new("qemu-img")
             .args(["info", "--output=json"])
@@ -407,8 +414,22 @@ fn two_builds_at_once_share_the_cache() {
     assert!(checked.unwrap().success());
     assert!(Disk::open(&site.out().join("two.raw")).exists("/etc/os-release"));
 
-    // A third build of a name that is there asks the mirror for nothing.
+    // The very set once more, of which no mirror is asked.
     site.mirror.forget();
+    let lock = site.out().join("one.lock");
+    let again = install("again", &["--offline", "--locked", lock.to_str().unwrap()]);
+    again.wait().assert_done();
+    assert_eq!(site.mirror.requests().len(), 0);
+    let packages = |name: &str| {
+        let manifest = site.out().join(format!("{name}.manifest.json"));
+        let text = std::fs::read(manifest).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        manifest["packages"].clone()
+    };
+    assert!(packages("one").as_array().unwrap().len() > 20);
+    assert_eq!(packages("again"), packages("one"));
+
+    // A third build of a name that is there asks the mirror for nothing.
     let again = run({
         let mut command = site.install(&kickstart(""));
         command.args(["--name", "one"]);

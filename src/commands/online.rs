@@ -22,6 +22,7 @@ use crate::ui::event::Reporter;
 /// The network, as the configuration lets it be reached.
 #[derive(Debug)]
 pub struct Online {
+    /// What waits for answers; none where nobody is asked.
     runtime: Option<Runtime>,
     mirror: MirrorOptions,
     guest: GuestView,
@@ -53,6 +54,16 @@ impl Online {
             },
             reporter: reporter.clone(),
         })
+    }
+
+    /// One that asks nobody and finds nothing wrong (`ozr install --offline`).
+    ///
+    /// # Errors
+    /// As [`Online::new`].
+    pub fn asking_nobody(options: &InstallOptions, reporter: &Reporter) -> anyhow::Result<Online> {
+        let mut online = Online::new(options, reporter)?;
+        online.runtime = None;
+        Ok(online)
     }
 
     /// Fetches a text that a kickstart includes; nothing where it cannot be had.

@@ -52,7 +52,10 @@ pub fn run(
     if let Some(finding) = subject::unrendered(&written.text, &written.name) {
         return report(vec![finding], reporter).map(|()| None);
     }
-    let online = Online::new(&plan.options, reporter)?;
+    let online = match plan.options.offline {
+        true => Online::asking_nobody(&plan.options, reporter)?,
+        false => Online::new(&plan.options, reporter)?,
+    };
     let reading = Reading::new(
         &written.text,
         &written.name,

@@ -116,11 +116,7 @@ pub fn commands(items: &[&Item], root: &str) -> String {
     for item in items {
         for pattern in &item.absent {
             let _ = match pattern.strip_suffix("**") {
-                // What the shell's `*` leaves out begins with a dot.
-                Some(dir) => writeln!(
-                    script,
-                    "rm -rf {root}{dir}* {root}{dir}.[!.]* {root}{dir}..?*"
-                ),
+                Some(dir) => writeln!(script, "take_within {root}{dir}"),
                 None => writeln!(script, "take_out {root}{pattern}"),
             };
         }

@@ -5,14 +5,29 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
+# Writes zeros over files, and over all that are in directories: room that is given back may still have what was there, for
+# a qcow2 image gives back whole clusters only. Larger files are mostly holes, which would be filled.
+wipe() {
+    find "$@" -xdev -type f -links 1 -size +0 -size -65537k -exec shred -n 0 -z {} + 2>/dev/null
+}
 take_out() {
     for file in "$@"; do
-        [ -L "$file" ] || rm -rf "$file"
+        [ -L "$file" ] && continue
+        wipe "$file"
+        rm -rf "$file"
     done
+}
+# The same of all that is in a directory; what the shell's `*` leaves out begins with a dot.
+take_within() {
+    wipe "$1"
+    rm -rf "$1"* "$1".[!.]* "$1"..?*
 }
 make_empty() {
     for file in "$@"; do
-        [ -f "$file" ] && [ ! -L "$file" ] && [ -s "$file" ] && : >"$file"
+        if [ -f "$file" ] && [ ! -L "$file" ] && [ -s "$file" ]; then
+            wipe "$file"
+            : >"$file"
+        fi
     done
 }
 take_lines() {

@@ -17,4 +17,11 @@ for copy in /run/install/ks.cfg /tmp/ks.cfg; do
     cat "$copy.ozr" >"$copy" || fail "cannot clean $copy"
     rm -f "$copy.ozr"
 done
+# The installer copies its logs once more when this is done: what an earlier copy says of our addresses is not to stay in
+# room that it had.
+for log in /mnt/sysroot/var/log/anaconda/* /mnt/sysimage/var/log/anaconda/*; do
+    if [ -f "$log" ] && [ ! -L "$log" ] && [ -f "/tmp/${log##*/}" ]; then
+        shred -n 0 -z "$log" 2>/dev/null || :
+    fi
+done
 sync || :
