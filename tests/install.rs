@@ -424,9 +424,11 @@ fn two_builds_at_once_share_the_cache() {
         let manifest = site.out().join(format!("{name}.manifest.json"));
         let text = std::fs::read(manifest).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        manifest["packages"].clone()
+        let packages = manifest["packages"].as_array().unwrap().iter();
+        let headers = packages.map(|package| package["header_sha256"].to_string());
+        headers.collect::<Vec<String>>()
     };
-    assert!(packages("one").as_array().unwrap().len() > 20);
+    assert!(packages("one").len() > 20);
     assert_eq!(packages("again"), packages("one"));
 
     // A third build of a name that is there asks the mirror for nothing.

@@ -30,6 +30,7 @@ mod mirror;
 mod nightly;
 mod online;
 mod oz;
+mod package_cache;
 mod packages;
 mod papers;
 mod seal;

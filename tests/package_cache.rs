@@ -1,21 +1,21 @@
 //! The mirror cache as guests see it: real sockets, real mirrors, no guests.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ozr::mirror::{Lock, Locked, Mirror, MirrorOptions, Via};
+use ozr::mirror::{Cache, Lock, Locked, Mirror, MirrorOptions, PruneRules, Via};
 use ozr::options::Ports;
 use ozr::serve::{ServeOptions, Server};
 use ozr::ui::event::{Event, Reporter, Sink};
-use support::mirror::{self as fake, Fault};
-use support::repository::Repository;
 use url::Url;
+
+use crate::support::mirror::{self as fake, Fault};
+use crate::support::repository::Repository;
 
 /// Nothing here takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -272,6 +272,11 @@ async fn a_bad_package_is_never_served_and_comes_from_the_next_mirror() {
     let round = vec![("Location", bad.url(&package(5)).to_string())];
     always(5, Fault::Status(302, round));
     bad.remove(&package(6));
+    // Longer than the metadata says.
+    bad.change(&package(0), |file| {
+        let longer = [&file.body[..], b"more"].concat();
+        file.body = Arc::new(longer);
+    });
     let list = format!("{}\n{}\n", bad.url("/r/"), good.url("/r/"));
     bad.put("/list?arch=x", list);
     // The good one is to be the slower one, so that the bad one is asked first.
@@ -282,7 +287,7 @@ async fn a_bad_package_is_never_served_and_comes_from_the_next_mirror() {
     let text = String::from_utf8(ask(&address, "").body).unwrap();
     let guest = Url::parse(text.trim()).unwrap();
     install(&guest, &all);
-    for number in 1..=6 {
+    for number in 0..=6 {
         assert!(!bad.requests_for(&package(number)).is_empty(), "{number}");
         assert!(!good.requests_for(&package(number)).is_empty(), "{number}");
     }
@@ -499,9 +504,75 @@ async fn a_tree_is_known_by_its_treeinfo_and_has_repositories_within_and_beside(
     }
 }
 
-/// Memory of this process in KiB.
-fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// A build in a process of its own, which can be killed.
+struct Process {
+    child: Child,
+    guest: Url,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    /// One that offers a repository out of a cache.
+    fn start(cache: &Path, base: &Url) -> Process {
+        let address = tempfile::NamedTempFile::new().unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "package_cache::a_build_of_another_process",
+            ])
+            .env("OZR_TEST_CACHE", cache)
+            .env("OZR_TEST_REPOSITORY", base.as_str())
+            .env("OZR_TEST_ADDRESS", address.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let asked = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(address.path()).unwrap();
+            if let Some(guest) = text.strip_suffix('\n') {
+                let guest = Url::parse(guest).unwrap();
+                return Process { child, guest };
+            }
+            assert!(asked.elapsed() < HANG, "it does not serve");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its memory in KiB.
+    fn memory(&self) -> u64 {
+        memory(self.child.id())
+    }
+}
+
+/// What [`Process`] runs: offers a repository until its input ends.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "another test's other process"]
+async fn a_build_of_another_process() {
+    let of = |name: &str| std::env::var(name).ok();
+    let (Some(cache), Some(base), Some(address)) = (
+        of("OZR_TEST_CACHE"),
+        of("OZR_TEST_REPOSITORY"),
+        of("OZR_TEST_ADDRESS"),
+    ) else {
+        return;
+    };
+    let build = Build::new(Path::new(&cache));
+    let guest = build.offer(&Url::parse(&base).unwrap(), Via::Direct);
+    std::fs::write(address, format!("{guest}\n")).unwrap();
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Memory of a process in KiB.
+fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let number = line.unwrap().split_whitespace().nth(1);
     number.unwrap().parse().unwrap()
@@ -516,14 +587,14 @@ async fn memory_stays_flat_whatever_clients_do() {
         .with("here", "1", body.clone())
         .with("coming", "1", later.clone());
     all.serve(&mirror, "/r/");
-    let build = Build::new(cache.path());
-    let guest = build.offer(&mirror.url("/r/"), Via::Direct);
+    let process = Process::start(cache.path(), &mirror.url("/r/"));
+    let guest = process.guest.clone();
     get(&guest, "repodata/repomd.xml");
     assert!(get(&guest, &rpm("here", "1")).body == body);
     let path = format!("/r/{}", rpm("coming", "1"));
     mirror.change(&path, |file| file.always = Some(Fault::StallAt(5 << 20)));
     let (here, coming) = (rpm("here", "1"), rpm("coming", "1"));
-    let before = memory();
+    let before = process.memory();
     let mut clients: Vec<TcpStream> = (0..200)
         .map(|number| {
             let path = if number % 2 == 0 { &here } else { &coming };
@@ -537,7 +608,7 @@ async fn memory_stays_flat_whatever_clients_do() {
         client.read_exact(&mut begin).unwrap();
         assert_eq!(&begin, b"HTTP/1.1 200");
     }
-    let grown = memory().saturating_sub(before);
+    let grown = process.memory().saturating_sub(before);
     // The two threads and buffers of each; the files alone would be 1,200 MiB.
     assert!(grown < 150 << 10, "{grown} KiB for 200 downloads");
     clients.truncate(6);
@@ -549,6 +620,167 @@ async fn memory_stays_flat_whatever_clients_do() {
         assert!(all.ends_with(&expected[..]), "{number}");
     }
     assert_eq!(mirror.requests_for(&path).len(), 1);
+}
+
+/// The file systems of a test that has them for itself.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// One of so many KiB; none where that is not allowed.
+    fn new(kib: u64) -> Option<SmallDisk> {
+        let disk = SmallDisk(tempfile::tempdir().unwrap());
+        disk.mount(&format!("size={kib}k")).then_some(disk)
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]);
+        mount.arg(self.0.path()).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Whatever there was no room for: the guest gets everything, and what is kept is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_no_build_and_spoils_no_cache() {
+    let mirror = fake::Mirror::start();
+    let all = repository();
+    all.serve(&mirror, "/r/");
+    let base = mirror.url("/r/");
+    // Full before the first package, in the middle, and in one of the last notes.
+    for kib in [64, 100, 200, 300, 340, 360, 372, 380, 388] {
+        let Some(disk) = SmallDisk::new(kib) else {
+            return;
+        };
+        let build = Build::new(disk.0.path());
+        install(&build.offer(&base, Via::Direct), &all);
+        let is_told = build.heard("packages go past the cache");
+        assert!(is_told || kib > 340, "{kib}");
+        drop(build);
+        assert_clean(disk.0.path());
+        // With room again it is as ever.
+        assert!(disk.mount("remount,size=16m"));
+        install(&Build::new(disk.0.path()).offer(&base, Via::Direct), &all);
+        let verified = Cache::open(disk.0.path()).unwrap().verify().await.unwrap();
+        assert!(verified.damaged.is_empty(), "{kib}: {verified:?}");
+        mirror.forget();
+        install(&Build::new(disk.0.path()).offer(&base, Via::Direct), &all);
+        assert_eq!(mirror.requests().len(), 1, "{kib}");
+    }
+}
+
+/// Two on one cache, of which one is killed in the middle of a download that the other waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_download_of_a_killed_process_is_gone_on_with() {
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let body = pattern(7, 3 << 20);
+    let all = Repository::new().with("big", "1", body.clone());
+    all.serve(&mirror, "/r/");
+    let path = format!("/r/{}", rpm("big", "1"));
+    mirror.change(&path, |file| file.always = Some(Fault::StallAt(1 << 20)));
+    let process = Process::start(cache.path(), &mirror.url("/r/"));
+    let build = Build::new(cache.path());
+    let ours = build.offer(&mirror.url("/r/"), Via::Direct);
+    let client = |guest: &Url| {
+        get(guest, "repodata/repomd.xml");
+        let mut client = connect(&guest.join(&rpm("big", "1")).unwrap(), "");
+        let mut begin = vec![0; 512 << 10];
+        client.read_exact(&mut begin).unwrap();
+        (client, begin)
+    };
+    let theirs = client(&process.guest);
+    let (mut client, mut answer) = client(&ours);
+    assert_eq!(mirror.requests_for(&path).len(), 1, "it reads along");
+    drop(process);
+    drop(theirs);
+    mirror.release();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(&body));
+    let asked = mirror.requests_for(&path);
+    assert_eq!(asked.len(), 2);
+    assert!(
+        asked[1].header("range").is_some(),
+        "not all of it once more"
+    );
+    let verified = build.mirror.cache().verify().await.unwrap();
+    assert!(verified.damaged.is_empty() && verified.lost == 0);
+    assert_eq!(build.mirror.cache().stats().unwrap().unfinished, 0);
+}
+
+/// A mirror that dies in the middle: the next one goes on, and who reads gets the right bytes or asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_mirror_goes_on_where_one_dies() {
+    let (cache, good) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let dying = fake::Mirror::start();
+    let body = pattern(7, 3 << 20);
+    let all = Repository::new().with("big", "1", body.clone());
+    all.serve(&dying, "/r/");
+    all.serve(&good, "/r/");
+    let path = format!("/r/{}", rpm("big", "1"));
+    dying.change(&path, |file| file.always = Some(Fault::StallAt(1 << 20)));
+    good.change("/r/repodata/repomd.xml", |file| file.head = Some(503));
+    let list = format!("{}\n{}\n", dying.url("/r/"), good.url("/r/"));
+    good.put("/list", list);
+    let build = Build::new(cache.path());
+    let address = build.offer(&good.url("/list"), Via::MirrorList);
+    let text = String::from_utf8(ask(&address, "").body).unwrap();
+    let guest = Url::parse(text.trim()).unwrap();
+    get(&guest, "repodata/repomd.xml");
+    let package = guest.join(&rpm("big", "1")).unwrap();
+    let client = connect(&package, "");
+    dying.wait_for_stall();
+    dying.cut();
+    drop(dying);
+    let reply = finish(client);
+    let whole = reply.body == body || ask(&package, "").body == body;
+    assert!(whole, "{} bytes", reply.body.len());
+    assert!(body.starts_with(&reply.body));
+    assert_eq!(good.requests_for(&path).len(), 1);
+    assert_clean(cache.path());
+}
+
+/// What a running build took, and what a lock file names, is never removed to make room.
+#[tokio::test(flavor = "multi_thread")]
+async fn eviction_takes_nothing_that_is_needed() {
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let (old, other) = (repository(), Repository::new().with("q", "1", "qq"));
+    old.serve(&mirror, "/r/");
+    other.serve(&mirror, "/q/");
+    let all = PruneRules {
+        unused_for: None,
+        max_bytes: Some(0),
+    };
+    let process = Process::start(cache.path(), &mirror.url("/r/"));
+    install(&process.guest, &old);
+    let build = Build::new(cache.path());
+    install(&build.offer(&mirror.url("/q/"), Via::Direct), &other);
+    let lock = cache.path().join("q.lock");
+    std::fs::write(&lock, Lock::of(build.mirror.ledger()).text().unwrap()).unwrap();
+    let kept = build.mirror.cache().clone();
+    kept.pin(&lock).unwrap();
+    drop(build);
+    // The other process runs still.
+    let removal = kept.prune(&all).unwrap();
+    assert!(removal.removed.is_empty(), "{removal:?}");
+    install(&process.guest, &old);
+    drop(process);
+    let count = contents(cache.path()).len();
+    let removal = kept.prune(&all).unwrap();
+    assert!(!removal.removed.is_empty());
+    assert_eq!(removal.kept_for_locks, other.files().len());
+    let locked = Locked::read(&lock).unwrap();
+    assert!(locked.missing(&kept).is_empty());
+    assert!(contents(cache.path()).len() < count);
+    // The lock file is gone: nothing needs them.
+    std::fs::remove_file(&lock).unwrap();
+    kept.prune(&all).unwrap();
+    assert_eq!(contents(cache.path()).len(), 0);
 }
 
 /// For `scripts/bench-cache`: serves the files of a directory out of a cache that has them, until its input ends.

@@ -509,8 +509,8 @@ impl Cache {
         Ok(Held { path, entry, lease })
     }
 
-    /// Notes that an entry was used.
-    pub(super) fn touch(&self, key: &Key, held: &mut Held) -> Result<(), Fault> {
+    /// Notes that an entry was used. Where that cannot be noted, on a full disk, it is as good as it was.
+    pub(super) fn touch(&self, key: &Key, held: &mut Held) {
         let before = std::mem::replace(&mut held.entry.used, now());
         let path = self.entry_path(key);
         let is_as_before = read_json::<CacheEntry>(&path).is_some_and(|entry| {
@@ -521,10 +521,10 @@ impl Cache {
             let times = FileTimes::new().set_modified(SystemTime::now());
             let touched = File::options().write(true).open(&path);
             if touched.and_then(|file| file.set_times(times)).is_ok() {
-                return Ok(());
+                return;
             }
         }
-        self.write_entry(key, &held.entry)
+        let _ = self.write_entry(key, &held.entry);
     }
 
     /// The entry if its file is as it was, hashed again where that is due; none if it changed.

@@ -223,6 +223,14 @@ pub enum Fault {
     },
 }
 
+/// Whether a call failed for want of room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// " in 5 tries", where there was more than one.
 fn tried(tries: u32) -> String {
     match tries {
@@ -237,6 +245,15 @@ fn of(whole: Option<u64>) -> String {
 }
 
 impl Fault {
+    /// Whether there is no room for it on this host.
+    pub(super) fn is_disk_full(&self) -> bool {
+        match self {
+            Fault::DiskFull { .. } => true,
+            Fault::Local { error, .. } => is_full(error),
+            _ => false,
+        }
+    }
+
     /// A failed call on a file of this host.
     pub(super) fn local(doing: &'static str, path: &Path, error: io::Error) -> Fault {
         Fault::Local {
@@ -253,13 +270,13 @@ impl Fault {
 
     /// The same, of what has that name.
     pub(super) fn writing_to(name: &str, path: &Path, error: io::Error) -> Fault {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::DiskFull {
+        match is_full(&error) {
+            true => Fault::DiskFull {
                 url: name.to_owned(),
                 path: path.parent().unwrap_or(path).to_path_buf(),
                 needed: "some".to_string(),
             },
-            _ => Fault::local("writing", path, error),
+            false => Fault::local("writing", path, error),
         }
     }
 

@@ -153,7 +153,7 @@ impl Store {
             && want.checksum.is_some()
             && let Some(mut held) = self.cache.held(&key, reporter).await?
         {
-            self.cache.touch(&key, &mut held)?;
+            self.cache.touch(&key, &mut held);
             return Ok(cached(held, Origin::Cached));
         }
         let limit = self.fetcher.patience.whole;
@@ -173,13 +173,13 @@ impl Store {
         if want.checksum.is_some()
             && let Some(mut held) = held
         {
-            self.cache.touch(&key, &mut held)?;
+            self.cache.touch(&key, &mut held);
             return Ok(cached(held, Origin::Cached));
         }
         let entry = held.as_ref().map(|held| &held.entry);
         match (self.download(want, &key, entry, readers).await, held) {
             (Ok(None), Some(mut held)) => {
-                self.cache.touch(&key, &mut held)?;
+                self.cache.touch(&key, &mut held);
                 Ok(cached(held, Origin::Revalidated))
             }
             (Ok(None), None) => Err(Fault::Broken {

@@ -259,7 +259,7 @@ impl Upstream for Shelf {
             false => self.answer(path, head_only, range),
         };
         answered.or_else(|fault| match &*fault {
-            Fault::DiskFull { .. } => self.past(path, head_only, range, &fault),
+            fault if fault.is_disk_full() => self.past(path, head_only, range, fault),
             Fault::NotFound { .. } | Fault::NotLocked { .. } => Ok(UpstreamResponse::empty(404)),
             Fault::Forbidden { .. } => Ok(UpstreamResponse::empty(403)),
             Fault::Timeout { .. } => Ok(UpstreamResponse::empty(504)),
