@@ -328,7 +328,8 @@ fn two_builds_at_once_share_the_cache() {
         start(command)
     };
     let one = install("one", &["--compress", "zstd"]);
-    let two = install("two", &["--format", "raw,azure,ova,rootfs,liveimg,wsl,oci"]);
+    let formats = "raw,azure,ova,rootfs,liveimg,wsl,oci";
+    let two = install("two", &["--format", formats, "--seal"]);
     let (one, two) = (one.wait(), two.wait());
     one.assert_done();
     two.assert_done();
@@ -358,14 +359,16 @@ fn two_builds_at_once_share_the_cache() {
     let count = taken.len();
     taken.sort();
     taken.dedup();
-    assert!(count > 20 && taken.len() == count, "{count}: {taken:?}");
+    assert!(count > 5 && taken.len() == count, "{count}: {taken:?}");
     // Nothing tells of our server, not even where logs were that are gone (`two.raw` is as the sealed disk).
     let found = Command::new("grep")
-        .args(["-aFc", "http://10.0.2.2:"])
+        .args(["-aobE", ".{0,200}http://10[.]0[.]2[.]2:.{0,100}"])
         .arg(site.out().join("two.raw"))
+        .env("LC_ALL", "C")
         .output()
         .unwrap();
-    assert_eq!(found.stdout, b"0\n", "{found:?}");
+    let found = String::from_utf8_lossy(&found.stdout);
+    assert!(found.is_empty(), "{found}");
     let info = |path: &str| {
         let output = Command::new("qemu-img")
             .args(["info", "--output=json"])
@@ -419,7 +422,11 @@ fn two_builds_at_once_share_the_cache() {
     let lock = site.out().join("one.lock");
     let again = install("again", &["--offline", "--locked", lock.to_str().unwrap()]);
     again.wait().assert_done();
-    assert_eq!(site.mirror.requests().len(), 0);
+    assert!(
+        site.mirror.requests().is_empty(),
+        "{:?}",
+        site.mirror.requests()
+    );
     let packages = |name: &str| {
         let manifest = site.out().join(format!("{name}.manifest.json"));
         let text = std::fs::read(manifest).unwrap();
@@ -428,7 +435,7 @@ fn two_builds_at_once_share_the_cache() {
         let headers = packages.map(|package| package["header_sha256"].to_string());
         headers.collect::<Vec<String>>()
     };
-    assert!(packages("one").len() > 20);
+    assert!(packages("one").len() > 5);
     assert_eq!(packages("again"), packages("one"));
 
     // A third build of a name that is there asks the mirror for nothing.

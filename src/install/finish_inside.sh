@@ -8,7 +8,13 @@ say() { printf 'ozr-finish %s\n' "$*" >&3; }
 # Writes zeros over files, and over all that are in directories: room that is given back may still have what was there, for
 # a qcow2 image gives back whole clusters only. Larger files are mostly holes, which would be filled.
 wipe() {
-    find "$@" -xdev -type f -links 1 -size +0 -size -65537k -exec shred -n 0 -z {} + 2>/dev/null
+    for each in "$@"; do
+        if [ -d "$each" ] && [ ! -L "$each" ]; then
+            wipe "$each"/* "$each"/.[!.]* "$each"/..?*
+        elif [ -f "$each" ] && [ ! -L "$each" ] && [ -s "$each" ]; then
+            [ "$(stat -c '%s' "$each")" -gt 67108864 ] || shred -n 0 -z "$each" 2>/dev/null
+        fi
+    done
 }
 take_out() {
     for file in "$@"; do
