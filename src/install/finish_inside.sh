@@ -12,7 +12,11 @@ wipe() {
         if [ -d "$each" ] && [ ! -L "$each" ]; then
             wipe "$each"/* "$each"/.[!.]* "$each"/..?*
         elif [ -f "$each" ] && [ ! -L "$each" ] && [ -s "$each" ]; then
-            [ "$(stat -c '%s' "$each")" -gt 67108864 ] || shred -n 0 -z "$each" 2>/dev/null
+            facts=$(stat -c '%h %s' "$each")
+            # What has another name is not taken out.
+            if [ "${facts% *}" = 1 ] && [ "${facts#* }" -le 67108864 ]; then
+                shred -n 0 -z "$each" 2>/dev/null
+            fi
         fi
     done
 }
