@@ -389,6 +389,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_out_is_overwritten_and_what_has_another_name_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let logs = root.join("var/log/anaconda/within");
+        fs::create_dir_all(&logs).unwrap();
+        fs::create_dir(root.join("tmp")).unwrap();
+        for file in ["tmp/.x", "var/log/anaconda/within/a.log", "var/log/wtmp"] {
+            fs::write(root.join(file), "secret").unwrap();
+        }
+        fs::write(root.join("mine"), "mine").unwrap();
+        fs::hard_link(root.join("mine"), root.join("tmp/same")).unwrap();
+        let held = ["tmp/.x", "var/log/anaconda/within/a.log", "var/log/wtmp"]
+            .map(|file| fs::File::open(root.join(file)).unwrap());
+        let all: Vec<&Item> = items().iter().collect();
+        let script = functions().to_owned() + &commands(&all, root.to_str().unwrap());
+        let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(status.success());
+        assert!(!logs.exists() && !root.join("tmp/.x").exists());
+        for file in held {
+            let text = std::io::read_to_string(file).unwrap();
+            assert!(text.bytes().all(|byte| byte == 0), "{text}");
+        }
+        assert_eq!(fs::read_to_string(root.join("mine")).unwrap(), "mine");
+    }
+
+    #[test]
     fn each_item_alone_is_found_and_no_other() {
         for item in items() {
             let dir = tempfile::tempdir().unwrap();
