@@ -129,15 +129,41 @@ fn send_all(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> 
     }
 }
 
+/// Opens an image: a file or a disk. Anything else would be waited for, or has no places to read from.
+///
+/// # Errors
+/// It is not there, cannot be read, or is something else.
+pub fn open_image(path: &Path) -> io::Result<File> {
+    open_or_disk(path, false)
+}
+
+/// The first `most` bytes of an image, or of what says which images there are: a file or a pipe.
+///
+/// # Errors
+/// As for [`read_bounded`].
+pub fn read_head(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let path = path.to_path_buf();
+    let open = move || Ok(Box::new(open_or_disk(&path, true)?.take(most)) as Box<dyn Read>);
+    read_all(open, most, LONGEST_SILENCE)
+}
+
+fn open_or_disk(path: &Path, pipes: bool) -> io::Result<File> {
+    let handle = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::BlockDevice {
+        check(&handle, pipes)?;
+    }
+    reopen(&handle)
+}
+
 /// Opens a file or a pipe. What it is is looked at before it is opened: opening alone may change a
 /// device, or never return.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    reopen(openat(CWD, path, flags, Mode::empty())?, true)
+    let handle = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    check(&handle, true)?;
+    reopen(&handle)
 }
 
-fn reopen(handle: OwnedFd, pipes: bool) -> io::Result<File> {
-    check(&handle, pipes)?;
+fn reopen(handle: &OwnedFd) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", handle.as_raw_fd()))
 }
 
@@ -224,7 +250,8 @@ impl Roots {
             };
             at = openat(&at, name, flags, Mode::empty()).map_err(io::Error::from)?;
         }
-        Ok((reopen(at, false)?, real))
+        check(&at, false)?;
+        Ok((reopen(&at)?, real))
     }
 
     /// Reads a regular file of at most `limit` bytes.
@@ -347,6 +374,26 @@ mod tests {
             assert!(said.contains(words), "{}: {said}", path.display());
         }
         assert_eq!(read_bounded(Path::new("/dev/null"), 1).unwrap(), b"");
+    }
+
+    #[test]
+    fn an_image_is_a_file_or_a_disk_and_nothing_that_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo.qcow2");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        for (path, words) in [
+            (&*fifo, "no regular file"),
+            (Path::new("/dev/zero"), "a device"),
+            (Path::new("/proc/self/environ"), "made by the kernel"),
+            (folder.path(), "a directory"),
+        ] {
+            let said = said(open_image(path));
+            assert!(said.contains(words), "{}: {said}", path.display());
+        }
+        let file = folder.path().join("file");
+        std::fs::write(&file, "01234").unwrap();
+        assert!(open_image(&file).is_ok());
+        assert_eq!(read_head(&file, 3).unwrap(), b"012");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `ozr boot-test`
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -15,6 +14,7 @@ use crate::distro::Arch;
 use crate::error::{Classify, Kind, fail, kind_of};
 use crate::host;
 use crate::image::output::{self, OutputPaths};
+use crate::input;
 use crate::install::boot_test::plan::Wanted;
 use crate::install::boot_test::prepare::{Subject, prepare};
 use crate::install::boot_test::report::{BootTestFailed, Report};
@@ -399,7 +399,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
 /// The format of an image of which nothing is known: what it begins with.
 pub(super) fn format_of(image: &Path) -> anyhow::Result<DiskFormat> {
     let shown = image.display();
-    let found = File::open(image)
+    let found = input::open_image(image)
         .context("opening it")
         .and_then(|file| facts::of_file(&file))
         .with_context(|| format!("reading the image {shown}"));

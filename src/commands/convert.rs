@@ -244,7 +244,7 @@ const UNCLEAR: [&str; 2] = ["img", "dsk"];
 /// Opens the image, of the format that is named or that its ending names.
 fn open(image: &Path, named: Option<DiskFormat>) -> anyhow::Result<(File, DiskFormat)> {
     let name = input::display_name(image);
-    let file = File::open(image)
+    let file = input::open_image(image)
         .with_context(|| format!("opening {name}"))
         .kind(Kind::Input)?;
     let meta = file.metadata().kind(Kind::Input)?;

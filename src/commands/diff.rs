@@ -176,7 +176,7 @@ async fn side(path: &Path) -> anyhow::Result<(Side, Option<File>)> {
             return Ok((side, None));
         }
         side.manifest = beside(path);
-        let files = [File::open(path)?];
+        let files = [input::open_image(path)?];
         side.inspection = Some(reader::inspect(Path::new(reader::OWN_PROGRAM), &files).await?);
         let [file] = files;
         side.configuration = ask(Some(&file), &Question::Configuration).await?;

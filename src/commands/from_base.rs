@@ -11,6 +11,7 @@ use crate::error::{Classify, Kind, fail};
 use crate::image::checksum;
 use crate::image::manifest::Manifest;
 use crate::image::output::{self, OutputPaths};
+use crate::input;
 use crate::install::access::RootAccess;
 use crate::install::customize::Base;
 use crate::install::plan::Plan;
@@ -214,7 +215,7 @@ fn usable(first: &Plan) -> Result<Manifest, String> {
 }
 
 fn digest(path: &Path) -> anyhow::Result<String> {
-    let file = std::fs::File::open(path).context("opening it")?;
+    let file = input::open_image(path).context("opening it")?;
     let (sha256, _) = checksum::hash(&file, &AtomicBool::new(false))?;
     Ok(sha256)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::builds::{self, Left};
 use super::running::Where;
 use super::{ListFormat, columns};
-use crate::image::disk::human;
+use crate::image::disk::{human, total};
 use crate::install::history::{Alike, Build, ImageFile, medians};
 use crate::options::config;
 use crate::printable;
@@ -148,7 +148,7 @@ fn row<'a>(build: &'a Build, all: &[Alike]) -> Row<'a> {
         accelerator: build.accelerator.as_deref(),
         phases: phases.collect(),
         finishing: build.finishing,
-        size: build.images.iter().map(|image| image.size).sum(),
+        size: total(build.images.iter().map(|image| image.size)),
         images: build.images.iter().map(image).collect(),
         manifest: build.manifest.as_ref(),
         kept: Left::of(build).is_some(),
@@ -250,6 +250,15 @@ mod tests {
                 .count(),
             3
         );
+    }
+
+    #[test]
+    fn sizes_that_no_disk_has_are_no_defect() {
+        let mut strange = build(0, 1.0);
+        strange.images = vec![strange.images[0].clone(); 2];
+        strange.images[1].size = u64::MAX;
+        let all = [vec![strange]];
+        assert_eq!(row(&all[0][0], &all).size, u64::MAX);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use super::{inspected, signals};
 use crate::error::{Classify, Kind};
 use crate::image::reader;
+use crate::input;
 use crate::inspect::{Inspection, Installed};
 use crate::options::SbomFormat;
 use crate::packages::Package;
@@ -81,7 +82,7 @@ pub(super) fn read(images: &[PathBuf]) -> anyhow::Result<Inspection> {
     let runtime = signals::runtime()?;
     let read = async {
         let open = |image: &PathBuf| {
-            let file = std::fs::File::open(image);
+            let file = input::open_image(image);
             file.with_context(|| format!("reading {}", image.display()))
         };
         let files = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::image::disk::human;
+use crate::image::disk::{human, total};
 use crate::inspect::{Filesystem, Firmware, Inspection, Installed, Password, Storage};
 use crate::printable;
 
@@ -178,7 +178,7 @@ fn installed(lines: &mut Lines, system: &Installed) {
     }
     match &system.packages {
         Some(packages) => {
-            let size = packages.iter().map(|package| package.size).sum();
+            let size = total(packages.iter().map(|package| package.size));
             let count = packages.len();
             lines.add("packages", format!("{count}, {} of files", human(size)));
             for package in packages {

@@ -1,8 +1,6 @@
 //! The images of a machine, by whatever names it.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,6 +9,7 @@ use crate::error::{Classify, Kind, fail, failed};
 use crate::host::{Connection, Host, HostOptions, domain_file};
 use crate::image::manifest::{self, Manifest};
 use crate::image::output::OutputPaths;
+use crate::input;
 use crate::machine::DiskFormat;
 
 /// An image that was named.
@@ -43,9 +42,7 @@ pub fn of(named: &Path, connect: Option<&str>) -> anyhow::Result<Vec<MachineImag
             ),
         };
     }
-    let mut head = Vec::new();
-    let file = File::open(named);
-    file.and_then(|file| file.take(MOST_DOMAIN).read_to_end(&mut head))
+    let head = input::read_head(named, MOST_DOMAIN)
         .with_context(|| format!("reading {}", named.display()))
         .kind(Kind::Input)?;
     match std::str::from_utf8(&head) {

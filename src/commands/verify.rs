@@ -1,6 +1,5 @@
 //! `ozr verify`
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -110,7 +109,7 @@ pub fn run(args: &Args, verbosity: Verbosity, color: Color) -> anyhow::Result<()
 
 fn look(args: &Args, path: &Path, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Checked> {
     let name = input::display_name(path);
-    let file = File::open(path)
+    let file = input::open_image(path)
         .with_context(|| format!("opening {name}"))
         .kind(Kind::Input)?;
     if !file.metadata().kind(Kind::Input)?.is_file() {

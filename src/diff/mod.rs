@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::image::configuration::{self, Held};
+use crate::image::disk::total;
 use crate::image::manifest::Manifest;
 use crate::inspect::{Inspection, Installed, Storage, User};
 use crate::packages::Package;
@@ -396,7 +397,7 @@ fn sizes(old: &Side, new: &Side) -> Vec<Size> {
             }
         }
         if let Some(packages) = side.packages() {
-            let size = packages.iter().map(|package| package.size).sum();
+            let size = total(packages.iter().map(|package| package.size));
             sizes.push(("files of packages".to_owned(), size));
         }
         sizes

@@ -1,6 +1,5 @@
 //! Whether another build would make another image than the one that is there: `docs/rebuild.md`.
 
-use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::error::{Classify, Kind as ErrorKind};
 use crate::image::checksum;
 use crate::image::fingerprint::{self, Kind, Reason};
 use crate::image::manifest::{self, Manifest};
-use crate::input::Identity;
+use crate::input::{self, Identity};
 use crate::mirror::{Mirror, TreeInfo, shown};
 use crate::state::directories;
 use crate::ui::event::Reporter;
@@ -105,7 +104,7 @@ async fn is_what_it_was(path: &Path, size: u64, sha256: &str, noted: Option<&Bui
     if noted.any(|image| image.identity.as_ref() == Some(&identity)) {
         return true;
     }
-    let Ok(file) = File::open(path) else {
+    let Ok(file) = input::open_image(path) else {
         return false;
     };
     let digest = checksum::sha256(&file).await;

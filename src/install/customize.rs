@@ -96,7 +96,7 @@ impl Base {
 impl BaseDisk {
     async fn open(path: &Path, format: DiskFormat) -> anyhow::Result<BaseDisk> {
         let path = std::path::absolute(path)?;
-        let file = File::open(&path)?;
+        let file = input::open_image(&path)?;
         let info = qemu_img::info(&file, format).await?;
         // One that names another file would let its guest read that file of this host.
         ensure!(

@@ -81,7 +81,9 @@ pub fn file(
         let source = Source::stream(shown.clone(), io::stdin(), None, Kind::Input);
         return Ok((source.with_context(opening).kind(Kind::Input)?, named));
     }
-    let file = File::open(path).with_context(opening).kind(Kind::Input)?;
+    let file = input::open_image(path)
+        .with_context(opening)
+        .kind(Kind::Input)?;
     if forbidden(&file).kind(Kind::Input)? {
         fail!(
             Kind::Input,
