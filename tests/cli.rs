@@ -475,9 +475,45 @@ fn configuration_files() {
             );
         }
     }
+    // Programs that read events get them whatever the configuration says.
+    let image = site.out().join("one.raw").display().to_string();
+    for command in [
+        vec!["install", &template],
+        vec!["try", &template, "-k", &own],
+        vec!["warm", &template],
+        vec!["customize", &template, &image],
+    ] {
+        let options = ["--config", &named, "--progress", "json"];
+        let outcome = ozr(&site, &[&command[..], &options].concat());
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        for line in outcome.stderr.lines() {
+            let event = serde_json::from_str::<serde_json::Value>(line);
+            assert!(event.is_ok(), "{command:?}: {outcome:?}");
+        }
+    }
     let missing = site.path("missing.toml").display().to_string();
     let outcome = ozr(&site, &["install", &template, "--config", &missing]);
     outcome.assert_failed(2, &[&missing, "No such file"]);
+}
+
+/// A pipe cannot be an image, and nobody may ever write into it.
+#[test]
+fn a_pipe_is_no_image_and_is_not_waited_for() {
+    let site = Site::bare("pipe");
+    let pipe = site.path("pipe.qcow2");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.display().to_string();
+    for arguments in [
+        &["convert", &pipe, "--format", "raw"][..],
+        &["verify", &pipe],
+        &["inspect", &pipe],
+        &["boot-test", &pipe],
+        &["diff", &pipe, &pipe],
+    ] {
+        let outcome = ozr(&site, arguments);
+        outcome.assert_failed(2, &[&pipe, "it is no regular file"]);
+    }
 }
 
 #[test]

@@ -72,6 +72,16 @@ fn the_example_is_twelve_builds_that_are_right() {
         Path::new(NIGHTLY).join("images/rocky-8-web-bios.qcow2")
     );
 
+    // A name of outputs that stands outside of the builds' tables is filled, too: what is there is found there.
+    let text = std::fs::read_to_string(NIGHTLY.to_owned() + "/ozr.toml").unwrap();
+    let dir = site.path("of-a-Etc/UTC");
+    let outside = text.replace("output-dir = \"images\"", "output-dir = \"of-a-${zone}\"");
+    assert_ne!(text, outside);
+    let outside = site.write("ozr.toml", &outside).display().to_string();
+    let listed = ozr(&site, &["build", &outside, "--list"]);
+    let image = dir.join("rocky-8-web-bios.qcow2").display().to_string();
+    assert!(listed.stdout.contains(&image), "{listed:?}");
+
     let dry = ozr(&site, &["build", &file, "--dry-run"]);
     assert_eq!((dry.status, &*dry.stderr), (0, ""));
     assert_eq!(

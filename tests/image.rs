@@ -78,7 +78,7 @@ struct Target {
 impl Build {
     async fn new(output: &Path) -> Self {
         let work = WorkDir::take(output, "image", "test").unwrap();
-        let disk = disk::create(work.dir(), &[SIZE]).await.unwrap();
+        let disk = disk::create(work.dir(), &[SIZE], true).await.unwrap();
         let disk = disk.into_iter().next().unwrap();
         write_as_a_guest(&work.join(&disk::name(0)));
         work.dir()

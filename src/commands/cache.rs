@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use crate::error::{Classify, Kind, fail};
+use crate::image::disk::total;
 use crate::install::warm::store::{MAX_AGE, Record, States};
 use crate::mirror::{Cache, CacheEntry, PruneRules, Removal, Stats, Totals};
 use crate::options::config;
@@ -71,7 +72,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
                 let path = states.as_ref().map(|states| states.path(&record.key));
                 printer::print_result(&saved_line(record, &path.unwrap_or_default()));
             }
-            let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+            let bytes = total(entries.iter().map(|entry| entry.bytes));
             for entry in &entries {
                 printer::print_result(&line(&cache, entry));
             }
@@ -82,7 +83,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
                 dir.display()
             ));
             if !saved.is_empty() {
-                let bytes: u64 = saved.iter().map(|record| record.bytes).sum();
+                let bytes = total(saved.iter().map(|record| record.bytes));
                 reporter.note(format!(
                     "{} saved installers, {} MiB",
                     saved.len(),
@@ -101,7 +102,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
             max_size,
         } => {
             let max_bytes = max_size.map(|mib| mib << 20);
-            let downloads: u64 = cache.list().kind(Kind::Host)?.iter().map(|e| e.bytes).sum();
+            let downloads = total(cache.list().kind(Kind::Host)?.iter().map(|e| e.bytes));
             let room = max_bytes.map(|most| most.saturating_sub(downloads));
             let left = prune_states(&dir, (**older_than).min(MAX_AGE), room, reporter)?;
             let rules = PruneRules {
@@ -187,7 +188,7 @@ fn prune_states(
     let pruned = states.prune(age, room).context("removing saved installers");
     let (removed, left) = pruned.kind(Kind::Host)?;
     if !removed.is_empty() {
-        let bytes: u64 = removed.iter().map(|record| record.bytes).sum();
+        let bytes = total(removed.iter().map(|record| record.bytes));
         reporter.note(format!(
             "removed {} saved installers, {} MiB",
             removed.len(),

@@ -163,8 +163,9 @@ pub(super) fn outcome(
     color: Color,
 ) -> anyhow::Result<(Display, anyhow::Result<Finished>)> {
     let (options, output) = args.options.install();
+    let given = options.progress.clone();
     let options = below.map(|below| options.over(below));
-    let display = Display::of(&options, verbosity, color)?;
+    let display = Display::of(&given, &options, verbosity, color)?;
     let reporter = display.reporter().clone();
     let result = options
         .and_then(|options| customize(&args.template, &args.image, output, options, &reporter));

@@ -82,18 +82,18 @@ impl Display {
         })
     }
 
-    /// Opens the display that the options ask for; the usual one where they are wrong.
+    /// Opens the display that the options ask for; where they are wrong the one that was `given` on the command
+    /// line, without files.
     ///
     /// # Errors
     /// As [`Display::open`].
     pub fn of(
+        given: &[Progress],
         options: &anyhow::Result<InstallOptions>,
         verbosity: Verbosity,
         color: Color,
     ) -> anyhow::Result<Self> {
-        let wishes = options
-            .as_ref()
-            .map_or(&[][..], |options| &options.progress);
+        let wishes = options.as_ref().map_or(given, |options| &options.progress);
         Display::open(wishes, options.is_ok(), verbosity, color)
     }
 

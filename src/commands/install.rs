@@ -143,7 +143,7 @@ pub fn run(
     let mut args = args;
     let below = below(&mut args, config);
     let inputs = Inputs::read(args, below);
-    let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
+    let display = inputs.display(verbosity, color)?;
     let mut result = inputs.install(display.reporter());
     let told = result.as_mut().ok().and_then(|done| done.told.take());
     let trouble = result.as_mut().ok().and_then(|done| done.trouble.take());
@@ -244,15 +244,13 @@ impl Inputs {
         }
     }
 
-    /// How to show how far it is.
-    pub(super) fn progress(&self) -> &[Progress] {
-        let options = self.options.as_ref().unwrap_or(&self.args.options);
-        &options.progress
-    }
-
-    /// Whether the options are right.
-    pub(super) fn are_right(&self) -> bool {
-        self.options.is_ok()
+    /// What shows how far it is.
+    ///
+    /// # Errors
+    /// As [`Display::of`].
+    pub(super) fn display(&self, verbosity: Verbosity, color: Color) -> anyhow::Result<Display> {
+        let given = &self.args.options.progress;
+        Display::of(given, &self.options, verbosity, color)
     }
 
     /// Installs, and reports to `reporter`.

@@ -130,9 +130,10 @@ pub fn run(
         .into_iter()
         .chain(kickstarts.into_iter().map(|one| vec![one]))
         .collect();
-    let options = settled(&options, config);
-    let display = Display::of(&options, verbosity, color)?;
-    let tried = options.and_then(|options| {
+    let given = &options.progress;
+    let settled = settled(&options, config);
+    let display = Display::of(given, &settled, verbosity, color)?;
+    let tried = settled.and_then(|options| {
         if kickstarts.is_empty() {
             fail!(
                 Kind::Input,
@@ -185,10 +186,10 @@ pub fn run_warm(
     color: Color,
 ) -> anyhow::Result<()> {
     let WarmArgs { template, options } = args;
-    let options = settled(&options, config);
-    let display = Display::of(&options, verbosity, color)?;
+    let settled = settled(&options, config);
+    let display = Display::of(&options.progress, &settled, verbosity, color)?;
     let reporter = display.reporter().clone();
-    let made = options.and_then(|mut options| {
+    let made = settled.and_then(|mut options| {
         // Of the kickstart and of what the template adds nothing is in a state.
         options.no_customize = true;
         options.verbatim = true;

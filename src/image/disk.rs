@@ -27,15 +27,23 @@ pub fn name(disk: usize) -> String {
 /// 1.2 GiB, downloads included.
 const LEAST_SPACE: u64 = 1 << 30;
 
+/// What disks take on which nothing is installed: their tables, file systems without files, and what the guest says.
+const LEAST_EMPTY: u64 = 64 << 20;
+
 /// Creates disks of these sizes in bytes in the work directory, thin, in qcow2: its metadata knows what
-/// the guest has discarded, whatever the file system can do. The files themselves.
+/// the guest has discarded, whatever the file system can do. The files themselves. `filled` says whether a system
+/// is to be installed there.
 ///
 /// # Errors
 ///
 /// If there is no room to speak of, or `qemu-img` fails.
-pub async fn create(work: &OwnedDir, sizes: &[u64]) -> Result<Vec<File>> {
+pub async fn create(work: &OwnedDir, sizes: &[u64], filled: bool) -> Result<Vec<File>> {
     let first = sizes.first().copied().unwrap_or_default();
-    ensure_space(work.path(), LEAST_SPACE.min(first), "an install")?;
+    let (least, purpose) = match filled {
+        true => (LEAST_SPACE, "an install"),
+        false => (LEAST_EMPTY, "a try"),
+    };
+    ensure_space(work.path(), least.min(first), purpose)?;
     let mut disks = Vec::new();
     for (number, size) in sizes.iter().enumerate() {
         let name = name(number);
@@ -104,6 +112,11 @@ pub fn ensure_space(directory: &Path, needed: u64, purpose: &str) -> Result<()> 
         directory.display(),
         human(needed)
     );
+}
+
+/// The sum of sizes, which may be what others claim.
+pub fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// A size for people, in binary units.

@@ -169,6 +169,16 @@ pub enum Aim {
     State,
 }
 
+impl Aim {
+    /// Whether packages get onto the disk on the way to it.
+    pub fn installs(self) -> bool {
+        !matches!(
+            self,
+            Aim::State | Aim::Trial(Until::Parsed | Until::Ready | Until::Partitioned)
+        )
+    }
+}
+
 /// A build, decided.
 #[derive(Debug)]
 pub struct Plan {

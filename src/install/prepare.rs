@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::fingerprint::{Found, Gathered};
 use super::isos::Discs;
 use super::place::Place;
-use super::plan::Plan;
+use super::plan::{Aim, Plan};
 use super::relay::Reaches;
 use super::repositories;
 use crate::error::{Classify, Kind, fail};
@@ -86,7 +86,7 @@ impl Prepared {
             reporter.warn(warning);
         }
         let disks = match &plan.base {
-            None => disk::create(place.work.dir(), &plan.guest.disks).await?,
+            None => disk::create(place.work.dir(), &plan.guest.disks, plan.aim.installs()).await?,
             Some(base) => base.copy(place.work.dir()).await?,
         };
         if plan.options.offline {
@@ -95,7 +95,7 @@ impl Prepared {
         let info = tree.treeinfo.as_ref();
         let asked = repositories::of(plan, &mirror, info, discs.as_ref()).await;
         let repositories = asked.iter().map(|asked| asked.about.clone()).collect();
-        let gathered = match plan.base.is_some() || plan.dry_run {
+        let gathered = match plan.base.is_some() || plan.dry_run || plan.aim != Aim::Image {
             true => None,
             false => {
                 let images = discs.iter().flat_map(|discs| &discs.images);

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 use super::variables::{Declarations, Kind, Name, Scalar, Setting, Values, Variable, fill};
 use super::{InstallOptions, Layer, config};
 use crate::diagnostic::{Diagnostic, Source};
+use crate::input;
 use crate::tdl;
 
 /// The tables of a project's file that are of its family.
@@ -25,6 +26,9 @@ const EXCLUDE: &str = "exclude";
 
 /// Most variants: more is a slip in a matrix.
 const MOST_VARIANTS: usize = 1000;
+
+/// Most combinations of a matrix, those that are excluded among them: all of them are made to see which stay.
+const MOST_COMBINATIONS: usize = 100 * MOST_VARIANTS;
 
 /// One build, with everything that it is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,13 +69,18 @@ pub fn parse(text: &str, name: &str, set: &[Setting]) -> Result<Vec<Variant>, Di
         matrix: Matrix::read(source, root.remove("matrix"))?,
     };
     let builds = table(source, "build", root.remove("build"))?;
+    let of_builds = builds.values().filter_map(|build| {
+        let matrix = build.get_ref().as_table()?.get("matrix")?;
+        Some(matrix.get_ref().as_table()?.keys())
+    });
+    let of_builds = of_builds.flatten().map(|key| &**key.get_ref());
+    file.matrix.check_excluded(source, of_builds)?;
     let mut variants: Vec<Variant> = Vec::new();
     for (key, value) in in_order(builds) {
         let (span, key) = (key.span(), key.into_inner().into_owned());
         let of_build = file.variants(&key, span.clone(), value)?;
         if variants.len() + of_build.len() > MOST_VARIANTS {
-            let message = format!("there are more than {MOST_VARIANTS} variants");
-            return Err(Diagnostic::error(source, span, message));
+            return Err(Diagnostic::error(source, span, too_many()));
         }
         for variant in of_build {
             let place =
@@ -116,6 +125,7 @@ impl File<'_> {
         let mut defaults = self.defaults.clone();
         let mut build = table(source, "build", Some(value))?;
         let own = Matrix::read(source, build.remove("matrix"))?;
+        own.check_excluded(source, self.matrix.names())?;
         let matrix = self.matrix.clone().with(own);
         let mut declared = self.declared.clone();
         let mut own_values = scalars(source, defaults.remove("variables"))?;
@@ -145,8 +155,15 @@ impl File<'_> {
                 "--set {name}: its values are those of the matrix: choose builds with --only"
             )));
         }
-        matrix
-            .choices()
+        let choices = matrix.choices().ok_or_else(|| {
+            wrong(format!(
+                "the matrix has more than {MOST_COMBINATIONS} combinations"
+            ))
+        })?;
+        if choices.len() > MOST_VARIANTS {
+            return Err(wrong(too_many()));
+        }
+        choices
             .into_iter()
             .map(|choice| {
                 let setting = |(name, value): (&Name, &Scalar)| Setting {
@@ -191,6 +208,9 @@ impl File<'_> {
                 };
                 tdl::check_name(&name).map_err(|why| wrong(format!("the name `{name}`: {why}")))?;
                 options.name = Some(name.clone());
+                // What is filled here is not filled again where all layers are known.
+                let escaped = filler.values.escape_outputs(&mut options);
+                escaped.map_err(|error| wrong(format!("{error:#}")))?;
                 let template = template.ok_or_else(|| {
                     wrong(format!("the build `{key}` has no template"))
                         .help("write template = \"FILE\" into its table, or into [defaults]")
@@ -206,6 +226,10 @@ impl File<'_> {
             })
             .collect()
     }
+}
+
+fn too_many() -> String {
+    format!("there are more than {MOST_VARIANTS} variants")
 }
 
 /// Fills the texts of tables.
@@ -295,17 +319,15 @@ fn into_owned<'i>(value: DeValue<'_>) -> DeValue<'i> {
 #[derive(Debug, Clone, Default)]
 struct Matrix {
     axes: Vec<(Name, Vec<Scalar>)>,
-    exclude: Vec<BTreeMap<Name, Scalar>>,
+    exclude: Vec<Spanned<BTreeMap<Name, Scalar>>>,
 }
 
 impl Matrix {
     fn read(source: Source<'_>, found: Option<Found<'_>>) -> Result<Matrix, Diagnostic> {
         let mut matrix = Matrix::default();
-        let mut places = Vec::new();
         for (key, value) in in_order(table(source, "matrix", found)?) {
             let span = value.span();
             if &**key.get_ref() == EXCLUDE {
-                places.push(span);
                 matrix.exclude = read(source, value)?;
                 continue;
             }
@@ -337,8 +359,36 @@ impl Matrix {
         self
     }
 
-    /// Every combination that is not excluded: the first variable changes last.
-    fn choices(&self) -> Vec<Vec<(Name, Scalar)>> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.axes.iter().map(|(name, _)| &*name.0)
+    }
+
+    /// Refuses to exclude what there is no variable for, neither here nor among `more`: nothing would be excluded.
+    fn check_excluded<'a>(
+        &'a self,
+        source: Source<'_>,
+        more: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Diagnostic> {
+        let known: Vec<&str> = self.names().chain(more).collect();
+        for combination in &self.exclude {
+            let mut names = combination.get_ref().keys();
+            let Some(name) = names.find(|name| !known.contains(&&*name.0)) else {
+                continue;
+            };
+            let name = &name.0;
+            let near = input::nearest(name, &known);
+            let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let message = format!("the matrix has no `{name}` that could be excluded{near}");
+            return Err(Diagnostic::error(source, combination.span(), message));
+        }
+        Ok(())
+    }
+
+    /// Every combination that is not excluded: the first variable changes last. None if they are too many.
+    fn choices(&self) -> Option<Vec<Vec<(Name, Scalar)>>> {
+        let mut counts = self.axes.iter().map(|(_, values)| values.len());
+        let count = counts.try_fold(1_usize, |all, count| all.checked_mul(count));
+        count.filter(|count| *count <= MOST_COMBINATIONS)?;
         let mut all = vec![Vec::new()];
         for (name, values) in &self.axes {
             let longer = all.iter().flat_map(|choice: &Vec<(Name, Scalar)>| {
@@ -348,8 +398,7 @@ impl Matrix {
                     longer
                 })
             });
-            // One more than there may be is enough to be refused.
-            all = longer.take(MOST_VARIANTS + 1).collect();
+            all = longer.collect();
         }
         let is = |choice: &[(Name, Scalar)], name: &Name, value: &Scalar| {
             choice
@@ -363,9 +412,10 @@ impl Matrix {
                         .iter()
                         .all(|(name, value)| is(choice, name, value))
             };
-            !self.exclude.iter().any(fits)
+            let mut excluded = self.exclude.iter().map(Spanned::get_ref);
+            !excluded.any(fits)
         });
-        all
+        Some(all)
     }
 }
 
@@ -518,6 +568,16 @@ matrix = { firmware = ["uefi"], release = [10, 9] }
                 "each value once",
             ),
             (with("[build.a]\nmatrix = { r = 1 }\n"), 4, "sequence"),
+            (
+                with("[build.a]\nmatrix = { role = [1, 2], exclude = [{ rol = 1 }] }\n"),
+                4,
+                "did you mean `role`",
+            ),
+            (
+                with("[matrix]\nexclude = [{ r = 1 }]\n[build.a]\n"),
+                4,
+                "no `r` that could be excluded",
+            ),
             (with("[build]\na = 1\n"), 4, "`build` is a table"),
             (
                 with("[build.a]\nname = \"x\"\nmatrix = { r = [1, 2] }\n"),
@@ -549,5 +609,37 @@ matrix = { firmware = ["uefi"], release = [10, 9] }
         ));
         let finding = parse(&text, "ozr.toml", &[]).unwrap_err();
         assert!(finding.message.contains("more than 1000"), "{finding}");
+    }
+
+    #[test]
+    fn none_is_lost_of_a_large_matrix_of_which_much_is_excluded() {
+        let many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+        let of = |more: &str| {
+            let many = many.join(", ");
+            let text = format!(
+                "[defaults]\ntemplate = \"t\"\n[build.a]\nmatrix = {{ a = [{many}], b = [{many}]{more} }}\n"
+            );
+            parse(&text, "ozr.toml", &[])
+        };
+        let excluded: Vec<String> = (0..20)
+            .map(|number| format!("{{ b = {number} }}"))
+            .collect();
+        let excluded = format!(", exclude = [{}]", excluded.join(", "));
+        assert_eq!(of(&excluded).unwrap().len(), 40 * 20);
+        let finding = of(&format!(", c = [{}]", many.join(", "))).unwrap_err();
+        assert!(finding.message.contains("more than 1000 "), "{finding}");
+        let more = format!(", c = [{0}], d = [{0}]", many.join(", "));
+        let finding = of(&more).unwrap_err();
+        assert!(finding.message.contains("more than 100000 "), "{finding}");
+    }
+
+    #[test]
+    fn what_was_filled_into_names_of_outputs_is_not_filled_again() {
+        let text = "[defaults]\ntemplate = \"t\"\n[build.x]\nvariables = { o = \"a/${b}\", b = \"1\" }\noutput-dir = \"${o}/$${b}/${b}\"\n";
+        let mut variants = parse(text, "ozr.toml", &[]).unwrap();
+        let options = &mut variants[0].options;
+        let values = Values::of(options).unwrap();
+        values.fill_outputs(options).unwrap();
+        assert_eq!(options.output_dir, Some("a/${b}/${b}/1".into()));
     }
 }

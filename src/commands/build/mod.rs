@@ -22,7 +22,7 @@ use crate::image::output::OutputPaths;
 use crate::install::plan;
 use crate::options::family::Variant;
 use crate::options::variables::Setting;
-use crate::options::{InstallOptions, ReportTarget, SecretSource, config};
+use crate::options::{InstallOptions, ReportTarget, SecretSource, Values, config};
 use crate::ui::event::Reporter;
 use crate::ui::live;
 use crate::ui::many::Many;
@@ -281,8 +281,11 @@ fn builds(args: &Args, file: Option<&Path>) -> anyhow::Result<Vec<Build>> {
         .enumerate()
         .filter(|(place, _)| args.part.is_none_or(|part| part.has(*place)))
         .map(|(_, variant)| variant)
-        .map(|variant| {
-            let options = layers.with(&variant);
+        .map(|mut variant| {
+            let mut options = layers.with(&variant);
+            let values = Values::of(&options)?;
+            values.fill_outputs(&mut options)?;
+            variant.used.extend(values.used());
             refuse_prompts(&variant.name, &options)?;
             let paths = OutputPaths::of(&options, &variant.name, options.disk.len().max(1));
             let image = paths.kind(Kind::Input)?.image;

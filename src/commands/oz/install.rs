@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use clap::Parser;
 
-use super::super::display::Display;
 use super::super::install::{self, Inputs};
 use super::super::template;
 use super::{Common, below_home};
@@ -111,7 +110,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
         Some(template),
         options,
     );
-    let display = Display::open(inputs.progress(), inputs.are_right(), verbosity, color)?;
+    let display = inputs.display(verbosity, color)?;
     let mut result = inputs.install(display.reporter());
     let trouble = result.as_mut().ok().and_then(|done| done.trouble.take());
     display.end_after(result.map(|_| Vec::new()), trouble)?;

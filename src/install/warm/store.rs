@@ -289,7 +289,7 @@ impl States {
                 self.remove(&record.key)?;
                 removed.push(record);
             } else {
-                left += record.bytes;
+                left = left.saturating_add(record.bytes);
             }
         }
         Ok((removed, left))

@@ -84,6 +84,16 @@ pub fn fill<E>(
     Ok(filled)
 }
 
+/// The text that filled gives this one, by whom the names are known that are.
+pub fn escape(text: &str, is_known: impl Fn(&str) -> bool) -> String {
+    let mut escaped = text.to_owned();
+    let places: Vec<Place<'_>> = places(text).collect();
+    for place in places.iter().rev().filter(|place| is_known(place.name)) {
+        escaped.insert(place.span.start, '$');
+    }
+    escaped
+}
+
 /// Whether a CDATA section is open behind a piece of text before which it was so or not.
 fn is_in_cdata(piece: &str, before: bool) -> bool {
     match (piece.rfind("<![CDATA["), piece.rfind("]]>")) {
@@ -123,6 +133,21 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(filled(text, Writing::Plain), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_is_filled_to_what_it_was() {
+        for text in [
+            "${a}",
+            "x$${a}y${b-c}",
+            "$$$${a}",
+            "${x} $${x}",
+            "$",
+            "ä${a}${a}",
+        ] {
+            let escaped = escape(text, |name| name != "x");
+            assert_eq!(filled(&escaped, Writing::Plain), text, "{escaped}");
         }
     }
 

@@ -6,7 +6,6 @@ pub mod fill;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
 pub use declared::{Declarations, KEYS, Kind, Name, Scalar, Setting, Variable};
@@ -159,31 +158,16 @@ impl Values {
         if self.all.is_empty() {
             return Ok(());
         }
-        if let Some(name) = &mut options.name {
-            *name = self.fill_name("--name", name)?;
-        }
-        for (option, path) in [
-            ("--output", &mut options.output),
-            ("--output-dir", &mut options.output_dir),
-            ("--xml", &mut options.xml),
-            ("--icicle", &mut options.icicle),
-        ] {
-            if let Some(path) = path {
-                self.fill_path(option, path)?;
-            }
-        }
-        for report in &mut options.report {
-            self.fill_path("--report", &mut report.file)?;
-        }
-        Ok(())
+        each_output(options, |option, text| self.fill_name(option, text))
     }
 
-    fn fill_path(&self, option: &str, path: &mut PathBuf) -> anyhow::Result<()> {
-        // A name that is no text has no variable.
-        if let Some(text) = path.to_str() {
-            *path = self.fill_name(option, text)?.into();
-        }
-        Ok(())
+    /// Writes the options that name outputs so that filling them gives what they are now.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn escape_outputs(&self, options: &mut InstallOptions) -> anyhow::Result<()> {
+        let is_known = |name: &str| self.all.contains_key(name);
+        each_output(options, |_, text| Ok(fill::escape(text, is_known)))
     }
 
     /// The variables that are set and were not met: misspelt, or of no use.
@@ -211,6 +195,33 @@ impl Values {
     pub fn hide(&self, findings: &mut [Diagnostic], name: &str, text: &str) {
         hide(&self.secrets(), findings, name, text);
     }
+}
+
+/// Changes each option that names an output, unless it is no text: such a name has no variable.
+fn each_output(
+    options: &mut InstallOptions,
+    mut change: impl FnMut(&str, &str) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    if let Some(name) = &mut options.name {
+        *name = change("--name", name)?;
+    }
+    let paths = [
+        ("--output", &mut options.output),
+        ("--output-dir", &mut options.output_dir),
+        ("--xml", &mut options.xml),
+        ("--icicle", &mut options.icicle),
+    ];
+    let paths = paths
+        .into_iter()
+        .filter_map(|(option, path)| Some((option, path.as_mut()?)));
+    let reports = options.report.iter_mut();
+    let reports = reports.map(|report| ("--report", &mut report.file));
+    for (option, path) in paths.chain(reports) {
+        if let Some(text) = path.to_str() {
+            *path = change(option, text)?.into();
+        }
+    }
+    Ok(())
 }
 
 /// Hides secrets in findings about a text that has them.
