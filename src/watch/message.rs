@@ -160,6 +160,10 @@ const SCRIPT: &str = "error running the kickstart script at line ";
 /// What stands before a script's output (EL 7 and later, errors.py).
 const DETAILS: &str = "The details of this error are:";
 
+/// How lines begin that come behind a script's output: anaconda's prompt, and what tmux says of an installer that
+/// has ended.
+const AFTER_DETAILS: [&str; 2] = ["Press ENTER to ", "Pane is dead ("];
+
 /// What stands before the names of packages: anaconda's dnf_manager.py and yumpayload.py, libdnf.
 /// Where two fit, the first counts.
 const NAMES: [&str; 11] = [
@@ -199,10 +203,9 @@ pub fn script_output(lines: &[String]) -> Vec<String> {
         end.ends_with(DETAILS) || end.ends_with("error are:") || end == "are:"
     });
     let output = start.map_or(&[][..], |at| &lines[at + 1..]);
-    let prompt = output
-        .iter()
-        .position(|line| line.starts_with("Press ENTER to "));
-    let output = &output[..prompt.unwrap_or(output.len())];
+    let ends = |line: &String| AFTER_DETAILS.iter().any(|words| line.starts_with(words));
+    let end = output.iter().position(ends).unwrap_or(output.len());
+    let output = &output[..end];
     output[output.len().saturating_sub(MAX_OUTPUT)..].to_vec()
 }
 
@@ -366,6 +369,9 @@ mod tests {
         ];
         let lines = lines.map(str::to_owned);
         assert_eq!(script_output(&lines), ["+ false", "no"]);
+        let mut dead = lines.clone();
+        dead[4] = "Pane is dead (status 1, Mon Nov 30 12:46:59 2026)".to_owned();
+        assert_eq!(script_output(&dead), ["+ false", "no"]);
         assert_eq!(script_output(&lines[..1]), [""; 0]);
         let text = "Error code 127 running the kickstart script at line 103";
         assert_eq!(script_error(text), Some(("127", 103)));

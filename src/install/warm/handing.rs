@@ -67,6 +67,10 @@ impl Listener {
         let end = self.0.iter().position(|byte| *byte == b'\n');
         let Some(end) = end else {
             let too_long = self.0.len() > MAX_LINE;
+            if too_long {
+                // It may go on like that.
+                self.0.clear();
+            }
             return too_long.then(|| Err(anyhow::anyhow!("it says too much")));
         };
         let line: Vec<u8> = self.0.drain(..=end).collect();
@@ -154,5 +158,10 @@ mod tests {
         }
         let flood = vec![b'x'; MAX_LINE + 1];
         assert!(Listener::default().line(&flood).unwrap().is_err());
+        for _ in 0..3 {
+            assert!(!listener.is_ready(&flood));
+            assert!(listener.0.len() <= MAX_LINE);
+        }
+        assert!(listener.is_ready(b"{\"ready\": 1}\n"));
     }
 }
