@@ -26,6 +26,7 @@ fn on_the_daemon(name: &str, disk: &[u8]) -> Option<Daemon> {
         capability_cache: std::env::temp_dir(),
         libvirt_networks: false,
         tpm: false,
+        pool: None,
     };
     let host = Host::open(&options).unwrap();
     let dir = tempfile::Builder::new()

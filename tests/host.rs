@@ -47,6 +47,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         capability_cache: base.join("ozr-host-test-capabilities"),
         libvirt_networks: false,
         tpm: false,
+        pool: None,
     };
     let host = Host::open(&options).unwrap();
     Shared { dir, host }

@@ -390,6 +390,7 @@ fn subject(args: Args, below: InstallOptions, paths: OutputPaths) -> anyhow::Res
         nic_model: below.network_device,
         nics: args.network.over(below.network),
         max_guests: args.max_guests.or(below.max_guests),
+        storage_pool: args.guest.storage_pool.or(below.storage_pool),
         cache_dir: args.guest.cache_dir.or(below.cache_dir),
         wanted: Wanted::read(&options)?,
         options,

@@ -404,7 +404,7 @@ pub fn setting(
             _ => check::Disc::Some,
         },
         portable: options.portable,
-        deliver: Some(options.deliver.unwrap_or_default()),
+        deliver: Some(plan::deliver(options)),
         adds_passphrase: options.luks_passphrase.is_some() && !options.verbatim,
         adds_root_password: options.root_password.is_some() && !options.verbatim,
         adds_root_keys: !options.ssh_key.is_empty() && !options.verbatim,

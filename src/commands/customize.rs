@@ -123,6 +123,7 @@ impl Options {
             seal_except: self.seal_except,
             luks_passphrase: self.luks_passphrase,
             connect: self.guest.connect,
+            storage_pool: self.guest.storage_pool,
             accel: self.guest.accel,
             vcpus: self.guest.vcpus,
             memory: self.guest.memory,

@@ -112,6 +112,7 @@ fn look(options: &InstallOptions, arch: Arch) -> anyhow::Result<Vec<Finding>> {
         arch,
         &connection,
         &network,
+        options.storage_pool.as_deref(),
         &cache_dir,
     ));
     findings.push(look_at_disk(output_dir));
@@ -287,6 +288,7 @@ fn look_at_libvirt(
     arch: Arch,
     connection: &Connection,
     network: &Network,
+    pool: Option<&str>,
     cache_dir: &Path,
 ) -> Vec<Finding> {
     let opened = private_dir().and_then(|runtime| {
@@ -296,6 +298,7 @@ fn look_at_libvirt(
             capability_cache: cache_dir.join("qemu-capabilities"),
             libvirt_networks: matches!(network, Network::Libvirt(_)),
             tpm: false,
+            pool: pool.map(str::to_owned),
         })?;
         let versions = host.versions()?;
         Ok((runtime, host, versions))
@@ -320,7 +323,16 @@ fn look_at_libvirt(
             format!("cannot be used: {obstacle}; builds take many times longer without it"),
         ),
     };
-    vec![libvirt, user, kvm, look_at_network(probe, &host, network)]
+    let storage = match host.storage() {
+        Ok(None) => None,
+        Ok(Some(place)) => Some(good("storage", format!("{} on {named}", place.display()))),
+        Err(error) => Some(missing("storage", format!("{error:#}"))),
+    };
+    // Whom a daemon elsewhere runs QEMU as is its own affair.
+    let user = host.is_local().then_some(user);
+    let network = look_at_network(probe, &host, network);
+    let all = [Some(libvirt), user, Some(kvm), storage, Some(network)];
+    all.into_iter().flatten().collect()
 }
 
 fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
@@ -346,12 +358,18 @@ fn look_at_network(probe: &Probe, host: &Host, network: &Network) -> Finding {
             } else {
                 ""
             };
+            let who = match host.is_local() {
+                true => "this host",
+                false => "ozr's server (by ssh), and so their host,",
+            };
             let text = format!(
-                "guests on `{network}` reach this host at {}{loopback}",
+                "guests on `{network}` reach {who} at {}{loopback}",
                 place.guest_uses
             );
             good("network", text)
         }
+        // The kickstart is in the initrd there, and mirrors may be reached without us.
+        Err(error) if !host.is_local() => worse("network", format!("{error:#}")),
         Err(error) => missing("network", format!("{error:#}")),
     }
 }

@@ -12,6 +12,10 @@ pub struct GuestOptions {
     #[arg(long, value_name = "URI", help_heading = "Guest")]
     pub connect: Option<String>,
 
+    /// The storage pool for the guest's files where --connect names another host, as for `ozr install`
+    #[arg(long, value_name = "POOL", help_heading = "Guest")]
+    pub storage_pool: Option<String>,
+
     /// Accelerator [default: auto]
     #[arg(long, value_name = "ACCEL", help_heading = "Guest")]
     pub accel: Option<AccelChoice>,

@@ -20,7 +20,12 @@ pub struct HostOptions {
     pub libvirt_networks: bool,
     /// Whether a guest will have a TPM.
     pub tpm: bool,
+    /// The storage pool of another host that takes the guest's files, if not [`DEFAULT_POOL`].
+    pub pool: Option<String>,
 }
+
+/// The storage pool that libvirt's own tools take when they are told none (`virt-install`).
+pub const DEFAULT_POOL: &str = "default";
 
 impl HostOptions {
     /// Of a daemon that is asked for what it has.
@@ -32,6 +37,7 @@ impl HostOptions {
             capability_cache: "/nonexistent".into(),
             libvirt_networks: false,
             tpm: false,
+            pool: None,
         }
     }
 }
@@ -91,8 +97,15 @@ impl Connection {
         Ok(Connection::Uri(uri.to_owned()))
     }
 
-    /// Whether the guest runs on this host: only then can it reach our server, and only then do
-    /// our paths mean the same to both.
+    /// The URI, as the user has written it.
+    pub fn uri(&self) -> &str {
+        match self {
+            Connection::Embedded => "embedded",
+            Connection::Uri(uri) => uri,
+        }
+    }
+
+    /// Whether the guest runs on this host: only then do our paths and addresses mean the same to both.
     pub fn is_local(&self) -> bool {
         match self {
             Connection::Embedded => true,

@@ -25,8 +25,8 @@ pub struct DiskSpec {
     pub path: PathBuf,
     /// The file's layout.
     pub format: DiskFormat,
-    /// The image that it stands on, absolute, which is only read; none for a disk of its own.
-    pub backing: Option<PathBuf>,
+    /// The image that it stands on, absolute, which is only read, and its layout; none for a disk of its own.
+    pub backing: Option<(PathBuf, DiskFormat)>,
     /// What it is plugged into.
     pub bus: DiskBus,
 }
@@ -148,9 +148,12 @@ impl DomainSpec {
     /// The files that a guest is made of, the disk first.
     pub(super) fn files(&self) -> Vec<&Path> {
         let disks = self.disks();
-        let disks = disks
-            .flat_map(|disk| std::iter::once(disk.path.as_path()).chain(disk.backing.as_deref()));
-        let mut files: Vec<&Path> = disks.collect();
+        let mut files: Vec<&Path> = disks
+            .flat_map(|disk| {
+                let backing = disk.backing.iter().map(|(image, _)| image.as_path());
+                std::iter::once(disk.path.as_path()).chain(backing)
+            })
+            .collect();
         if let Some(own) = self.own_firmware() {
             files.extend([own.code.as_path(), own.vars.as_path()]);
         }
@@ -160,6 +163,29 @@ impl DomainSpec {
             files.extend([boot.kernel.as_path(), boot.initrd.as_path()]);
         }
         files
+    }
+
+    /// The same guest with other files in the place of these: what `renamed` makes of each.
+    pub(super) fn with_files(&self, renamed: impl Fn(&Path) -> PathBuf) -> DomainSpec {
+        let mut spec = self.clone();
+        let disks = std::iter::once(&mut spec.disk).chain(&mut spec.more_disks);
+        let mut files: Vec<&mut PathBuf> = Vec::new();
+        for disk in disks {
+            files.push(&mut disk.path);
+            files.extend(disk.backing.iter_mut().map(|(image, _)| image));
+        }
+        if let Some(own) = &mut spec.board.firmware_files {
+            files.extend([&mut own.code, &mut own.vars]);
+        }
+        files.extend(&mut spec.capture);
+        files.extend(&mut spec.discs);
+        if let Some(boot) = &mut spec.boot {
+            files.extend([&mut boot.kernel, &mut boot.initrd]);
+        }
+        for file in files {
+            *file = renamed(file);
+        }
+        spec
     }
 
     /// What its CD-ROM drives are plugged into: what every installer of the machine's time has drivers for.

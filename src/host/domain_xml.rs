@@ -41,6 +41,8 @@ pub(super) struct Wiring {
     pub(super) run_as: Option<QemuUser>,
     /// Where UEFI keeps its variables; libvirt's own choice without it, which outlives the guest.
     pub(super) nvram: Option<PathBuf>,
+    /// Whether QEMU runs on another host, where no path of ours means anything.
+    pub(super) elsewhere: bool,
     /// The network of user networking; QEMU's own choice without it.
     pub(super) user_network: Option<UserNetwork>,
 }
@@ -298,10 +300,21 @@ fn disk(number: usize, spec: &DiskSpec, install: bool) -> String {
         r#"    <disk type="file" device="disk">
       <driver name="qemu" type="{format}"{unsafe_cache} discard="unmap"{thread}/>
       <source file="{file}"/>
-      <target dev="{device}" bus="{bus}"/>
+{backing}      <target dev="{device}" bus="{bus}"/>
     </disk>
 "#,
         format = spec.format.name(),
+        // The overlay names it, too, but as it is called on this host.
+        backing = element(spec.backing.as_ref(), |(image, format)| {
+            let (image, format) = (escaped(image.display()), format.name());
+            format!(
+                r#"      <backingStore type="file">
+        <format type="{format}"/>
+        <source file="{image}"/>
+        <backingStore/>
+      </backingStore>"#
+            )
+        }),
         // The image is synced once, when it is finished; until then it is worth nothing.
         unsafe_cache = match install {
             true => r#" cache="unsafe" detect_zeroes="unmap""#,
@@ -369,7 +382,7 @@ fn console(spec: &DomainSpec, install: Option<&Wiring>) -> String {
         source = element(socket, bound),
         // The file is there, empty, and ours. virtlogd would make another one of root's without
         // `append`.
-        log = element(install, |_| {
+        log = element(install.filter(|wiring| !wiring.elsewhere), |_| {
             let file = escaped(spec.console_log.display());
             format!(r#"      <log file="{file}" append="on"/>"#)
         }),
@@ -509,6 +522,7 @@ mod tests {
             vnc_socket: Some("/r/vnc".into()),
             run_as: None,
             nvram: None,
+            elsewhere: false,
             user_network: None,
         };
         let want = r#"<domain type="qemu">
@@ -569,6 +583,31 @@ mod tests {
 </domain>
 "#;
         assert_eq!(installer_xml(&spec(), &wiring, &marker()), want);
+    }
+
+    #[test]
+    fn on_another_host_no_file_of_this_one_is_named() {
+        let mut spec = spec();
+        spec.disk.backing = Some(("/i/a&b.raw".into(), crate::machine::DiskFormat::Raw));
+        let spec = spec.with_files(|file| {
+            let name = file.file_name().unwrap_or_default();
+            std::path::Path::new("/pool").join(name)
+        });
+        let wiring = Wiring {
+            elsewhere: true,
+            ..Wiring::default()
+        };
+        let xml = installer_xml(&spec, &wiring, &marker());
+        for present in [
+            "<kernel>/pool/vm&amp;linuz</kernel>",
+            "<initrd>/pool/initrd.img</initrd>",
+            "      <source file=\"/pool/a b.qcow2\"/>\n      <backingStore type=\"file\">\n        <format type=\"raw\"/>\n        <source file=\"/pool/a&amp;b.raw\"/>\n        <backingStore/>\n      </backingStore>\n",
+        ] {
+            assert!(xml.contains(present), "{present} is not in {xml}");
+        }
+        for absent in ["/o/", "/c/", "/i/", "/w/", "<log "] {
+            assert!(!xml.contains(absent), "{absent} is in {xml}");
+        }
     }
 
     #[test]

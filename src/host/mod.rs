@@ -3,6 +3,7 @@
 // Without libvirt much of this has no user.
 #![cfg_attr(not(feature = "libvirt"), allow(dead_code))]
 
+mod carrying;
 mod connection;
 mod domain;
 pub mod domain_file;
@@ -15,6 +16,7 @@ mod private_root;
 mod probe;
 mod qemu_process;
 mod qemu_user;
+mod tunnel;
 
 #[cfg(feature = "libvirt")]
 mod libvirt;
@@ -22,7 +24,8 @@ mod libvirt;
 #[path = "without_libvirt.rs"]
 mod libvirt;
 
-pub use connection::{Connection, HostOptions, Versions};
+pub use carrying::Carrying;
+pub use connection::{Connection, DEFAULT_POOL, HostOptions, Versions};
 pub use domain::{DirectBoot, DiskSpec, DomainSpec, Mac, NicSpec, domain_name, finished_name};
 pub use domain_xml::{HANDOVER_PORT, LATE_DISKS, LOG_PORT, bootable_xml};
 pub use guest::{Counters, GuestPaths, GuestSockets, SavedGuest, Started};
@@ -33,3 +36,4 @@ pub use network::{ServePlace, user_network};
 pub use private_root::embedded_uri;
 pub use probe::{Accel, KvmFacts, Probe, choose};
 pub use qemu_process::{end_processes_left, processes_left};
+pub use tunnel::Tunnel;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::carrying::Carrying;
 use super::connection::{HostOptions, Versions};
 use super::domain::DomainSpec;
 use super::guest::{Counters, GuestSockets, SavedGuest, Started};
@@ -52,6 +53,30 @@ impl Host {
         match self.0 {}
     }
 
+    pub fn storage(&self) -> anyhow::Result<Option<PathBuf>> {
+        match self.0 {}
+    }
+
+    pub fn send_files(&self, _spec: &DomainSpec, _carrying: &Carrying) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn fetch_disks(&self, _spec: &DomainSpec, _carrying: &Carrying) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn memory_here(&self, _spec: &DomainSpec) -> u64 {
+        match self.0 {}
+    }
+
+    pub fn keep_files(&self) {
+        match self.0 {}
+    }
+
+    pub fn survival(&self) -> Option<Arc<AtomicBool>> {
+        match self.0 {}
+    }
+
     pub fn versions(&self) -> anyhow::Result<Versions> {
         match self.0 {}
     }
@@ -93,6 +118,10 @@ impl Host {
     }
 
     pub fn machine(&self, _name: &str) -> anyhow::Result<Option<(String, bool)>> {
+        match self.0 {}
+    }
+
+    pub fn files_left(&self, _build_id: &str) -> anyhow::Result<usize> {
         match self.0 {}
     }
 

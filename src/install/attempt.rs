@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use url::Url;
 
+use super::carry;
 use super::customize;
 use super::documents::Timings;
 use super::evidence::{self, Removed};
@@ -142,7 +143,8 @@ impl<'a> Attempt<'a> {
             .or(Prepared::take(plan, place, reporter))
             .await?;
         timings.done("getting-ready");
-        let handover = Handover::make(plan, place, &mut prepared, reporter)?;
+        let handover = Handover::make(plan, place, &mut prepared, reporter);
+        let handover = cancellation.or(handover).await?;
         let spec = guest::domain(plan, place, &prepared, &handover)?;
         timings.done("offering");
         Ok(Attempt {
@@ -166,7 +168,7 @@ impl<'a> Attempt<'a> {
     /// Waits until the guest may run.
     async fn wait_for_room(&mut self) -> anyhow::Result<Slot> {
         let request = SlotRequest {
-            memory_mib: self.spec.memory_mib,
+            memory_mib: self.prepared.host.memory_here(&self.spec),
             at_most: self.plan.options.max_guests,
         };
         self.place.live.waiting();
@@ -287,7 +289,13 @@ impl<'a> Attempt<'a> {
             })
         };
         self.cancellation.or(exited).await.kind(Kind::Host)?;
-        Ok(())
+        self.fetch_disks(&self.spec).await
+    }
+
+    /// Brings what a guest that is gone has written back into the files of its disks, if it ran on another host.
+    pub(super) async fn fetch_disks(&self, spec: &DomainSpec) -> anyhow::Result<()> {
+        let (host, place) = (&self.prepared.host, self.place);
+        carry::fetch(host, place, self.cancellation, self.reporter, spec).await
     }
 
     /// Ends a trial that came as far as it was to.
@@ -312,8 +320,8 @@ impl<'a> Attempt<'a> {
             &self.prepared.host,
             self.place,
             self.cancellation,
-            spec,
-            keep,
+            self.reporter,
+            (spec, keep),
         )
         .await
     }

@@ -175,6 +175,12 @@ impl Attempt<'_> {
         if stays || emptied || !self.phases().iter().any(storing) {
             return;
         }
+        if let Err(error) = self.fetch_disks(&self.spec).await {
+            if !self.cancellation.is_wanted() {
+                self.missing(&error);
+            }
+            return;
+        }
         let program = Path::new(reader::OWN_PROGRAM);
         let added = match installed::logs(program, &self.prepared.disks).await {
             Ok(logs) => gathered.add_logs(&logs, &self.handover.secrets),
@@ -195,6 +201,7 @@ impl Attempt<'_> {
             for note in self.notes_of_keeping(left) {
                 reporter.note(note);
             }
+            self.prepared.host.keep_files();
             if let Err(error) = self.place.keep() {
                 reporter.warn(format!("nothing could be kept: {error:#}"));
             }

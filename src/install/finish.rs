@@ -9,6 +9,7 @@
 //! network, no rights on the host, and nothing of the kickstart.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,10 +159,20 @@ impl Attempt<'_> {
             mut log_port,
             ..
         } = self.start(&spec, false).await?;
-        // What it says is in CONSOLE; somebody has to take it from the port, or the guest waits.
+        // What it says QEMU writes to CONSOLE, unless it is on another host; somebody has to take it from the port, or
+        // the guest waits.
+        let elsewhere = !self.prepared.host.is_local();
+        let log = elsewhere.then(|| self.place.work.dir().file(CONSOLE, false));
+        let mut log = log.transpose()?;
         let drain = tokio::spawn(async move {
             let mut console = console;
-            while console.read().await.is_some() {}
+            while let Some(bytes) = console.read().await {
+                if let Some(file) = &mut log
+                    && file.write_all(&bytes).is_err()
+                {
+                    log = None;
+                }
+            }
         });
         guest.resume().kind(Kind::Host)?;
         let limit = match spec.accel {
@@ -198,6 +209,7 @@ impl Attempt<'_> {
             let _ = timeout(EXIT_LIMIT, guest.finished()).await;
         }
         drain.abort();
+        self.fetch_disks(&spec).await?;
         Ok(ended)
     }
 

@@ -15,7 +15,7 @@ use super::prepare::Prepared;
 use super::relay::Relaying;
 use crate::error::{Classify, Kind};
 use crate::hex;
-use crate::host::ServePlace;
+use crate::host::{ServePlace, Tunnel};
 use crate::initrd;
 use crate::kickstart::additions::{Additions, Repository};
 use crate::kickstart::compose;
@@ -37,6 +37,8 @@ pub struct Handover {
     pub server: Option<Server>,
     /// What it was asked for.
     pub accesses: Option<UnboundedReceiver<Access>>,
+    /// What leads to our server from another host, if the guest runs there.
+    pub tunnel: Option<Tunnel>,
     /// Where the guest finds the kickstart, if it is delivered by HTTP.
     pub kickstart: Option<Url>,
     /// Where the guest finds the install tree, if there is one.
@@ -59,14 +61,14 @@ impl Handover {
     /// # Errors
     /// Input: something of the template cannot be put into a kickstart. Host: the server cannot
     /// listen where the guest could reach it.
-    pub fn make(
+    pub async fn make(
         plan: &Plan,
         place: &Place,
         prepared: &mut Prepared,
         reporter: &Reporter,
     ) -> anyhow::Result<Handover> {
         let contents = prepared.contents.take();
-        let (server, accesses) = serve(plan, place, prepared, reporter)?;
+        let (server, accesses, tunnel) = serve(plan, place, prepared, reporter).await?;
         let relaying = Relaying {
             reaches: &prepared.reaches,
             server: server.as_ref(),
@@ -137,6 +139,7 @@ impl Handover {
         Ok(Handover {
             server,
             accesses,
+            tunnel,
             kickstart,
             tree,
             initrd,
@@ -148,18 +151,35 @@ impl Handover {
     }
 }
 
-/// Starts our server, if the kickstart or anything else goes through it.
-fn serve(
+/// Our server, what it is asked for, and what leads to it from another host.
+type Serving = (
+    Option<Server>,
+    Option<UnboundedReceiver<Access>>,
+    Option<Tunnel>,
+);
+
+/// Starts our server, if the kickstart or anything else goes through it, and makes sure that the guest gets there.
+async fn serve(
     plan: &Plan,
     place: &Place,
     prepared: &Prepared,
     reporter: &Reporter,
-) -> anyhow::Result<(Option<Server>, Option<UnboundedReceiver<Access>>)> {
+) -> anyhow::Result<Serving> {
     if plan.deliver == Deliver::Initrd && !prepared.reaches.need_server() {
-        return Ok((None, None));
+        return Ok((None, None, None));
     }
-    let (server, accesses) = open_server(plan, place, prepared, reporter, false)?;
-    Ok((Some(server), Some(accesses)))
+    let (mut server, accesses) = open_server(plan, place, prepared, reporter, false)?;
+    let mut tunnel = None;
+    if !prepared.host.is_local() && plan.options.serve_address.is_none() {
+        let opened = Tunnel::open(place.connection.uri(), server.port()).await?;
+        server.reached_at(opened.port);
+        reporter.detail(format!(
+            "the guest reaches ozr's server by ssh, at port {} of its host's loopback",
+            opened.port
+        ));
+        tunnel = Some(opened);
+    }
+    Ok((Some(server), Some(accesses), tunnel))
 }
 
 /// Starts our server; where it is `open`, everybody whom it answers may know its paths.
@@ -182,7 +202,10 @@ pub(super) fn open_server(
         ports: plan.options.serve_ports.unwrap_or(Ports::ANY),
         guest_host: address.guest_uses.to_string(),
         open,
-        users: matches!(plan.working_network(), Network::User).then(|| prepared.host.users()),
+        // By a tunnel they come from its ssh, which is ours.
+        users: (matches!(plan.working_network(), Network::User)
+            && plan.options.serve_address.is_none())
+        .then(|| prepared.host.users()),
         runtime_dir: place.runtime.path().to_path_buf(),
         access_log: (!open).then(|| place.work.join(evidence::ACCESS_LOG)),
     };

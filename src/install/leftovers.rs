@@ -333,6 +333,13 @@ fn things(entry: &BuildEntry, daemons: &Daemons) -> Vec<String> {
             Ok(false) => {}
             Err(_) => things.push(format!("perhaps {guest}, which does not answer")),
         }
+        // What does not answer is named already.
+        let files = daemons
+            .open(uri)
+            .and_then(|host| host.files_left(&entry.id));
+        if let Ok(count @ 1..) = files {
+            things.push(format!("{count} files on {uri}"));
+        }
     }
     for pid in qemus(entry) {
         things.push(format!("process {pid}"));

@@ -15,6 +15,7 @@ pub mod access;
 pub mod again;
 mod attempt;
 pub mod boot_test;
+mod carry;
 pub mod contents;
 pub mod control;
 pub mod customize;

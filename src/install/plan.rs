@@ -12,6 +12,7 @@ use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
 use crate::formats::make::Order;
 use crate::hex;
+use crate::host::Connection;
 use crate::image::keep;
 use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
@@ -367,7 +368,7 @@ impl Plan {
             formats,
             compress,
             guest,
-            deliver: options.deliver.unwrap_or_default(),
+            deliver: deliver(&options),
             relay: options.relay.unwrap_or_default(),
             package_cache,
             customize: !(options.no_customize || options.verbatim),
@@ -709,7 +710,7 @@ fn plan_guest(
             more_nics.len() + 1
         );
     }
-    if options.serve_address.is_some() && nic.network == Network::User {
+    if options.serve_address.is_some() && nic.network == Network::User && is_local(options) {
         bail!(
             "with user networking the guest reaches ozr's server on this host's loopback: leave out --serve-address, or choose another --network"
         );
@@ -727,6 +728,22 @@ fn plan_guest(
         network: nic.network,
         more_nics,
     })
+}
+
+/// How the kickstart gets to the guest. The address of one that is served stands on QEMU's command line, which users
+/// of another host can read, and they get to the server as the guest does.
+pub fn deliver(options: &InstallOptions) -> Deliver {
+    let usual = match is_local(options) {
+        true => Deliver::Http,
+        false => Deliver::Initrd,
+    };
+    options.deliver.unwrap_or(usual)
+}
+
+/// Whether the guest is to run on this host.
+fn is_local(options: &InstallOptions) -> bool {
+    // What cannot be a connection is refused when it is opened.
+    Connection::choose(options.connect.as_deref()).is_ok_and(|there| there.is_local())
 }
 
 /// The sizes of the disks in bytes, the system's first: each the option's, else the template's, else Oz's.

@@ -72,6 +72,7 @@ impl Prepared {
                 .chain(plan.guest.more_nics.iter().map(|nic| &nic.network))
                 .any(|network| matches!(network, Network::Libvirt(_))),
             tpm: plan.guest.board.tpm,
+            pool: plan.options.storage_pool.clone(),
         };
         let (host, (tree, discs), contents, reaches) = tokio::try_join!(
             open_host(host_options, Arc::clone(&place.runtime)),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::carry;
 use super::place::Place;
 use super::run::Cancellation;
 use crate::blocking;
 use crate::error::{Kind, failed};
 use crate::host::{DomainSpec, Host, Started};
+use crate::ui::event::Reporter;
 
 /// How long libvirt may take to start a guest. It asks QEMU for its abilities once (seconds), and
 /// waits for QEMU's monitor for 30 s and more where the host is busy (libvirt 9.0,
@@ -28,9 +30,10 @@ pub async fn start(
     host: &Arc<Host>,
     place: &Place,
     cancellation: &Cancellation,
-    spec: &DomainSpec,
-    keep: bool,
+    reporter: &Reporter,
+    (spec, keep): (&DomainSpec, bool),
 ) -> anyhow::Result<Started> {
+    carry::send(host, place, cancellation, reporter, spec).await?;
     let spec = spec.clone();
     begin(host, place, cancellation, move |host| {
         host.start(&spec, keep)

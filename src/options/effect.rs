@@ -46,7 +46,7 @@ effects! {
         // The usual, said in words.
         customize seal
         // Where things are, how they are got and shown, how long it may take.
-        output_dir output force report keep connect vcpus serve_address serve_ports timeout max_guests retries
+        output_dir output force report keep connect storage_pool vcpus serve_address serve_ports timeout max_guests retries
         stall_limit cleanup relay package_cache cache_size offline refetch cache_dir state_dir progress cacert client_cert client_key
         client_cert_host file_root min_rate download_timeout check notes if_changed rebuild require_kvm on_success
         on_failure hook_timeout;

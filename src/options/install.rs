@@ -93,7 +93,7 @@ pub struct InstallOptions {
     #[arg(long, value_name = "SOURCE", help_heading = "Input")]
     pub luks_passphrase: Option<SecretSource>,
 
-    /// How the kickstart reaches the guest [default: http]
+    /// How the kickstart reaches the guest [default: http; initrd where --connect names another host]
     #[arg(long, value_name = "HOW", help_heading = "Input")]
     pub deliver: Option<Deliver>,
 
@@ -221,6 +221,10 @@ pub struct InstallOptions {
     /// [default: $LIBVIRT_DEFAULT_URI, else embedded]
     #[arg(long, value_name = "URI", help_heading = "Guest")]
     pub connect: Option<String>,
+
+    /// The storage pool for the guest's files where --connect names another host [default: default]
+    #[arg(long, value_name = "POOL", help_heading = "Guest")]
+    pub storage_pool: Option<String>,
 
     /// Accelerator [default: auto]
     #[arg(long, value_name = "ACCEL", help_heading = "Guest")]

@@ -282,6 +282,12 @@ impl Server {
         &self.shared.token
     }
 
+    /// Names another port in the guest's URLs from now on, which leads to the one that is listened on.
+    pub fn reached_at(&mut self, port: u16) {
+        let set = self.base.set_port(Some(port));
+        set.expect("the address is one of http");
+    }
+
     /// The port that is listened on.
     pub fn port(&self) -> u16 {
         self.address.port()

@@ -4,6 +4,7 @@
 pub mod crafted;
 pub mod daemon;
 pub mod disk;
+pub mod far;
 pub mod gnupg;
 pub mod guest;
 pub mod importers;

@@ -1,5 +1,6 @@
 //! Creating a guest, with its console and log port connected.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ use crate::host::private_root::QEMU_SOCKETS;
 use crate::host::qemu_process;
 use crate::host::qemu_user::FileGrants;
 use crate::host::qemu_user::QemuUser;
+use crate::machine::Firmware;
 
 /// A guest as it is told to libvirt.
 struct Wired {
@@ -172,19 +174,29 @@ impl Host {
     /// A guest as it is told to libvirt.
     fn wired(&self, spec: &DomainSpec) -> anyhow::Result<Wired> {
         self.check(spec)?;
-        let mut spec = spec.clone();
+        let mut spec = self.as_there(spec)?;
         spec.network = self.reachable_network(&spec.network)?;
         for nic in &mut spec.more_nics {
             nic.network = self.reachable_network(&nic.network)?;
         }
         let (user, warning) = self.qemu_user_for(&spec);
-        let wiring = self.wiring(&spec, user);
+        let wiring = self.wiring(&spec, user)?;
         Ok(Wired {
             spec,
             user,
             warning,
             wiring,
         })
+    }
+
+    /// The same guest with its files as they are called where it runs.
+    fn as_there(&self, spec: &DomainSpec) -> anyhow::Result<DomainSpec> {
+        let Some(store) = &self.store else {
+            return Ok(spec.clone());
+        };
+        store.place()?;
+        let renamed = |file: &Path| store.renamed(&spec.build_id, file);
+        Ok(spec.with_files(|file| renamed(file).unwrap_or_default()))
     }
 
     fn create(
@@ -275,15 +287,16 @@ impl Host {
         Ok((subscription, console, log_port, handover))
     }
 
-    fn wiring(&self, spec: &DomainSpec, user: Option<QemuUser>) -> Wiring {
+    fn wiring(&self, spec: &DomainSpec, user: Option<QemuUser>) -> anyhow::Result<Wiring> {
         let mut wiring = Wiring {
             run_as: user,
             // Where libvirt would put it, it would outlive a transient guest.
-            nvram: self
-                .is_local()
-                .then(|| spec.disk.path.with_file_name("nvram.fd")),
-            // The addresses of another host mean nothing here.
-            user_network: self.is_local().then(user_network),
+            nvram: Some(match &self.store {
+                Some(store) if spec.firmware == Firmware::Uefi => store.nvram(&spec.build_id)?,
+                _ => spec.disk.path.with_file_name("nvram.fd"),
+            }),
+            elsewhere: !self.is_local(),
+            user_network: Some(user_network()),
             ..Wiring::default()
         };
         // Sockets of ours mean nothing to another user's or host's QEMU.
@@ -302,7 +315,7 @@ impl Host {
             wiring.agent_socket = Some(dir.join(format!("qga{number}")));
             wiring.vnc_socket = Some(screens.join(format!("vnc{number}")));
         }
-        wiring
+        Ok(wiring)
     }
 }
 

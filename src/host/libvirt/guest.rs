@@ -15,6 +15,7 @@ use virt::sys;
 
 use super::events::Subscription;
 use super::raw::save;
+use super::store::{count_volumes, remove_volumes};
 use super::stream::read_whole;
 use super::{Host, host_error, open_daemon};
 use crate::error::{Classify, Kind, fail};
@@ -395,12 +396,20 @@ impl Host {
         Ok(found.as_ref().map(marker).transpose()?.flatten())
     }
 
-    /// Ends and forgets the domain that the build `build_id` left behind. Nothing to do if there is
-    /// none of that name, or another build's.
+    /// Ends and forgets the domain that the build `build_id` left behind, if there is one of that name and it is that
+    /// build's; and removes the build's files from another host.
     ///
     /// # Errors
     /// [`Kind::Host`] when libvirt refuses.
     pub fn remove_leftover(&self, name: &str, build_id: &str) -> anyhow::Result<()> {
+        self.remove_guest(name, build_id)?;
+        match &self.store {
+            Some(_) => remove_volumes(&self.connect, build_id, true),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_guest(&self, name: &str, build_id: &str) -> anyhow::Result<()> {
         let Some(domain) = self.lookup(name)? else {
             return Ok(());
         };
@@ -421,6 +430,17 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// How many files of a build are on another host.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt does not answer.
+    pub fn files_left(&self, build_id: &str) -> anyhow::Result<usize> {
+        match &self.store {
+            Some(_) => count_volumes(&self.connect, build_id),
+            None => Ok(0),
+        }
     }
 
     /// The XML of a machine that others defined, and whether it runs; none if there is none of that name.

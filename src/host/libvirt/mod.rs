@@ -6,12 +6,14 @@ mod guest;
 mod network;
 mod raw;
 mod refusals;
+mod store;
 mod stream;
+mod transfer;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,11 +24,14 @@ use self::events::{Guests, start_event_loop, watch_connection};
 pub use self::guest::{Guest, Observer};
 use self::raw::unwatch_close;
 use self::refusals::cannot_open;
+use self::store::Store;
 pub use self::stream::Port;
 use crate::blocking;
 use crate::distro::Arch;
 use crate::error::{Classify, Kind, failed, failure};
+use crate::host::carrying::Carrying;
 use crate::host::connection::{Connection, HostOptions, Versions};
+use crate::host::domain::DomainSpec;
 use crate::host::private_root::PrivateRoot;
 use crate::host::probe::{Accel, KvmFacts};
 use crate::host::qemu_process;
@@ -55,6 +60,8 @@ pub struct Host {
     networks: Option<Result<Connect, String>>,
     /// Whom a daemon of this host runs QEMU as, if not as us.
     qemu_user: Option<QemuUser>,
+    /// Where the files of guests are, if they run on another host.
+    store: Option<Store>,
     /// Guests so far, for names of their sockets.
     started: AtomicU32,
 }
@@ -144,8 +151,11 @@ impl Host {
         } else {
             unprivileged
         };
+        let store = (!options.connection.is_local())
+            .then(|| Store::new(&connect, options.connection.uri(), options.pool.as_deref()));
         Ok(Host {
             connect,
+            store,
             networks,
             qemu_user,
             connection: options.connection.clone(),
@@ -172,6 +182,59 @@ impl Host {
     /// Whether guests run on this host.
     pub fn is_local(&self) -> bool {
         self.connection.is_local()
+    }
+
+    /// The directory of the storage pool that takes the files of guests on another host; none where they run on this one.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when there is no such pool, or none of files.
+    pub fn storage(&self) -> anyhow::Result<Option<PathBuf>> {
+        let place = self.store.as_ref().map(Store::place).transpose()?;
+        Ok(place.map(Path::to_path_buf))
+    }
+
+    /// Brings the files of a guest to the host that it will run on, as far as they are not there. Blocks. Nothing to
+    /// do for a guest of this host.
+    ///
+    /// # Errors
+    /// [`Kind::Host`] when libvirt refuses, or is asked to stop.
+    pub fn send_files(&self, spec: &DomainSpec, carrying: &Carrying) -> anyhow::Result<()> {
+        match &self.store {
+            Some(store) => store.send(&spec.build_id, &spec.files(), carrying),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings what a guest that is gone has written back into the files of its disks. As [`Host::send_files`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fetch_disks(&self, spec: &DomainSpec, carrying: &Carrying) -> anyhow::Result<()> {
+        let disks: Vec<&Path> = spec.disks().map(|disk| disk.path.as_path()).collect();
+        match &self.store {
+            Some(store) => store.fetch(&spec.build_id, &disks, carrying),
+            None => Ok(()),
+        }
+    }
+
+    /// What a guest takes of this host's memory, in MiB.
+    pub fn memory_here(&self, spec: &DomainSpec) -> u64 {
+        match self.is_local() {
+            true => spec.memory_mib,
+            false => 0,
+        }
+    }
+
+    /// Leaves the files of guests on their host when this value is dropped.
+    pub fn keep_files(&self) {
+        if let Some(store) = &self.store {
+            store.keep();
+        }
+    }
+
+    /// Tells, also after this value is dropped, whether files of its guests may be left on another host.
+    pub fn survival(&self) -> Option<Arc<AtomicBool>> {
+        self.store.as_ref().map(Store::survival)
     }
 
     /// The versions of libvirt and QEMU. Takes seconds when libvirt does not know QEMU yet.

@@ -7,21 +7,30 @@ use serde::Deserialize;
 
 use super::{Host, host_error};
 use crate::error::{Classify, Kind, fail};
+use crate::host::connection::Connection;
 use crate::host::network::{ServePlace, interface_address};
+use crate::host::tunnel;
 use crate::machine::Network;
 
 impl Host {
-    /// Where our server must listen for a guest on `network`, and how that guest names us.
+    /// Where our server must listen for a guest on `network`, and how that guest names us. On another host that is
+    /// true once a [`Tunnel`] leads there.
+    ///
+    /// [`Tunnel`]: crate::host::Tunnel
     ///
     /// # Errors
     /// [`Kind::Host`] when there is no such network, it is not active, or the guest could not
     /// reach us on it.
     pub fn network_address(&self, network: &Network) -> anyhow::Result<ServePlace> {
-        if !self.is_local() {
+        if let Connection::Uri(uri) = &self.connection
+            && !self.is_local()
+        {
+            if *network == Network::User && tunnel::is_possible(uri) {
+                return Ok(ServePlace::user());
+            }
             fail!(
                 Kind::Host,
-                "a guest on {} cannot reach this host's server: use --deliver initrd",
-                self.uri()
+                "a guest on {uri} reaches no server of this host: name an address of this host that it reaches with --serve-address, or let nothing go through the server (--deliver initrd, --relay never)"
             );
         }
         match network {

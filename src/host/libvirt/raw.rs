@@ -311,6 +311,39 @@ impl RawStream {
         unsafe { sys::virStreamSend(self.0, bytes.as_ptr().cast::<c_char>(), bytes.len()) }
     }
 
+    /// Reads what is there before the next hole: as [`RawStream::read`], but -3 at one.
+    pub(super) fn read_to_hole(&self, buffer: &mut [u8]) -> c_int {
+        let (data, room) = (buffer.as_mut_ptr().cast::<c_char>(), buffer.len());
+        // SAFETY: the stream is valid and the buffer has the length that is told.
+        unsafe { sys::virStreamRecvFlags(self.0, data, room, sys::VIR_STREAM_RECV_STOP_AT_HOLE) }
+    }
+
+    /// How long the hole is, in bytes, at which [`RawStream::read_to_hole`] stopped; the stream is behind it then.
+    pub(super) fn skip_hole(&self) -> anyhow::Result<u64> {
+        let mut length = 0;
+        // SAFETY: the stream is valid, and the length is written to a value that outlives the call.
+        let result = unsafe { sys::virStreamRecvHole(self.0, &mut length, 0) };
+        ensure!(result == 0, last_error());
+        Ok(u64::try_from(length)?)
+    }
+
+    /// Leaves so many bytes out, which are zeroes on the other side.
+    pub(super) fn write_hole(&self, length: u64) -> anyhow::Result<()> {
+        let length = i64::try_from(length)?;
+        // SAFETY: the stream is valid.
+        let result = unsafe { sys::virStreamSendHole(self.0, length, 0) };
+        ensure!(result == 0, last_error());
+        Ok(())
+    }
+
+    /// Waits until the other side has all, and says so.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        // SAFETY: the stream is valid; it is still ours to free.
+        let result = unsafe { sys::virStreamFinish(self.0) };
+        ensure!(result == 0, last_error());
+        Ok(())
+    }
+
     /// Calls `handler` from the event loop's thread when one of `events` happens (bits of
     /// `virStreamEventType`), with those that did. A stream has one handler at most; until
     /// [`RawStream::stop_events`], it keeps the stream.

@@ -88,7 +88,9 @@ impl Host {
         if let Some(closed) = closed.and_then(|user| closed_to(spec, user)) {
             return format!("libvirt cannot create the guest: {closed}, or do without --connect");
         }
-        if denied && !self.connection.runs_as_us() {
+        if denied && !self.is_local() {
+            text.push_str("; QEMU may be confined there: see that host's audit log, or use another --storage-pool");
+        } else if denied && !self.connection.runs_as_us() {
             text.push_str(
                 "; libvirt's QEMU runs as another user and may be confined: see its host's audit \
                  log, use another --output-dir and --cache-dir, or do without --connect",
@@ -176,7 +178,9 @@ pub(super) fn cannot_open(connection: &Connection, message: &str) -> String {
             format!("libvirt's QEMU driver cannot be started ({message}): {remedy}")
         }
         Connection::Uri(uri) => {
-            let remedy = if message.contains("polkit") || message.contains("denied") {
+            let remedy = if !connection.is_local() {
+                "see that `virsh -c URI version` works without a question, and that libvirt's daemon runs there"
+            } else if message.contains("polkit") || message.contains("denied") {
                 "join the group `libvirt`, or do without --connect"
             } else if message.contains("No such file") || message.contains("refused") {
                 "start the libvirt daemon (libvirtd or virtqemud), or do without --connect"

@@ -124,7 +124,7 @@ pub fn domain(plan: &BootPlan, place: &Place, boot: Boot) -> anyhow::Result<Doma
     let disks = plan.images().enumerate().map(|(disk, image)| DiskSpec {
         path: place.work.join(&overlay(disk)),
         format: DiskFormat::Qcow2,
-        backing: Some(image.clone()),
+        backing: Some((image.clone(), plan.format)),
         bus: machine.disk_bus,
     });
     let mut disks = disks.chain(seed);

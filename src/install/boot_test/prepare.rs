@@ -49,6 +49,8 @@ pub struct Subject {
     pub passphrase: Option<Secret>,
     /// How many guests may run at a time.
     pub max_guests: Option<u32>,
+    /// The storage pool for the guest's files on another host, if that was chosen.
+    pub storage_pool: Option<String>,
     /// Where the cache is, if that was chosen.
     pub cache_dir: Option<PathBuf>,
     /// What is checked, and with what.
@@ -86,6 +88,7 @@ pub async fn prepare(
             .iter()
             .any(|(network, _)| matches!(network, Network::Libvirt(_))),
         tpm: subject.board.tpm,
+        pool: subject.storage_pool,
     };
     let host = open_host(host_options, Arc::clone(&place.runtime)).await?;
     let facts = host.kvm_facts(subject.arch);

@@ -24,6 +24,7 @@ use crate::hex;
 use crate::host::{Accel, Guest, Host};
 use crate::image::checksum;
 use crate::image::reader::Image;
+use crate::install::carry;
 use crate::install::evidence as install_evidence;
 use crate::install::place::Place;
 use crate::install::record::Recorder;
@@ -198,7 +199,7 @@ async fn one_boot(
     // As the work directory itself: QEMU may run as another user.
     let dir = work.subdir(&name, 0o711).kind(Kind::Host)?;
     let request = SlotRequest {
-        memory_mib: spec.memory_mib,
+        memory_mib: host.memory_here(&spec),
         at_most: plan.max_guests,
     };
     let slot = Slot::take(&place.state_dir, &place.id, request, reporter);
@@ -210,7 +211,7 @@ async fn one_boot(
         spec.accel,
         spec.firmware.name()
     ));
-    let started = start::start(host, place, cancellation, &spec, false).await?;
+    let started = start::start(host, place, cancellation, reporter, (&spec, false)).await?;
     if let Some(why) = started.warning {
         reporter.warn(why);
     }
@@ -274,7 +275,10 @@ async fn one_boot(
         console: Vec::new(),
     };
     let read = match report.shut_down {
-        Some(true) => read_overlay(plan, stage, &mut report, gathered, growth).await?,
+        Some(true) => {
+            carry::fetch(host, place, cancellation, reporter, &spec).await?;
+            read_overlay(plan, stage, &mut report, gathered, growth).await?
+        }
         _ => false,
     };
     if report.reason.is_none() && !read && boot.is_first() {
