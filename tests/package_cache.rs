@@ -532,14 +532,17 @@ impl Process {
             .env("OZR_TEST_ADDRESS", address.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+            .spawn();
+        let mut process = Process {
+            child: child.unwrap(),
+            guest: base.clone(),
+        };
         let asked = Instant::now();
         loop {
             let text = std::fs::read_to_string(address.path()).unwrap();
             if let Some(guest) = text.strip_suffix('\n') {
-                let guest = Url::parse(guest).unwrap();
-                return Process { child, guest };
+                process.guest = Url::parse(guest).unwrap();
+                return process;
             }
             assert!(asked.elapsed() < HANG, "it does not serve");
             std::thread::sleep(Duration::from_millis(10));
