@@ -96,7 +96,7 @@ pub fn domain(
 
 /// The address of the network card of a guest whose state is saved, where the user has named none: it is the
 /// same each time, and no other guest is on its network.
-const SAVED_MAC: &str = "52:54:00:6f:7a:72";
+pub(super) const SAVED_MAC: &str = "52:54:00:6f:7a:72";
 
 /// A guest whose state is saved: the installer of `tree`, with the kickstart that is in `initrd`. Nothing of what
 /// the author wrote is in it.

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::LOADER;
-use crate::host::{self, DirectBoot, DomainSpec, Host};
+use crate::host::{self, Accel, DirectBoot, DomainSpec, Host};
 use crate::install::attempt::Attempt;
 use crate::install::guest;
+use crate::machine::{Board, Firmware};
 use crate::mirror::{Mirror, join, public};
 
 /// What takes the place of the tree's address on a command line: the address of our server has another port each time.
@@ -119,6 +120,11 @@ fn devices(spec: &DomainSpec) -> String {
     });
     // These have parts of their own.
     (spec.vcpus, spec.memory_mib) = (0, 0);
+    (spec.accel, spec.firmware) = (Accel::Tcg, Firmware::Bios);
+    spec.board = Board::default();
+    if let Ok(mac) = guest::SAVED_MAC.parse() {
+        spec.mac = mac;
+    }
     // They are plugged in later: of them only the bus is in the state.
     spec.disk.path = PathBuf::new();
     spec.more_disks.clear();
