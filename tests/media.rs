@@ -282,8 +282,17 @@ fn disk(site: &Site, name: &str, mib: u64) -> PathBuf {
     path
 }
 
+/// What starts a machine.
+#[derive(Clone, Copy)]
+enum Firmware {
+    Bios,
+    Uefi,
+    SecureBoot,
+}
+use Firmware::{Bios, SecureBoot, Uefi};
+
 /// A machine with such disks, and what else these arguments say.
-fn machine(uefi: bool, disks: &[(&Path, Bus)], more: &[&str]) -> Guest {
+fn machine(firmware: Firmware, disks: &[(&Path, Bus)], more: &[&str]) -> Guest {
     let mut arguments = vec!["-no-reboot".to_owned()];
     for (number, (path, bus)) in disks.iter().enumerate() {
         let drive = format!("if=none,id=d{number},format=raw,file={}", path.display());
@@ -295,7 +304,25 @@ fn machine(uefi: bool, disks: &[(&Path, Bus)], more: &[&str]) -> Guest {
     }
     arguments.extend(more.iter().map(|word| (*word).to_owned()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Guest::start(uefi, &arguments)
+    match firmware {
+        Bios => Guest::start(false, &arguments),
+        Uefi => Guest::start(true, &arguments),
+        SecureBoot => Guest::start_secured(&arguments),
+    }
+}
+
+/// Debian's shim, signed by Microsoft, and its GRUB for discs, signed by Debian, as the tree's kernel is: what a
+/// distribution's tree has below `EFI/BOOT`. None where they are not installed.
+fn signed_loaders() -> Option<[(&'static str, Vec<u8>); 2]> {
+    let read = |name, place: &str| Some((name, fs::read(place).ok()?));
+    let shim = read("BOOTX64.EFI", "/usr/lib/shim/shimx64.efi.signed");
+    let grub = "/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed";
+    let both = shim.zip(read("grubx64.efi", grub));
+    assert!(
+        both.is_some() || std::env::var_os("OZR_TEST_ALL").is_none(),
+        "shim-signed or grub-efi-amd64-signed is not installed"
+    );
+    both.map(|(shim, grub)| [shim, grub])
 }
 
 /// The machine has written this disk, whose partition table is now for its own size.
@@ -368,12 +395,12 @@ fn a_machine_with_a_bios_is_given_the_image() {
     let cdrom = ["-boot", "d", "-cdrom", iso.to_str().unwrap()];
     let sata = disk(&site, "sata", 11 << 10);
     let disks = [(sata.as_path(), Bus::Sata)];
-    assert_written(machine(false, &disks, &cdrom), "/dev/sda", &sata);
-    machine(false, &disks, &["-snapshot"]).wait_for("login:");
+    assert_written(machine(Bios, &disks, &cdrom), "/dev/sda", &sata);
+    machine(Bios, &disks, &["-snapshot"]).wait_for("login:");
 
     // Once more: something is on it now, and the medium was made for empty disks.
     let before = fs::metadata(&sata).unwrap().modified().unwrap();
-    let mut refused = machine(false, &disks, &cdrom);
+    let mut refused = machine(Bios, &disks, &cdrom);
     refused.wait_for("something is on /dev/sda");
     refused.wait_for("nothing more is done");
     drop(refused);
@@ -410,9 +437,9 @@ fn a_machine_with_a_bios_is_given_the_image() {
         "-device",
         "virtio-net-pci,netdev=net,bootindex=1",
     ];
-    assert_written(machine(false, &disks, &net), "/dev/nvme0n1", &nvme);
+    assert_written(machine(Bios, &disks, &net), "/dev/nvme0n1", &nvme);
     assert_eq!(fs::metadata(&sata).unwrap().modified().unwrap(), before);
-    machine(false, &[(&nvme, Bus::Nvme)], &["-snapshot"]).wait_for("login:");
+    machine(Bios, &[(&nvme, Bus::Nvme)], &["-snapshot"]).wait_for("login:");
 }
 
 #[test]
@@ -428,8 +455,21 @@ fn a_machine_with_uefi_is_given_the_image() {
     let out = site.out();
     let image = image.to_str().unwrap();
     let iso = out.join("web.iso");
-    let options = ["--append", "console=ttyS0", image, iso.to_str().unwrap()];
+    let options = [
+        "--append",
+        "console=ttyS0 ignore_loglevel",
+        image,
+        iso.to_str().unwrap(),
+    ];
+    let signed = signed_loaders();
+    for (name, bytes) in signed.iter().flatten() {
+        let place = format!("/os/EFI/BOOT/{name}");
+        site.mirror.put(&place, bytes.clone());
+    }
     assert_done(&media(&site.path("."), &options), &iso);
+    for (name, _) in signed.iter().flatten() {
+        site.mirror.remove(&format!("/os/EFI/BOOT/{name}"));
+    }
     let nvme = disk(&site, "nvme", 11 << 10);
     let disks = [(nvme.as_path(), Bus::Nvme)];
     // As a stick, by its partition table (plugged in where firmware reads quickly).
@@ -438,8 +478,16 @@ fn a_machine_with_uefi_is_given_the_image() {
         iso.display()
     );
     let stick = ["-drive", &stick, "-device", "ide-hd,drive=stick,bus=ide.3"];
-    assert_written(machine(true, &disks, &stick), "/dev/nvme0n1", &nvme);
-    machine(true, &disks, &["-snapshot"]).wait_for("login:");
+    match signed {
+        None => assert_written(machine(Uefi, &disks, &stick), "/dev/nvme0n1", &nvme),
+        // Firmware verifies shim, shim GRUB, GRUB the kernel.
+        Some(_) => {
+            let mut machine = machine(SecureBoot, &disks, &stick);
+            machine.wait_for("secureboot: Secure boot enabled");
+            assert_written(machine, "/dev/nvme0n1", &nvme);
+        }
+    }
+    machine(Uefi, &disks, &["-snapshot"]).wait_for("login:");
 
     // From the network, by TFTP and GRUB.
     let directory = out.join("pxe");
@@ -465,7 +513,7 @@ fn a_machine_with_uefi_is_given_the_image() {
         "-device",
         "virtio-net-pci,netdev=net,bootindex=1",
     ];
-    assert_written(machine(true, &disks, &net), "/dev/sda", &sata);
+    assert_written(machine(Uefi, &disks, &net), "/dev/sda", &sata);
 }
 
 /// A program of this host with its libraries, to run in an initramfs as `/held/PROGRAM`.
@@ -535,7 +583,7 @@ fn a_disk_that_a_mapped_device_stands_on_is_not_written() {
         initrd.to_str().unwrap(),
     ];
     let disks = [(nvme.as_path(), Bus::Nvme)];
-    let mut machine = machine(false, &disks, &[&boot[..], &cdrom].concat());
+    let mut machine = machine(Bios, &disks, &[&boot[..], &cdrom].concat());
     machine.wait_for("/dev/nvme0n1 is a part of the mapped device /dev/mapper/held");
     machine.wait_for("nothing more is done");
     drop(machine);

@@ -41,6 +41,24 @@ impl Guest {
 
     /// Switches a machine on that has what these arguments of QEMU say.
     pub fn start(uefi: bool, arguments: &[&str]) -> Guest {
+        let firmware = uefi.then_some(("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"));
+        Guest::start_by(firmware, arguments)
+    }
+
+    /// The same, and UEFI starts only what Microsoft's keys vouch for.
+    pub fn start_secured(arguments: &[&str]) -> Guest {
+        let secured = ["-machine", "smm=on", "-global"];
+        let arguments = [
+            arguments,
+            &secured,
+            &["driver=cfi.pflash01,property=secure,value=on"],
+        ];
+        let firmware = ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd");
+        Guest::start_by(Some(firmware), &arguments.concat())
+    }
+
+    /// A machine with a BIOS, or with a firmware of Debian's `ovmf`: its code and its variables.
+    fn start_by(firmware: Option<(&str, &str)>, arguments: &[&str]) -> Guest {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -48,12 +66,14 @@ impl Guest {
             .args(["-m", "1024", "-smp", "1", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio"])
             .args(arguments);
-        if uefi {
+        if let Some((code, variables)) = firmware {
             let vars = dir.path().join("vars.fd");
-            std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).unwrap();
+            std::fs::copy(format!("/usr/share/OVMF/{variables}"), &vars).unwrap();
             command
                 .arg("-drive")
-                .arg("if=pflash,unit=0,readonly=on,format=raw,file=/usr/share/OVMF/OVMF_CODE_4M.fd")
+                .arg(format!(
+                    "if=pflash,unit=0,readonly=on,format=raw,file=/usr/share/OVMF/{code}"
+                ))
                 .arg("-drive")
                 .arg(format!(
                     "if=pflash,unit=1,format=raw,file={}",
