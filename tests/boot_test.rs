@@ -323,13 +323,16 @@ fn a_build_whose_image_fails_its_boot_test() {
 }
 
 /// What stands in for cloud-init in the stand-in: it runs the scripts of a NoCloud seed, as cloud-init runs
-/// those of user-data and vendor-data.
+/// those of vendor-data and then of user-data (cloud-init 22.4, `cloud.cfg`: scripts-vendor, scripts-user).
 const CLOUD: &str = "#!/bin/sh\n\
     mkdir -p /run/seed && mount -o ro LABEL=CIDATA /run/seed || exit 0\n\
     grep -q instance-id /run/seed/meta-data || exit 1\n\
-    for part in user-data vendor-data; do\n\
+    for part in vendor-data user-data; do\n\
     \x20 if head -n1 /run/seed/$part 2>/dev/null | grep -q '^#!'; then sh /run/seed/$part; fi\n\
-    done\n";
+    done\ntouch /run/cloud-done\n";
+
+/// `cloud-init status --wait`.
+const STATUS: &str = "#!/bin/sh\nuntil [ -e /run/cloud-done ]; do sleep 1; done\n";
 
 /// The agent's unit waits for its port, as udev starts the real one.
 const AGENT: &str = "#!/bin/sh\nuntil [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ]; do sleep 1; done\n\
@@ -351,6 +354,7 @@ fn agent() -> Vec<u8> {
 fn helpers(site: &Site) -> String {
     site.mirror.put("/agent.tar", agent());
     site.mirror.put("/cloud", CLOUD);
+    site.mirror.put("/cloud-init", STATUS);
     site.mirror.put("/agent", AGENT);
     let unit = |name: &str, lines: &str| {
         format!(
@@ -362,16 +366,18 @@ fn helpers(site: &Site) -> String {
         "%post --erroronfail\nset -e\n\
          curl -sSf {} | tar -xPf -\n\
          curl -sSf {} -o /usr/local/bin/cloud\n\
+         curl -sSf {} -o /usr/bin/cloud-init; chmod 755 /usr/bin/cloud-init\n\
          curl -sSf {} -o /usr/local/bin/agent\n\
          mkdir -p /etc/systemd/system/multi-user.target.wants\n{}{}\
          echo declared >/etc/declared\n%end\n",
         site.guest_url("/agent.tar"),
         site.guest_url("/cloud"),
+        site.guest_url("/cloud-init"),
         site.guest_url("/agent"),
         unit("agent", "ExecStart=/bin/sh /usr/local/bin/agent"),
         unit(
             "cloud",
-            "Type=oneshot\\nExecStart=/bin/sh /usr/local/bin/cloud"
+            "Type=oneshot\\nKillMode=process\\nExecStart=/bin/sh /usr/local/bin/cloud"
         ),
     )
 }

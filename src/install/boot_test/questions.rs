@@ -55,11 +55,13 @@ pub fn marked(line: &str, mark: &str, number: usize, into: &str) -> String {
     )
 }
 
-/// The script that asks all questions and writes the answers to every console.
+/// The script that asks all questions and writes the answers to every console. cloud-init runs it as vendor-data,
+/// which is before the scripts of the user's (`cloud_final_modules` of its `cloud.cfg`), whose work may be what is
+/// asked for: so it asks when cloud-init is done.
 pub fn script(checks: &[Check], mark: &str) -> String {
     let mut script =
         "#!/bin/sh\nsay() { for c in $(cat /sys/class/tty/console/active); do cat \"$t\" \
-                      >\"/dev/$c\"; done; }\nt=$(mktemp)\n"
+                      >\"/dev/$c\"; done; }\nask() {\nt=$(mktemp)\n"
             .to_owned();
     for (number, check) in checks.iter().enumerate() {
         if let Some(line) = line(&check.what) {
@@ -67,7 +69,10 @@ pub fn script(checks: &[Check], mark: &str) -> String {
             script.push_str("; say\n");
         }
     }
-    script + "rm -f \"$t\"\n"
+    // What is left behind lives on: the service kills its main process alone.
+    script
+        + "rm -f \"$t\"\n}\nif command -v cloud-init >/dev/null; then\n\
+           (cloud-init status --wait; ask) </dev/null >/dev/null 2>&1 &\nelse\nask\nfi\n"
 }
 
 /// The answer that a line of the console holds, and the number of its question.
@@ -154,6 +159,49 @@ mod tests {
             ask(&port(&alone)),
             (false, "nobody listens there".to_owned())
         );
+    }
+
+    /// The user's scripts of a seed run after the vendor's.
+    #[test]
+    fn the_script_asks_when_cloud_init_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let check = Check {
+            name: "done".to_owned(),
+            what: What::Command(format!("test -e {}", at("done").display()), 0),
+        };
+        let script = script(&[check], "MARK")
+            .replace("cat /sys/class/tty/console/active", "echo console")
+            .replace("/dev/$c", &at("$c").display().to_string());
+        let asked = |path: &str| {
+            let mut sh = Command::new("/bin/sh");
+            sh.args(["-c", &script]).env("PATH", path);
+            assert!(sh.status().unwrap().success());
+            let begun = std::time::Instant::now();
+            loop {
+                let said = std::fs::read_to_string(at("console")).unwrap_or_default();
+                if let Some((0, found)) = said.lines().find_map(|line| answer(line, "MARK")) {
+                    std::fs::remove_file(at("console")).unwrap();
+                    return found.status;
+                }
+                assert!(begun.elapsed().as_secs() < 60, "nothing was asked");
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        };
+        let usual = std::env::var("PATH").unwrap();
+        // A host that has it would wait for its own.
+        if crate::process::find("cloud-init").is_none() {
+            assert_eq!(asked(&usual), 1);
+        }
+        let program = at("cloud-init");
+        let text = format!(
+            "#!/bin/sh\n[ \"$*\" = 'status --wait' ] && sleep 0.1 && touch {}\n",
+            at("done").display()
+        );
+        std::fs::write(&program, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
+        assert_eq!(asked(&format!("{}:{usual}", dir.path().display())), 0);
     }
 
     /// What a terminal echoes of a question is no answer to it.
