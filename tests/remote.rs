@@ -47,33 +47,7 @@ fn an_install_on_another_host_and_a_cut_link() {
     };
     site.memory = 512;
 
-    let mut build = start(install(&site, &far));
-    build.wait_for(PACKAGES);
-    assert!(far.guests().contains(&site.name), "{}", far.guests());
-    let volumes = far.volumes();
-    for ending in ["-disk.qcow2", "-initrd.img"] {
-        let there = volumes.iter().any(|name| name.ends_with(ending));
-        assert!(there, "{ending}: {volumes:?}");
-    }
-    let mut screenshot = site.ozr();
-    let picture = site.path("screen.png");
-    screenshot
-        .args(["screenshot", &site.name, "-o"])
-        .arg(&picture)
-        .arg("--state-dir")
-        .arg(site.path("state"));
-    run(screenshot).assert_done();
-    assert!(std::fs::read(picture).unwrap().starts_with(b"\x89PNG"));
-    // The kickstart's password is nobody's who looks at processes, nor is the address of a kickstart.
-    let lines = command_lines();
-    let ours = lines.iter().filter(|line| line.contains(&site.name));
-    for line in ours {
-        assert!(!line.contains("test-only"), "{line}");
-        assert!(!line.contains("inst.ks=http"), "{line}");
-    }
-    let qemu = |line: &&String| line.contains("qemu-system") && line.contains(&site.name);
-    assert!(lines.iter().any(|line| qemu(&line)));
-    let outcome = build.wait();
+    let outcome = run(install(&site, &far));
     outcome.assert_done();
     site.assert_built(&outcome, &["qcow2"]);
     let console = std::fs::read_to_string(site.output("console.log")).unwrap();
@@ -113,12 +87,36 @@ fn an_install_on_another_host_and_a_cut_link() {
     assert!(report.contains("5.14.0-1.el9"), "{report}");
     assert_eq!(far.volumes(), [""; 0]);
 
-    // The link is cut in the middle.
+    // In the middle, where this guest stays, it is looked at, and the link is cut.
     site.kernelparam = "standin.fault=hang@installing".to_owned();
     let mut command = install(&site, &far);
     command.arg("--force");
     let mut build = start(command);
     build.wait_for(PACKAGES);
+    assert!(far.guests().contains(&site.name), "{}", far.guests());
+    let volumes = far.volumes();
+    for ending in ["-disk.qcow2", "-initrd.img"] {
+        let there = volumes.iter().any(|name| name.ends_with(ending));
+        assert!(there, "{ending}: {volumes:?}");
+    }
+    let mut screenshot = site.ozr();
+    let picture = site.path("screen.png");
+    screenshot
+        .args(["screenshot", &site.name, "-o"])
+        .arg(&picture)
+        .arg("--state-dir")
+        .arg(site.path("state"));
+    run(screenshot).assert_done();
+    assert!(std::fs::read(picture).unwrap().starts_with(b"\x89PNG"));
+    // The kickstart's password is nobody's who looks at processes, nor is the address of a kickstart.
+    let lines = command_lines();
+    let ours = lines.iter().filter(|line| line.contains(&site.name));
+    for line in ours {
+        assert!(!line.contains("test-only"), "{line}");
+        assert!(!line.contains("inst.ks=http"), "{line}");
+    }
+    let qemu = |line: &&String| line.contains("qemu-system") && line.contains(&site.name);
+    assert!(lines.iter().any(|line| qemu(&line)));
     far.cut();
     let cut = Instant::now();
     let outcome = build.wait();
