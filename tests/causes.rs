@@ -289,7 +289,7 @@ fn download_failed() {
         Line(CMDLINE),
         &["less-", "while downloading packages", "check the mirror"],
     );
-    standin_fails(&site, &kickstart(""), &[], &expected);
+    standin_fails(&site, &bootable(""), &[], &expected);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn the_guests_disk_is_full() {
     let Some(site) = Site::new("small") else {
         return;
     };
-    let text = kickstart("").replace("--size=2048 --grow", "--size=150");
+    let text = bootable("").replace("--size=2048 --grow", "--size=150");
     let expected = failed(
         "disk-full",
         "downloading",

@@ -329,14 +329,32 @@ fn one_that_fails_leaves_the_others_alone() {
     assert_eq!(disk.text("/etc/role"), "db s3cret-word\n1 db\n");
 
     // Its own image is replaced; what is another's is not.
-    let earlier = ozr(&site, &["build", "--only", "image-web", "--dry-run"]);
+    let would = |more: &[&str]| {
+        let dry = ozr(
+            &site,
+            &[&["build", "--only", "image-web", "--dry-run"], more].concat(),
+        );
+        dry.stdout.lines().nth(1).unwrap().to_owned()
+    };
+    let kept = would(&[]);
     assert!(
-        earlier
-            .stdout
-            .contains("replaces the image that was finished on"),
-        "{}",
-        earlier.stdout
+        kept.contains(" kept ")
+            && kept.contains("nothing else than the image that was finished on"),
+        "{kept}"
     );
+    let told = would(&["--rebuild"]);
+    assert!(
+        told.contains(" built ") && told.contains("replaces the image"),
+        "{told}"
+    );
+    let text = std::fs::read_to_string(site.path("web.ks")).unwrap();
+    site.write("web.ks", &format!("{text}# another\n"));
+    let changed = would(&[]);
+    assert!(
+        changed.contains(" built ") && changed.contains("kickstart"),
+        "{changed}"
+    );
+    site.write("web.ks", &text);
     let again = ozr(&site, &["build", "--only", "image-web"]);
     assert_eq!(again.status, 0, "{}", again.stderr);
     assert!(again.stderr.contains("unchanged"), "{}", again.stderr);

@@ -357,7 +357,7 @@ fn nothing_is_written_where_something_is_wrong() {
         ),
         (&["disk.raw", "--format", "vhs"], 2, "vhs"),
         (&["secret", "--format", "azure"], 2, "--from"),
-        (&[".", "--format", "azure"], 2, "no regular file"),
+        (&[".", "--format", "azure"], 2, "it is a directory"),
     ] {
         let output = site.command(OZR, &[&["convert"], arguments].concat());
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -357,12 +357,14 @@ fn ozr_whose_sink_panics() {
         in_another_thread: std::env::var(PANIC_IN).unwrap() == "another thread",
         printer: printer::Printer::new(printer::Verbosity::Console, printer::Color::Never),
     }));
-    let install = || {
+    let install = move || {
         let args = Ozr::parse_from(words).args;
         let inputs = install::Inputs::read(args, config::load(None));
         inputs.install(&reporter).map(drop)
     };
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(install));
+    // With the stack that a program's first thread has; unoptimised, the two MiB of a test's are too few.
+    let thread = std::thread::Builder::new().stack_size(8 << 20);
+    let result = thread.spawn(install).unwrap().join();
     std::process::exit(match result {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {

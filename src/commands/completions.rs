@@ -1,6 +1,7 @@
 //! `ozr completions`
 
 use clap::Command;
+use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 
@@ -18,8 +19,38 @@ use crate::watch::cause::Cause;
 pub fn run(shell: Shell, command: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut with_values(command), "ozr", &mut script);
-    printer::print_text(&String::from_utf8_lossy(&script));
+    printer::print_text(&with_builds(shell, &String::from_utf8_lossy(&script)));
     Ok(())
+}
+
+/// The commands that take the name of a running build.
+const OF_BUILDS: [&str; 2] = ["attach", "screenshot"];
+
+/// What prints the names of the builds that run.
+const BUILDS: &str = r#"ozr list --format json 2>/dev/null | sed -n 's/^{"state":"running",.*"name":"\([^"]*\)","pid".*/\1/p'"#;
+
+/// A script that also offers the builds that run, which only ozr itself can tell when it is asked.
+fn with_builds(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => format!(
+            "{script}\n_ozr_and_builds() {{\n    _ozr \"$@\"\n    case ${{COMP_WORDS[1]}}:$2 in\n    *:-*) ;;\n    \
+             {}) COMPREPLY+=($(compgen -W \"$({BUILDS})\" -- \"$2\")) ;;\n    esac\n}}\n\
+             complete -F _ozr_and_builds -o bashdefault -o default ozr\n",
+            OF_BUILDS.map(|verb| format!("{verb}:*")).join(" | ")
+        ),
+        // The hint is given to nothing else.
+        Shell::Zsh => script.replace(":_users'", ":_ozr_builds'").replacen(
+            '\n',
+            &format!("\n_ozr_builds() {{ compadd -- ${{(f)\"$({BUILDS})\"}} }}\n"),
+            1,
+        ),
+        Shell::Fish => format!(
+            "{script}complete -c ozr -n '__fish_seen_subcommand_from {}' -f -a '({})'\n",
+            OF_BUILDS.join(" "),
+            BUILDS.replace('\\', r"\\").replace('\'', r"\'")
+        ),
+        _ => script.to_owned(),
+    }
 }
 
 /// The program with the words that some arguments are given most often. More are taken than these, so they are
@@ -39,6 +70,11 @@ fn with_values(command: Command) -> Command {
     let causes = Cause::ALL.iter().map(|cause| cause.name());
     // clap keeps words for as long as the program runs.
     let releases = Version::all().map(|version| &*version.to_string().leak());
+    let command = OF_BUILDS.into_iter().fold(command, |command, verb| {
+        command.mut_subcommand(verb, |verb| {
+            verb.mut_arg("name", |name| name.value_hint(ValueHint::Username))
+        })
+    });
     let command = offer(command, "template", "name", templates().collect());
     let command = offer(command, "kickstart", "name", kickstarts.collect());
     let command = offer(command, "new", "release", templates().collect());

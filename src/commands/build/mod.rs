@@ -17,7 +17,7 @@ use super::reports::Reports;
 use super::signals::{self, Signals};
 use super::{ListFormat, columns, input, json_lines};
 use crate::distro::Arch;
-use crate::error::{Classify, Kind, fail, reported};
+use crate::error::{Classify, Kind, fail, kind_of, reported};
 use crate::image::output::OutputPaths;
 use crate::install::plan;
 use crate::options::family::Variant;
@@ -177,7 +177,7 @@ pub fn run(
     let many = Many::new(printer, readable && live::is_possible(), Clock::start());
     rendered::check(&builds, &rendered, &args.set, &many, &reporter)?;
     if args.dry_run {
-        return say_why(&builds);
+        return say_why(&args, &builds, &reporter);
     }
     drop(rendered);
     for build in &builds {
@@ -365,19 +365,19 @@ fn list(builds: &[Build], format: ListFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says of each build what would be done, and why.
-fn say_why(builds: &[Build]) -> anyhow::Result<()> {
+/// Prints what would become of each build, and why.
+fn say_why(args: &Args, builds: &[Build], reporter: &Reporter) -> anyhow::Result<()> {
     let titles = ["NAME", "WOULD BE", "WHY"];
     let mut rows = vec![titles.map(str::to_owned)];
     for build in builds {
         let (what, why) = match outcome::earlier(build) {
-            Some(earlier) => (
-                "built",
-                format!(
-                    "replaces the image that was finished on {}",
-                    earlier.finished
-                ),
-            ),
+            Some(earlier) => {
+                let finished = format!("the image that was finished on {}", earlier.finished);
+                match args.rebuild || build.options.rebuild {
+                    true => ("built", format!("replaces {finished}, as it was told to")),
+                    false => what_of(build, &finished, reporter)?,
+                }
+            }
             None if !build.image.exists() => ("built", "there is no image yet".to_owned()),
             None if build.options.replaces() => (
                 "built",
@@ -395,6 +395,39 @@ fn say_why(builds: &[Build]) -> anyhow::Result<()> {
     }
     printer::print_text(&columns(&rows));
     Ok(())
+}
+
+/// Whether an image that is there would be built again, as `ozr needs-rebuild` tells it.
+fn what_of(
+    build: &Build,
+    finished: &str,
+    reporter: &Reporter,
+) -> anyhow::Result<(&'static str, String)> {
+    let template = Some(build.variant.template.clone());
+    let install = install::Args::with(template, None, build.options.clone());
+    let inputs = install::Inputs::read(install, Ok(InstallOptions::default()));
+    let answer = match inputs.ask(reporter) {
+        Ok((_, answer)) => answer,
+        Err(error) if kind_of(&error) == Some(Kind::Interrupted) => return Err(error),
+        // Then it is built.
+        Err(error) => {
+            return Ok((
+                "built",
+                format!("whether it has changed cannot be told: {error:#}"),
+            ));
+        }
+    };
+    Ok(match answer.reasons.as_slice() {
+        [] => (
+            "kept",
+            format!("nothing else than {finished} would come of it"),
+        ),
+        [one] => ("built", one.text.clone()),
+        [one, more @ ..] => (
+            "built",
+            format!("{}; and {} reasons more", one.text, more.len()),
+        ),
+    })
 }
 
 fn build_all(
