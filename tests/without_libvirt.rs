@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use crate::support::site::{Outcome, Site, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run};
 
 fn ozr(site: &Site, arguments: &[&str]) -> Outcome {
     let mut command = site.ozr();
@@ -29,7 +29,7 @@ fn no_library_of_libvirt_is_needed() {
 fn what_needs_a_guest_says_so() {
     let site = Site::bare("without");
     let template = site.write_template();
-    let kickstart = site.write("web.ks", &kickstart(""));
+    let kickstart = site.write("web.ks", &bootable(""));
     let image = site.write("image.raw", &"-".repeat(4096));
     let [template, kickstart, image] = [&template, &kickstart, &image].map(|p| p.to_str().unwrap());
     let asked = site.mirror.requests().len();

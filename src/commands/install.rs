@@ -285,6 +285,7 @@ impl Inputs {
         let hooks = Hooks::of(&options);
         let mut outputs = None;
         let planned = template.and_then(|read| {
+            host::can_run_guests()?;
             require_kvm(&options, read.template.os.arch)?;
             plan(&file, read, no_check, options, None, &values, &heard)
         });
