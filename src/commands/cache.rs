@@ -118,10 +118,7 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
 
 /// Looks at every byte.
 fn verify(cache: &Cache, reporter: &Reporter) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = super::signals::runtime()?;
     let verified = runtime.block_on(cache.verify())?;
     for entry in &verified.damaged {
         printer::print_result(&format!("damaged\t{}\t{}", entry.sha256, entry.url));

@@ -100,6 +100,13 @@ pub fn public(url: &Url) -> Url {
     public
 }
 
+/// A path below an address, as it is written: a mirror may tell `%2B` from `+`.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
 /// How far an address is seen, from the whole network to this host alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Scope {

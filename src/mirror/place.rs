@@ -11,7 +11,7 @@ use url::Url;
 
 use super::fault::Fault;
 use super::lists::{self, Via};
-use super::location::{Scope, public, shown};
+use super::location::{Scope, below, public, shown};
 use super::obtain::Store;
 use super::verify::Expect;
 use super::{REPOMD, join};
@@ -190,13 +190,12 @@ impl Place {
     }
 }
 
-/// A path behind an address, as it is written: a mirror may tell `%2B` from `+`.
+/// A path below an address; of a file itself it is empty.
 fn appended(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    if !path.is_empty() {
-        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    match path.is_empty() {
+        true => base.clone(),
+        false => below(base, path),
     }
-    url
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::fault::Fault;
 use super::fetch::{Fetcher, content_length, header};
-use super::location::Location;
+use super::location::{Location, below};
 use super::obtain::{LocalFile, Store};
 use crate::serve::{Upstream, UpstreamResponse};
 
@@ -48,11 +48,8 @@ impl Upstream for Web {
         head_only: bool,
         range: Option<&str>,
     ) -> anyhow::Result<UpstreamResponse> {
-        // Appended as it is written: a mirror may tell `%2B` from `+`.
-        let mut url = self.base.clone();
-        let base = format!("{}/", self.base.path().trim_end_matches('/'));
-        url.set_path(&format!("{base}{path}"));
-        if !url.path().starts_with(&base) {
+        let url = below(&self.base, path);
+        if !url.path().starts_with(below(&self.base, "").path()) {
             return Ok(UpstreamResponse::empty(404));
         }
         let mut headers = HeaderMap::new();

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::site::set_mode;
+
 /// Longest wait for the other host to be there: libvirtd asks QEMU what it can do.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -74,7 +76,8 @@ impl Far {
             .prefix("ozr-far-")
             .tempdir_in("/var/tmp")
             .unwrap();
-        set_mode(dir.path());
+        // QEMU's own user passes through.
+        set_mode(dir.path(), 0o755);
         for key in ["host-key", "key"] {
             let status = Command::new("ssh-keygen")
                 .args(["-q", "-t", "ed25519", "-N", "", "-f"])
@@ -221,10 +224,4 @@ fn ip(arguments: &[&str]) -> Option<()> {
     let why = String::from_utf8_lossy(&output.stderr);
     eprintln!("skipped: ip {arguments:?}: {why}");
     None
-}
-
-/// QEMU's own user passes through.
-fn set_mode(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

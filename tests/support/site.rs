@@ -414,7 +414,8 @@ impl Site {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) {
+/// Gives a file or directory these permissions.
+pub fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
