@@ -273,34 +273,7 @@ fn an_interrupted_boot_test_leaves_nothing() {
     assert_eq!(names.len(), 1, "{names:?}");
 }
 
-/// The stand-in: installed with its boot test, and two clones compared; then with a unit that fails, whose
-/// image is not published.
-#[test]
-fn a_build_with_its_boot_test() {
-    let Some(site) = Site::new("web") else {
-        return;
-    };
-    let config = site.write("ozr.toml", "[boot-test]\nalways = true\nclones = 2\n");
-    let mut command = site.install(&bootable(""));
-    command.arg("--config").arg(&config);
-    let outcome = run(command);
-    outcome.assert_done();
-    let report = report(&site.output("boot-test"));
-    assert_eq!(report["passed"], true, "{report}");
-    assert_eq!(report["clones"]["count"], 2);
-    let compared = report["clones"]["compared"].as_array().unwrap();
-    let of = |name: &str| compared.iter().find(|one| one["name"] == name).unwrap();
-    assert_eq!(of("machine-id")["differs"], true, "{report}");
-    assert_eq!(of("DHCP identity")["differs"], true, "{report}");
-    // There is no sshd in the stand-in, which is said and is no pass.
-    assert_eq!(of("SSH host key")["differs"], Value::Null, "{report}");
-    let check = &report["boots"][0]["checks"][0];
-    assert_eq!(
-        (&check["name"], &check["passed"]),
-        (&"the newest kernel runs".into(), &true.into())
-    );
-}
-
+/// The stand-in with a unit that fails: its image is not published.
 #[test]
 fn a_build_whose_image_fails_its_boot_test() {
     let Some(site) = Site::new("web") else {
@@ -408,15 +381,37 @@ fn true_checks() -> String {
     )
 }
 
-/// The same checks by a login, by QEMU's guest agent and by a seed; and each check and each look at the disk
-/// that can fail, made to fail.
+/// The stand-in, installed with its boot test, and two clones compared.
+fn install_with_boot_test(site: &Site) {
+    let config = site.write("ozr.toml", "[boot-test]\nalways = true\nclones = 2\n");
+    let mut command = site.install(&bootable(&helpers(site)));
+    command.arg("--config").arg(&config);
+    run(command).assert_done();
+    let report = report(&site.output("boot-test"));
+    assert_eq!(report["passed"], true, "{report}");
+    assert_eq!(report["clones"]["count"], 2);
+    let compared = report["clones"]["compared"].as_array().unwrap();
+    let of = |name: &str| compared.iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(of("machine-id")["differs"], true, "{report}");
+    assert_eq!(of("DHCP identity")["differs"], true, "{report}");
+    // There is no sshd in the stand-in, which is said and is no pass.
+    assert_eq!(of("SSH host key")["differs"], Value::Null, "{report}");
+    let check = &report["boots"][0]["checks"][0];
+    assert_eq!(
+        (&check["name"], &check["passed"]),
+        (&"the newest kernel runs".into(), &true.into())
+    );
+    std::fs::remove_file(config).unwrap();
+}
+
+/// A build with its boot test. Then the same checks by a login, by QEMU's guest agent and by a seed; and each check
+/// and each look at the disk that can fail, made to fail.
 #[test]
-fn declared_checks_are_made_inside() {
+fn a_build_is_boot_tested_and_declared_checks_are_made_inside() {
     let Some(site) = Site::new("web") else {
         return;
     };
-    let outcome = run(site.install(&bootable(&helpers(&site))));
-    outcome.assert_done();
+    install_with_boot_test(&site);
     let image = site.output("qcow2");
     let before = std::fs::read(&image).unwrap();
     let test = |options: &[&str]| {
