@@ -163,3 +163,81 @@ fn commands_within_sentences_exist() {
     }
     assert!(seen > 60, "only {seen} commands were found");
 }
+
+/// The paths that a text names in backticks, `{a,b}` spelt out.
+fn paths_named(text: &str) -> Vec<String> {
+    let spans = text.split('`').skip(1).step_by(2);
+    let mut all = Vec::new();
+    for path in spans.filter(|span| span.starts_with("src/")) {
+        let path = path.split(':').next().unwrap();
+        match path.split_once('{') {
+            None => all.push(path.to_owned()),
+            Some((before, rest)) => {
+                let (names, after) = rest.split_once('}').unwrap();
+                all.extend(
+                    names
+                        .split(',')
+                        .map(|name| format!("{before}{name}{after}")),
+                );
+            }
+        }
+    }
+    all
+}
+
+/// The sources below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let entries = entries.map(|entry| entry.unwrap().path());
+    let of = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    };
+    let all = entries.flat_map(of);
+    all.filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
+}
+
+/// What is anaconda's own is known to the modules alone that CONTRIBUTING.md names for whoever adds another installer.
+#[test]
+fn only_the_modules_of_the_table_know_the_installer() {
+    const ITS_OWN: [&str; 5] = [
+        "kickstart::",
+        "language::",
+        "Generation::",
+        ".generation()",
+        ".outline()",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let section = text.split("## Adding an installer").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let named = paths_named(&rows.collect::<Vec<_>>().join("\n"));
+    for path in &named {
+        assert!(root.join(path).exists(), "the table names {path}");
+    }
+    let mut knowing = 0;
+    for file in sources(&root.join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        // Tests may know everything.
+        let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        let code = text.lines().map(|line| line.split("//").next().unwrap());
+        let mut found = ITS_OWN
+            .iter()
+            .filter(|own| code.clone().any(|line| line.contains(**own)));
+        let Some(own) = found.next() else { continue };
+        knowing += 1;
+        let path = file.strip_prefix(root).unwrap();
+        let within = ["src/kickstart", "src/language"].map(str::to_owned);
+        assert!(
+            named
+                .iter()
+                .chain(&within)
+                .any(|place| path.starts_with(place)),
+            "{} names `{own}`, and CONTRIBUTING.md, \"Adding an installer\", does not name it",
+            path.display()
+        );
+    }
+    assert!(knowing > 40, "only {knowing} modules were found");
+}

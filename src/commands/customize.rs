@@ -8,15 +8,14 @@ use super::guest_options::GuestOptions;
 use super::template::{self, ReadTemplate};
 use super::{install, machine_images, signals, tree};
 use crate::error::{Classify, Kind, fail};
-use crate::hex;
 use crate::image::output::{self, OutputPaths};
 use crate::input;
 use crate::install::Finished;
 use crate::install::access::RootAccess;
+use crate::install::answers::Answers;
 use crate::install::customize::{Base, NO_KICKSTART};
 use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
-use crate::kickstart::scan;
 use crate::machine::DiskFormat;
 use crate::options::{
     Compress, Deliver, Format, InstallOptions, Layer, Progress, Seconds, SecretSource, Values,
@@ -253,15 +252,6 @@ fn plan(
     if let Err(findings) = read.template.release() {
         return Err(template::refuse(file, findings.to_vec(), reporter));
     }
-    let outline = scan::scan_all(NO_KICKSTART, "no kickstart").0;
-    let kickstart = Kickstart {
-        text: NO_KICKSTART.to_owned(),
-        name: "none".to_owned(),
-        parts: Vec::new(),
-        builtin: true,
-        sha256: hex::sha256(NO_KICKSTART),
-        outline,
-    };
     let from = TemplateFile {
         name: input::display_name(file),
         sha256: read.sha256,
@@ -270,7 +260,7 @@ fn plan(
     let mut plan = Plan::new(
         read.template,
         from,
-        kickstart,
+        Answers::ours(NO_KICKSTART.to_owned(), "none"),
         RootAccess::default(),
         options,
     )

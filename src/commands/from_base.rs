@@ -119,7 +119,7 @@ fn installing(plan: &Plan, file: &Path) -> anyhow::Result<Plan> {
     let mut first = Plan::new(
         plan.template.clone(),
         plan.file.clone(),
-        plan.kickstart.clone(),
+        plan.answers.clone(),
         access,
         options,
     )
@@ -157,7 +157,7 @@ fn customising(plan: &mut Plan) -> anyhow::Result<()> {
     plan.options.portable = false;
     // The base has the password of its day.
     let of_template = plan.template.os.rootpw.as_ref();
-    let of_template = of_template.filter(|_| plan.kickstart.builtin && plan.access.hash.is_none());
+    let of_template = of_template.filter(|_| plan.answers.builtin && plan.access.hash.is_none());
     if let Some(password) = of_template {
         plan.access.hash = Some(Secret::new(crypt::hash(password.reveal())?));
     }
@@ -176,7 +176,7 @@ fn usable(first: &Plan) -> Result<Manifest, String> {
     let other = [
         (
             "kickstart",
-            manifest.kickstart.sha256 == first.kickstart.sha256,
+            manifest.kickstart.sha256 == first.answers.sha256,
         ),
         (
             "release",

@@ -22,9 +22,10 @@ use crate::image::output::{self, OutputPaths};
 use crate::image::signature;
 use crate::install::access::RootAccess;
 use crate::install::again::{self, Answer};
+use crate::install::answers::{Answers, Joined};
 use crate::install::hooks::Hooks;
 use crate::install::place::Claim;
-use crate::install::plan::{self, Joined, Kickstart, Plan, TemplateFile};
+use crate::install::plan::{self, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
 use crate::install::run::{Cancellation, Kept};
 use crate::install::{self, Finished, place};
@@ -450,7 +451,7 @@ pub(super) fn plan(
     read: ReadTemplate,
     no_check: bool,
     options: InstallOptions,
-    kickstart: Option<Kickstart>,
+    kickstart: Option<Answers>,
     values: &Values,
     reporter: &Reporter,
 ) -> anyhow::Result<(Plan, String)> {
@@ -696,7 +697,7 @@ fn own_kickstart(
     no_check: bool,
     values: &Values,
     reporter: &Reporter,
-) -> anyhow::Result<Kickstart> {
+) -> anyhow::Result<Answers> {
     let joined = read_kickstarts(paths, values)?;
     let Joined { name, text, .. } = &joined;
     let refuse = |mut findings: Vec<_>| {
@@ -712,26 +713,18 @@ fn own_kickstart(
     {
         return Err(refuse(vec![finding]));
     }
-    let outline = match no_check {
-        true => scan::scan(text, name).map_err(refuse)?,
-        // The check says all that is wrong at once.
-        false => scan::scan_all(text, name).0,
-    };
-    Ok(Kickstart {
-        sha256: hex::sha256(&joined.written),
-        text: joined.text,
-        name: joined.name,
-        parts: joined.parts,
-        builtin: false,
-        outline,
-    })
+    // The check says all that is wrong at once.
+    if no_check {
+        scan::scan(text, name).map_err(refuse)?;
+    }
+    Ok(Answers::of(joined))
 }
 
 fn builtin_kickstart(
     template: &Template,
     access: &RootAccess,
     reporter: &Reporter,
-) -> anyhow::Result<Kickstart> {
+) -> anyhow::Result<Answers> {
     let Ok(release) = template.release() else {
         // `run` has refused such a template.
         fail!(Kind::Input, "the template names no known release");
@@ -758,17 +751,12 @@ fn builtin_kickstart(
     }
     let text = builtin.render(password.reveal())?;
     let name = format!("built-in {}", builtin.name);
-    let outline = scan::scan(&text, &name).map_err(|findings| {
+    scan::scan(&text, &name).map_err(|findings| {
         let first = findings.first().map_or(String::new(), ToString::to_string);
         failed!(Kind::Input, "the kickstart {name} is broken: {first}")
     })?;
-    Ok(Kickstart {
-        // The digest of what is the same in every build; the text has a salt of its own.
-        sha256: hex::sha256(builtin.text()),
-        text,
-        name,
-        parts: Vec::new(),
-        builtin: true,
-        outline,
-    })
+    let mut answers = Answers::ours(text, &name);
+    // The text has a salt of its own.
+    answers.sha256 = hex::sha256(builtin.text());
+    Ok(answers)
 }

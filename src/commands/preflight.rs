@@ -44,8 +44,8 @@ pub fn run(
     remarks: &Remarks,
     reporter: &Reporter,
 ) -> anyhow::Result<Option<String>> {
-    let written = &plan.kickstart;
-    let setting = checked::setting(&plan.template, &written.outline, &plan.options)?;
+    let written = &plan.answers;
+    let setting = checked::setting(&plan.template, written.outline(), &plan.options)?;
     let Some(setting) = setting else {
         return Ok(None);
     };

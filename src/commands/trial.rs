@@ -14,14 +14,13 @@ use super::install::{self as installing, THREADS_PATIENCE};
 use super::reports::{About, Reports};
 use super::{input, signals, template};
 use crate::error::{Classify, Kind, fail, failed, kind_of};
-use crate::hex;
 use crate::host;
+use crate::install::answers::Answers;
 use crate::install::place::{self, Claim, Place};
-use crate::install::plan::{Aim, Kickstart, Plan};
+use crate::install::plan::{Aim, Plan};
 use crate::install::remarks::Remarks;
 use crate::install::run::Cancellation;
 use crate::install::{Finished, trials, warm};
-use crate::kickstart::scan;
 use crate::options::{InstallOptions, Layer, Until, Values, config};
 use crate::tdl;
 use crate::ui::event::{Event, Reporter, Sink};
@@ -408,14 +407,9 @@ impl Trials {
     }
 
     fn warm(self) -> anyhow::Result<()> {
-        let loader = Kickstart {
-            text: warm::LOADER.to_owned(),
-            name: "ozr's loader".to_owned(),
-            builtin: false,
-            sha256: hex::sha256(warm::LOADER),
-            parts: Vec::new(),
-            outline: scan::scan_all(warm::LOADER, "ozr's loader").0,
-        };
+        let mut loader = Answers::ours(warm::LOADER.to_owned(), "ozr's loader");
+        // Not one of those that an image is made of.
+        loader.builtin = false;
         let mut planned = self.planned(self.options.clone(), Some(loader))?;
         planned.plan.aim = Aim::State;
         let mut bench = Bench::open(&self.reporter)?;
@@ -428,7 +422,7 @@ impl Trials {
     fn planned(
         &self,
         mut options: InstallOptions,
-        kickstart: Option<Kickstart>,
+        kickstart: Option<Answers>,
     ) -> anyhow::Result<Planned> {
         let remarks = Arc::new(Remarks::default());
         let heard = self.reporter.and(Arc::clone(&remarks) as Arc<dyn Sink>);

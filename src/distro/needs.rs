@@ -85,6 +85,18 @@ impl Release {
         }
     }
 
+    /// Whether its installer's initramfs can mount an image and work in it, as sealing and customising do: dracut's
+    /// can. RHEL 6's installer has none; its first program is a loader of its own (anaconda 13.21: loader/init.c).
+    pub fn can_work_in_images(self) -> bool {
+        self.generation() != Generation::El6
+    }
+
+    /// Whether its installer can wait for its kickstart and be saved so, as `ozr warm` does: those that `docs/try.md`
+    /// names.
+    pub fn can_wait_for_answers(self) -> bool {
+        !matches!(self.generation(), Generation::El6 | Generation::El7)
+    }
+
     /// Whether the installer writes its log to the virtio-serial port
     /// `org.fedoraproject.anaconda.log.0`: since Fedora 14 and RHEL 7.
     pub fn has_log_port(self) -> bool {

@@ -367,15 +367,12 @@ impl<'a> Attempt<'a> {
         if let Aim::Trial(until) = plan.aim {
             expectations.until = Some(until);
         }
-        expectations.read_kickstart(&handover.served, &plan.kickstart.text);
+        expectations.read_kickstart(&handover.served, &plan.answers.text);
         // For people: without credentials.
         for address in &mut expectations.repositories {
             *address = Url::parse(address).map_or_else(|_| address.clone(), |url| shown(&url));
         }
-        let tree = plan
-            .tree
-            .as_ref()
-            .filter(|_| plan.kickstart.outline.source().is_none());
+        let tree = plan.tree.as_ref().filter(|_| !plan.answers.name_source());
         let more = plan.repositories().map(|repository| repository.url.url());
         let known = tree.into_iter().chain(more).map(shown);
         expectations.repositories.extend(known);

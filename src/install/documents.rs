@@ -65,8 +65,8 @@ impl Attempt<'_> {
                 sha256: plan.file.sha256.clone(),
             },
             kickstart: Source {
-                file: (!plan.kickstart.builtin).then(|| plan.kickstart.file_names()),
-                sha256: plan.kickstart.sha256.clone(),
+                file: (!plan.answers.builtin).then(|| plan.answers.file_names()),
+                sha256: plan.answers.sha256.clone(),
             },
             release: Release {
                 name: os.name.clone(),

@@ -186,7 +186,7 @@ impl Gathered {
 
     fn plan(&mut self, plan: &Plan) {
         self.input("the template", &plan.file.sha256);
-        self.input("the kickstart", &plan.kickstart.sha256);
+        self.input("the kickstart", &plan.answers.sha256);
         self.input("the release", &format!("{} {}", plan.release, plan.arch));
         self.input("what ozr brings along", &hex::sha256(own_texts()));
         for (name, value) in effect::of_image(&plan.options) {
@@ -735,7 +735,7 @@ fn read(
         texts,
         missing: RefCell::default(),
     };
-    let (text, name) = (&plan.kickstart.text, &plan.kickstart.name);
+    let (text, name) = (&plan.answers.text, &plan.answers.name);
     let reading = Reading::new(text, name, version, &includes);
     (reading, includes.missing.into_inner())
 }

@@ -21,7 +21,7 @@ use crate::machine::{Board, DiskFormat};
 /// The kernel's command line.
 fn command_line(plan: &Plan, prepared: &Prepared, handover: &Handover) -> anyhow::Result<String> {
     // A source that the kickstart names stands: `inst.repo=` would overrule it.
-    let named = plan.kickstart.outline.source().is_some();
+    let named = plan.answers.name_source();
     let source = match (&prepared.discs, &handover.tree) {
         (Some(discs), tree) => InstallerSource::Disc {
             label: &discs.first.label,
@@ -37,7 +37,7 @@ fn command_line(plan: &Plan, prepared: &Prepared, handover: &Handover) -> anyhow
     };
     let kickstart = handover.kickstart.as_ref();
     let kickstart = kickstart.map_or(KickstartPlace::Initrd, KickstartPlace::Url);
-    let driver_disk = plan.kickstart.outline.last("driverdisk").is_some();
+    let driver_disk = plan.answers.need_driver_disk();
     boot_options(plan, prepared, kickstart, source, driver_disk)
 }
 

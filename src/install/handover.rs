@@ -81,7 +81,7 @@ impl Handover {
             .transpose()?;
         let (tree, of_tree) = tree.unzip();
         let repositories = repositories(plan, &relaying)?;
-        let (mut author, mut replaced) = relaying.kickstart(&plan.kickstart.text)?;
+        let (mut author, mut replaced) = relaying.kickstart(&plan.answers.text)?;
         replaced.extend(of_tree.unwrap_or_default());
         // One address may begin as another one does.
         replaced.sort_by_key(|one| Reverse(one.address.len()));
@@ -108,7 +108,7 @@ impl Handover {
         let composed = match plan.options.verbatim {
             true => compose::verbatim(&author),
             false => {
-                compose::compose(&author, &plan.kickstart.outline, &additions).kind(Kind::Input)?
+                compose::compose(&author, plan.answers.outline(), &additions).kind(Kind::Input)?
             }
         };
         let customizes = plan.customizes();
@@ -278,7 +278,7 @@ fn additions(
     };
     // A built-in kickstart has its password already, but an image may have an older one.
     let hash = plan.access.hash.clone();
-    additions.root_password = hash.filter(|_| !plan.kickstart.builtin || plan.base.is_some());
+    additions.root_password = hash.filter(|_| !plan.answers.builtin || plan.base.is_some());
     let keys = script::root_keys(&plan.access.keys);
     additions.precommands.splice(0..0, keys);
     if plan.options.portable {

@@ -138,7 +138,7 @@ impl ImageFile {
 impl History {
     /// That of builds like `plan`, in the state directory `state`.
     pub fn of(plan: &Plan, state: &Path) -> History {
-        let kickstart = Path::new(&plan.kickstart.name);
+        let kickstart = Path::new(&plan.answers.name);
         let kickstart = kickstart.file_name().unwrap_or(kickstart.as_os_str());
         let about = About {
             template: plan.template.name.clone(),

@@ -12,7 +12,6 @@ use url::Url;
 use super::place::Place;
 use super::plan::Plan;
 use crate::disk::iso9660::Iso;
-use crate::distro::CDROM;
 use crate::error::{Classify, Kind, fail, failed};
 use crate::hex;
 use crate::mirror::{
@@ -222,18 +221,15 @@ fn check(plan: &Plan, disc: &Disc, name: &str, reporter: &Reporter) -> anyhow::R
             plan.release
         ));
     }
-    let outline = &plan.kickstart.outline;
-    let named = outline.source();
-    let is_cdrom = named.is_some_and(|(_, line)| line.name() == CDROM);
-    // What is included may name it, too.
-    let is_whole = outline.includes().next().is_none();
-    if !disc.has_packages() && is_cdrom {
+    if !disc.has_packages() && plan.answers.name_disc() {
         fail!(
             Kind::Input,
             "the kickstart's `cdrom` wants packages on a disc, and {name} has the installer only: write `url --url=TREE` in its place, or take the DVD"
         );
     }
-    if !disc.has_packages() && named.is_none() && plan.tree.is_none() && is_whole {
+    // What is included may name it, too.
+    let is_named = plan.answers.name_source() || plan.answers.include_more();
+    if !disc.has_packages() && !is_named && plan.tree.is_none() {
         fail!(
             Kind::Input,
             "{name} has the installer only, and nothing says where packages come from: add `url --url=TREE` to the kickstart, or take the DVD"

@@ -4,7 +4,7 @@
 //! of [`state`](crate::state); [`leftovers`] finds and removes what dead builds left there) and makes
 //! attempts until one succeeds or no further one would help. The parts of an `attempt`: [`plan`] has
 //! decided; [`prepare`] opens libvirt and gets the installer; [`handover`] puts in place what the guest
-//! is handed ([`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
+//! is handed ([`answers`], [`contents`], [`relay`]); [`guest`] makes the guest, [`supervise`] follows
 //! it, until it ends or somebody cancels it (`reporting` tells how far it is, and how long it will go on by the
 //! [`history`] of earlier builds); `finish` seals what was installed; [`failed`] ends a failed one and keeps
 //! its [`evidence`]; `documents` say what was made of what, with which versions, and how long it took.
@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod again;
+pub mod answers;
 mod attempt;
 pub mod boot_test;
 mod carry;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use url::Url;
 
-use crate::diagnostic::Diagnostic;
-use crate::distro::{Arch, Generation, Release, VirtioModel};
+use crate::distro::{Arch, Release, VirtioModel};
 use crate::error::{Kind, fail, failed};
 use crate::formats::hardware::Hardware;
 use crate::formats::make::Order;
@@ -18,12 +17,10 @@ use crate::image::output::OutputPaths;
 use crate::image::seal::{self, Item};
 use crate::input;
 use crate::install::access::RootAccess;
+use crate::install::answers::Answers;
 use crate::install::boot_test::plan::Wanted;
 use crate::install::customize::Base;
-use crate::install::documents::file_name;
 use crate::install::isos;
-use crate::kickstart::luks;
-use crate::kickstart::outline::Outline;
 use crate::machine::{
     AccelChoice, Board, DiskBus, Firmware, FirmwareFiles, MOST_NICS, Network, Nic,
 };
@@ -66,99 +63,6 @@ pub struct TemplateFile {
     pub dir: PathBuf,
 }
 
-/// The author's kickstart.
-#[derive(Debug, Clone)]
-pub struct Kickstart {
-    /// Its text.
-    pub text: String,
-    /// Its file name, or that of the built-in one; of several that were joined, all names.
-    pub name: String,
-    /// The files that it was joined from, if they are several.
-    pub parts: Vec<Part>,
-    /// Whether it is one of ours.
-    pub builtin: bool,
-    /// The digest of its bytes.
-    pub sha256: String,
-    /// What is in it.
-    pub outline: Outline,
-}
-
-impl Kickstart {
-    /// Puts a finding about it into the file that it was joined from.
-    pub fn place(&self, finding: &mut Diagnostic) {
-        place(&self.name, &self.parts, finding);
-    }
-
-    /// The names of its files, without their directories.
-    pub fn file_names(&self) -> String {
-        let names = self.parts.iter().map(|part| file_name(&part.name));
-        match self.parts.len() {
-            0 => file_name(&self.name),
-            _ => names.collect::<Vec<_>>().join(" + "),
-        }
-    }
-}
-
-/// A file of a joined kickstart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// Its name.
-    pub name: String,
-    /// The number of its first line in the whole, from 1.
-    pub first: usize,
-}
-
-/// Kickstarts that are read one after the other.
-#[derive(Debug, Default)]
-pub struct Joined {
-    /// The names.
-    pub name: String,
-    /// The whole text.
-    pub text: String,
-    /// The files, if they are several.
-    pub parts: Vec<Part>,
-    /// Their bytes, as they were written.
-    pub written: Vec<u8>,
-}
-
-impl Joined {
-    /// Adds a file.
-    pub fn add(&mut self, name: String, text: &str) {
-        if !self.text.is_empty() && !self.text.ends_with('\n') {
-            self.text.push('\n');
-        }
-        if !self.name.is_empty() {
-            self.name.push_str(" + ");
-        }
-        self.name.push_str(&name);
-        let first = self.text.matches('\n').count() + 1;
-        self.parts.push(Part { name, first });
-        self.text.push_str(text);
-    }
-
-    /// Puts a finding about the whole into the file that it was joined from.
-    pub fn place(&self, finding: &mut Diagnostic) {
-        place(&self.name, &self.parts, finding);
-    }
-
-    /// The same where the whole goes by the name of its first file.
-    pub fn place_from(&self, first: &str, finding: &mut Diagnostic) {
-        place(first, &self.parts, finding);
-    }
-}
-
-fn place(whole: &str, parts: &[Part], finding: &mut Diagnostic) {
-    if finding.file != whole || finding.is_about_whole_file() {
-        return;
-    }
-    let part = parts.iter().rfind(|part| part.first <= finding.line);
-    if let Some(part) = part {
-        finding.file.clone_from(&part.name);
-        finding.line -= part.first - 1;
-        finding.end_line = (finding.end_line + 1).saturating_sub(part.first);
-    }
-}
-
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aim {
@@ -187,8 +91,8 @@ pub struct Plan {
     pub template: Template,
     /// Where it comes from.
     pub file: TemplateFile,
-    /// The kickstart.
-    pub kickstart: Kickstart,
+    /// What the installer is told by a file.
+    pub answers: Answers,
     /// The options, those of the configuration files laid beneath.
     pub options: InstallOptions,
     /// Name of the image, and what the guest's name is made of.
@@ -288,7 +192,7 @@ impl Plan {
     pub fn new(
         template: Template,
         file: TemplateFile,
-        kickstart: Kickstart,
+        answers: Answers,
         access: RootAccess,
         options: InstallOptions,
     ) -> anyhow::Result<Plan> {
@@ -341,10 +245,10 @@ impl Plan {
                 (output.renamed(&stem), Some((output, keep)))
             }
         };
-        check_verbatim(&template, &kickstart, &options, release)?;
+        check_verbatim(&template, &answers, &options, release)?;
         check_icicle(&template, &options, release)?;
         check_signers(&options.sign)?;
-        if template.os.rootpw.is_some() && !kickstart.builtin && access.password.is_none() {
+        if template.os.rootpw.is_some() && !answers.builtin && access.password.is_none() {
             warnings.push(
                 "the template's rootpw is for the built-in kickstarts: with -k the kickstart's own rootpw stands".to_string(),
             );
@@ -354,7 +258,7 @@ impl Plan {
         let luks_passphrase = source
             .map(|source| source.read("LUKS passphrase", Purpose::New))
             .transpose()?;
-        let (seal, unsealed) = plan_seal(&kickstart, &options, release, &mut warnings)?;
+        let (seal, unsealed) = plan_seal(&answers, &options, release, &mut warnings)?;
         Ok(Plan {
             name,
             release,
@@ -388,7 +292,7 @@ impl Plan {
             warnings,
             template,
             file,
-            kickstart,
+            answers,
             options,
         })
     }
@@ -412,7 +316,7 @@ impl Plan {
     /// # Errors
     /// Input: see above.
     pub fn check_customizable(&self) -> anyhow::Result<()> {
-        if self.release.generation() == Generation::El6 {
+        if !self.release.can_work_in_images() {
             fail!(
                 Kind::Input,
                 "nothing can be done in images of {}: its installer has no dracut to do it in; install the template as it is",
@@ -474,9 +378,8 @@ impl Plan {
 
     /// The passphrases that may open what the kickstart encrypts.
     pub fn passphrases(&self) -> Vec<Secret> {
-        let given = luks::passphrases(&self.kickstart.outline);
         let beside = self.luks_passphrase.iter().cloned();
-        beside.chain(given.into_iter().map(Secret::new)).collect()
+        beside.chain(self.answers.passphrases()).collect()
     }
 
     /// The template's repositories that the build uses.
@@ -497,7 +400,7 @@ fn check_icicle(
     }
     if options.generate_icicle
         && template.os.extra_command.is_some()
-        && release.generation() == Generation::El6
+        && !release.can_work_in_images()
     {
         bail!(
             "the template's <extra_command> cannot be run: the installer of RHEL 6 has no dracut to do it in; take <icicle> out of the template, or leave out -g"
@@ -601,12 +504,12 @@ fn wants_seal(options: &InstallOptions) -> bool {
 /// Whether an install with these options seals its image, none of these items excepted.
 pub fn seals(options: &InstallOptions, release: Release, items: &[&str]) -> bool {
     let excepted = |item: &&str| options.seal_except.iter().any(|name| name == item);
-    wants_seal(options) && release.generation() != Generation::El6 && !items.iter().any(excepted)
+    wants_seal(options) && release.can_work_in_images() && !items.iter().any(excepted)
 }
 
 /// What is sealed, and the names of what is not.
 fn plan_seal(
-    kickstart: &Kickstart,
+    answers: &Answers,
     options: &InstallOptions,
     release: Release,
     warnings: &mut Vec<String>,
@@ -627,7 +530,7 @@ fn plan_seal(
         );
     }
     // A host name that the author gives, however, is the image's.
-    let named = kickstart.text.contains("hostname");
+    let named = answers.may_name_host();
     let (seal, left): (Vec<_>, Vec<_>) = seal::items().iter().partition(|item| {
         wanted && !options.seal_except.contains(&item.name) && !(named && item.name == "hostname")
     });
@@ -640,15 +543,14 @@ fn plan_seal(
 /// A kickstart that is served untouched leaves no room for what the template adds.
 fn check_verbatim(
     template: &Template,
-    kickstart: &Kickstart,
+    answers: &Answers,
     options: &InstallOptions,
     release: Release,
 ) -> anyhow::Result<()> {
-    let is_there = |package| kickstart.text.contains(package);
     let lacks_generic = options.portable
         && release
             .portable_package()
-            .is_some_and(|package| !is_there(package));
+            .is_some_and(|package| !answers.mention(package));
     let adds = !(template.packages.is_empty()
         && template.repositories.is_empty()
         && template.files.is_empty()
@@ -656,7 +558,7 @@ fn check_verbatim(
         && template.commands.is_empty());
     let wrong = match options.verbatim {
         false => return Ok(()),
-        true if kickstart.builtin => "--verbatim needs a kickstart of yours: name it with -k",
+        true if answers.builtin => "--verbatim needs a kickstart of yours: name it with -k",
         true if options.root_password.is_some() || !options.ssh_key.is_empty() => {
             "with --verbatim the password of --root-password and the keys of --ssh-key cannot be added: leave them out, or --verbatim"
         }

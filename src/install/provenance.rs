@@ -97,7 +97,7 @@ impl Attempt<'_> {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {
                         "template": source(&file_name(&plan.file.name), &plan.file.sha256),
-                        "kickstart": source(&plan.kickstart.file_names(), &plan.kickstart.sha256),
+                        "kickstart": source(&plan.answers.file_names(), &plan.answers.sha256),
                         "name": plan.name,
                         "os": plan.template.os.name,
                         "version": plan.template.os.version,

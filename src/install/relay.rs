@@ -97,7 +97,7 @@ impl Reaches {
                     (true, _) => None,
                     // Our own list stands for one of mirrors.
                     (false, Some(Via::MirrorList | Via::MetaLink)) => Some((url.clone(), "")),
-                    (false, _) => target.relayable(&plan.kickstart.text[span.clone()]),
+                    (false, _) => target.relayable(&plan.answers.text[span.clone()]),
                 };
                 let relay = relayable.as_ref().map_or(Relay::Never, |_| plan.relay);
                 let kept = kept.filter(|_| relayable.is_some());
@@ -170,7 +170,7 @@ fn kept(
 ) -> Option<Via> {
     let is_known = target.via == Via::Direct || target.urls.len() == 1;
     let has_packages = matches!(target.role, Role::Source | Role::Repository);
-    let mut commands = plan.kickstart.outline.commands();
+    let mut commands = plan.answers.outline().commands();
     let command = commands.find(|command| command.span.contains(&span.start));
     let stays = command.is_some_and(|command| command.has_flag("install"));
     let is_kept = mirror.keeps_packages()
@@ -213,7 +213,7 @@ pub(super) fn addresses(plan: &Plan, known: &Known) -> Vec<(references::Target, 
     let Some(version) = Version::of(plan.release) else {
         return Vec::new();
     };
-    let (text, name) = (&plan.kickstart.text, &plan.kickstart.name);
+    let (text, name) = (&plan.answers.text, &plan.answers.name);
     let reading = Reading::new(text, name, version, &NoIncludes);
     let found = references::collect(Some(&reading), None, known);
     let targets = found.targets.into_iter();

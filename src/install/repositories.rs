@@ -88,8 +88,7 @@ pub(super) async fn of(
 
 /// Whether packages come from the disc, if it has any.
 pub(super) fn takes_disc(plan: &Plan) -> bool {
-    let source = plan.kickstart.outline.source();
-    source.is_none_or(|(_, line)| line.name() == CDROM)
+    !plan.answers.name_source() || plan.answers.name_disc()
 }
 
 /// The repositories on a disc, and the state of each.
@@ -121,7 +120,7 @@ fn of_disc(discs: &Discs) -> Vec<Repository> {
 async fn named(plan: &Plan, mirror: &Mirror, info: Option<&TreeInfo>) -> Vec<Named> {
     let known = known(plan);
     let mut all = Vec::new();
-    if plan.kickstart.outline.source().is_none()
+    if !plan.answers.name_source()
         && let Some(url) = &plan.tree
     {
         // The treeinfo that is known is an ISO image's where there is one.
@@ -145,7 +144,7 @@ async fn named(plan: &Plan, mirror: &Mirror, info: Option<&TreeInfo>) -> Vec<Nam
             let info = described.ok().and_then(Result::ok).flatten();
             all.extend(of_tree(&url, info.as_ref()));
         } else if matches!(target.role, Role::Source | Role::Repository) {
-            let mut commands = plan.kickstart.outline.commands();
+            let mut commands = plan.answers.outline().commands();
             let command = commands.find(|command| command.span.contains(&span.start));
             let name = command.and_then(|command| command.option("name"));
             all.push(Named {

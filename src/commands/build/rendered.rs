@@ -10,7 +10,7 @@ use super::Build;
 use crate::check::report::Tally;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Kind, reported};
-use crate::install::plan::Joined;
+use crate::install::answers::Joined;
 use crate::options::Values;
 use crate::options::variables::{self, Setting};
 use crate::ui::event::{Event, Reporter};

@@ -1,7 +1,6 @@
 //! What a kickstart, a template or an option asks for, and an installer that waits for its kickstart is too late for.
 //! Pure.
 
-use crate::distro::Generation;
 use crate::host::{Connection, LATE_DISKS};
 use crate::install::plan::Plan;
 use crate::kickstart::outline::{Outline, SectionKind};
@@ -16,7 +15,7 @@ const SOURCES: [&str; 4] = ["inst.ks", "inst.repo", "inst.stage2", "inst.dd"];
 
 /// Why the installer of this plan is booted, and no state is loaded: one clause; none where one can be.
 pub(super) fn reason(plan: &Plan, connection: &Connection) -> Option<String> {
-    of_kickstart(&plan.kickstart.name, &plan.kickstart.outline)
+    of_kickstart(&plan.answers.name, plan.answers.outline())
         .or_else(|| of_template(plan))
         .or_else(|| of_guest(plan, connection).map(str::to_owned))
 }
@@ -40,7 +39,7 @@ fn of_template(plan: &Plan) -> Option<String> {
     if !plan.isos.is_empty() {
         return Some("the installer comes from an ISO image".to_owned());
     }
-    if plan.release.generation() < Generation::El8 {
+    if !plan.release.can_wait_for_answers() {
         return Some(format!(
             "the installer of {} cannot be handed a kickstart",
             plan.release

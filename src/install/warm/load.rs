@@ -111,7 +111,7 @@ impl Attempt<'_> {
     /// The kickstart to hand over, and what the state is made of; or why the installer is booted.
     async fn warm_kickstart(&self) -> Result<(String, key::Parts), String> {
         let parts = self.state_parts().await?;
-        let author = &self.plan.kickstart;
+        let author = &self.plan.answers;
         let served = &self.handover.served;
         let mirror = &self.prepared.mirror;
         let mut text = append::expand(served, &author.text, &author.name, mirror).await?;
