@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::support::mirror::{Fault, Tree, sha256};
@@ -649,56 +647,6 @@ fn manual_pages() {
     let whole = ozr(&site, &["man"]).stdout;
     for section in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
         assert!(whole.contains(section), "{section}");
-    }
-}
-
-#[test]
-fn completions() {
-    let site = Site::bare("completions");
-    for shell in ["bash", "zsh", "fish"] {
-        let outcome = ozr(&site, &["completions", shell]);
-        outcome.assert_done();
-        assert!(outcome.stdout.contains("output-dir"), "{shell}");
-        let script = site.write("script", &outcome.stdout);
-        match Command::new(shell).arg("-n").arg(&script).output() {
-            Ok(parsed) => assert!(parsed.status.success(), "{shell}: {parsed:?}"),
-            Err(_) => eprintln!("not parsed: there is no {shell} here"),
-        }
-    }
-    // What bash offers behind some words; names of builds are those that ozr lists.
-    let listed = "#!/bin/sh\n[ \"$*\" = 'list --format json' ] && cat <<'END'\n\
-        {\"state\":\"running\",\"id\":\"ab12\",\"name\":\"web-9\",\"pid\":7,\"domain\":\"ozr-x\"}\n\
-        {\"state\":\"dead\",\"id\":\"ab13\",\"name\":\"web-8\",\"pid\":8,\"domain\":\"ozr-y\"}\nEND\n";
-    std::fs::create_dir(site.path("bin")).unwrap();
-    let stub = site.write("bin/ozr", listed);
-    std::fs::set_permissions(stub, Permissions::from_mode(0o755)).unwrap();
-    let path = format!(
-        "{}:{}",
-        site.path("bin").display(),
-        std::env::var("PATH").unwrap()
-    );
-    let script = site.write("ozr.bash", &ozr(&site, &["completions", "bash"]).stdout);
-    let complete = "source \"$1\"; shift; COMP_WORDS=(ozr \"$@\"); COMP_CWORD=$#; \
-                    _ozr_and_builds ozr \"${@: -1}\" \"${COMP_WORDS[$# - 1]}\"; echo \"${COMPREPLY[@]}\"";
-    for (words, offered) in [
-        (["inst"].as_slice(), "install"),
-        (&["template", "rocky-1"], "rocky-10"),
-        (&["new", "web", "--release", "fedora-44"], "fedora-44"),
-        (&["check", "--release", "RHEL1"], "RHEL10 RHEL11"),
-        (
-            &["explain", "KS14"],
-            "KS140 KS141 KS142 KS143 KS144 KS145 KS146",
-        ),
-        (&["explain", "stal"], "stalled"),
-        (&["attach", "we"], "web-9"),
-        (&["attach", "--from"], "--from-start"),
-    ] {
-        let mut bash = Command::new("bash");
-        let output = bash.args(["-c", complete, "bash"]).arg(&script).args(words);
-        let output = output.env("PATH", &path);
-        let output = output.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(said.trim(), offered, "{words:?}: {output:?}");
     }
 }
 

@@ -8,6 +8,7 @@ mod boot_test;
 mod causes;
 mod check;
 mod cli;
+mod completions;
 mod control;
 mod corpus;
 mod customize;

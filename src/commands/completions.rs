@@ -1,8 +1,7 @@
 //! `ozr completions`
 
-use clap::Command;
-use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
 use crate::check::rules;
@@ -18,8 +17,13 @@ use crate::watch::cause::Cause;
 /// None.
 pub fn run(shell: Shell, command: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut with_values(command), "ozr", &mut script);
-    printer::print_text(&with_builds(shell, &String::from_utf8_lossy(&script)));
+    let mut command = with_values(command);
+    clap_complete::generate(shell, &mut command, "ozr", &mut script);
+    let mut script = with_builds(shell, &String::from_utf8_lossy(&script));
+    if shell == Shell::Fish {
+        script.push_str(&words_for_fish(&command));
+    }
+    printer::print_text(&script);
     Ok(())
 }
 
@@ -34,7 +38,8 @@ fn with_builds(shell: Shell, script: &str) -> String {
     match shell {
         Shell::Bash => format!(
             "{script}\n_ozr_and_builds() {{\n    _ozr \"$@\"\n    case ${{COMP_WORDS[1]}}:$2 in\n    *:-*) ;;\n    \
-             {}) COMPREPLY+=($(compgen -W \"$({BUILDS})\" -- \"$2\")) ;;\n    esac\n}}\n\
+             {}) [[ $3 == -* ]] || COMPREPLY=()\n        \
+             COMPREPLY+=($(compgen -W \"$({BUILDS})\" -- \"$2\")) ;;\n    esac\n}}\n\
              complete -F _ozr_and_builds -o bashdefault -o default ozr\n",
             OF_BUILDS.map(|verb| format!("{verb}:*")).join(" | ")
         ),
@@ -45,12 +50,29 @@ fn with_builds(shell: Shell, script: &str) -> String {
             1,
         ),
         Shell::Fish => format!(
-            "{script}complete -c ozr -n '__fish_seen_subcommand_from {}' -f -a '({})'\n",
+            "{script}complete -c ozr -n '__fish_ozr_using_subcommand {}' -f -a '({})'\n",
             OF_BUILDS.join(" "),
             BUILDS.replace('\\', r"\\").replace('\'', r"\'")
         ),
         _ => script.to_owned(),
     }
+}
+
+/// What arguments without an option may be, which clap's script for fish leaves out.
+fn words_for_fish(command: &Command) -> String {
+    let mut script = String::new();
+    for verb in command.get_subcommands() {
+        let words = verb.get_positionals().flat_map(Arg::get_possible_values);
+        let words: Vec<String> = words.map(|word| word.get_name().to_owned()).collect();
+        if !words.is_empty() {
+            script.push_str(&format!(
+                "complete -c ozr -n '__fish_ozr_using_subcommand {}' -f -a '{}'\n",
+                verb.get_name(),
+                words.join(" ")
+            ));
+        }
+    }
+    script
 }
 
 /// The program with the words that some arguments are given most often. More are taken than these, so they are
