@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::daemon;
 use crate::support::disk::Disk;
 use crate::support::site::{Outcome, Site, bootable, run};
 
@@ -159,7 +160,7 @@ fn what_cannot_be_is_refused_at_once() {
         (&["one.qcow2", "--output", "one.qcow2"], "are the same file"),
         (&["one.qcow2", "--output", "new.vmdk"], "new.vmdk"),
         (&["machine.xml"], "name a new image with --output"),
-        (&["nosuch"], "say whose with --connect"),
+        (&["nosuch"], "there is no file nosuch, and qemu:///"),
         (&["nosuch.qcow2"], "nosuch.qcow2"),
     ] {
         let outcome = run(customize(&site, &[&["template.tdl"], arguments].concat()));
@@ -180,4 +181,45 @@ fn what_cannot_be_is_refused_at_once() {
         &["template.tdl", "machine.xml", "--output", "new.qcow2"],
     ));
     outcome.assert_failed(4, &[]);
+}
+
+/// A machine of libvirt's is found by its name without a word on whose it is, and its disks are left alone while they are
+/// in use.
+#[test]
+fn a_machine_is_taken_by_its_name_while_nothing_needs_its_disk() {
+    let mut site = Site::bare("by-name");
+    let _turn = daemon::turn();
+    let Some(_daemon) = daemon::start() else {
+        return;
+    };
+    site.additions = "<files><file name='/etc/motd'>x</file></files>".to_owned();
+    site.write_template();
+    let image = site.path("disk.qcow2");
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(&image)
+        .arg("64M")
+        .status();
+    assert!(made.unwrap().success());
+    let name = format!("ozr-test-by-name-{}", std::process::id());
+    let xml = format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><features><acpi/></features>\
+         <devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/>\
+         <target dev='vda' bus='virtio'/></disk></devices></domain>",
+        image.display()
+    );
+    let xml = site.write("machine.xml", &xml);
+    daemon::virsh(&["define", xml.to_str().unwrap()]);
+    let tried = || run(customize(&site, &["template.tdl", &name]));
+    // What is left is the mirror, of which there is none here.
+    tried().assert_failed(4, &[]);
+    daemon::virsh(&["start", &name]);
+    tried().assert_failed(2, &["runs and writes to its disks", "shutdown"]);
+    daemon::virsh(&["managedsave", &name]);
+    tried().assert_failed(2, &["was saved while it ran", "managedsave-remove"]);
+    daemon::virsh(&["managedsave-remove", &name]);
+    daemon::virsh(&["snapshot-create-as", &name, "before"]);
+    tried().assert_failed(2, &["has snapshots", "--output"]);
+    daemon::virsh(&["undefine", "--snapshots-metadata", &name]);
+    tried().assert_failed(2, &["knows no machine of that name"]);
 }

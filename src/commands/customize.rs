@@ -14,7 +14,7 @@ use crate::install::Finished;
 use crate::install::access::RootAccess;
 use crate::install::answers::Answers;
 use crate::install::customize::{Base, NO_KICKSTART};
-use crate::install::plan::{self, Kickstart, Plan, TemplateFile};
+use crate::install::plan::{self, Plan, TemplateFile};
 use crate::install::remarks::Remarks;
 use crate::machine::DiskFormat;
 use crate::options::{
@@ -35,6 +35,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "ozr customize web.tdl rocky-9.qcow2 --boot-test",
         "Change the image itself, if the outcome boots.",
     ),
+    (
+        "ozr customize web.tdl web",
+        "The same with the disk of the machine that libvirt knows as web.",
+    ),
 ];
 
 fn examples() -> String {
@@ -49,7 +53,7 @@ pub struct Args {
     #[arg(value_name = "TEMPLATE")]
     pub(super) template: PathBuf,
 
-    /// The image, raw or qcow2; the libvirt XML of its machine; or the machine's name, on --connect
+    /// The image, raw or qcow2; the libvirt XML of its machine; or the machine's name, as virsh lists it, if it is shut off
     #[arg(value_name = "IMAGE")]
     pub(super) image: PathBuf,
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::{Classify, Kind, fail, failed};
-use crate::host::{Connection, Host, HostOptions, domain_file};
+use crate::host::domain_file::{self, Machine};
+use crate::host::{Connection, Host, HostOptions};
 use crate::image::manifest::{self, Manifest};
 use crate::image::output::OutputPaths;
 use crate::input;
@@ -33,14 +34,7 @@ const MOST_DOMAIN: u64 = 1 << 20;
 /// not answer.
 pub fn of(named: &Path, connect: Option<&str>) -> anyhow::Result<Vec<MachineImage>> {
     if let Some(name) = name_of_machine(named) {
-        let connection = Connection::choose(connect).kind(Kind::Input)?;
-        return match connection {
-            Connection::Uri(uri) => of_libvirt(name, &uri),
-            Connection::Embedded => fail!(
-                Kind::Input,
-                "there is no file {name}; if it is a machine of libvirt's, say whose with --connect, as in --connect qemu:///system"
-            ),
-        };
+        return of_libvirt(name, connect);
     }
     let head = input::read_head(named, MOST_DOMAIN)
         .with_context(|| format!("reading {}", named.display()))
@@ -76,21 +70,46 @@ fn of_xml(text: &str, shown: &str) -> anyhow::Result<Vec<MachineImage>> {
     Ok(disks.into_iter().map(image).collect())
 }
 
-fn of_libvirt(name: &str, uri: &str) -> anyhow::Result<Vec<MachineImage>> {
-    let host = Host::open(&HostOptions::of_daemon(uri))?;
-    let Some((xml, runs)) = host.machine(name)? else {
+fn of_libvirt(name: &str, connect: Option<&str>) -> anyhow::Result<Vec<MachineImage>> {
+    let uri = Connection::of_machines(connect).kind(Kind::Input)?;
+    let host = match Host::open(&HostOptions::of_daemon(&uri)) {
+        Ok(host) => host,
+        // Of libvirt nobody has said anything.
+        Err(error) if connect.is_none() => fail!(
+            Kind::Input,
+            "there is no file {name}, and {uri} cannot be asked for a machine of that name ({error:#}): name its image, or say whose machine it is with --connect"
+        ),
+        Err(error) => return Err(error),
+    };
+    let Some(machine) = host.machine(name)? else {
         fail!(
             Kind::Input,
             "there is no file {name}, and {uri} knows no machine of that name: `virsh --connect {uri} list --all` lists them"
         );
     };
-    if runs {
-        fail!(
-            Kind::Input,
-            "the machine {name} runs and writes to its disks: shut it down first (`virsh --connect {uri} shutdown {name}`)"
-        );
+    if let Some(why) = unfit(&machine, name, &uri) {
+        fail!(Kind::Input, "{why}");
     }
-    of_xml(&xml, &format!("the machine {name} of {uri}"))
+    of_xml(&machine.xml, &format!("the machine {name} of {uri}"))
+}
+
+/// Why a machine's disks can be nobody else's, and the next step.
+fn unfit(machine: &Machine, name: &str, uri: &str) -> Option<String> {
+    if machine.runs {
+        Some(format!(
+            "the machine {name} runs and writes to its disks: shut it down first (`virsh --connect {uri} shutdown {name}`)"
+        ))
+    } else if machine.is_saved {
+        Some(format!(
+            "the machine {name} was saved while it ran, and goes on with its disks as they are: start it and shut it down, or give up what was saved (`virsh --connect {uri} managedsave-remove {name}`)"
+        ))
+    } else if machine.snapshots > 0 {
+        Some(format!(
+            "the machine {name} has snapshots, which other disks would not have: delete them (`virsh --connect {uri} snapshot-delete`), or name its image with --output for the outcome"
+        ))
+    } else {
+        None
+    }
 }
 
 fn of_image(named: &Path) -> anyhow::Result<Vec<MachineImage>> {

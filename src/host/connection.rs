@@ -55,6 +55,11 @@ pub struct Versions {
 /// "Default URI choice" in its documentation).
 const DEFAULT_URI_VARIABLE: &str = "LIBVIRT_DEFAULT_URI";
 
+/// What `virsh` talks to where nobody says otherwise: as root, and as anybody else (libvirt: `src/qemu/qemu_driver.c`,
+/// `qemuConnectURIProbe`).
+const SYSTEM_URI: &str = "qemu:///system";
+const SESSION_URI: &str = "qemu:///session";
+
 /// A libvirt connection that the user chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {
@@ -74,6 +79,19 @@ impl Connection {
     pub fn choose(option: Option<&str>) -> anyhow::Result<Self> {
         let variable = env::var(DEFAULT_URI_VARIABLE).ok();
         Self::from_sources(option, variable.as_deref())
+    }
+
+    /// The URI of the libvirt whose machines are meant by their names: as [`Connection::choose`] chooses, and
+    /// the one that `virsh` takes instead of the embedded driver, which has none.
+    ///
+    /// # Errors
+    /// Those of [`Connection::choose`].
+    pub fn of_machines(option: Option<&str>) -> anyhow::Result<String> {
+        Ok(match Self::choose(option)? {
+            Connection::Uri(uri) => uri,
+            Connection::Embedded if rustix::process::geteuid().is_root() => SYSTEM_URI.to_owned(),
+            Connection::Embedded => SESSION_URI.to_owned(),
+        })
     }
 
     fn from_sources(option: Option<&str>, variable: Option<&str>) -> anyhow::Result<Self> {

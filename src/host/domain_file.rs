@@ -20,6 +20,19 @@ pub struct DomainDisk {
     pub format: DiskFormat,
 }
 
+/// A machine that others defined.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its XML, as it is started the next time.
+    pub xml: String,
+    /// Whether it runs, or is paused.
+    pub runs: bool,
+    /// Whether its memory was saved, and goes on with the disks that it had (`virsh managedsave`).
+    pub is_saved: bool,
+    /// How many snapshots it has, which stand on its disks.
+    pub snapshots: usize,
+}
+
 /// Whether a text is meant to be a domain's XML.
 pub fn is_meant(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');

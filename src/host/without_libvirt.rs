@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use super::carrying::Carrying;
 use super::connection::{HostOptions, Versions};
 use super::domain::DomainSpec;
+use super::domain_file::Machine;
 use super::guest::{Counters, GuestSockets, SavedGuest, Started};
 use super::life::GuestEnd;
 use super::marker::Marker;
@@ -117,7 +118,7 @@ impl Host {
         match self.0 {}
     }
 
-    pub fn machine(&self, _name: &str) -> anyhow::Result<Option<(String, bool)>> {
+    pub fn machine(&self, _name: &str) -> anyhow::Result<Option<Machine>> {
         match self.0 {}
     }
 

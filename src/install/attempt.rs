@@ -496,6 +496,9 @@ impl<'a> Attempt<'a> {
         beside.extend(signed.map(|(text, to)| (From::Text(text), *to)));
         let outdated = plan.base.as_ref();
         let outdated = outdated.and_then(|_| customize::outdated_kickstart(output));
+        if let Some(base) = &plan.base {
+            base.check_untouched().await?;
+        }
         conversion.publish(work, output, &beside, &checksums, plan.options.replaces())?;
         if let Some(outdated) = outdated
             && let Err(error) = std::fs::remove_file(outdated)

@@ -5,8 +5,9 @@
 //! a network, SSH or an agent. Commands run where those of an install run: in the system, with the installer's
 //! kernel, as root.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use anyhow::{Context, ensure};
 
 use super::attempt::Attempt;
 use super::evidence;
-use crate::error::{Classify, Kind};
+use crate::error::{Classify, Kind, fail};
 use crate::hex;
 use crate::host;
 use crate::image::output::OutputPaths;
@@ -45,6 +46,16 @@ struct BaseDisk {
     format: DiskFormat,
     /// The size that a guest sees, in bytes.
     size: u64,
+    /// Which file it was, and when it was last written to.
+    opened: Written,
+}
+
+/// A file's device and inode, its size, and when it was last written to.
+type Written = (u64, u64, u64, (i64, i64));
+
+fn written(file: &Metadata) -> Written {
+    let when = (file.mtime(), file.mtime_nsec());
+    (file.dev(), file.ino(), file.len(), when)
 }
 
 impl Base {
@@ -61,6 +72,33 @@ impl Base {
             disks.push(opened.with_context(looking).kind(Kind::Input)?);
         }
         Ok(Base { disks })
+    }
+
+    /// Makes sure that what was made of the images may take their place: nobody has written to one since it was
+    /// opened, and no QEMU has one now.
+    ///
+    /// # Errors
+    /// Input: somebody did, or one has.
+    pub async fn check_untouched(&self) -> anyhow::Result<()> {
+        for disk in &self.disks {
+            let path = disk.path.display();
+            let now = std::fs::metadata(&disk.path);
+            if !now.is_ok_and(|now| written(&now) == disk.opened) {
+                fail!(
+                    Kind::Input,
+                    "{path} was changed while a copy of it was customised: it stays as it is now; start again when nobody else works on it"
+                );
+            }
+            // Without `-U` it refuses what another process may write to.
+            let used = || {
+                format!(
+                    "{path} was taken into use while a copy of it was customised: it stays as it is; shut its machine down and start again"
+                )
+            };
+            let info = qemu_img::info(&disk.file, disk.format).await;
+            info.with_context(used).kind(Kind::Input)?;
+        }
+        Ok(())
     }
 
     /// Where the images are.
@@ -97,6 +135,7 @@ impl BaseDisk {
     async fn open(path: &Path, format: DiskFormat) -> anyhow::Result<BaseDisk> {
         let path = std::path::absolute(path)?;
         let file = input::open_image(&path)?;
+        let opened = written(&file.metadata()?);
         let info = qemu_img::info(&file, format).await?;
         // One that names another file would let its guest read that file of this host.
         ensure!(
@@ -105,6 +144,7 @@ impl BaseDisk {
         );
         Ok(BaseDisk {
             file,
+            opened,
             path,
             format,
             size: info.virtual_size,
@@ -180,3 +220,50 @@ pub fn outdated_kickstart(output: &OutputPaths) -> Option<&Path> {
 
 /// How many lines of a command's output a failure shows.
 const SHOWN: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn images_that_others_work_on_are_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.qcow2");
+        let made = Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .arg(&path)
+            .arg("64M")
+            .status();
+        assert!(made.unwrap().success());
+        let images = [(path.clone(), DiskFormat::Qcow2)];
+        let base = Base::open(&images).await.unwrap();
+        base.check_untouched().await.unwrap();
+        let refused = async |base: &Base, words: &str| {
+            let error = base.check_untouched().await.unwrap_err();
+            assert_eq!(crate::error::kind_of(&error), Some(Kind::Input));
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+        };
+
+        // A program of QEMU's has it, and has written nothing yet.
+        let mut machine = Command::new("qemu-io")
+            .args(["-f", "qcow2"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It prompts when it has opened it.
+        let mut prompt = [0; 1];
+        std::io::Read::read_exact(machine.stdout.as_mut().unwrap(), &mut prompt).unwrap();
+        refused(&base, "was taken into use").await;
+        machine.kill().unwrap();
+        machine.wait().unwrap();
+
+        let base = Base::open(&images).await.unwrap();
+        std::fs::write(dir.path().join("other"), std::fs::read(&path).unwrap()).unwrap();
+        std::fs::rename(dir.path().join("other"), &path).unwrap();
+        refused(&base, "was changed while").await;
+    }
+}

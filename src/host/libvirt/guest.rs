@@ -20,6 +20,7 @@ use super::stream::read_whole;
 use super::{Host, host_error, open_daemon};
 use crate::error::{Classify, Kind, fail};
 use crate::host::domain::DomainSpec;
+use crate::host::domain_file::Machine;
 use crate::host::domain_xml::late_disk;
 use crate::host::guest::{Counters, GuestPaths, GuestSockets, SavedGuest};
 use crate::host::life::{GuestEnd, Life};
@@ -443,17 +444,22 @@ impl Host {
         }
     }
 
-    /// The XML of a machine that others defined, and whether it runs; none if there is none of that name.
+    /// A machine that others defined; none if there is none of that name.
     ///
     /// # Errors
     /// [`Kind::Host`] when libvirt does not answer.
-    pub fn machine(&self, name: &str) -> anyhow::Result<Option<(String, bool)>> {
+    pub fn machine(&self, name: &str) -> anyhow::Result<Option<Machine>> {
         let Some(domain) = self.lookup(name)? else {
             return Ok(None);
         };
         let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE);
-        let runs = domain.is_active().map_err(host_error)?;
-        Ok(Some((xml.map_err(host_error)?, runs)))
+        let snapshots = domain.list_all_snapshots(0).map_err(host_error)?;
+        Ok(Some(Machine {
+            xml: xml.map_err(host_error)?,
+            runs: domain.is_active().map_err(host_error)?,
+            is_saved: domain.has_managed_save(0).map_err(host_error)?,
+            snapshots: snapshots.len(),
+        }))
     }
 
     fn lookup(&self, name: &str) -> anyhow::Result<Option<Domain>> {
