@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use super::drawn_over;
 use super::event::{self, Ended, Event, Progress};
 use super::printer::Printer;
 use super::queue::{Clock, Moment, Show};
@@ -92,7 +93,7 @@ impl Live {
         let Ok(style) = ProgressStyle::with_template("{line}") else {
             return;
         };
-        let target = ProgressDrawTarget::stderr_with_hz(MOST_DRAWS);
+        let target = drawn_over::stderr(MOST_DRAWS);
         let bar =
             ProgressBar::with_draw_target(None, target).with_style(style.with_key("line", text));
         bar.enable_steady_tick(REDRAW);
@@ -208,8 +209,13 @@ impl Line {
                 return parts.join(GAP);
             }
         }
-        let text = format!("{}{GAP}{}", percent.trim_start(), self.name);
-        cut(&text, room)
+        // The name stands on the command line, too.
+        let [of_title, of_name] =
+            [&self.title, &self.name].map(|what| format!("{}{GAP}{what}", percent.trim_start()));
+        match width(&of_title) <= room {
+            true => of_title,
+            false => cut(&of_name, room),
+        }
     }
 
     /// What goes on, with how many are done of what is counted in it.
@@ -320,6 +326,7 @@ mod tests {
             ),
             (45, "rocky-9  63%  installing packages 212/412"),
             (37, "rocky-9  63%  installing packages"),
+            (30, "63%  installing packages"),
             (20, "63%  rocky-9"),
             (11, "63%  ro..."),
             (1, ""),

@@ -6,8 +6,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::drawn_over;
 use super::event::{self, Event};
 use super::live::columns;
 use super::printer::Printer;
@@ -48,7 +49,7 @@ impl fmt::Debug for Many {
 impl Many {
     /// A display that prints with `printer` what is to be read; with lines that are drawn over if `live`.
     pub fn new(printer: Printer, live: bool, clock: Clock) -> Many {
-        let target = || ProgressDrawTarget::stderr_with_hz(MOST_DRAWS);
+        let target = || drawn_over::stderr(MOST_DRAWS);
         let printer = match live {
             true => printer.without_steps(),
             false => printer,

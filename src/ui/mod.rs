@@ -1,5 +1,6 @@
 //! What a person or a program sees: [`event`]s from all layers, and the only place that prints.
 
+mod drawn_over;
 pub mod event;
 pub mod json_lines;
 pub mod live;
