@@ -75,6 +75,10 @@ impl PrivateRoot {
         private.recursive(true).mode(0o700);
         private.create(path.join("etc"))?;
         private.create(path.join("cache"))?;
+        if let Some(cache) = capability_cache.parent().filter(|cache| !cache.exists()) {
+            // As the cache makes it: QEMU's own user passes through to the kernels that lie beside it.
+            OwnedDir::create(cache, 0o755)?;
+        }
         private.create(capability_cache)?;
         let sockets = runtime_dir.join(QEMU_SOCKETS);
         private.create(&sockets)?;
@@ -167,14 +171,18 @@ mod tests {
     #[test]
     fn a_root_is_laid_out_once_and_again() {
         let base = tempfile::tempdir().unwrap();
-        let (runtime, cache) = (base.path().join("a b+c"), base.path().join("cache"));
+        let (runtime, cache) = (base.path().join("a b+c"), base.path().join("of/cache"));
         let root = PrivateRoot::create(&runtime, &cache, None).unwrap();
         assert!(root.uri().ends_with("/a%20b%2Bc/v") || root.uri().contains("a%20b%2Bc%2Fv"));
         assert!(
             fs::canonicalize(runtime.join("v/cache/qemu"))
                 .unwrap()
-                .ends_with("cache")
+                .ends_with("of/cache")
         );
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&cache), 0o700);
+        // What lies beside it is for QEMU's own user, too.
+        assert_eq!(mode(&base.path().join("of")), 0o755);
         PrivateRoot::create(&runtime, &cache, None).unwrap();
     }
 

@@ -46,7 +46,7 @@ fn nobody(linter: &mut Linter<'_>) {
     // Only `ozr install` has the option.
     let help = match linter.setting.new_guest {
         true => {
-            "give root a password with `--root-password prompt`, or add `rootpw --iscrypted HASH`"
+            "give root a password with `ozr install --root-password prompt`, or with `root-password` in ozr.toml, or add `rootpw --iscrypted HASH`"
         }
         false => "add `rootpw --iscrypted HASH`, or `rootpw --lock` and an administrator",
     };
