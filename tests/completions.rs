@@ -1,6 +1,6 @@
 //! Completions, as the shells themselves make them of what a person has typed.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
