@@ -294,6 +294,7 @@ fn entries(system: &mut System, dir: &Path, pattern: &Pattern) -> Result<Vec<Pat
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     use super::*;
@@ -412,6 +413,46 @@ mod tests {
             assert!(text.bytes().all(|byte| byte == 0), "{text}");
         }
         assert_eq!(fs::read_to_string(root.join("mine")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn many_files_take_few_programs_whatever_their_names_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, log) = (dir.path().join("root"), dir.path().join("log"));
+        let place = root.join("var/tmp/a b");
+        fs::create_dir_all(&place).unwrap();
+        for number in 0..20_000 {
+            fs::write(place.join(format!("-n\n{number} '\"")), "secret").unwrap();
+        }
+        fs::create_dir_all(root.join("etc/ssh")).unwrap();
+        for number in 0..2000 {
+            fs::write(root.join(format!("etc/ssh/ssh_host_{number}\n")), "secret").unwrap();
+        }
+        let held = fs::File::open(place.join("-n\n19999 '\"")).unwrap();
+        // Stands before the real one, and notes that it was called.
+        let bin = dir.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for program in ["find", "shred", "rm", "stat"] {
+            let path = bin.join(program);
+            let text = format!(
+                "#!/bin/sh\necho >>{}\nexec /usr/bin/{program} \"$@\"\n",
+                log.display()
+            );
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let path = format!("PATH={}:", bin.display());
+        let script = functions().replacen("PATH=", &path, 1);
+        let all: Vec<&Item> = items().iter().collect();
+        let script = script + &commands(&all, root.to_str().unwrap());
+        let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(status.success());
+        assert_eq!(fs::read_dir(root.join("var/tmp")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(root.join("etc/ssh")).unwrap().count(), 0);
+        let text = std::io::read_to_string(held).unwrap();
+        assert!(text.bytes().all(|byte| byte == 0), "{text}");
+        let programs = fs::read_to_string(log).unwrap().lines().count();
+        assert!((4..200).contains(&programs), "{programs}");
     }
 
     #[test]

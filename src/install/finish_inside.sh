@@ -5,37 +5,35 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
-# Writes zeros over files, and over all that are in directories: room that is given back may still have what was there, for
-# a qcow2 image gives back whole clusters only. Larger files are mostly holes, which would be filled.
+# A pattern that nothing matches is a word itself.
+keep_out=
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+# Writes zeros over files, and over all that are in directories unless `keep_out` is `-prune`: room that is given
+# back may still have what was there, for a qcow2 image gives back whole clusters only. Larger files (of more than
+# 64 MiB) are mostly holes, which would be filled; what has another name is not taken out. Names are handed from `find`
+# (which dracut needs, and so has every system) in as few programs as there is room for, whatever is in them.
 wipe() {
-    for each in "$@"; do
-        if [ -d "$each" ] && [ ! -L "$each" ]; then
-            wipe "$each"/* "$each"/.[!.]* "$each"/..?*
-        elif [ -f "$each" ] && [ ! -L "$each" ] && [ -s "$each" ]; then
-            facts=$(stat -c '%h %s' "$each")
-            # What has another name is not taken out.
-            if [ "${facts% *}" = 1 ] && [ "${facts#* }" -le 67108864 ]; then
-                shred -n 0 -z "$each" 2>/dev/null
-            fi
-        fi
-    done
+    # shellcheck disable=SC2086 # one word, or none
+    find "$@" $keep_out -type f -links 1 ! -size 0 ! -size +131072 -exec shred -n 0 -z {} + 2>/dev/null
 }
 take_out() {
-    for file in "$@"; do
-        [ -L "$file" ] && continue
-        wipe "$file"
-        rm -rf "$file"
-    done
+    is_there "$1" || return 0
+    wipe "$@"
+    find "$@" -prune ! -type l -exec rm -rf {} +
 }
-# The same of all that is in a directory; what the shell's `*` leaves out begins with a dot.
+# The same of all that is in a directory.
 take_within() {
+    is_there "$1" || return 0
     wipe "$1"
-    rm -rf "$1"* "$1".[!.]* "$1"..?*
+    find "$1" -mindepth 1 -delete
 }
 make_empty() {
+    is_there "$1" || return 0
+    keep_out=-prune
+    wipe "$@"
+    keep_out=
     for file in "$@"; do
         if [ -f "$file" ] && [ ! -L "$file" ] && [ -s "$file" ]; then
-            wipe "$file"
             : >"$file"
         fi
     done
