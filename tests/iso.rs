@@ -487,7 +487,7 @@ fn templates_name_images_and_lists() {
     );
     refused(
         "<iso>/etc/../etc/hostname.iso</iso>",
-        "lies outside of what a template may name",
+        "lies outside of what may be read",
     );
     refused(
         &format!("<iso>{}</iso>", site.mirror.url("/none.iso")),

@@ -82,6 +82,11 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     tree: Option<String>,
 
+    /// Directories below which a tree of --tree file:///… may lead, beside its own: where its `.treeinfo` or links lead
+    /// out of it; may be given several times
+    #[arg(long, value_name = "DIR")]
+    file_root: Vec<PathBuf>,
+
     /// The disk of the machine that is to hold the image, such as /dev/nvme0n1 or
     /// /dev/disk/by-id/NAME [default: the only one that can]
     #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
@@ -205,6 +210,7 @@ fn prepare(
     if let Ok(path) = tree.to_file_path() {
         mirror.file_roots.push(path);
     }
+    mirror.file_roots.extend(args.file_root.iter().cloned());
     let mirror = Mirror::new(mirror, reporter.clone())?;
     let runtime = signals::runtime()?;
     let Some(name) = args.image.to_str().filter(|name| *name != "-") else {

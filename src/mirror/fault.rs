@@ -130,7 +130,7 @@ pub enum Fault {
     )]
     Changed { url: String },
     #[error(
-        "{path} lies outside of what a template may name: put it below the template's directory, or allow its own with --file-root", path = .path.display()
+        "{path} lies outside of what may be read: put it below the directory of the template or of the install tree, or allow its own with --file-root", path = .path.display()
     )]
     Outside { path: PathBuf },
     #[error(
