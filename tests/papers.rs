@@ -493,6 +493,26 @@ fn what_is_converted_is_signed() {
         assert_eq!(outcome.status, status, "{key}: {}", outcome.stderr);
     }
 
+    // What is replaced without a signature leaves none of the old one; what is no file stays.
+    let kept = out.join("web.CHECKSUM.sigstore.json");
+    std::fs::create_dir(&kept).unwrap();
+    let mut command = convert(&[]);
+    command.arg("--force");
+    let outcome = run(command);
+    outcome.assert_done();
+    assert!(
+        outcome.stderr.contains("web.CHECKSUM.sig is removed"),
+        "{}",
+        outcome.stderr
+    );
+    std::fs::remove_dir(kept).unwrap();
+    assert_eq!(names(), ["web.CHECKSUM", "web.qcow2", "web.tar.gz"]);
+    verify(&site, &[], &out.join("web.tar.gz")).assert_done();
+    let mut command = convert(&[&ssh]);
+    command.arg("--force");
+    run(command).assert_done();
+    assert_eq!(names(), all);
+
     // The signature's name is taken like the images'.
     for ending in ["qcow2", "tar.gz", "CHECKSUM"] {
         std::fs::remove_file(out.join(format!("web.{ending}"))).unwrap();

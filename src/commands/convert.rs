@@ -17,6 +17,7 @@ use crate::formats::hardware::Hardware;
 use crate::formats::make::{self, Order, Original};
 use crate::hex;
 use crate::image::output::{self, OutputPaths};
+use crate::image::publish;
 use crate::image::qemu_img;
 use crate::image::set::From;
 use crate::image::signature;
@@ -214,6 +215,9 @@ async fn convert(args: &Args, reporter: &Reporter) -> anyhow::Result<(Conversion
     let signatures = signatures.map(|(text, to)| (From::Text(text), *to));
     let beside: Vec<(From<'_>, &Path)> = signatures.collect();
     conversion.publish(work.dir(), &output, &beside, &checksums, args.force)?;
+    if args.force {
+        remove_others(&output, reporter);
+    }
     Ok((conversion, output))
 }
 
@@ -289,6 +293,22 @@ fn check_names(args: &Args, output: &OutputPaths) -> anyhow::Result<()> {
         .collect();
     output::check_apart(&outputs, &inputs)?;
     output.check_images(args.force)
+}
+
+/// Removes signatures of checksums that were replaced: nothing verifies by them.
+fn remove_others(output: &OutputPaths, reporter: &Reporter) {
+    for path in output.other_signatures() {
+        match publish::remove_outdated(&path) {
+            Ok(false) => {}
+            Ok(true) => reporter.note(format!(
+                "{} is removed: it signed the checksums that were replaced; --sign signs the new ones",
+                path.display()
+            )),
+            Err(error) => reporter.warn(format!(
+                "{error:#}; it signs checksums that were replaced, so remove it"
+            )),
+        }
+    }
 }
 
 fn take_work_dir(output: &OutputPaths) -> anyhow::Result<WorkDir> {

@@ -327,6 +327,18 @@ impl OutputPaths {
         self.signatures.extend(signatures.collect::<Vec<_>>());
     }
 
+    /// Where signatures of these checksums would be that are none of this output: those that are there are of
+    /// others.
+    pub fn other_signatures(&self) -> Vec<PathBuf> {
+        let all = Signer::OF_CHECKSUMS.iter().map(|ending| {
+            let mut path = self.checksum.clone().into_os_string();
+            path.push(format!(".{ending}"));
+            PathBuf::from(path)
+        });
+        all.filter(|path| self.signatures.iter().all(|own| own.path != *path))
+            .collect()
+    }
+
     /// The images' paths, without block maps and the like.
     pub fn paths(&self) -> Vec<PathBuf> {
         let is_image = |ending: &str| {

@@ -214,6 +214,23 @@ pub fn check_replaceable(what: &str, path: &Path, replace: bool) -> Result<()> {
     }
 }
 
+/// Removes what an earlier output left of this name and no output has any more, if outputs may replace it; whether it
+/// was there.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_outdated(path: &Path) -> Result<bool> {
+    let Ok(there) = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) else {
+        return Ok(false);
+    };
+    if !is_replaceable(FileType::from_raw_mode(there.st_mode), there.st_uid) {
+        return Ok(false);
+    }
+    unlinkat(CWD, path, AtFlags::empty())
+        .with_context(|| format!("removing {}", path.display()))?;
+    Ok(true)
+}
+
 /// Outputs replace regular files, and links of this user's own; whatever else bears the name is
 /// more than its name.
 fn is_replaceable(kind: FileType, user: u32) -> bool {

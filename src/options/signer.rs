@@ -15,6 +15,9 @@ pub enum Signer {
 }
 
 impl Signer {
+    /// What the names of detached signatures of checksums end in, whoever makes them.
+    pub const OF_CHECKSUMS: [&str; 2] = ["sig", "sigstore.json"];
+
     /// What the names of its detached signatures end in.
     pub fn ending(&self) -> &'static str {
         match self {
