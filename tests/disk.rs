@@ -217,7 +217,7 @@ fn what_cannot_be_read_is_named_and_never_empty() {
     assert_eq!(
         why(encrypted),
         "no installed system was found: no file system has an os-release and an fstab (the disk: it is \
-         encrypted (LUKS), which is not read)"
+         encrypted (LUKS), and no passphrase of it is known)"
     );
 }
 

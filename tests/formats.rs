@@ -506,6 +506,7 @@ fn damaged_files_end_in_a_verdict() {
                 name,
                 file: &file,
                 firmware: None,
+                passphrases: &[],
                 program: std::path::Path::new(OZR),
             };
             let begun = std::time::Instant::now();

@@ -268,10 +268,34 @@ fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
     let line = served.lines().find(|line| line.contains("--encrypted"));
     assert!(line.unwrap().starts_with("part *** / "), "{served}");
 
-    // The offline proof needs the key, and says so.
+    // What was read offline was read with the passphrase: all is proved, and the packages are known.
     let manifest = json(&site.output("manifest.json"));
-    let unproved = manifest["seal"]["unproved"].as_str().unwrap();
-    assert!(unproved.contains("LUKS"), "{unproved}");
+    assert_eq!(manifest["seal"]["unproved"], Value::Null, "{manifest}");
+    assert!(manifest["seal"]["items"].as_array().unwrap().len() > 5);
+    assert!(!manifest["packages"].as_array().unwrap().is_empty());
+    let verify = |more: &[&str]| {
+        let mut command = site.ozr();
+        command.env("OZR_TEST_PASSPHRASE", PASSPHRASE);
+        command.args(["verify", "--format", "json"]);
+        command.args(more).arg(site.output("qcow2"));
+        run(command)
+    };
+    let outcome = verify(&["--luks-passphrase", "env:OZR_TEST_PASSPHRASE"]);
+    outcome.assert_done();
+    assert!(
+        outcome
+            .stdout
+            .contains("packages are those of the manifest"),
+        "{}",
+        outcome.stdout
+    );
+    let outcome = verify(&[]);
+    outcome.assert_done();
+    assert!(
+        outcome.stdout.contains("no passphrase of it is known"),
+        "{}",
+        outcome.stdout
+    );
     assert_eq!(
         json(&site.output("boot-test/boot-test.json"))["passed"],
         true

@@ -509,7 +509,7 @@ async fn a_hostile_file_system_costs_a_process_that_nobody_needs() {
         disk.write_all_at(bytes, superblock + at).unwrap();
     }
     let disk = as_qcow2(&raw);
-    let error = installed::logs(Path::new(OZR), std::slice::from_ref(&disk))
+    let error = installed::logs(Path::new(OZR), std::slice::from_ref(&disk), &[])
         .await
         .unwrap_err();
     assert!(
@@ -551,7 +551,7 @@ async fn the_installers_logs_are_read_from_the_disk() {
         mkfs(&raw);
         write_table(&raw, table == "gpt");
         let disk = as_qcow2(&raw);
-        let mut found = installed::logs(Path::new(OZR), std::slice::from_ref(&disk))
+        let mut found = installed::logs(Path::new(OZR), std::slice::from_ref(&disk), &[])
             .await
             .unwrap();
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -563,8 +563,10 @@ async fn the_installers_logs_are_read_from_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty.raw");
     fs::File::create(&empty).unwrap().set_len(64 * MIB).unwrap();
-    let logs = installed::logs(Path::new(OZR), &[as_qcow2(&empty)]).await;
+    let logs = installed::logs(Path::new(OZR), &[as_qcow2(&empty)], &[]).await;
     assert_eq!(logs.unwrap(), []);
     let null = fs::File::open("/dev/null").unwrap();
-    installed::logs(Path::new(OZR), &[null]).await.unwrap_err();
+    installed::logs(Path::new(OZR), &[null], &[])
+        .await
+        .unwrap_err();
 }

@@ -26,6 +26,7 @@ mod install;
 mod iso;
 mod kickstarts;
 mod leftovers;
+mod luks;
 mod media;
 mod mirror;
 mod nightly;

@@ -7,15 +7,18 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::builds::{self, Left};
+use super::inspect::{self, Opening};
 use super::running::Where;
 use super::{differing, signals};
 use crate::diff::{self, Side};
+use crate::disk::luks::Key;
 use crate::error::{Classify, Kind, fail, reported};
 use crate::image::manifest::{self, Manifest, stems};
 use crate::image::reader::{self, Image, Question};
 use crate::input;
 use crate::install::history::Alike;
 use crate::options::config;
+use crate::secrets::Secret;
 use crate::ui::printer;
 
 /// How the names of manifests end.
@@ -62,6 +65,10 @@ pub struct Args {
     #[arg(long)]
     exit_code: bool,
 
+    /// What opens the encrypted in the images.
+    #[command(flatten)]
+    opening: Opening,
+
     /// Where builds are noted.
     #[command(flatten)]
     place: Where,
@@ -84,10 +91,11 @@ enum Format {
 /// Input: one cannot be read. Build: they differ, and that is asked for.
 pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<()> {
     let (old, new) = sides(args, config)?;
+    let passphrases = args.opening.passphrases()?;
     let runtime = signals::runtime()?;
     let read = async {
-        let (mut old, old_image) = side(&old).await?;
-        let (mut new, new_image) = side(&new).await?;
+        let (mut old, old_image) = side(&old, &passphrases).await?;
+        let (mut new, new_image) = side(&new, &passphrases).await?;
         let (old_names, new_names) = diff::changelogs_wanted(&old, &new);
         if !new_names.is_empty() {
             old.changelogs = ask(old_image.as_ref(), &Question::Changelogs(old_names)).await?;
@@ -163,8 +171,14 @@ fn left(named: &Path, all: &[Alike]) -> anyhow::Result<(String, Vec<PathBuf>)> {
     Ok((name, left.collect()))
 }
 
+/// An image, and what opens the encrypted in it.
+struct Opened {
+    file: File,
+    keys: Vec<Key>,
+}
+
 /// What is known of an image or a manifest, and the image.
-async fn side(path: &Path) -> anyhow::Result<(Side, Option<File>)> {
+async fn side(path: &Path, passphrases: &[Secret]) -> anyhow::Result<(Side, Option<Opened>)> {
     let name = input::display_name(path);
     let read = async {
         let mut side = Side {
@@ -177,23 +191,30 @@ async fn side(path: &Path) -> anyhow::Result<(Side, Option<File>)> {
         }
         side.manifest = beside(path);
         let files = [input::open_image(path)?];
-        side.inspection = Some(reader::inspect(Path::new(reader::OWN_PROGRAM), &files).await?);
+        let keys = inspect::keys(&files, passphrases).await?;
+        let program = Path::new(reader::OWN_PROGRAM);
+        side.inspection = Some(reader::inspect(program, &files, &keys).await?);
         let [file] = files;
-        side.configuration = ask(Some(&file), &Question::Configuration).await?;
-        anyhow::Ok((side, Some(file)))
+        let image = Opened { file, keys };
+        side.configuration = ask(Some(&image), &Question::Configuration).await?;
+        anyhow::Ok((side, Some(image)))
     };
     read.await.with_context(|| format!("reading {name}"))
 }
 
 /// The answer to a question, if there is an image that can be asked.
 async fn ask<T: serde::de::DeserializeOwned>(
-    image: Option<&File>,
+    image: Option<&Opened>,
     question: &Question,
 ) -> anyhow::Result<Option<T>> {
-    let Some(file) = image else {
+    let Some(Opened { file, keys }) = image else {
         return Ok(None);
     };
-    let image = [Image { file, below: None }];
+    let image = [Image {
+        file,
+        below: None,
+        keys,
+    }];
     reader::ask(Path::new(reader::OWN_PROGRAM), &image, question)
         .await
         .map(Some)

@@ -1,19 +1,22 @@
 //! `ozr inspect`
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::{inspected, signals};
+use crate::disk::luks::{Key, Keys};
 use crate::error::{Classify, Kind};
-use crate::image::reader;
+use crate::image::reader::{self, Image};
 use crate::input;
 use crate::inspect::{Inspection, Installed};
-use crate::options::SbomFormat;
+use crate::options::{Purpose, SbomFormat, SecretSource};
 use crate::packages::Package;
 use crate::sbom::{self, Subject};
+use crate::secrets::Secret;
 use crate::ui::printer;
 
 /// Examples, for `--help` and the manual page: the command, and what it does.
@@ -25,6 +28,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "ozr inspect --format cyclonedx rocky-9.qcow2",
         "What it is made of, for a scanner.",
+    ),
+    (
+        "ozr inspect --luks-passphrase prompt vault.qcow2",
+        "The same of a system that is encrypted.",
     ),
 ];
 
@@ -43,6 +50,47 @@ pub struct Args {
     /// How it is written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
+
+    /// What opens the encrypted in it.
+    #[command(flatten)]
+    opening: Opening,
+}
+
+/// What opens the encrypted in images.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Opening {
+    /// Where the passphrase of the image's encrypted file systems (LUKS) is: file:PATH, env:NAME or prompt
+    #[arg(long, value_name = "SOURCE")]
+    luks_passphrase: Option<SecretSource>,
+}
+
+impl Opening {
+    /// The passphrases. Not within a runtime of tokio's, for somebody may have to be asked.
+    ///
+    /// # Errors
+    /// Input: they cannot be had.
+    pub(super) fn passphrases(&self) -> anyhow::Result<Vec<Secret>> {
+        let source = self.luks_passphrase.iter();
+        source
+            .map(|source| source.read("LUKS passphrase", Purpose::Known))
+            .collect()
+    }
+}
+
+/// The keys that passphrases give of what is encrypted in the images of a machine.
+///
+/// # Errors
+/// They open nothing of it; an image cannot be read.
+pub(super) async fn keys(files: &[File], passphrases: &[Secret]) -> anyhow::Result<Vec<Key>> {
+    let program = Path::new(reader::OWN_PROGRAM);
+    let Keys { keys, closed } = reader::keys(program, &Image::all(files), passphrases).await?;
+    if keys.is_empty() && !closed.is_empty() {
+        bail!(
+            "nothing encrypted was opened: {}; see --luks-passphrase",
+            closed.join("; ")
+        );
+    }
+    Ok(keys)
 }
 
 /// `--format`.
@@ -63,7 +111,7 @@ enum Format {
 /// # Errors
 /// Input: it cannot be read, or holds no packages where they are asked for.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    show(&args.images, args.format)
+    show(&args.images, args.format, &args.opening.passphrases()?)
 }
 
 /// Says for people what the images of a machine are, at least one.
@@ -71,14 +119,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// # Errors
 /// Input: one cannot be read.
 pub(super) fn human(images: &[PathBuf]) -> anyhow::Result<()> {
-    show(images, Format::Human)
+    show(images, Format::Human, &[])
 }
 
-/// Reads what the images of a machine are, at least one.
+/// Reads what the images of a machine are, at least one; the passphrases open what is encrypted.
 ///
 /// # Errors
-/// Input: one cannot be read.
-pub(super) fn read(images: &[PathBuf]) -> anyhow::Result<Inspection> {
+/// Input: one cannot be read, or the passphrases open nothing of it.
+pub(super) fn read(images: &[PathBuf], passphrases: &[Secret]) -> anyhow::Result<Inspection> {
     let runtime = signals::runtime()?;
     let read = async {
         let open = |image: &PathBuf| {
@@ -86,8 +134,11 @@ pub(super) fn read(images: &[PathBuf]) -> anyhow::Result<Inspection> {
             file.with_context(|| format!("reading {}", image.display()))
         };
         let files = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        reader::inspect(Path::new(reader::OWN_PROGRAM), &files)
-            .await
+        let read = async {
+            let keys = keys(&files, passphrases).await?;
+            reader::inspect(Path::new(reader::OWN_PROGRAM), &files, &keys).await
+        };
+        read.await
             .with_context(|| format!("reading {}", images[0].display()))
     };
     runtime.block_on(read).kind(Kind::Input)
@@ -115,9 +166,9 @@ pub(super) fn packages<'a>(
         .kind(Kind::Input)
 }
 
-fn show(images: &[PathBuf], format: Format) -> anyhow::Result<()> {
+fn show(images: &[PathBuf], format: Format, passphrases: &[Secret]) -> anyhow::Result<()> {
     let image = &images[0];
-    let inspection = read(images)?;
+    let inspection = read(images, passphrases)?;
     let text = match format {
         Format::Human => inspected::text(&inspection),
         Format::Json => {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
+use super::inspect::Opening;
 use super::{input, signals};
 use crate::check::report::{self, Checked, Tally, sarif};
 use crate::error::{Classify, Kind, fail, reported};
 use crate::image::reader;
 use crate::machine::Firmware;
 use crate::options::TrustedKey;
+use crate::secrets::Secret;
 use crate::ui::printer::{self, Color, Verbosity};
 use crate::verify::{self, Importer, Question, papers};
 
@@ -56,6 +58,10 @@ pub struct Args {
     #[arg(long, value_name = "FIRMWARE", requires = "importer")]
     firmware: Option<Firmware>,
 
+    /// What opens the encrypted in the files.
+    #[command(flatten)]
+    opening: Opening,
+
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
@@ -81,10 +87,11 @@ enum Format {
 /// # Errors
 /// Input: something is; it has been reported. A file cannot be read.
 pub fn run(args: &Args, verbosity: Verbosity, color: Color) -> anyhow::Result<()> {
+    let passphrases = args.opening.passphrases()?;
     let runtime = signals::runtime()?;
     let mut files = Vec::with_capacity(args.files.len());
     for path in &args.files {
-        files.push(look(args, path, &runtime)?);
+        files.push(look(args, path, &passphrases, &runtime)?);
     }
     match args.format {
         Format::Human => {
@@ -107,7 +114,12 @@ pub fn run(args: &Args, verbosity: Verbosity, color: Color) -> anyhow::Result<()
     }
 }
 
-fn look(args: &Args, path: &Path, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Checked> {
+fn look(
+    args: &Args,
+    path: &Path,
+    passphrases: &[Secret],
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<Checked> {
     let name = input::display_name(path);
     let file = input::open_image(path)
         .with_context(|| format!("opening {name}"))
@@ -119,6 +131,7 @@ fn look(args: &Args, path: &Path, runtime: &tokio::runtime::Runtime) -> anyhow::
         name: &name,
         file: &file,
         firmware: args.firmware,
+        passphrases,
         program: Path::new(reader::OWN_PROGRAM),
     };
     let looking = async {

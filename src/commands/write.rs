@@ -160,6 +160,7 @@ fn ask(
         let image = Image {
             file: &candidate.file,
             below: None,
+            keys: &[],
         };
         reader::ask::<Storage>(program, &[image], &Question::Storage).await
     });

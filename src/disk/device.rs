@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
+use super::luks::Key;
+
 /// Reads bytes from a place on: as many as there is room for, or it is an error.
 pub type Source = dyn Fn(u64, &mut [u8]) -> Result<()> + Send + Sync;
 
@@ -16,6 +18,7 @@ const MOST_BYTES: usize = 16 << 20;
 pub struct Device {
     source: Arc<Source>,
     size: u64,
+    keys: Arc<[Key]>,
 }
 
 impl fmt::Debug for Device {
@@ -31,7 +34,19 @@ impl Device {
         source: impl Fn(u64, &mut [u8]) -> Result<()> + Send + Sync + 'static,
     ) -> Device {
         let source = Arc::new(source);
-        Device { source, size }
+        let keys = Arc::default();
+        Device { source, size, keys }
+    }
+
+    /// The same with what opens the encrypted that lies on it, at whatever depth.
+    pub fn with_keys(mut self, keys: Arc<[Key]>) -> Device {
+        self.keys = keys;
+        self
+    }
+
+    /// What opens the encrypted that lies on it.
+    pub(super) fn keys(&self) -> &Arc<[Key]> {
+        &self.keys
     }
 
     /// Bytes in memory.
@@ -84,7 +99,8 @@ impl Device {
         let source = Arc::clone(&self.source);
         let size = size.min(self.size.saturating_sub(start));
         // No place within the part lies beyond the whole.
-        Device::new(size, move |at, into| source(start + at, into))
+        let part = Device::new(size, move |at, into| source(start + at, into));
+        part.with_keys(Arc::clone(&self.keys))
     }
 }
 

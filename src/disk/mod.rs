@@ -3,8 +3,8 @@
 //!
 //! Whatever a disk holds was written by its guest, and is taken for hostile: all that is read has a
 //! bound, and what is broken is an error. Memory and time as a whole are the matter of the process that
-//! reads ([`crate::image::reader`]). What cannot be read (encrypted, thin, unknown) is named, never taken
-//! for empty.
+//! reads ([`crate::image::reader`]). What cannot be read (thin, unknown, encrypted without a key) is named,
+//! never taken for empty.
 
 pub mod acl;
 pub mod bytes;
@@ -13,6 +13,7 @@ pub mod device;
 pub mod fstab;
 pub mod image_file;
 pub mod iso9660;
+pub mod luks;
 pub mod lvm;
 pub mod lvm_text;
 pub mod partitions;
@@ -27,6 +28,8 @@ mod btrfs_items;
 mod ext;
 mod ext_inode;
 mod fat;
+mod luks_header;
+mod luks_slot;
 mod xfs;
 mod xfs_inode;
 mod xfs_log;

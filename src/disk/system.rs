@@ -26,6 +26,9 @@ const RELEASES: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 /// What every root here has, beside one of those.
 const FSTAB: &str = "etc/fstab";
 
+/// What is encrypted, and what it is called when it is open.
+const CRYPTTAB: &str = "/etc/crypttab";
+
 /// An installed system.
 #[allow(missing_debug_implementations)] // file systems have none
 pub struct System {
@@ -63,6 +66,9 @@ impl System {
         let mut troubles = volumes.troubles.clone();
         let mut root = None;
         for (number, volume) in volumes.all.iter().enumerate() {
+            if volumes.opened(volume).is_some() {
+                continue;
+            }
             match root_on(number, volume) {
                 Ok(None) => {}
                 Ok(found) => {
@@ -121,9 +127,10 @@ impl System {
         missing.cloned().collect()
     }
 
-    fn mount(&self, entry: &Entry) -> Result<Mount> {
+    fn mount(&mut self, entry: &Entry) -> Result<Mount> {
         let mut all = self.volumes.all.iter();
         let number = all.position(|volume| volume.is(&entry.spec));
+        let number = number.or_else(|| self.named_by_crypttab(&entry.spec));
         let number = number.with_context(|| format!("{} is not on the disk", entry.spec))?;
         let volume = &self.volumes.all[number];
         let tree = volume
@@ -135,6 +142,19 @@ impl System {
             subvolume: entry.subvolume().map(Path::to_owned),
             tree,
         })
+    }
+
+    /// The volume that was encrypted and is open, by the name that crypttab(5) has for it.
+    fn named_by_crypttab(&mut self, spec: &str) -> Option<usize> {
+        let name = spec.strip_prefix("/dev/mapper/")?;
+        let table = self.read(Path::new(CRYPTTAB), MOST_FSTAB).ok()?;
+        let table = String::from_utf8_lossy(&table);
+        let lines = table.lines().map(str::split_whitespace);
+        let device = lines
+            .filter_map(|mut fields| Some((fields.next()?, fields.next()?)))
+            .find_map(|(named, device)| (named == name).then_some(device))?;
+        let encrypted = self.volumes.named(device)?;
+        self.volumes.opened(encrypted)
     }
 
     /// What is known of a file; none if there is none. Of a link, what is known of the link itself.

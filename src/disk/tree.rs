@@ -11,6 +11,7 @@ use super::contents::Contents;
 use super::device::Device;
 use super::ext::Ext;
 use super::fat::Fat;
+use super::luks;
 use super::xfs::Xfs;
 
 /// What kind of file it is.
@@ -239,7 +240,7 @@ pub fn open(
         "xfs" => Box::new(Xfs::open(device)?),
         "btrfs" => Box::new(Btrfs::open(device, subvolume)?),
         "vfat" => Box::new(Fat::open(device)?),
-        "crypto_LUKS" => bail!("it is encrypted (LUKS), which is not read"),
+        luks::KIND => bail!("it is encrypted (LUKS), and no passphrase of it is known"),
         "linux_raid_member" => bail!("it is a member of a software RAID, which is not read"),
         other => bail!("{other} is not read"),
     })

@@ -1,11 +1,13 @@
 //! What lies on the disks of a machine: partitions, logical volumes, and what they hold.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::contents::{self, Contents};
 use super::device::Device;
+use super::luks;
 use super::lvm;
 use super::partitions::{self, Partition};
 use super::tree::{self, Readable};
@@ -30,6 +32,8 @@ pub enum Place {
     Partition(usize, Partition),
     /// A logical volume, by its name below `/dev/mapper`.
     Logical(String),
+    /// What was encrypted and is open, by the UUID of the LUKS that it lies in.
+    Opened(String),
 }
 
 impl Volume {
@@ -54,7 +58,15 @@ impl Volume {
                 format!("partition {} of disk {}", partition.number, disk + 1)
             }
             Place::Logical(name) => format!("/dev/mapper/{name}"),
+            // As the installer names it, and systemd where no crypttab does.
+            Place::Opened(uuid) => format!("/dev/mapper/luks-{uuid}"),
         }
+    }
+
+    /// Whether it is a LUKS, open or not.
+    pub fn is_encrypted(&self) -> bool {
+        let contents = self.contents.as_ref();
+        contents.is_some_and(|contents| contents.kind == luks::KIND)
     }
 
     /// Whether this is what fstab's first field, `mount` or `root=` names so (libblkid's tags, and the
@@ -105,6 +117,7 @@ impl Volume {
                     spec.strip_prefix("/dev/") == Some(&name)
                 })
             }
+            Place::Opened(_) => spec == self.name(),
             Place::Disk(_) => false,
         }
     }
@@ -143,6 +156,7 @@ impl Volumes {
                 volumes.add(Place::Partition(number, partition), Ok(device));
             }
         }
+        volumes.open_encrypted(0);
         let is_member = |volume: &&Volume| {
             let contents = volume.contents.as_ref();
             contents.is_some_and(|contents| contents.kind == "LVM2_member")
@@ -151,10 +165,41 @@ impl Volumes {
         let members: Vec<Device> = members.filter_map(|m| m.device.clone().ok()).collect();
         let (logical, troubles) = lvm::volumes(&members);
         volumes.troubles.extend(troubles);
+        let before = volumes.all.len();
         for volume in logical {
-            volumes.add(Place::Logical(volume.mapper_name()), volume.device);
+            let keys = disks.first().map(|disk| Arc::clone(disk.keys()));
+            let device = volume.device.clone();
+            let device = device.map(|device| device.with_keys(keys.unwrap_or_default()));
+            volumes.add(Place::Logical(volume.mapper_name()), device);
         }
+        volumes.open_encrypted(before);
         Ok(volumes)
+    }
+
+    /// Opens what is encrypted and has a key, of the volumes from one on.
+    fn open_encrypted(&mut self, from: usize) {
+        let closed: Vec<Volume> = self.all[from..].to_vec();
+        for volume in closed.iter().filter(|volume| volume.is_encrypted()) {
+            let uuid = volume.contents.as_ref().and_then(|c| c.uuid.clone());
+            let (Ok(device), Some(uuid)) = (&volume.device, uuid) else {
+                continue;
+            };
+            match luks::open(device) {
+                Ok(Some(opened)) => self.add(Place::Opened(uuid), Ok(opened)),
+                Ok(None) => {}
+                Err(why) => self.troubles.push(format!("{}: {why:#}", volume.name())),
+            }
+        }
+    }
+
+    /// What lies in a LUKS, by its number, if that is open.
+    pub fn opened(&self, encrypted: &Volume) -> Option<usize> {
+        let uuid = encrypted.contents.as_ref()?.uuid.as_ref()?;
+        let is_in = |volume: &Volume| matches!(&volume.place, Place::Opened(of) if of == uuid);
+        self.all
+            .iter()
+            .position(is_in)
+            .filter(|_| encrypted.is_encrypted())
     }
 
     fn add(&mut self, place: Place, device: std::result::Result<Device, String>) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reader::{self, Image, Question};
 use crate::disk::contents;
 use crate::disk::device::Device;
+use crate::disk::luks::Key;
 use crate::disk::partitions;
 use crate::disk::tree::{FileTree, Kind};
 use crate::disk::volumes::Volumes;
@@ -55,13 +56,13 @@ pub async fn has_contents(program: &Path, disks: &[File]) -> anyhow::Result<bool
     reader::ask(program, &Image::all(disks), &Question::Contents).await
 }
 
-/// The installer's logs on disks that no guest uses; none if there are none, or if they are
-/// where they cannot be read. Asks `program`, [`reader::OWN_PROGRAM`].
+/// The installer's logs on disks that no guest uses, also where `keys` open them; none if there are none, or if
+/// they are where they cannot be read. Asks `program`, [`reader::OWN_PROGRAM`].
 ///
 /// # Errors
 /// A disk cannot be read.
-pub async fn logs(program: &Path, disks: &[File]) -> anyhow::Result<Vec<Log>> {
-    reader::ask(program, &Image::all(disks), &Question::Logs).await
+pub async fn logs(program: &Path, disks: &[File], keys: &[Key]) -> anyhow::Result<Vec<Log>> {
+    reader::ask(program, &Image::opened(disks, keys), &Question::Logs).await
 }
 
 /// Whether one of the disks holds a partition with contents, or something else that is known.

@@ -47,7 +47,8 @@ pub struct Storage {
     pub filesystem: Option<Filesystem>,
     /// Its partitions.
     pub partitions: Vec<Partition>,
-    /// The logical volumes of LVM; of a machine with several disks they stand with the first.
+    /// The logical volumes of LVM, and what was encrypted and is open; of a machine with several disks they stand
+    /// with the first.
     pub volumes: Vec<Volume>,
 }
 
@@ -86,7 +87,7 @@ pub struct Partition {
     pub filesystem: Option<Filesystem>,
 }
 
-/// A logical volume.
+/// A logical volume, or what was encrypted and is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its path: `/dev/mapper/rl-root`.
@@ -153,13 +154,15 @@ impl Storage {
                     storage.partitions.push(with(partition, filesystem));
                 }
                 Place::Disk(_) | Place::Partition(..) => {}
-                Place::Logical(name) if number == 0 => storage.volumes.push(Volume {
-                    path: format!("/dev/mapper/{name}"),
-                    size: volume.device.as_ref().ok().map(Device::size),
-                    filesystem,
-                    unreadable: volume.device.as_ref().err().cloned(),
-                }),
-                Place::Logical(_) => {}
+                Place::Logical(_) | Place::Opened(_) if number == 0 => {
+                    storage.volumes.push(Volume {
+                        path: volume.name(),
+                        size: volume.device.as_ref().ok().map(Device::size),
+                        filesystem,
+                        unreadable: volume.device.as_ref().err().cloned(),
+                    })
+                }
+                Place::Logical(_) | Place::Opened(_) => {}
             }
         }
         storage

@@ -26,9 +26,11 @@ use super::run::Finished;
 use super::start;
 use super::supervise::{Channels, Course, Supervised};
 use super::warm::Resumed;
+use crate::disk::luks::{Key, Keys};
 use crate::error::{Classify, Kind, failed};
 use crate::formats::make::{self, Original};
 use crate::host::{self, DomainSpec, Guest, Started, Versions};
+use crate::image::reader::Image;
 use crate::image::set::{self, From};
 use crate::image::{disk, installed, keep, reader};
 use crate::machine::DiskFormat;
@@ -75,6 +77,8 @@ pub struct Attempt<'a> {
     pub(super) supervised: Option<Supervised>,
     /// Where the packages are from.
     pub(super) origins: Origins,
+    /// What opens the encrypted on the installed disks, once they are installed.
+    pub(super) keys: Vec<Key>,
 }
 
 /// Makes an image, or tells why there is none. What it made in the build's place is left there;
@@ -162,6 +166,7 @@ impl<'a> Attempt<'a> {
             hypervisor: None,
             supervised: None,
             origins: Origins::new(),
+            keys: Vec::new(),
         })
     }
 
@@ -402,6 +407,28 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// What opens the encrypted on the disks of a guest that is gone, as far as the build knows passphrases.
+    ///
+    /// # Errors
+    /// The user stops the build.
+    pub(super) async fn open_disks(&self) -> anyhow::Result<Vec<Key>> {
+        let program = Path::new(reader::OWN_PROGRAM);
+        let disks = Image::all(&self.prepared.disks);
+        let passphrases = self.plan.passphrases();
+        let opening = reader::keys(program, &disks, &passphrases);
+        let opened = self.cancellation.or(async { Ok(opening.await) }).await?;
+        // What cannot be read for it is named where it is to be read.
+        let opened = opened.unwrap_or_else(|error| Keys {
+            closed: vec![format!("{error:#}")],
+            ..Keys::default()
+        });
+        for why in &opened.closed {
+            let why = self.handover.secrets.hide(why);
+            self.reporter.detail(format!("what is encrypted: {why}"));
+        }
+        Ok(opened.keys)
+    }
+
     /// Makes an image that is good of the disk of a guest that has installed it, or says why it is
     /// none.
     async fn make_good(&mut self) -> anyhow::Result<Result<Sealed, Box<Verdict>>> {
@@ -410,6 +437,7 @@ impl<'a> Attempt<'a> {
         }
         drop(self.guest.take());
         self.still_runs = false;
+        self.keys = self.open_disks().await?;
         // Sealing takes the history out that says it.
         self.read_origins().await?;
         let sealed = match self.seal().await? {

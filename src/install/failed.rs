@@ -182,7 +182,10 @@ impl Attempt<'_> {
             return;
         }
         let program = Path::new(reader::OWN_PROGRAM);
-        let added = match installed::logs(program, &self.prepared.disks).await {
+        let Ok(keys) = self.open_disks().await else {
+            return;
+        };
+        let added = match installed::logs(program, &self.prepared.disks, &keys).await {
             Ok(logs) => gathered.add_logs(&logs, &self.handover.secrets),
             Err(error) => Err(error),
         };

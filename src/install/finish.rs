@@ -116,7 +116,7 @@ impl Attempt<'_> {
         let names: BTreeSet<String> = items.iter().map(|item| item.name.clone()).collect();
         let question = Question::Unsealed(names.clone());
         let program = Path::new(reader::OWN_PROGRAM);
-        let disks = Image::all(&self.prepared.disks);
+        let disks = Image::opened(&self.prepared.disks, &self.keys);
         let looking = reader::ask::<Proof>(program, &disks, &question);
         let proof = self.cancellation.or(async { Ok(looking.await) }).await?;
         let mut sealed = Sealed {

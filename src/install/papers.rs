@@ -42,7 +42,7 @@ impl Attempt<'_> {
     /// It cannot be told.
     pub(super) async fn contents(&self) -> anyhow::Result<Contents> {
         let program = Path::new(reader::OWN_PROGRAM);
-        let inspection = reader::inspect(program, &self.prepared.disks).await?;
+        let inspection = reader::inspect(program, &self.prepared.disks, &self.keys).await?;
         let system = inspection.system;
         let system = system.with_context(|| inspection.troubles.join("; "))?;
         let packages = system.packages;
@@ -64,7 +64,7 @@ impl Attempt<'_> {
     /// The user stops the build.
     pub(super) async fn read_origins(&mut self) -> anyhow::Result<()> {
         let program = Path::new(reader::OWN_PROGRAM);
-        let disks = Image::all(&self.prepared.disks);
+        let disks = Image::opened(&self.prepared.disks, &self.keys);
         let asking = reader::ask::<Origins>(program, &disks, &Question::Origins);
         match self.cancellation.or(async { Ok(asking.await) }).await? {
             Ok(origins) => self.origins = origins,

@@ -159,32 +159,34 @@ pub(super) async fn look(
     findings: &mut Findings<'_>,
 ) {
     let program = question.program;
-    match reader::inspect(program, std::slice::from_ref(disk)).await {
+    let keys = question.keys(disk, findings).await;
+    let images = Image::opened(std::slice::from_ref(disk), &keys);
+    match reader::inspect(program, std::slice::from_ref(disk), &keys).await {
         Ok(inspection) => {
             if judge(machine, &inspection, findings) {
                 let fstab = Request::Read {
                     path: PathBuf::from(FSTAB),
                     most: MOST_FSTAB,
                 };
-                let answers = look::look(
-                    program,
-                    &Image::all(std::slice::from_ref(disk)),
-                    vec![fstab],
-                )
-                .await;
+                let answers = look::look(program, &images, vec![fstab]).await;
                 if let Some(Answer::Content(text)) =
                     answers.ok().and_then(|all| all.into_iter().next())
                 {
                     mounts(&String::from_utf8_lossy(&text), findings);
                 }
-                drivers(machine, program, disk, findings).await;
+                drivers(machine, program, &images, findings).await;
             }
         }
         Err(error) => findings.note(format!("what is inside was not looked at: {error:#}")),
     }
 }
 
-async fn drivers(machine: Machine, program: &Path, disk: &File, findings: &mut Findings<'_>) {
+async fn drivers(
+    machine: Machine,
+    program: &Path,
+    images: &[Image<'_>],
+    findings: &mut Findings<'_>,
+) {
     let groups = DISKS.iter().chain(&NETWORKS);
     let names = groups
         .filter(|group| group.0 == machine)
@@ -194,9 +196,7 @@ async fn drivers(machine: Machine, program: &Path, disk: &File, findings: &mut F
         return;
     }
     let question = reader::Question::Drivers(names);
-    match reader::ask::<Vec<Drivers>>(program, &Image::all(std::slice::from_ref(disk)), &question)
-        .await
-    {
+    match reader::ask::<Vec<Drivers>>(program, images, &question).await {
         Ok(kernels) => kernels
             .iter()
             .for_each(|kernel| judge_drivers(machine, kernel, findings)),

@@ -24,8 +24,11 @@ use clap::ValueEnum;
 use strum::IntoStaticStr;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::disk::luks::{Key, Keys};
 use crate::formats::boot::{Boot, Table};
+use crate::image::reader::{self, Image};
 use crate::machine::Firmware;
+use crate::secrets::Secret;
 
 /// Who is to take the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, IntoStaticStr)]
@@ -58,8 +61,27 @@ pub struct Question<'a> {
     pub file: &'a File,
     /// The firmware that machines are to start it by, if it is said.
     pub firmware: Option<Firmware>,
+    /// What may open the encrypted in it.
+    pub passphrases: &'a [Secret],
     /// The program that reads disks: [`reader::OWN_PROGRAM`](crate::image::reader::OWN_PROGRAM).
     pub program: &'a Path,
+}
+
+impl Question<'_> {
+    /// What opens the encrypted on a disk, as far as the passphrases do; a note says what stays closed.
+    async fn keys(&self, disk: &File, findings: &mut Findings<'_>) -> Vec<Key> {
+        let images = Image::all(std::slice::from_ref(disk));
+        match reader::keys(self.program, &images, self.passphrases).await {
+            Ok(Keys { keys, closed }) => {
+                closed.into_iter().for_each(|why| findings.note(why));
+                keys
+            }
+            Err(error) => {
+                findings.note(format!("{error:#}"));
+                Vec::new()
+            }
+        }
+    }
 }
 
 /// What was found in a file.

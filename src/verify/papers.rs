@@ -236,7 +236,8 @@ async fn inside(
             .note("it is of a machine with several disks: what is inside was not compared");
     }
     let file = std::slice::from_ref(question.file);
-    let inspection = match reader::inspect(question.program, file).await {
+    let keys = question.keys(question.file, findings).await;
+    let inspection = match reader::inspect(question.program, file, &keys).await {
         Ok(inspection) => inspection,
         Err(error) => {
             return findings.note(format!("what is inside was not compared: {error:#}"));
@@ -248,7 +249,7 @@ async fn inside(
     }
     let items = manifest.seal.items.iter().cloned().collect();
     let question_of_seal = reader::Question::Unsealed(items);
-    let images = Image::all(file);
+    let images = Image::opened(file, &keys);
     let proof = reader::ask::<Proof>(question.program, &images, &question_of_seal).await;
     match proof {
         Ok(Proof { left, unproved }) => {
@@ -269,7 +270,19 @@ async fn inside(
 }
 
 fn compare(manifest: &Manifest, inspection: &Inspection, findings: &mut Findings<'_>) {
-    let parts = |storage: &Storage| (storage.partitions.clone(), storage.volumes.clone());
+    // What lies in something encrypted, was seen where that was open.
+    let open = |storage: &Storage| {
+        let volumes = storage.volumes.iter().map(|volume| volume.path.clone());
+        volumes
+            .filter(|path| path.starts_with("/dev/mapper/luks-"))
+            .collect::<Vec<_>>()
+    };
+    let expected_open = manifest.storage.as_ref().map(open);
+    let all = expected_open.is_none_or(|expected| expected == open(&inspection.storage));
+    let parts = |storage: &Storage| {
+        let volumes = all.then(|| storage.volumes.clone());
+        (storage.partitions.clone(), volumes)
+    };
     if let Some(expected) = &manifest.storage {
         match parts(expected) == parts(&inspection.storage) {
             true => findings.note("its partitions are those of the manifest"),

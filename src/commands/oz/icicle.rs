@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(_) => customize::told_packages(&args.tdl, read, &args.domain, options, &reporter)?,
         None => {
             let images = images_of(&args.domain, &options)?;
-            let inspection = inspect::read(&images)?;
+            let inspection = inspect::read(&images, &[])?;
             let (_, packages) = inspect::packages(&images[0], &inspection)?;
             let entries = packages.iter().map(Entry::of).collect();
             icicle::write(read.template.description.as_deref(), entries)

@@ -43,7 +43,12 @@ impl Growth {
         let info = qemu_img::info(&images[0], plan.format)
             .await
             .kind(Kind::Input)?;
-        let inspection = reader::inspect(Path::new(OWN_PROGRAM), &images);
+        let program = Path::new(OWN_PROGRAM);
+        let inspection = async {
+            let all = Image::all(&images);
+            let opened = reader::keys(program, &all, &plan.passphrases).await?;
+            reader::inspect(program, &images, &opened.keys).await
+        };
         let inspection = stage
             .cancellation
             .or(async { Ok(inspection.await) })

@@ -65,7 +65,8 @@ pub async fn check(
                 .images()
                 .map(File::open)
                 .collect::<Result<Vec<_>, _>>()?;
-            let looked = look(program, &Image::all(&files), vec![log()]).await;
+            let keys = images.first().map_or(&[][..], |image| image.keys);
+            let looked = look(program, &Image::opened(&files, keys), vec![log()]).await;
             content(looked.ok().and_then(|answers| answers.into_iter().next()))
         }
     };

@@ -1,6 +1,7 @@
 //! A boot test: its boots one after the other, and what is made of them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,12 @@ use super::identity::{self, Identities};
 use super::inside;
 use super::plan::{Boot, BootPlan};
 use super::report::{BootReport, Check, ClonesReport, Reached, Report, SCHEMA};
+use crate::disk::luks::Key;
 use crate::error::{Classify, Kind};
 use crate::hex;
 use crate::host::{Accel, Guest, Host};
 use crate::image::checksum;
-use crate::image::reader::Image;
+use crate::image::reader::{self, Image, OWN_PROGRAM};
 use crate::install::carry;
 use crate::install::evidence as install_evidence;
 use crate::install::place::Place;
@@ -388,6 +390,18 @@ fn keep(
     }
 }
 
+/// Overlays of a plan's images.
+fn of_overlays<'a>(overlays: &'a [File], plan: &'a BootPlan, keys: &'a [Key]) -> Vec<Image<'a>> {
+    let images = overlays.iter().zip(plan.images());
+    images
+        .map(|(file, below)| Image {
+            file,
+            below: Some(below),
+            keys,
+        })
+        .collect()
+}
+
 /// Reads what the guest has written: its identities, its journal, what every image has to have right, and what
 /// is declared of its files. Whether that was possible: what cannot be read is not known, and no failure.
 async fn read_overlay(
@@ -401,14 +415,10 @@ async fn read_overlay(
     let count = plan.images().count();
     let overlays = (0..count).map(|disk| work.file(guest::overlay(disk), false));
     let overlays = overlays.collect::<Result<Vec<_>, _>>().kind(Kind::Host)?;
-    let images = overlays.iter().zip(plan.images());
-    let images: Vec<Image<'_>> = images
-        .map(|(file, below)| Image {
-            file,
-            below: Some(below),
-        })
-        .collect();
     let read = async {
+        let closed = of_overlays(&overlays, plan, &[]);
+        let opened = reader::keys(Path::new(OWN_PROGRAM), &closed, &plan.passphrases).await?;
+        let images = of_overlays(&overlays, plan, &opened.keys);
         let identities = identity::read(&images).await?;
         let journal = identities.journal.as_deref().unwrap_or_default();
         let kernel = report.kernel.as_deref();
