@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use virt::connect::Connect;
+use virt::error::ErrorNumber;
 
 pub use self::events::prepare_environment;
 use self::events::{Guests, start_event_loop, watch_connection};
@@ -345,6 +346,14 @@ fn answered(opened: Option<Result<Connect, String>>, limit: Duration) -> Result<
 
 /// libvirt's words without the numbers that `virt` adds.
 fn host_error(error: virt::error::Error) -> anyhow::Error {
+    if error.code().is(ErrorNumber::NoDomain) {
+        // Its own words are "Domain not found", as if somebody had named one.
+        return failed!(
+            Kind::Host,
+            "the guest has ended, and libvirt has forgotten it ({}): somebody ended it, or QEMU died; libvirt's log of the guest (/var/log/libvirt/qemu) and the host's journal say which, then try again",
+            error.message()
+        );
+    }
     failed!(Kind::Host, "libvirt: {}", error.message())
 }
 
@@ -361,6 +370,17 @@ fn version(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_that_is_gone_is_told_as_such() {
+        // libvirt's own driver for tests: no daemon, no guest.
+        let connect = Connect::open(Some("test:///default")).unwrap();
+        let error = connect.lookup_domain_by_name("gone").unwrap_err();
+        let said = host_error(error).to_string();
+        assert!(said.starts_with("the guest has ended"), "{said}");
+        let other = Connect::open(Some("nonsense:///")).err().unwrap();
+        assert!(host_error(other).to_string().starts_with("libvirt: "));
+    }
 
     #[test]
     fn versions_read_as_people_write_them() {

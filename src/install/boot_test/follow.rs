@@ -146,7 +146,10 @@ impl Follower<'_> {
     /// # Errors
     /// Host: QEMU or libvirt failed. Somebody asked to stop.
     pub async fn shut_down(&mut self, judge: &mut Judge, limit: Duration) -> anyhow::Result<bool> {
-        tokio::task::block_in_place(|| self.guest.press_power_button()).kind(Kind::Host)?;
+        let pressed = tokio::task::block_in_place(|| self.guest.press_power_button());
+        if let Err(error) = pressed.kind(Kind::Host) {
+            return self.unless_ended(error).await.map(|()| true);
+        }
         let begun = Instant::now();
         let mut keys = Some(begun + POWER_BUTTON);
         let reboots = judge.reboots();
@@ -166,8 +169,11 @@ impl Follower<'_> {
                 _ = pulse.tick() => self.limit_capture(),
                 () = sleep_until(keys.unwrap_or(begun)), if keys.is_some() => {
                     keys = None;
-                    tokio::task::block_in_place(|| self.guest.press_ctrl_alt_delete())
-                        .kind(Kind::Host)?;
+                    let pressed =
+                        tokio::task::block_in_place(|| self.guest.press_ctrl_alt_delete());
+                    if let Err(error) = pressed.kind(Kind::Host) {
+                        return self.unless_ended(error).await.map(|()| true);
+                    }
                 }
                 piece = heard(self.recorder, &mut self.console), if open => match piece {
                     Some(bytes) => {
@@ -182,6 +188,18 @@ impl Follower<'_> {
                     return Ok(true);
                 }
             }
+        }
+    }
+
+    /// How the guest ended, if that is why it could not be asked for something.
+    ///
+    /// # Errors
+    /// Host: it did not end by itself; `error`, if it has not ended.
+    pub async fn unless_ended(&self, error: anyhow::Error) -> anyhow::Result<()> {
+        // libvirt's event may come later than its refusal.
+        match tokio::time::timeout(DRAIN, self.guest.ended()).await {
+            Ok(ended) => check_end(ended.cause, ended.detail.as_deref()),
+            Err(_) => Err(error),
         }
     }
 

@@ -318,7 +318,9 @@ async fn follow(
     plan: &BootPlan,
     boot: Boot,
 ) -> anyhow::Result<Followed> {
-    follower.guest.resume().kind(Kind::Host)?;
+    if let Err(error) = follower.guest.resume().kind(Kind::Host) {
+        follower.unless_ended(error).await?;
+    }
     follower.started = Instant::now();
     let mut decision = follower.until_decided(judge).await?;
     let mut checks = Vec::new();
