@@ -1,7 +1,9 @@
 //! What a build is made of, told before it begins, and which packages it depends on: `docs/rebuild.md`.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -575,28 +577,7 @@ struct Searched {
 
 impl Question {
     fn answer(self) -> anyhow::Result<Searched> {
-        let (mut pool, mut all_groups) = (Pool::default(), Vec::new());
-        let open = |path: &std::path::Path, limit: Option<u64>| {
-            repodata::open(path, limit.unwrap_or(u64::MAX), self.deadline)
-        };
-        for (number, repository) in (0..).zip(&self.repositories) {
-            for (list, path, limit) in &repository.lists {
-                let read = || -> anyhow::Result<()> {
-                    let input = open(path, *limit)?;
-                    match list {
-                        repodata::List::Packages => pool
-                            .add(input, number, |arch| fits(self.arch, arch))
-                            .map_err(anyhow::Error::msg),
-                        repodata::List::Groups => {
-                            all_groups.extend(groups::parse(input).map_err(anyhow::Error::msg)?);
-                            Ok(())
-                        }
-                        repodata::List::Modules => Ok(()),
-                    }
-                };
-                read_of(&repository.name, read)?;
-            }
-        }
+        let (mut pool, all_groups) = (self.packages()?, self.groups()?);
         let mut asked = candidates::Asked {
             packages: self.packages.iter().map(String::as_str).collect(),
             groups: self.groups.iter().map(String::as_str).collect(),
@@ -609,7 +590,7 @@ impl Question {
         if !found.unknown_files.is_empty() && !self.files.is_empty() {
             let wanted: HashSet<Name> = found.unknown_files.iter().copied().collect();
             for (path, limit) in &self.files {
-                let input = open(path, *limit)?;
+                let input = self.open(path, *limit)?;
                 pool.add_files(input, &wanted).map_err(anyhow::Error::msg)?;
             }
             found = candidates::find(&pool, &all_groups, &asked);
@@ -651,6 +632,89 @@ impl Question {
         Ok(searched)
     }
 
+    fn open(
+        &self,
+        path: &std::path::Path,
+        limit: Option<u64>,
+    ) -> std::io::Result<Box<dyn BufRead>> {
+        repodata::open(path, limit.unwrap_or(u64::MAX), self.deadline)
+    }
+
+    /// Reads the lists of a kind, of the repositories of these numbers.
+    fn read(
+        &self,
+        numbers: &[u16],
+        kind: repodata::List,
+        mut read: impl FnMut(u16, Box<dyn BufRead>) -> Result<(), String>,
+    ) -> anyhow::Result<()> {
+        for number in numbers {
+            let repository = &self.repositories[usize::from(*number)];
+            let lists = repository.lists.iter().filter(|(list, ..)| *list == kind);
+            for (_, path, limit) in lists {
+                let input = self.open(path, *limit).map_err(anyhow::Error::new);
+                input
+                    .and_then(|input| read(*number, input).map_err(anyhow::Error::msg))
+                    .with_context(|| format!("reading the lists of {}", repository.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All packages. Their lists are nearly all that there is to read, so that they are in two halves at once.
+    fn packages(&self) -> anyhow::Result<Pool> {
+        let of = |numbers: &[u16]| {
+            let mut pool = Pool::half();
+            let fits = |arch: &str| fits(self.arch, arch);
+            self.read(numbers, repodata::List::Packages, |number, input| {
+                pool.add(input, number, fits)
+            })?;
+            anyhow::Ok(pool)
+        };
+        let [ours, theirs] = self.halves();
+        std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| of(&theirs));
+            let mut pool = of(&ours)?;
+            let theirs = theirs
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            pool.join(theirs).map_err(anyhow::Error::msg)?;
+            Ok(pool)
+        })
+    }
+
+    /// The repositories in two halves that take about as long.
+    fn halves(&self) -> [Vec<u16>; 2] {
+        let size = |repository: &Paths| -> u64 {
+            let lists = repository.lists.iter();
+            let packages = lists.filter(|(list, ..)| *list == repodata::List::Packages);
+            packages
+                .map(|(_, path, size)| {
+                    size.unwrap_or_else(|| path.metadata().map_or(0, |metadata| metadata.len()))
+                })
+                .fold(0, u64::saturating_add)
+        };
+        let mut all: Vec<(u64, u16)> = self.repositories.iter().map(size).zip(0..).collect();
+        all.sort_unstable_by_key(|(size, number)| (Reverse(*size), *number));
+        let mut halves = [(0_u64, Vec::new()), (0, Vec::new())];
+        for (size, number) in all {
+            let shorter = usize::from(halves[1].0 < halves[0].0);
+            let (sum, numbers) = &mut halves[shorter];
+            *sum = sum.saturating_add(size);
+            numbers.push(number);
+        }
+        halves.map(|(_, numbers)| numbers)
+    }
+
+    fn groups(&self) -> anyhow::Result<Vec<groups::Group>> {
+        let mut all = Vec::new();
+        let numbers: Vec<u16> = (0..).take(self.repositories.len()).collect();
+        self.read(&numbers, repodata::List::Groups, |_, input| {
+            all.extend(groups::parse(input)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// The modules that have to do with the packages that count.
     fn of_modules(
         &self,
@@ -680,10 +744,6 @@ impl Question {
         }
         Ok(all)
     }
-}
-
-fn read_of(name: &str, mut read: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    read().with_context(|| format!("reading the lists of {name}"))
 }
 
 impl Repository {

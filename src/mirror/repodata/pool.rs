@@ -40,6 +40,8 @@ pub struct Pool {
     /// Bytes of all names, and how many relations there are.
     text: usize,
     relations: usize,
+    /// Whether it is one of two that are read at once: each may take half of what both may.
+    is_half: bool,
 }
 
 /// A package.
@@ -77,6 +79,58 @@ pub struct Supplement {
 }
 
 impl Pool {
+    /// One of two that are read at once, to be joined by [`Pool::join`].
+    pub fn half() -> Pool {
+        Pool {
+            is_half: true,
+            ..Pool::default()
+        }
+    }
+
+    /// Takes in the other half.
+    ///
+    /// # Errors
+    /// Both together are too many.
+    pub fn join(&mut self, other: Pool) -> Result<(), String> {
+        self.is_half = false;
+        let Pool {
+            names, packages, ..
+        } = other;
+        self.relations += other.relations;
+        let numbers: Result<Vec<Name>, String> =
+            names.into_iter().map(|name| self.share(name)).collect();
+        let numbers = numbers?;
+        let renumber = |name: &mut Name| *name = numbers[*name as usize];
+        for mut package in packages {
+            renumber(&mut package.name);
+            renumber(&mut package.arch);
+            let supplements = package.supplements.iter_mut();
+            supplements
+                .flat_map(|one| &mut one.names)
+                .chain(&mut package.provides)
+                .chain(&mut package.requires)
+                .chain(&mut package.recommends)
+                .chain(&mut package.obsoletes)
+                .for_each(renumber);
+            self.push(package)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, package: Package) -> Result<(), String> {
+        if self.packages.len() >= self.most(MAX_PACKAGES) {
+            return Err(format!(
+                "the repositories have more than {MAX_PACKAGES} packages"
+            ));
+        }
+        self.packages.push(package);
+        Ok(())
+    }
+
+    fn most(&self, of_both: usize) -> usize {
+        of_both >> usize::from(self.is_half)
+    }
+
     /// All packages, by number.
     pub fn packages(&self) -> &[Package] {
         &self.packages
@@ -162,7 +216,7 @@ impl Pool {
 
     fn relation(&mut self, text: &str) -> Result<Name, String> {
         self.relations += 1;
-        if self.relations > MAX_RELATIONS {
+        if self.relations > self.most(MAX_RELATIONS) {
             return Err("the packages have more relations than ozr keeps".to_owned());
         }
         self.number(text)
@@ -181,15 +235,21 @@ impl Pool {
     }
 
     fn number(&mut self, text: &str) -> Result<Name, String> {
-        if let Some(known) = self.numbers.get(text) {
+        match self.numbers.get(text) {
+            Some(known) => Ok(*known),
+            None => self.share(text.into()),
+        }
+    }
+
+    fn share(&mut self, shared: Arc<str>) -> Result<Name, String> {
+        if let Some(known) = self.numbers.get(&shared) {
             return Ok(*known);
         }
-        self.text += text.len();
-        if self.text > MAX_TEXT {
+        self.text += shared.len();
+        if self.text > self.most(MAX_TEXT) {
             return Err("the repositories have more names than ozr keeps".to_owned());
         }
         let number = Name::try_from(self.names.len()).map_err(|error| error.to_string())?;
-        let shared: Arc<str> = text.into();
         self.names.push(Arc::clone(&shared));
         self.numbers.insert(shared, number);
         Ok(number)
@@ -252,11 +312,6 @@ impl<F: Fn(&str) -> bool> Visitor for Adding<'_, F> {
         if !told.is_binary() || !(told.arch == "noarch" || (self.fits)(&told.arch)) {
             return Ok(());
         }
-        if self.pool.packages.len() >= MAX_PACKAGES {
-            return Err(format!(
-                "the repositories have more than {MAX_PACKAGES} packages"
-            ));
-        }
         package.name = self.pool.number(&told.name)?;
         package.arch = self.pool.number(&told.arch)?;
         package.repository = self.repository;
@@ -267,8 +322,7 @@ impl<F: Fn(&str) -> bool> Visitor for Adding<'_, F> {
         package.evr = format!("{epoch}{}-{}", told.version, told.release).into();
         package.checksum = told.checksum.map(|sum| sum.hex).unwrap_or_default().into();
         package.provides.push(package.name);
-        self.pool.packages.push(package);
-        Ok(())
+        self.pool.push(package)
     }
 }
 
@@ -328,6 +382,59 @@ mod tests {
             assert_eq!(joined_by_and(text), all, "{text}");
         }
         assert!(!joined_by_and("a"));
+    }
+
+    /// Two halves are what one reading of both is, whatever their numbers were.
+    #[test]
+    fn halves_are_joined() {
+        let of = |names: &[&str]| -> String {
+            let all = names.iter().map(|name| {
+                format!(
+                    "<package><name>{name}</name><arch>noarch</arch><version ver=\"1\" rel=\"1\"/><format>\
+                     <rpm:provides><rpm:entry name=\"p-{name}\"/></rpm:provides>\
+                     <rpm:requires><rpm:entry name=\"p-a\"/></rpm:requires>\
+                     <rpm:recommends><rpm:entry name=\"p-c\"/></rpm:recommends>\
+                     <rpm:obsoletes><rpm:entry name=\"old\"/></rpm:obsoletes>\
+                     <rpm:supplements><rpm:entry name=\"(p-c and {name})\"/></rpm:supplements></format></package>"
+                )
+            });
+            format!("<metadata>{}</metadata>", all.collect::<String>())
+        };
+        let texts = [of(&["a", "b"]), of(&["c", "a"])];
+        let mut one = Pool::default();
+        let mut halves = [Pool::half(), Pool::half()];
+        for (number, text) in (0..).zip(&texts) {
+            one.add(text.as_bytes(), number, |_| true).unwrap();
+            let half = &mut halves[usize::from(number)];
+            half.add(text.as_bytes(), number, |_| true).unwrap();
+        }
+        let [mut joined, other] = halves;
+        joined.join(other).unwrap();
+        let all = |pool: &Pool| -> Vec<String> {
+            let of = |names: &[Name]| {
+                let names = names.iter().map(|name| pool.text(*name));
+                names.collect::<Vec<_>>().join(" ")
+            };
+            let packages = pool.packages().iter();
+            packages
+                .map(|package| {
+                    let relations = [
+                        &package.provides,
+                        &package.requires,
+                        &package.recommends,
+                        &package.obsoletes,
+                        &package.supplements[0].names,
+                    ];
+                    let relations = relations.map(|names| of(names)).join("; ");
+                    format!("{} {} {relations}", pool.nevra(package), package.repository)
+                })
+                .collect()
+        };
+        assert_eq!(all(&joined), all(&one));
+        assert_eq!(all(&joined).len(), 4);
+        assert_eq!(joined.names(), one.names());
+        let find = |pool: &Pool| pool.find("p-c").map(|name| pool.text(name).to_owned());
+        assert_eq!(find(&joined), find(&one));
     }
 
     #[test]
