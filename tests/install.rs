@@ -10,6 +10,7 @@ use crate::support;
 use crate::support::crafted;
 use crate::support::daemon;
 use crate::support::disk::Disk;
+use crate::support::gnupg::Gnupg;
 use crate::support::guest::Guest;
 use crate::support::is_root;
 use crate::support::site::{Outcome, Site, bootable, kickstart, run, start};
@@ -797,4 +798,41 @@ fn a_dry_run_says_what_the_guest_would_be_given() {
         "{}",
         refused.stderr
     );
+}
+
+/// A repository of which a key is given is verified before a guest is there; the guest never asks for it itself.
+#[test]
+fn what_must_be_signed_and_is_not_starts_no_guest() {
+    let Some(site) = Site::new("signed") else {
+        return;
+    };
+    let gnupg = Gnupg::make(&site.path("g"));
+    let key = site.path("key.asc");
+    std::fs::write(&key, gnupg.run(&["--armor", "--export"]).stdout).unwrap();
+    // As the guest sees it; its repomd.xml is the tree's.
+    let custom = site.guest_url("/custom/");
+    let dry = |address: &str, line: &str| {
+        let mut command = site.install(&kickstart(line));
+        let key = format!("{address}={}", key.display());
+        command.args(["--dry-run", "--repository-key", &key]);
+        run(command)
+    };
+    let line = format!("repo --name=custom --baseurl={custom}\n");
+    dry(&custom, &line).assert_failed(4, &["/custom/", "is not signed by a key of"]);
+    let repomd = site.path("repomd.xml");
+    let files = site.mirror.files().into_iter();
+    let mut text = files.filter(|(path, _)| path == "/custom/repodata/repomd.xml");
+    std::fs::write(&repomd, &**text.next().unwrap().1.body).unwrap();
+    gnupg.run(&["--armor", "--detach-sign", repomd.to_str().unwrap()]);
+    let signature = std::fs::read(site.path("repomd.xml.asc")).unwrap();
+    site.mirror
+        .put("/custom/repodata/repomd.xml.asc", signature);
+    let good = dry(&custom, &line);
+    assert_eq!(good.status, 0, "{}", good.stderr);
+    let direct = line.replace("repo ", "repo --install ");
+    dry(&custom, &direct).assert_failed(2, &["/custom/", "the guest asks for it itself"]);
+    let nothing = dry(&site.guest_url("/cust"), &line);
+    assert_eq!(nothing.status, 0, "{}", nothing.stderr);
+    let said = "no repository of this build lies at";
+    assert!(nothing.stderr.contains(said), "{}", nothing.stderr);
 }

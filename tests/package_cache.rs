@@ -14,6 +14,7 @@ use ozr::serve::{ServeOptions, Server};
 use ozr::ui::event::{Event, Reporter, Sink};
 use url::Url;
 
+use crate::support::gnupg::Gnupg;
 use crate::support::mirror::{self as fake, Fault};
 use crate::support::repository::Repository;
 
@@ -502,6 +503,213 @@ async fn a_tree_is_known_by_its_treeinfo_and_has_repositories_within_and_beside(
         // What has no digest is asked for each time.
         assert_eq!(asked("/9/BaseOS/os/extra.txt"), time + 1);
     }
+}
+
+const SIGNATURE: &str = "/r/repodata/repomd.xml.asc";
+
+/// Puts a signature beside the `repomd.xml` of a repository.
+fn sign(gnupg: &Gnupg, mirror: &fake::Mirror, repository: &Repository) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, repomd) = repository.files().pop().unwrap();
+    let text = dir.path().join("repomd.xml");
+    std::fs::write(&text, repomd).unwrap();
+    gnupg.run(&["--armor", "--detach-sign", text.to_str().unwrap()]);
+    let signature = std::fs::read(dir.path().join("repomd.xml.asc")).unwrap();
+    mirror.put(SIGNATURE, signature.clone());
+    signature
+}
+
+/// Where a key is given, no state is served that it has not signed, from wherever it would come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_signed_is_served_only_as_it_was_signed() {
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let keys = tempfile::tempdir().unwrap();
+    let gnupg = Gnupg::make(&keys.path().join("g"));
+    let other = Gnupg::make(&keys.path().join("o"));
+    let file = keys.path().join("key.asc");
+    std::fs::write(&file, gnupg.run(&["--armor", "--export"]).stdout).unwrap();
+    let base = mirror.url("/r/");
+    let signed = |cache: &Path| MirrorOptions {
+        repository_keys: vec![format!("{base}={}", file.display()).parse().unwrap()],
+        ..options(cache)
+    };
+    let old = repository();
+    old.serve(&mirror, "/r/");
+
+    // Nobody has signed it; and what was kept of it before a key was given is not taken either.
+    let unsigned = |cache: &Path, why: &str| {
+        let build = Build::with(signed(cache));
+        let guest = build.offer(&base, Via::Direct);
+        for name in ["repodata/repomd.xml", "repodata/repomd.xml.asc"] {
+            assert_eq!(get(&guest, name).status, 502, "{name}");
+        }
+        assert!(build.mirror.ledger().repositories().is_empty());
+        let check = build.mirror.check_repository(&base, Via::Direct);
+        let said =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(check));
+        let said = format!("{:#}", said.unwrap_err());
+        assert!(said.contains("is not signed by a key of"), "{said}");
+        assert!(said.contains(why), "{said}");
+    };
+    unsigned(cache.path(), "there is no");
+    install(&Build::new(cache.path()).offer(&base, Via::Direct), &old);
+    unsigned(cache.path(), "there is no");
+    sign(&other, &mirror, &old);
+    unsigned(cache.path(), "gpgv");
+
+    // A repository without a key is what it was; one with it is served with its signature.
+    let signature = sign(&gnupg, &mirror, &old);
+    let build = Build::with(signed(cache.path()));
+    let guest = build.offer(&base, Via::Direct);
+    install(&guest, &old);
+    assert_eq!(get(&guest, "repodata/repomd.xml.asc").body, signature);
+    assert!(!build.heard("Warning"));
+    let lock = Lock::of(build.mirror.ledger());
+    assert_eq!(lock.files.len(), old.files().len() + 1, "and the signature");
+
+    // Another state without one, with the last one's, and with another's: the last one is served, and that is said.
+    let new = repository()
+        .with("p9", "2.0", pattern(99, 50_000))
+        .revision(2);
+    new.serve(&mirror, "/r/");
+    for change in [0, 1, 2] {
+        match change {
+            0 => mirror.put(SIGNATURE, signature.clone()),
+            1 => drop(sign(&other, &mirror, &new)),
+            _ => mirror.remove(SIGNATURE),
+        }
+        let build = Build::with(signed(cache.path()));
+        let guest = build.offer(&base, Via::Direct);
+        install(&guest, &old);
+        assert_eq!(get(&guest, "repodata/repomd.xml.asc").body, signature);
+        assert!(build.heard("out of the cache"), "{change}");
+        assert!(build.heard("is not signed by a key of"), "{change}");
+    }
+    sign(&gnupg, &mirror, &new);
+    install(
+        &Build::with(signed(cache.path())).offer(&base, Via::Direct),
+        &new,
+    );
+
+    // A lock file's set has its signature with it, or cannot be taken.
+    let path = cache.path().join("n.lock");
+    let locked = |lock: &Lock| {
+        std::fs::write(&path, lock.text().unwrap()).unwrap();
+        Build::with(MirrorOptions {
+            offline: true,
+            locked: Some(Arc::new(Locked::read(&path).unwrap())),
+            ..signed(cache.path())
+        })
+    };
+    install(&locked(&lock).offer(&base, Via::Direct), &old);
+    let mut without = lock.clone();
+    without.files.retain(|file| !file.url.ends_with(".asc"));
+    let build = locked(&without);
+    let guest = build.offer(&base, Via::Direct);
+    assert_eq!(get(&guest, "repodata/repomd.xml").status, 502);
+}
+
+/// What the last build took is here before the guest asks, in today's version; nothing else is fetched, and what no
+/// guest asked for is not said to have been taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_build_took_is_fetched_ahead() {
+    let mirror = fake::Mirror::start();
+    let old = repository();
+    old.serve(&mirror, "/r/");
+    let base = mirror.url("/r/");
+    let first = tempfile::tempdir().unwrap();
+    let build = Build::new(first.path());
+    install(&build.offer(&base, Via::Direct), &old);
+    let last = Lock::of(build.mirror.ledger());
+
+    // One has a newer version, and one is new. All hang in the middle.
+    let new = repository()
+        .with("p1", "1.10", pattern(91, 50_000))
+        .with("p1", "1.9", pattern(92, 50_000))
+        .with("unrelated", "1.0", pattern(93, 50_000))
+        .revision(2);
+    new.serve(&mirror, "/r/");
+    mirror.forget();
+    let packages = |mirror: &fake::Mirror| -> Vec<String> {
+        let asked = mirror.requests().into_iter().map(|request| request.path);
+        let mut all: Vec<String> = asked.filter(|path| path.ends_with(".rpm")).collect();
+        all.sort();
+        all
+    };
+    let mut expected: Vec<String> = (0..8)
+        .map(|number| match number {
+            1 => format!("/r/{}", rpm("p1", "1.10")),
+            _ => format!("/r/{}", rpm(&format!("p{number}"), "1.0")),
+        })
+        .collect();
+    expected.sort();
+    for path in &expected[..2] {
+        mirror.change(path, |file| file.always = Some(Fault::StallAt(10_000)));
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let build = Build::new(cache.path());
+    let ahead = build
+        .mirror
+        .fetch_ahead(vec![(base.clone(), Via::Direct)], &last);
+    let wait = |what: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !what() {
+            assert!(begin.elapsed() < HANG, "{:?}", mirror.requests());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait(&|| packages(&mirror).len() == 2);
+    mirror.wait_for_stall();
+    assert_eq!(packages(&mirror), expected[..2], "no more than two at once");
+    // A guest that asks meanwhile waits for the same download.
+    let guest = build.offer(&base, Via::Direct);
+    get(&guest, "repodata/repomd.xml");
+    let early = connect(&guest.join(&rpm("p0", "1.0")).unwrap(), "");
+    mirror.release();
+    assert!(finish(early).body == pattern(0, 40_000));
+    let sizes = 40_000 * 8 + 28 - 40_001 + 50_000;
+    wait(&|| build.mirror.ledger().traffic().ahead == sizes);
+    assert_eq!(packages(&mirror), expected);
+    let taken = |build: &Build| -> Vec<String> {
+        let files = Lock::of(build.mirror.ledger()).files;
+        let urls = files.into_iter().map(|file| file.url);
+        urls.filter(|url| url.ends_with(".rpm")).collect()
+    };
+    assert_eq!(
+        taken(&build),
+        [base.join(&rpm("p0", "1.0")).unwrap().as_str()]
+    );
+    // The rest of what the guest takes is here.
+    assert!(get(&guest, &rpm("p1", "1.10")).body == pattern(91, 50_000));
+    assert_eq!(packages(&mirror), expected);
+    assert_eq!(taken(&build).len(), 2);
+    assert_clean(cache.path());
+    drop(ahead);
+
+    // It ends with the build, and nobody minds what it did not find.
+    let (cache, mirror) = (tempfile::tempdir().unwrap(), fake::Mirror::start());
+    let build = Build::new(cache.path());
+    new.serve(&mirror, "/r/");
+    let base = mirror.url("/r/");
+    mirror.remove(&expected[0]);
+    for path in &expected[2..4] {
+        mirror.change(path, |file| file.always = Some(Fault::StallAt(10_000)));
+    }
+    let ahead = build
+        .mirror
+        .fetch_ahead(vec![(base.clone(), Via::Direct)], &last);
+    let begin = Instant::now();
+    while packages(&mirror).len() < 4 {
+        assert!(begin.elapsed() < HANG, "{:?}", mirror.requests());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(ahead);
+    mirror.release();
+    assert!(!build.heard("Warning"), "{:?}", build.heard.0.lock());
+    let guest = build.offer(&base, Via::Direct);
+    get(&guest, "repodata/repomd.xml");
+    assert!(get(&guest, &rpm("p7", "1.0")).body == pattern(7, 40_007));
+    assert!(mirror.requests_for(&expected[5]).is_empty());
 }
 
 /// A build in a process of its own, which can be killed.

@@ -149,6 +149,7 @@ fn numbers(stats: &Stats) -> Vec<String> {
         ("bytes-from-mirrors", traffic.fetched),
         ("bytes-to-guests", traffic.served),
         ("bytes-to-guests-from-cache", traffic.cached),
+        ("bytes-fetched-ahead", traffic.ahead),
     ]
     .map(|(name, number)| format!("{name}\t{number}"))
     .to_vec();

@@ -240,7 +240,7 @@ const EXTRAS: [(&str, &[&str], &str); 4] = [
     (
         "gpg",
         &["gpg", "gpgv"],
-        "--sign gpg, --key gpg:FILE and --checksum-key need: install gnupg and gpgv (Debian) or gnupg2 (Fedora, RHEL)",
+        "--sign gpg, --key gpg:FILE, --checksum-key and --repository-key need: install gnupg and gpgv (Debian) or gnupg2 (Fedora, RHEL)",
     ),
     (
         "ssh-keygen",

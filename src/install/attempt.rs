@@ -190,6 +190,7 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// What libvirt says.
     async fn install(&mut self) -> anyhow::Result<Result<Vec<String>, Verdict>> {
+        let _ahead = self.fetch_ahead();
         let mut resumed = false;
         let started = match self.resume().await? {
             Resumed::Loaded(started) => {

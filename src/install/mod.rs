@@ -43,6 +43,7 @@ pub mod remarks;
 mod reporting;
 mod repositories;
 pub mod run;
+mod signed;
 mod start;
 pub mod supervise;
 pub mod trials;

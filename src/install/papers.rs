@@ -7,12 +7,13 @@ use anyhow::Context;
 
 use super::attempt::Attempt;
 use super::finish::Sealed;
+use super::plan::Aim;
 use crate::formats::conversion::Conversion;
 use crate::image::reader;
 use crate::image::reader::{Image, Question};
 use crate::image::signature;
 use crate::inspect::{Release, Storage};
-use crate::mirror::{Lock, PruneRules, Traffic};
+use crate::mirror::{Ahead, Lock, PruneRules, Traffic};
 use crate::packages::Package;
 use crate::packages::origin::{self, Origins};
 use crate::sbom::icicle::{self, Entry};
@@ -81,6 +82,15 @@ impl Attempt<'_> {
         mirror.keeps_packages().then(|| mirror.ledger().traffic())
     }
 
+    /// Fetches what the last build of this name took, until what is given is dropped; nothing where there was none.
+    pub(super) fn fetch_ahead(&self) -> Option<Ahead> {
+        let to = self.plan.stable().lock.as_deref();
+        let to = to.filter(|_| self.plan.aim == Aim::Image)?;
+        let last = Lock::read(to).ok()?;
+        let places = self.prepared.kept_places.clone();
+        Some(self.prepared.mirror.fetch_ahead(places, &last))
+    }
+
     /// What the image was installed from, and where that goes.
     ///
     /// # Errors
@@ -134,8 +144,12 @@ impl Attempt<'_> {
             return;
         };
         let kib = |bytes: u64| bytes.div_ceil(1024);
+        let ahead = match traffic.ahead {
+            0 => String::new(),
+            ahead => format!(", {} KiB of it before the guest asked,", kib(ahead)),
+        };
         self.reporter.note(format!(
-            "mirrors sent {} KiB in {:.1} s, in answer to {} requests; of {} KiB that the guest took, {} KiB were in the cache",
+            "mirrors sent {} KiB{ahead} in {:.1} s, in answer to {} requests; of {} KiB that the guest took, {} KiB were in the cache",
             kib(traffic.fetched),
             traffic.seconds,
             traffic.requests,

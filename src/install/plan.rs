@@ -416,6 +416,7 @@ fn plan_package_cache(options: &InstallOptions) -> anyhow::Result<bool> {
     let needs = [
         ("--locked", options.locked.is_some()),
         ("--offline", options.offline),
+        ("--repository-key", !options.repository_key.is_empty()),
     ];
     let needs = needs.iter().find_map(|(option, is)| is.then_some(*option));
     let by = match wanted {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::Context;
+use url::Url;
 
 use super::contents::Contents;
 use super::fingerprint::{Found, Gathered};
@@ -11,13 +12,13 @@ use super::isos::Discs;
 use super::place::Place;
 use super::plan::{Aim, Plan};
 use super::relay::Reaches;
-use super::repositories;
+use super::{repositories, signed};
 use crate::error::{Classify, Kind, fail};
 use crate::host::{self, Accel, Host, HostOptions};
 use crate::image::disk;
 use crate::image::manifest::Repository;
 use crate::machine::Network;
-use crate::mirror::{InstallTree, Locked, Mirror, MirrorOptions, shown};
+use crate::mirror::{InstallTree, Locked, Mirror, MirrorOptions, Via, shown};
 use crate::state::directories;
 use crate::state::runtime_dir::RuntimeDir;
 use crate::ui::event::Reporter;
@@ -45,6 +46,8 @@ pub struct Prepared {
     pub fetched: Vec<(String, String)>,
     /// The repositories, as they are now.
     pub repositories: Vec<Repository>,
+    /// Those of them that the guest gets through the cache.
+    pub kept_places: Vec<(Url, Via)>,
     /// What the image will be made of, as far as it is known; nothing where no image is to be made of it.
     pub gathered: Option<Gathered>,
 }
@@ -95,6 +98,13 @@ impl Prepared {
         }
         let info = tree.treeinfo.as_ref();
         let asked = repositories::of(plan, &mirror, info, discs.as_ref()).await;
+        signed::check(&asked, &reaches, &mirror, reporter).await?;
+        let past: Vec<Url> = reaches.past_the_cache().collect();
+        let places = asked.iter().filter_map(|asked| asked.place.as_ref());
+        let kept_places = places
+            .filter(|place| !past.contains(&place.written))
+            .map(|place| (place.url.clone(), place.via))
+            .collect();
         let repositories = asked.iter().map(|asked| asked.about.clone()).collect();
         let gathered = match plan.base.is_some() || plan.dry_run || plan.aim != Aim::Image {
             true => None,
@@ -125,6 +135,7 @@ impl Prepared {
             mirror,
             reaches,
             repositories,
+            kept_places,
             gathered,
         })
     }
@@ -140,6 +151,7 @@ pub(super) fn mirror_of(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Mirr
         .with_template(Some(plan.source()), &plan.file.dir);
     mirror.packages = plan.package_cache;
     mirror.offline = plan.options.offline;
+    mirror.repository_keys = signed::keys(plan)?;
     let locked = plan.options.locked.as_deref().map(Locked::read);
     mirror.locked = locked.transpose()?.map(Arc::new);
     Mirror::new(mirror, reporter.clone())

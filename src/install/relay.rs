@@ -48,8 +48,8 @@ struct Written {
     reach: Reach,
     /// How it leads to what is kept of it, if anything is.
     kept: Option<Via>,
-    /// Whether it is a repository itself, and not a tree that may have some.
-    is_repository: bool,
+    /// What it is to the installer.
+    role: Role,
 }
 
 impl Reaches {
@@ -107,7 +107,7 @@ impl Reaches {
                     span,
                     url,
                     kept,
-                    is_repository: target.role == Role::Repository,
+                    role: target.role,
                 }
             })
             .collect();
@@ -132,8 +132,8 @@ impl Reaches {
     /// Input: it has none.
     pub async fn check_kept(&self, mirror: &Mirror) -> anyhow::Result<()> {
         for written in &self.kickstart {
-            if let (Some(via), Some((base, rest)), true) =
-                (written.kept, &written.relayable, written.is_repository)
+            if let (Some(via), Some((base, rest)), Role::Repository) =
+                (written.kept, &written.relayable, written.role)
                 && rest.is_empty()
             {
                 let here = seen_from_here(base, self.network);
@@ -149,6 +149,17 @@ impl Reaches {
             mirror.check_repository(&here, Via::Direct).await?;
         }
         Ok(())
+    }
+
+    /// The trees and repositories that the guest asks without the cache, as this host sees them.
+    pub(super) fn past_the_cache(&self) -> impl Iterator<Item = Url> {
+        let template = self.template.iter();
+        let template = template.filter_map(|(url, (_, kept))| kept.is_none().then_some(url));
+        let written = self.kickstart.iter().filter(|written| {
+            written.kept.is_none() && matches!(written.role, Role::Source | Role::Repository)
+        });
+        let all = template.chain(written.map(|written| &written.url));
+        all.map(|url| seen_from_here(url, self.network))
     }
 
     /// Whether something goes through our server.

@@ -41,11 +41,26 @@ struct Named {
     url: Url,
     /// How the address leads there.
     via: Via,
+    /// The tree that has it, if it is not named itself.
+    tree: Option<Url>,
+}
+
+/// Where a repository on the network is, as this host sees it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its address.
+    pub url: Url,
+    /// How that leads there.
+    pub via: Via,
+    /// The address by which it is named: its own, or its tree's.
+    pub written: Url,
 }
 
 /// A repository that was asked.
 #[derive(Debug)]
 pub struct Asked {
+    /// Where it is; none of one on a disc.
+    pub place: Option<Place>,
     /// What the papers say of it.
     pub about: Repository,
     /// What it has, if it told; of a list of mirrors, what the first of them has.
@@ -80,6 +95,7 @@ pub(super) async fn of(
     all.sort_by_key(|(index, _)| *index);
     let asked = all.into_iter().map(|(_, repository)| repository);
     let on_disc = on_disc.into_iter().map(|about| Asked {
+        place: None,
         about,
         listed: None,
     });
@@ -151,6 +167,7 @@ async fn named(plan: &Plan, mirror: &Mirror, info: Option<&TreeInfo>) -> Vec<Nam
                 name: name.map(str::to_owned),
                 url,
                 via: target.via,
+                tree: None,
             });
         }
     }
@@ -160,6 +177,7 @@ async fn named(plan: &Plan, mirror: &Mirror, info: Option<&TreeInfo>) -> Vec<Nam
             name: Some(format!("{ID_PREFIX}{id}")),
             url: repository.url.url().clone(),
             via: Via::Direct,
+            tree: None,
         });
     }
     all
@@ -177,6 +195,7 @@ fn of_tree(tree: &Url, info: Option<&TreeInfo>) -> Vec<Named> {
             name: Some(name.to_owned()),
             url: beside(tree, &variant.path)?,
             via: Via::Direct,
+            tree: Some(tree.clone()),
         })
     });
     let mut all: Vec<Named> = variants.collect();
@@ -185,6 +204,7 @@ fn of_tree(tree: &Url, info: Option<&TreeInfo>) -> Vec<Named> {
             name: Some(BASE.to_owned()),
             url: with_slash(tree),
             via: Via::Direct,
+            tree: Some(tree.clone()),
         });
     }
     all
@@ -214,6 +234,11 @@ async fn ask(named: Named, network: Option<UserNetwork>, mirror: &Mirror) -> Ask
         .as_ref()
         .and_then(|listed| listed.list.revision.clone());
     Asked {
+        place: Some(Place {
+            url: seen_from_here(&named.url, network),
+            via: named.via,
+            written: seen_from_here(named.tree.as_ref().unwrap_or(&named.url), network),
+        }),
         about: Repository {
             name: named.name,
             url: shown(&named.url),

@@ -174,6 +174,14 @@ pub enum Fault {
         "no list of checksums that a key of {keys} could have signed lies beside {url}: name it with --checksum"
     )]
     NoList { url: String, keys: String },
+    #[error(
+        "{url} is not signed by a key of {keys}: {reason}; the mirror is being updated or has another's packages: try again later, or take another mirror"
+    )]
+    UnsignedRepository {
+        url: String,
+        keys: String,
+        reason: String,
+    },
     #[error("{list} has no {kind} of {name}: name the list that has one")]
     NotListed {
         list: String,

@@ -46,6 +46,9 @@ pub struct Traffic {
     pub served: u64,
     /// Those among them that were there before it asked.
     pub cached: u64,
+    /// Bytes of packages that were fetched before the guest asked for them.
+    #[serde(default)]
+    pub ahead: u64,
     /// For how long mirrors were sending, in seconds.
     pub seconds: f64,
 }
@@ -60,6 +63,7 @@ struct Accounts {
     fetched: AtomicU64,
     served: AtomicU64,
     cached: AtomicU64,
+    ahead: AtomicU64,
     busy: Mutex<Busy>,
     files: Mutex<BTreeMap<String, Taken>>,
     repositories: Mutex<BTreeMap<String, State>>,
@@ -107,6 +111,11 @@ impl Ledger {
         if was_here {
             self.0.cached.fetch_add(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Counts bytes that came before a guest asked for them.
+    pub(super) fn ahead(&self, bytes: u64) {
+        self.0.ahead.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A download begins, and ends with what is given.
@@ -162,6 +171,7 @@ impl Ledger {
             fetched: of(&self.0.fetched),
             served: of(&self.0.served),
             cached: of(&self.0.cached),
+            ahead: of(&self.0.ahead),
             seconds: (busy.before + now).as_secs_f64(),
         }
     }

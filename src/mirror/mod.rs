@@ -14,7 +14,9 @@
 //! shelf     the same through the cache: packages, metadata, stage 2
 //! place     where files are: one address, or mirrors    lists  lists of mirrors
 //! repository one state of a repository      seen    each tree and repository is asked for once
-//! share     one download for all who wait   ledger  what was taken    locked  nothing but that
+//! signed    whether repomd.xml is signed by who must have done it
+//! share     one download for all who wait   ahead   what nobody waits for yet
+//! ledger  what was taken    locked  nothing but that
 //! repodata  what a repository has
 //! location  addresses        verify  digests, magics     treeinfo       the tree's description
 //! ```
@@ -24,6 +26,7 @@ pub mod repodata;
 pub mod sums;
 pub mod treeinfo;
 
+mod ahead;
 mod cache;
 mod client;
 mod disc;
@@ -43,6 +46,7 @@ mod repository;
 mod seen;
 mod share;
 mod shelf;
+mod signed;
 mod stream;
 mod upkeep;
 mod verify;
@@ -53,6 +57,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use url::Url;
 
+pub use ahead::Ahead;
 pub use cache::{Cache, CacheEntry, Lease, Using};
 pub use client::{Credentials, RetryPolicy};
 pub use disc::Disc;
@@ -73,7 +78,7 @@ pub use upkeep::{PruneRules, Removal, Stats, Totals, Verified};
 use crate::distro::{Arch, TreeLayout};
 use crate::error::{Classify, Kind, fail};
 use crate::input::{NotOpened, Roots};
-use crate::options::InstallOptions;
+use crate::options::{InstallOptions, RepositoryKey};
 use crate::printable;
 use crate::serve::Upstream;
 use crate::ui::event::Reporter;
@@ -88,6 +93,9 @@ use verify::Expect;
 
 /// Where a repository has the list of its metadata (createrepo_c, yum, dnf).
 pub const REPOMD: &str = "repodata/repomd.xml";
+
+/// Where it has the signature of that (`repo_gpgcheck`, dnf.conf(5)).
+const SIGNATURE: &str = "repodata/repomd.xml.asc";
 
 /// How mirrors are reached and where downloads are kept.
 #[derive(Debug, Clone)]
@@ -108,6 +116,8 @@ pub struct MirrorOptions {
     pub offline: bool,
     /// Take this set and nothing else (`--locked`).
     pub locked: Option<Arc<Locked>>,
+    /// Who must have signed which repositories (`--repository-key`).
+    pub repository_keys: Vec<RepositoryKey>,
 }
 
 impl MirrorOptions {
@@ -157,6 +167,7 @@ impl MirrorOptions {
             packages: false,
             offline: false,
             locked: None,
+            repository_keys: Vec::new(),
         }
     }
 }
@@ -251,6 +262,7 @@ impl Mirror {
                 refetch: options.refetch,
                 packages: options.packages,
                 locked: options.locked,
+                repository_keys: options.repository_keys.into(),
                 ledger,
                 downloads: Downloads::default(),
                 seen: Arc::default(),
@@ -565,7 +577,13 @@ impl Mirror {
     /// # Errors
     /// An address that is not supported.
     pub fn shelf(&self, base: &Url, via: Via) -> Arc<Shelf> {
-        Arc::new(Shelf::new(&self.store, Source::new(base, via), via))
+        Arc::new(Shelf::new(&self.store, self.store.source(base, via), via))
+    }
+
+    /// Fetches what the `last` build of a name took, as far as it is in these repositories still, until what is given is
+    /// dropped. To be called within the runtime.
+    pub fn fetch_ahead(&self, repositories: Vec<(Url, Via)>, last: &Lock) -> Ahead {
+        ahead::begin(&self.store, repositories, last)
     }
 
     /// What is to stand behind our server for a tree, and the tree's place in it: the repositories that lie beside a
@@ -588,9 +606,19 @@ impl Mirror {
     /// # Errors
     /// As for [`Mirror::install_tree`].
     pub async fn check_repository(&self, base: &Url, via: Via) -> anyhow::Result<()> {
-        let source = Source::new(base, via);
+        let source = self.store.source(base, via);
         let opened = self.store.repository(&source, "").await;
         opened.map(drop).map_err(Fault::into_error)
+    }
+
+    /// Whether the repository at an address must be signed.
+    pub fn must_be_signed(&self, repository: &Url) -> bool {
+        self.store.must_be_signed(&public(repository))
+    }
+
+    /// Who must have signed which repositories.
+    pub fn repository_keys(&self) -> &[RepositoryKey] {
+        &self.store.repository_keys
     }
 
     /// Whether guests' packages are kept.

@@ -21,6 +21,7 @@ use super::share::{Downloads, Progress};
 use super::treeinfo::Checksum;
 use super::verify::{Expect, HEAD_BYTES};
 use crate::input::{NotOpened, Roots};
+use crate::options::RepositoryKey;
 
 /// How a file was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub(super) struct Store {
     pub(super) packages: bool,
     /// The one set that may be taken (`--locked`).
     pub(super) locked: Option<Arc<Locked>>,
+    /// Who must have signed which repositories.
+    pub(super) repository_keys: Arc<[RepositoryKey]>,
     /// What is taken.
     pub(super) ledger: Ledger,
     /// The downloads that guests wait for.
@@ -140,7 +143,8 @@ impl Store {
         Ok(file)
     }
 
-    async fn take_unlocked(
+    /// As [`Store::take`], whatever the one set is, and without noting it.
+    pub(super) async fn take_unlocked(
         &self,
         want: &Want,
         readers: Option<&Arc<Progress>>,

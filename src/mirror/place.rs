@@ -171,6 +171,14 @@ impl Place {
         }
     }
 
+    /// The address that the user knows it by: of what a list of mirrors leads to, the list's.
+    pub(super) fn address(&self) -> Url {
+        match self.source.via {
+            Via::Direct => public(&appended(&self.source.base, &self.path)),
+            _ => public(&self.source.base),
+        }
+    }
+
     /// What tells it from every other one, in the cache.
     pub(super) fn identity(&self) -> String {
         match self.source.via {

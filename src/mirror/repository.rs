@@ -54,6 +54,8 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) repomd: Arc<[u8]>,
+    /// By whom it must be signed, if by anyone.
+    pub(super) signature: Option<Arc<[u8]>>,
     pub(super) state: State,
     files: HashMap<String, Known>,
     record: Mutex<Record>,
@@ -67,6 +69,9 @@ struct Record {
     url: String,
     /// The text of its `repomd.xml`.
     repomd: String,
+    /// Its signature, where it must have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<Vec<u8>>,
     /// When a mirror last said that this is its state, in seconds since 1970.
     seen: u64,
     /// The kinds of metadata that builds asked for.
@@ -98,7 +103,9 @@ impl Repository {
         let place = source.place(&format!("{prefix}{REPOMD}"));
         if store.locked.is_some() {
             let text = store.read(&Want::of(place.clone(), Expect::RepoMd)).await?;
-            return Repository::load(store, source, prefix, &text, None, None).await;
+            let signature = store.signature_of(source, prefix, None, &text).await?;
+            let repository = Repository::load(store, source, prefix, &text, None, None).await?;
+            return Ok(repository.with_signature(signature));
         }
         let path = store.cache.set_path(&place.name());
         let before = read_json::<Record>(&path);
@@ -111,6 +118,12 @@ impl Repository {
         };
         // What is there is whole, or this fails, too.
         let (kept, text) = (fault.to_string(), before.repomd.clone());
+        let signature = before.signature.clone();
+        let is_signed =
+            store.check_signature(source, prefix, text.as_bytes(), signature.as_deref());
+        if is_signed.await.is_err() {
+            return Err(fault);
+        }
         let age = Duration::from_secs(now().saturating_sub(before.seen) / 60 * 60);
         let age = humantime::format_duration(age);
         let loaded = Repository::load(
@@ -124,6 +137,7 @@ impl Repository {
         let Ok(repository) = loaded.await else {
             return Err(fault);
         };
+        let repository = repository.with_signature(signature);
         let message = format!(
             "the guest gets {} as it was {age} ago, out of the cache: {fault}",
             repository.state.url
@@ -148,9 +162,12 @@ impl Repository {
         for (number, mirror) in place.urls(store).await?.into_iter().enumerate() {
             let tried = async {
                 let text = store.fresh_repomd(&mirror).await?;
+                let asked = store.signature_of(source, prefix, Some(&mirror), &text);
+                let signature = asked.await?;
                 let record = Record {
                     url: place.name(),
                     repomd: String::from_utf8_lossy(&text).into_owned(),
+                    signature: signature.clone(),
                     seen: now(),
                     kinds: before
                         .map(|before| before.kinds.clone())
@@ -178,7 +195,7 @@ impl Repository {
                     fault => fault,
                 })?;
                 new.write(&record);
-                Ok(new)
+                Ok(new.with_signature(signature))
             };
             match tried.await {
                 Ok(repository) => return Ok(repository),
@@ -253,16 +270,25 @@ impl Repository {
         let empty = || Record {
             url: place.name(),
             repomd: String::new(),
+            signature: None,
             seen: 0,
             kinds: BTreeSet::new(),
         };
         Ok(Repository {
             repomd: text.into(),
+            signature: None,
             state,
             files: files.known,
             record: Mutex::new(record.map_or_else(empty, |(record, _)| record.clone())),
             path: record.map(|(_, path)| path.to_path_buf()),
         })
+    }
+
+    fn with_signature(self, signature: Option<Vec<u8>>) -> Repository {
+        Repository {
+            signature: signature.map(Into::into),
+            ..self
+        }
     }
 
     /// Fetches what of the metadata will be asked for.
@@ -281,6 +307,12 @@ impl Repository {
             store.take(&want, None).await?;
         }
         Ok(())
+    }
+
+    /// The packages: the place of each below the repository, and `NAME-VERSION-RELEASE.ARCH`.
+    pub(super) fn packages(&self) -> impl Iterator<Item = (&str, &str, &Known)> {
+        let all = self.files.iter();
+        all.filter_map(|(href, known)| Some((&**href, known.package.as_deref()?, known)))
     }
 
     /// What is known of the file at a place below the repository, which a guest asks for now.

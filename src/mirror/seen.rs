@@ -10,11 +10,12 @@ use url::Url;
 
 use super::cache::{Key, read_json, write_whole};
 use super::fault::Fault;
+use super::lists::Via;
 use super::location::{Location, join};
 use super::obtain::{CachedFile, Store, Want};
 use super::place::Source;
 use super::repository::{Known, Repository};
-use super::share::Progress;
+use super::share::{Driver, Progress};
 use super::treeinfo::{self, TreeInfo};
 use super::verify::{self, Expect};
 use crate::panics::lock;
@@ -31,6 +32,10 @@ pub(super) struct Seen {
     fresh: Mutex<HashMap<Url, Arc<[u8]>>>,
     /// Files that are known to be whole, by their keys.
     here: Mutex<HashMap<String, Arc<CachedFile>>>,
+    /// What guests asked for, by the same keys, and by which name.
+    asked: Mutex<HashMap<String, String>>,
+    /// Mirrors, by what names them: a list is asked for once.
+    sources: Mutex<HashMap<(Url, Via), Source>>,
 }
 
 /// An install tree.
@@ -167,7 +172,7 @@ impl Store {
     }
 
     /// Keeps a small text under its digest, for who is to repeat the build.
-    fn keep(&self, name: &str, digest: &str, bytes: &[u8]) {
+    pub(super) fn keep(&self, name: &str, digest: &str, bytes: &[u8]) {
         if self.packages {
             self.ledger
                 .file(name.to_owned(), digest, bytes.len() as u64);
@@ -216,8 +221,26 @@ impl Store {
         verify::is_known(checksum).then(|| Known::of(checksum))
     }
 
+    /// Where a tree or repository is.
+    pub(super) fn source(&self, base: &Url, via: Via) -> Source {
+        let mut sources = lock(&self.seen.sources);
+        let source = sources.entry((base.clone(), via));
+        source.or_insert_with(|| Source::new(base, via)).clone()
+    }
+
+    /// A file that this build has had already, for a guest that asks for it.
+    pub(super) fn given(&self, want: &Want) -> Option<Arc<CachedFile>> {
+        let key = Key::new(&want.place, Some(want.checksum.as_ref()?));
+        let name = want.place.name();
+        // Before it is looked for: who fetches it ahead looks in the other order.
+        lock(&self.seen.asked).insert(key.hex, name.clone());
+        let file = self.here(want)?;
+        self.ledger.file(name, &file.sha256, file.bytes);
+        Some(file)
+    }
+
     /// A file that this build has had already.
-    pub(super) fn here(&self, want: &Want) -> Option<Arc<CachedFile>> {
+    fn here(&self, want: &Want) -> Option<Arc<CachedFile>> {
         let checksum = want.checksum.as_ref()?;
         let key = Key::new(&want.place, Some(checksum));
         lock(&self.seen.here).get(&key.hex).cloned()
@@ -233,18 +256,50 @@ impl Store {
         let store = self.clone();
         runtime.spawn(async move {
             let file = store.take(&want, Some(driver.progress())).await;
-            if let (Ok(file), Some(_)) = (&file, &want.checksum) {
-                // Without its claim: there may be thousands, and a running build's are not removed.
-                let file = CachedFile {
-                    lease: None,
-                    origin: super::Origin::Cached,
-                    ..file.clone()
-                };
-                lock(&store.seen.here).insert(key.hex, Arc::new(file));
-            }
-            driver.end(file);
+            store.end(driver, file, want.checksum.map(|_| key));
         });
         progress
+    }
+
+    /// Fetches a file that no guest waits for yet, and which has a checksum.
+    pub(super) async fn fetch_ahead(&self, want: &Want) {
+        let key = Key::new(&want.place, want.checksum.as_ref());
+        let (_, Some(driver)) = self.downloads.join(&key.hex) else {
+            return;
+        };
+        let file = self.take_unlocked(want, Some(driver.progress())).await;
+        match &file {
+            Ok(file) if file.origin == super::Origin::Fetched => self.ledger.ahead(file.bytes),
+            Ok(_) => {}
+            Err(fault) => {
+                let reporter = &self.fetcher.reporter;
+                reporter.detail(format!("not fetched ahead: {fault}"));
+            }
+        }
+        let took = file
+            .as_ref()
+            .ok()
+            .map(|file| (file.sha256.clone(), file.bytes));
+        let hex = key.hex.clone();
+        self.end(driver, file, Some(key));
+        let name = lock(&self.seen.asked).get(&hex).cloned();
+        if let (Some((sha256, bytes)), Some(name)) = (took, name) {
+            self.ledger.file(name, &sha256, bytes);
+        }
+    }
+
+    /// Tells those who wait of the end of a download, and notes what is known to be whole by its key.
+    fn end(&self, driver: Driver, file: Result<CachedFile, Fault>, key: Option<Key>) {
+        if let (Ok(file), Some(key)) = (&file, key) {
+            // Without its claim: there may be thousands, and a running build's are not removed.
+            let file = CachedFile {
+                lease: None,
+                origin: super::Origin::Cached,
+                ..file.clone()
+            };
+            lock(&self.seen.here).insert(key.hex, Arc::new(file));
+        }
+        driver.end(file);
     }
 
     /// How long a file is, in bytes, if that is told.

@@ -21,7 +21,7 @@ use super::place::Source;
 use super::repository::Known;
 use super::share::{Coming, Follower};
 use super::verify::Expect;
-use super::{REPOMD, lists::Via, relay};
+use super::{REPOMD, SIGNATURE, lists::Via, relay};
 use crate::serve::relay::{Part, part};
 use crate::serve::{Upstream, UpstreamResponse};
 
@@ -81,6 +81,15 @@ impl Shelf {
             let repository = self.store.repository(&self.source, prefix).await?;
             return Ok(Found::Text(Arc::clone(&repository.repomd)));
         }
+        if let Some(prefix) = parent(path, SIGNATURE)
+            && self.must_be_signed(prefix)
+        {
+            // What was verified belongs to the state that is served.
+            let repository = self.store.repository(&self.source, prefix).await?;
+            if let Some(signature) = &repository.signature {
+                return Ok(Found::Text(Arc::clone(signature)));
+            }
+        }
         for name in [".treeinfo", "treeinfo"] {
             let Some(prefix) = parent(path, name) else {
                 continue;
@@ -95,6 +104,11 @@ impl Shelf {
             (want.checksum, want.bytes) = (Some(known.checksum), known.bytes);
         }
         Ok(Found::File(want))
+    }
+
+    fn must_be_signed(&self, prefix: &str) -> bool {
+        let repository = self.source.place(prefix).address();
+        self.store.must_be_signed(&repository)
     }
 
     /// What a tree or a repository above a file says of it.
@@ -133,7 +147,7 @@ impl Shelf {
                 ..UpstreamResponse::empty(200)
             });
         }
-        if let Some(file) = self.store.here(&want)
+        if let Some(file) = self.store.given(&want)
             && let Ok(response) = self.whole(&file, range, true)
         {
             return Ok(response);
@@ -180,6 +194,10 @@ impl Shelf {
         range: Option<&str>,
         why: &Fault,
     ) -> anyhow::Result<UpstreamResponse> {
+        if parent(path, REPOMD).is_some_and(|prefix| self.must_be_signed(prefix)) {
+            // All the rest hangs on it, and the guest knows no key.
+            return Err(anyhow::anyhow!("{why}"));
+        }
         if !self.told.swap(true, Ordering::Relaxed) {
             let reporter = &self.store.fetcher.reporter;
             reporter.warn(format!("packages go past the cache: {why}"));

@@ -132,6 +132,7 @@ impl Cache {
         sum.fetched += traffic.fetched;
         sum.served += traffic.served;
         sum.cached += traffic.cached;
+        sum.ahead += traffic.ahead;
         sum.seconds += traffic.seconds;
         Ok(write_whole(&path, &serde_json::to_vec(&totals)?)?)
     }

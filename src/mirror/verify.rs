@@ -22,6 +22,8 @@ pub(super) enum Expect {
     Initrd,
     /// `repodata/repomd.xml`.
     RepoMd,
+    /// The signature of that.
+    Signature,
     /// What `repomd.xml` names: lists of packages and groups, mostly packed.
     Metadata,
     /// An installation disc.
@@ -44,6 +46,8 @@ impl Expect {
             Expect::Initrd => 2 << 30,
             // A few KB; a list of more than 1 MiB is none.
             Expect::RepoMd => 1 << 20,
+            // Below 1 KB.
+            Expect::Signature => 64 << 10,
             // Fedora's list of 75,000 packages has 20 MB with zstd, 40 MB with gzip.
             Expect::Metadata => 512 << 20,
             // EL 10's DVD has 10 GiB, and a disc of Blu-ray 128.
@@ -61,6 +65,7 @@ impl Expect {
             Expect::Kernel => "a kernel",
             Expect::Initrd => "an initrd",
             Expect::RepoMd => "a repomd.xml",
+            Expect::Signature => "a signature",
             Expect::Metadata => "repository metadata",
             Expect::Iso => "an ISO image",
             Expect::Guest | Expect::Any => "a file for a guest",
@@ -74,7 +79,12 @@ impl Expect {
             Expect::Initrd => is_initrd(head),
             Expect::RepoMd => head.trim_ascii_start().starts_with(b"<"),
             // What makes it one comes later.
-            Expect::TreeInfo | Expect::Metadata | Expect::Iso | Expect::Guest | Expect::Any => true,
+            Expect::TreeInfo
+            | Expect::Signature
+            | Expect::Metadata
+            | Expect::Iso
+            | Expect::Guest
+            | Expect::Any => true,
         }
     }
 }

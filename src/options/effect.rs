@@ -34,7 +34,7 @@ effects! {
         // What is installed, and what is added to it.
         set variables verbatim no_customize deliver seal_except no_seal portable locked
         // What is made of it, and what lies beside it.
-        name checksum_key from keep_builds format compress xml sbom sign builder_id generate_icicle icicle
+        name checksum_key repository_key from keep_builds format compress xml sbom sign builder_id generate_icicle icicle
         // The machine: the installer looks at all of it, and so may a script.
         memory disk firmware secure_boot firmware_code firmware_vars tpm network mac_address network_device
         disk_bus accel

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::signer::Signer;
 use super::values::{
     Compress, Deliver, Format, Mebibytes, PackageCache, Ports, Progress, Relay, ReportTarget,
-    SbomFormat, Seconds, one_or_several,
+    RepositoryKey, SbomFormat, Seconds, one_or_several,
 };
 use super::variables::{Declarations, Setting};
 use super::{BootTestOptions, CheckOptions, Layer, SecretSource};
@@ -353,6 +353,12 @@ pub struct InstallOptions {
     #[arg(long, value_name = "FILE", help_heading = "Mirror")]
     pub locked: Option<PathBuf>,
 
+    /// Public OpenPGP keys, as their owner exports them: one of them must have signed the repomd.xml of each repository
+    /// whose address begins with ADDRESS; may be given more than once
+    #[arg(long, value_name = "ADDRESS=FILE", help_heading = "Mirror")]
+    #[serde(deserialize_with = "one_or_several")]
+    pub repository_key: Vec<RepositoryKey>,
+
     /// Ask no mirror: install from what the cache has
     #[arg(long, help_heading = "Mirror")]
     pub offline: bool,
@@ -549,7 +555,7 @@ mod tests {
     use crate::options::config;
 
     /// Values of every kind that a key may have.
-    const VALUES: [&str; 12] = [
+    const VALUES: [&str; 13] = [
         "true",
         "[\"junit=a\"]",
         "7",
@@ -562,6 +568,7 @@ mod tests {
         "\"gpg\"",
         "\"env:X\"",
         "\"192.0.2.1\"",
+        "\"http://m/=keys\"",
     ];
 
     /// Each option is a flag and a key, the file's value reaches the build, and the command line's

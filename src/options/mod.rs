@@ -73,7 +73,7 @@ pub use secret::{Purpose, SecretSource};
 pub use signer::{Signer, TrustedKey};
 pub use values::{
     Compress, Deliver, EventsTo, Format, Mebibytes, PackageCache, Ports, Progress, Relay,
-    ReleaseName, ReportFormat, ReportTarget, SbomFormat, Seconds, Until,
+    ReleaseName, ReportFormat, ReportTarget, RepositoryKey, SbomFormat, Seconds, Until,
 };
 pub use variables::Values;
 

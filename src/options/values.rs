@@ -7,8 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use url::Url;
 
 use crate::distro::Release;
 use crate::input;
@@ -49,6 +51,50 @@ impl FromStr for ReportTarget {
             format,
             file: PathBuf::from(file),
         })
+    }
+}
+
+/// `--repository-key`: `ADDRESS=FILE`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryKey {
+    /// How the addresses of the repositories begin.
+    pub address: Url,
+    /// The public keys.
+    pub file: PathBuf,
+}
+
+impl FromStr for RepositoryKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = "write ADDRESS=FILE, such as https://mirror.example.org/9/=/etc/pki/KEY.asc";
+        // An address may have a `=` in its query.
+        let (address, file) = text.rsplit_once('=').ok_or(wanted)?;
+        let address = Url::parse(address).map_err(|_| wanted)?;
+        if !matches!(address.scheme(), "http" | "https") || file.is_empty() {
+            return Err(wanted.to_owned());
+        }
+        Ok(RepositoryKey {
+            address,
+            file: PathBuf::from(file),
+        })
+    }
+}
+
+impl RepositoryKey {
+    /// Whether a repository at `url` must be signed. However a path is escaped, it is the same to a server.
+    pub fn covers(&self, url: &Url) -> bool {
+        let plain = |url: &Url| {
+            let path = percent_decode_str(url.path()).decode_utf8_lossy();
+            let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+            parts.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let is_there = self.address.origin() == url.origin();
+        let is_it = self
+            .address
+            .query()
+            .is_none_or(|query| url.query() == Some(query));
+        is_there && is_it && plain(url).starts_with(&plain(&self.address))
     }
 }
 
@@ -569,6 +615,28 @@ mod tests {
         assert_eq!("1h 30m".parse(), Ok(Seconds(Duration::from_secs(5400))));
         for wrong in ["", "0", "-1", "soon", "1e9", "99999999999999999999"] {
             assert!(wrong.parse::<Seconds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_are_of_what_lies_below_an_address() {
+        let key: RepositoryKey = "https://M.example/9/?a=b=/etc/KEY.asc".parse().unwrap();
+        assert_eq!(key.file, PathBuf::from("/etc/KEY.asc"));
+        assert_eq!(key.address.as_str(), "https://m.example/9/?a=b");
+        let key: RepositoryKey = "https://m.example/9=k".parse().unwrap();
+        for (url, covers) in [
+            ("https://m.example/9", true),
+            ("https://m.example/9/os/?x", true),
+            ("https://m.example:443//%39/os/", true),
+            ("https://m.example/95/os/", false),
+            ("https://m.example/", false),
+            ("http://m.example/9/", false),
+            ("https://m.example.org/9/", false),
+        ] {
+            assert_eq!(key.covers(&Url::parse(url).unwrap()), covers, "{url}");
+        }
+        for wrong in ["", "k", "https://m/", "https://m/=", "file:///m=k", "m/9=k"] {
+            assert!(wrong.parse::<RepositoryKey>().is_err(), "{wrong}");
         }
     }
 

@@ -112,6 +112,7 @@ fn describe(fault: &Fault, role: Role) -> Verdict {
         | Fault::ShortImage { .. }
         | Fault::NotListed { .. }
         | Fault::Unsigned { .. }
+        | Fault::UnsignedRepository { .. }
         | Fault::NoList { .. }
         | Fault::Disc { .. } => Verdict::error(content, fault.to_string(), another),
         Fault::Truncated { url, .. } => Verdict::error(
