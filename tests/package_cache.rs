@@ -505,6 +505,82 @@ async fn a_tree_is_known_by_its_treeinfo_and_has_repositories_within_and_beside(
     }
 }
 
+/// Mirrors of one tree stand in for one another, also for the repositories beside it; another tree is never one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_addresses_of_a_tree_stand_in_for_one_another() {
+    let stage2 = pattern(3, 300_000);
+    let info = format!(
+        "[general]\narch = x86_64\nvariant = BaseOS\n[variant-BaseOS]\nrepository = .\n\
+         [variant-AppStream]\nrepository = ../../AppStream/os\n\
+         [checksums]\nimages/install.img = sha256:{}\n",
+        fake::sha256(&stage2)
+    );
+    let (within, beside) = (repository(), Repository::new().with("q", "1", "qq"));
+    let serve = |root: &str, info: &str| {
+        let mirror = fake::Mirror::start();
+        mirror.put(&format!("{root}BaseOS/os/.treeinfo"), info);
+        mirror.put(
+            &format!("{root}BaseOS/os/images/install.img"),
+            stage2.clone(),
+        );
+        within.serve(&mirror, &format!("{root}BaseOS/os/"));
+        beside.serve(&mirror, &format!("{root}AppStream/os/"));
+        mirror
+    };
+    let (one, two) = (serve("/9/", &info), serve("/pub/9/", &info));
+    let other = serve("/9/", &format!("# of yesterday\n{info}"));
+    let first = one.url("/9/BaseOS/os/");
+    let several = |cache: &Path| {
+        Build::with(MirrorOptions {
+            tree_addresses: vec![
+                first.clone(),
+                two.url("/pub/9/BaseOS/os"),
+                other.url("/9/BaseOS/os/"),
+            ],
+            ..options(cache)
+        })
+    };
+    let take_all = |guest: &Url| {
+        let tree = guest.join("BaseOS/os/").unwrap();
+        assert!(get(&tree, "images/install.img").body == stage2);
+        install(&tree, &within);
+        install(&guest.join("AppStream/os/").unwrap(), &beside);
+    };
+
+    // One goes away in the middle: after the description of the tree.
+    let cache = tempfile::tempdir().unwrap();
+    let build = several(cache.path());
+    let described = build.mirror.describe(&first).await.unwrap();
+    assert_eq!(described.unwrap().repositories.len(), 2);
+    assert!(build.heard("is another tree than"));
+    let (root, rest) = build.mirror.root_of(&first);
+    assert_eq!(rest, "BaseOS/os/");
+    let guest = build.offer(&root, Via::Direct);
+    assert_eq!(get(&guest, "BaseOS/os/.treeinfo").body, info.as_bytes());
+    drop(one);
+    take_all(&guest);
+    assert_clean(cache.path());
+
+    // It was never there.
+    let cache = tempfile::tempdir().unwrap();
+    let build = several(cache.path());
+    assert!(build.mirror.describe(&first).await.unwrap().is_some());
+    assert!(build.heard("is done without"));
+    assert!(
+        build
+            .mirror
+            .ask(&first.join("images/install.img").unwrap())
+            .await
+            .is_ok()
+    );
+    take_all(&build.offer(&build.mirror.root_of(&first).0, Via::Direct));
+    let asked = other.requests().into_iter().map(|request| request.path);
+    let asked: Vec<String> = asked.collect();
+    // Once in each build, to see that it is another.
+    assert_eq!(asked, vec!["/9/BaseOS/os/.treeinfo"; 2]);
+    assert_clean(cache.path());
+}
+
 const SIGNATURE: &str = "/r/repodata/repomd.xml.asc";
 
 /// Puts a signature beside the `repomd.xml` of a repository.

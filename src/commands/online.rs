@@ -97,7 +97,10 @@ impl Online {
                     Install::Iso(_) => template.os.install.addresses().next().map(SourceUrl::url),
                 };
                 let directory = template_dir(Path::new(source.name)).kind(Kind::Input)?;
-                self.mirror.clone().with_template(tree, &directory)
+                MirrorOptions {
+                    tree_addresses: template.os.tree_addresses(),
+                    ..self.mirror.clone().with_template(tree, &directory)
+                }
             }
             None => self.mirror.clone(),
         };

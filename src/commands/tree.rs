@@ -75,6 +75,7 @@ fn ask(
     let cache = directories::cache_dir(options.cache_dir.as_deref()).kind(Kind::Host)?;
     let dir = template_dir(file).kind(Kind::Input)?;
     let mut mirror = MirrorOptions::of(options, cache).with_template(Some(tree.url()), &dir);
+    mirror.tree_addresses = template.os.tree_addresses();
     // Then it is as it was last seen.
     (mirror.offline, mirror.packages) = (options.offline, options.offline);
     let Ok(mirror) = Mirror::new(mirror, Reporter::silent()) else {

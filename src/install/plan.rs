@@ -103,6 +103,8 @@ pub struct Plan {
     pub arch: Arch,
     /// The install tree; none where an ISO image is all that there is.
     pub tree: Option<Url>,
+    /// All addresses of the tree, that one first.
+    pub tree_addresses: Vec<Url>,
     /// What the tree says of itself, if it was asked already.
     pub described: Option<TreeInfo>,
     /// The ISO images, the installer's first; none where it comes from the tree.
@@ -220,7 +222,8 @@ impl Plan {
         let disks = disks(&options, &template)?;
         check_packages(&formats, disks.len())?;
         let mut output = OutputPaths::of(&options, &name, disks.len())?;
-        let package_cache = plan_package_cache(&options)?;
+        let tree_addresses = template.os.tree_addresses();
+        let package_cache = plan_package_cache(&options, tree_addresses.len())?;
         // What repeats a set has its lock file.
         if package_cache && options.locked.is_none() {
             output.add_lock();
@@ -274,6 +277,7 @@ impl Plan {
             guest,
             deliver: deliver(&options),
             relay: options.relay.unwrap_or_default(),
+            tree_addresses,
             package_cache,
             customize: !(options.no_customize || options.verbatim),
             access,
@@ -410,13 +414,14 @@ fn check_icicle(
 }
 
 /// Whether the guest gets its packages through the cache.
-fn plan_package_cache(options: &InstallOptions) -> anyhow::Result<bool> {
+fn plan_package_cache(options: &InstallOptions, addresses: usize) -> anyhow::Result<bool> {
     let wanted = options.package_cache.unwrap_or_default();
     let never = options.relay == Some(Relay::Never);
     let needs = [
         ("--locked", options.locked.is_some()),
         ("--offline", options.offline),
         ("--repository-key", !options.repository_key.is_empty()),
+        ("a template with several <url>s", addresses > 1),
     ];
     let needs = needs.iter().find_map(|(option, is)| is.then_some(*option));
     let by = match wanted {

@@ -150,6 +150,7 @@ pub(super) fn mirror_of(plan: &Plan, reporter: &Reporter) -> anyhow::Result<Mirr
     let mut mirror = MirrorOptions::of(&plan.options, cache_dir)
         .with_template(Some(plan.source()), &plan.file.dir);
     mirror.packages = plan.package_cache;
+    mirror.tree_addresses.clone_from(&plan.tree_addresses);
     mirror.offline = plan.options.offline;
     mirror.repository_keys = signed::keys(plan)?;
     let locked = plan.options.locked.as_deref().map(Locked::read);

@@ -12,6 +12,7 @@
 //! disc      what an ISO image is to install from
 //! reach     how a guest gets there
 //! shelf     the same through the cache: packages, metadata, stage 2
+//! alternates one tree at several addresses
 //! place     where files are: one address, or mirrors    lists  lists of mirrors
 //! repository one state of a repository      seen    each tree and repository is asked for once
 //! signed    whether repomd.xml is signed by who must have done it
@@ -27,6 +28,7 @@ pub mod sums;
 pub mod treeinfo;
 
 mod ahead;
+mod alternates;
 mod cache;
 mod client;
 mod disc;
@@ -82,6 +84,7 @@ use crate::options::{InstallOptions, RepositoryKey};
 use crate::printable;
 use crate::serve::Upstream;
 use crate::ui::event::Reporter;
+use alternates::Alternates;
 use client::Clients;
 use fetch::Fetcher;
 use obtain::Store;
@@ -118,6 +121,8 @@ pub struct MirrorOptions {
     pub locked: Option<Arc<Locked>>,
     /// Who must have signed which repositories (`--repository-key`).
     pub repository_keys: Vec<RepositoryKey>,
+    /// The addresses of the one tree that is installed from, what it is called first.
+    pub tree_addresses: Vec<Url>,
 }
 
 impl MirrorOptions {
@@ -168,6 +173,7 @@ impl MirrorOptions {
             offline: false,
             locked: None,
             repository_keys: Vec::new(),
+            tree_addresses: Vec::new(),
         }
     }
 }
@@ -263,6 +269,7 @@ impl Mirror {
                 packages: options.packages,
                 locked: options.locked,
                 repository_keys: options.repository_keys.into(),
+                alternates: Arc::new(Alternates::new(&options.tree_addresses)),
                 ledger,
                 downloads: Downloads::default(),
                 seen: Arc::default(),
@@ -288,7 +295,16 @@ impl Mirror {
     /// What is wrong with the address or the server.
     pub async fn ask(&self, url: &Url) -> Result<Answer, Fault> {
         let path = match Location::of(url)? {
-            Location::Web(url) => return self.store.fetcher.probe(&url).await,
+            Location::Web(url) => {
+                let mut failed = None;
+                for url in Source::file(&url).urls(&self.store).await? {
+                    match self.store.fetcher.probe(&url).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(fault) => failed = failed.or(Some(fault)),
+                    }
+                }
+                return Err(failed.unwrap_or(Fault::NotFound { url: shown(&url) }));
+            }
             Location::Local(path) => path,
         };
         if url.path().ends_with('/') {

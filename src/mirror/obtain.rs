@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::alternates::Alternates;
 use super::cache::{Cache, CacheEntry, Held, Key, Lease, hash_file};
 use super::fault::Fault;
 use super::fetch::{Complete, Fetcher, Job, check_head, too_large};
@@ -91,6 +92,8 @@ pub(super) struct Store {
     pub(super) locked: Option<Arc<Locked>>,
     /// Who must have signed which repositories.
     pub(super) repository_keys: Arc<[RepositoryKey]>,
+    /// The addresses of the tree.
+    pub(super) alternates: Arc<Alternates>,
     /// What is taken.
     pub(super) ledger: Ledger,
     /// The downloads that guests wait for.

@@ -32,6 +32,8 @@ pub(super) struct Source {
     mirrors: Arc<OnceCell<Vec<Url>>>,
     /// Which of them is to be asked first.
     first: usize,
+    /// Whether nothing but the address itself is meant, though it be one of several of a tree.
+    alone: bool,
 }
 
 /// A file there.
@@ -49,12 +51,22 @@ impl Source {
             via,
             mirrors: Arc::default(),
             first: 0,
+            alone: false,
         }
     }
 
     /// The file at an address.
     pub(super) fn file(url: &Url) -> Place {
         Source::new(url, Via::Direct).place("")
+    }
+
+    /// The file at an address, wherever else it may be.
+    pub(super) fn alone(url: &Url) -> Place {
+        let source = Source {
+            alone: true,
+            ..Source::new(url, Via::Direct)
+        };
+        source.place("")
     }
 
     pub(super) fn place(&self, path: &str) -> Place {
@@ -81,10 +93,14 @@ impl Source {
             return Ok(vec![self.base.clone()]);
         }
         let found = self.mirrors.get_or_try_init(|| self.resolve(store));
-        let mut all = found.await?.clone();
+        Ok(self.in_turn(found.await?.clone()))
+    }
+
+    /// Those of a list, beginning with which is to be asked first.
+    fn in_turn(&self, mut all: Vec<Url>) -> Vec<Url> {
         let first = self.first.min(all.len().saturating_sub(1));
         all.rotate_left(first);
-        Ok(all)
+        all
     }
 
     async fn resolve(&self, store: &Store) -> Result<Vec<Url>, Fault> {
@@ -194,7 +210,14 @@ impl Place {
     pub(super) async fn urls(&self, store: &Store) -> Result<Vec<Url>, Fault> {
         let mirrors = self.source.mirrors(store).await?;
         let all = mirrors.iter();
-        Ok(all.map(|mirror| appended(mirror, &self.path)).collect())
+        let all: Vec<Url> = all.map(|mirror| appended(mirror, &self.path)).collect();
+        match &all[..] {
+            [url] if self.source.via == Via::Direct && !self.source.alone => {
+                let found = store.alternates.of(store, url).await;
+                Ok(self.source.in_turn(found))
+            }
+            _ => Ok(all),
+        }
     }
 }
 

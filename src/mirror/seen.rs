@@ -56,7 +56,7 @@ struct Record {
 }
 
 /// Some servers forbid all names that begin with a dot.
-const NAMES: [&str; 2] = [".treeinfo", "treeinfo"];
+pub(super) const NAMES: [&str; 2] = [".treeinfo", "treeinfo"];
 
 impl Store {
     /// The repository at `prefix` of a source.
@@ -189,7 +189,14 @@ impl Store {
         if let Some(text) = lock(&self.seen.fresh).get(repomd) {
             return Ok(Arc::clone(text));
         }
-        let file = self.obtain(repomd, Expect::RepoMd, None).await?;
+        let file = match Location::of(repomd)? {
+            Location::Local(_) => self.obtain(repomd, Expect::RepoMd, None).await?,
+            // Which mirror of several has it is for the caller to decide.
+            Location::Web(_) => {
+                let want = Want::of(Source::alone(repomd), Expect::RepoMd);
+                self.take(&want, None).await?
+            }
+        };
         self.note_repomd(repomd, &file)
     }
 

@@ -76,6 +76,8 @@ pub struct Os {
     pub arch: Arch,
     /// Where the installer comes from.
     pub install: Install,
+    /// Other addresses of the same tree (http, https).
+    pub mirrors: Vec<SourceUrl>,
     /// More kernel options for the installer, on one line.
     pub kernelparam: Option<String>,
     /// Password of root, for built-in kickstarts.
@@ -84,6 +86,17 @@ pub struct Os {
     pub key: Option<Secret>,
     /// `<icicle>`: a command that prints a line for each line of `rpm -qa`.
     pub extra_command: Option<String>,
+}
+
+impl Os {
+    /// The addresses of the tree, what it is called first; none of an ISO image.
+    pub fn tree_addresses(&self) -> Vec<Url> {
+        let Install::Url(tree) = &self.install else {
+            return Vec::new();
+        };
+        let all = std::iter::once(tree).chain(&self.mirrors);
+        all.map(|address| address.url().clone()).collect()
+    }
 }
 
 /// `<install>`.

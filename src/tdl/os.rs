@@ -42,6 +42,9 @@ pub fn read(
     let install = findings
         .required_child(os, "install")
         .and_then(|element| Some((read_install(element, findings)?, element.tag.clone())));
+    let mirrors = child(os, "install");
+    let mirrors = mirrors.map(|element| read_mirrors(element, findings));
+    let mirrors = mirrors.unwrap_or_default();
     let kernelparam = findings
         .text(os, "kernelparam")
         .and_then(|(text, span)| one_line(text, &span, "kernelparam", findings));
@@ -72,6 +75,7 @@ pub fn read(
             version: version.to_string(),
             arch,
             install,
+            mirrors,
             kernelparam,
             rootpw,
             key,
@@ -134,7 +138,7 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
     let (kind, kind_span) = findings.required_attribute(install, "type")?;
     match kind {
         "url" => {
-            findings.check(install, Form::once(&["url"]).with(&["type"]));
+            findings.check(install, Form::many(&["url"]).with(&["type"]));
             let schemes = ["http", "https", "ftp", "file", "nfs"];
             address(install, "url", &schemes, findings).map(Install::Url)
         }
@@ -149,6 +153,29 @@ fn read_install(install: &Element, findings: &mut Findings<'_>) -> Option<Instal
         }
     }
 }
+
+/// Further addresses of an install tree: mirrors of it.
+fn read_mirrors(install: &Element, findings: &mut Findings<'_>) -> Vec<SourceUrl> {
+    let is_tree = install
+        .attribute("type")
+        .is_some_and(|kind| kind.value.trim() == "url");
+    let all = install.children.iter().filter(|child| child.name == "url");
+    let mut mirrors = Vec::new();
+    for url in all.skip(1).filter(|_| is_tree) {
+        findings.check(url, Form::TEXT);
+        let (text, span) = url.trimmed_text();
+        mirrors.extend(checked_address(text, &span, &["http", "https"], findings));
+        if mirrors.len() >= MOST_MIRRORS {
+            let help = format!("{MOST_MIRRORS} beside the first are enough");
+            findings.error(&span, "there are too many <url>s".to_owned(), &help);
+            break;
+        }
+    }
+    mirrors
+}
+
+/// Most further addresses of a tree: all are asked at once.
+const MOST_MIRRORS: usize = 8;
 
 fn read_iso(install: &Element, findings: &mut Findings<'_>) -> Option<IsoInstall> {
     const SCHEMES: &[&str] = &["http", "https", "ftp", "file"];

@@ -375,8 +375,8 @@ fn install_sources() {
             "unknown element <iso>",
         ),
         (
-            "<install type='url'><url>http://h/</url><url>http://h/</url></install>",
-            "a second <url>",
+            "<install type='url'><url>http://h/</url><url>file:///h/</url></install>",
+            "scheme `file`",
         ),
         (
             "<install type='url'><url>http://h/</url><md5sum>http://h/</md5sum></install>",
