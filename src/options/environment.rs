@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// Words of every kind that an option may take.
-    const VALUES: [&str; 12] = [
+    const VALUES: [&str; 13] = [
         "1",
         "64",
         "7",
@@ -104,6 +104,7 @@ mod tests {
         "192.0.2.1",
         "spdx",
         "http",
+        "https://mirror.example.com/os/=key.asc",
     ];
 
     #[test]

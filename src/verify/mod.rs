@@ -63,7 +63,7 @@ pub struct Question<'a> {
     pub firmware: Option<Firmware>,
     /// What may open the encrypted in it.
     pub passphrases: &'a [Secret],
-    /// The program that reads disks: [`reader::OWN_PROGRAM`](crate::image::reader::OWN_PROGRAM).
+    /// The program that reads disks: [`reader::OWN_PROGRAM`].
     pub program: &'a Path,
 }
 
