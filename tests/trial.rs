@@ -1,11 +1,14 @@
 //! `ozr try`: what the installer says of a kickstart, from a saved state as from a boot. What becomes of states is
 //! looked at with an installer that does nothing but wait: it boots in a few seconds.
 
+use std::fs::File;
+use std::os::unix::fs::{FileExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ozr::install::warm::{LOADER, store::States};
 
+use crate::support::mirror::{INITRD, KERNEL, STAGE2};
 use crate::support::site::{Outcome, Site, bootable, kickstart, run, start};
 use crate::support::{crafted, kill};
 
@@ -307,6 +310,7 @@ fn only_the_state_of_the_same_guest_is_loaded() {
         (&["--vcpus", "2"], "CPUs"),
         (&["--mac-address", "52:54:00:00:00:01"], "MAC address"),
         (&["--disk-bus", "scsi"], "devices"),
+        (&["--firmware", "uefi"], "firmware"),
     ] {
         let outcome = until(trying(&site, options), "making a saved installer");
         let words = format!("the saved installer is of another kind: {part}\n");
@@ -321,26 +325,106 @@ fn only_the_state_of_the_same_guest_is_loaded() {
     says(&outcome, "is of another kind: updates\n");
     site.mirror.remove("/os/images/updates.img");
 
-    // Altered: one byte in the middle.
-    let file = state(&cache);
-    let mut bytes = std::fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
-    let outcome = until(trying(&site, &[]), "starting the guest");
-    says(
-        &outcome,
-        "the saved installer is not used: its contents were changed; it was removed, and the installer is booted",
+    // Other files of the tree.
+    for (name, part) in [(KERNEL, "kernel"), (INITRD, "initrd")] {
+        let genuine = served(&site, &format!("/os/{name}"));
+        let other = [&genuine[..], &[0; 4]].concat();
+        site.mirror.exchange("/os", name, other);
+        let outcome = until(trying(&site, &[]), "making a saved installer");
+        says(&outcome, &format!("is of another kind: {part}\n"));
+        site.mirror.exchange("/os", name, genuine);
+    }
+    let info = String::from_utf8(served(&site, "/os/.treeinfo")).unwrap();
+    let (before, digest) = info.split_once(&format!("{STAGE2} = sha256:")).unwrap();
+    let other = format!(
+        "{before}{STAGE2} = sha256:{}{}",
+        "0".repeat(64),
+        &digest[64..]
     );
-    assert!(!file.exists());
+    site.mirror.put("/os/.treeinfo", other);
+    let outcome = until(trying(&site, &[]), "making a saved installer");
+    says(&outcome, "is of another kind: second stage\n");
+    site.mirror.put("/os/.treeinfo", info);
+
+    // What is another after an update of ozr or QEMU, on another machine, at another mirror: the same state with such
+    // a record, by the key that it had.
+    let file = state(&cache);
+    let record = file.with_extension("json");
+    let (other_file, other_record) = (
+        file.with_file_name(format!("{}.state", "0".repeat(64))),
+        file.with_file_name(format!("{}.json", "0".repeat(64))),
+    );
+    let genuine = std::fs::read(&record).unwrap();
+    std::fs::rename(&file, &other_file).unwrap();
+    std::fs::rename(&record, &other_record).unwrap();
+    for part in ["ozr", "loader", "QEMU", "accelerator", "host", "tree"] {
+        let mut other: serde_json::Value = serde_json::from_slice(&genuine).unwrap();
+        other["key"] = "0".repeat(64).into();
+        assert!(other["parts"][part].is_string(), "{part}: {other:#}");
+        other["parts"][part] = "another".into();
+        std::fs::write(&other_record, other.to_string()).unwrap();
+        let outcome = until(trying(&site, &[]), "making a saved installer");
+        match part {
+            // One of another tree is none of this one's.
+            "tree" => assert!(!outcome.stderr.contains("another kind"), "{outcome:?}"),
+            part => says(&outcome, &format!("is of another kind: {part}\n")),
+        }
+    }
+    std::fs::rename(&other_file, &file).unwrap();
+    std::fs::rename(&other_record, &record).unwrap();
+    std::fs::write(&record, &genuine).unwrap();
+
+    // Truncated, a link, another user's, and one byte in the middle altered.
+    let kept = site.path("kept.state");
+    std::fs::copy(&file, &kept).unwrap();
+    type Change<'a> = &'a dyn Fn();
+    let open = || File::options().write(true).open(&file).unwrap();
+    let length = std::fs::metadata(&file).unwrap().len();
+    let changes: [(&str, Change<'_>); 4] = [
+        ("instead of", &|| open().set_len(length / 2).unwrap()),
+        ("it is no file", &|| {
+            std::fs::remove_file(&file).unwrap();
+            symlink(&kept, &file).unwrap();
+        }),
+        ("belongs to another user", &|| {
+            chown(&file, Some(65534), None).unwrap();
+        }),
+        ("its contents were changed", &|| {
+            let mut byte = [0];
+            let opened = File::open(&file).unwrap();
+            opened.read_exact_at(&mut byte, length / 2).unwrap();
+            open().write_all_at(&[byte[0] ^ 1], length / 2).unwrap();
+        }),
+    ];
+    for (words, change) in changes {
+        if words.contains("another user") && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        std::fs::copy(&kept, &file).unwrap();
+        std::fs::write(&record, &genuine).unwrap();
+        change();
+        let outcome = until(trying(&site, &[]), "starting the guest");
+        says(&outcome, "the saved installer is not used: ");
+        says(&outcome, words);
+        says(&outcome, "; it was removed, and the installer is booted");
+        assert!(file.symlink_metadata().is_err() && !record.exists());
+        assert_eq!(std::fs::metadata(&kept).unwrap().len(), length);
+        site.assert_nothing_runs(&outcome);
+    }
     let listed = run({
         let mut list = site.ozr();
         list.args(["cache", "list", "--cache-dir"]).arg(&cache);
         list
     });
     assert!(!listed.stdout.contains("saved installer"), "{listed:?}");
-    site.assert_nothing_runs(&outcome);
     assert!(is_swept());
+}
+
+/// What the site's mirror serves at a path.
+fn served(site: &Site, path: &str) -> Vec<u8> {
+    let mut files = site.mirror.files().into_iter();
+    let (_, file) = files.find(|(name, _)| name == path).unwrap();
+    file.body.to_vec()
 }
 
 /// The loader's program, on this host, between a port and an installer that are none: what it does in which order,

@@ -5,33 +5,68 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
-# A pattern that nothing matches is a word itself.
-keep_out=
-is_there() { [ -e "$1" ] || [ -L "$1" ]; }
-# Writes zeros over files, and over all that are in directories unless `keep_out` is `-prune`: room that is given
-# back may still have what was there, for a qcow2 image gives back whole clusters only. Larger files (of more than
-# 64 MiB) are mostly holes, which would be filled; what has another name is not taken out. Names are handed from `find`
-# (which dracut needs, and so has every system) in as few programs as there is room for, whatever is in them.
+# in_batches COMMAND FILE...: runs it with some hundred files at a time, which any system takes at once; with variables
+# of its own, for it may do the same.
+in_batches() {
+    command=$1 names='' number=0
+    shift
+    for each in "$@"; do
+        number=$((number + 1))
+        eval "file_$number=\$each"
+        names="$names \"\$file_$number\""
+        if [ $number = 400 ]; then
+            eval "($command $names)"
+            names='' number=0
+        fi
+    done
+    [ $number = 0 ] || eval "($command $names)"
+}
+# Writes zeros over those that are files and have no other name, by which they are not taken out. Larger ones are mostly
+# holes, which would be filled.
+overwrite() {
+    count=$#
+    for each in "$@"; do
+        [ -f "$each" ] && [ ! -L "$each" ] && [ -s "$each" ] && set -- "$@" "$each"
+    done
+    shift "$count"
+    [ $# != 0 ] || return 0
+    stat -c '%h %s' "$@" | {
+        count=$#
+        for each in "$@"; do
+            read -r links size
+            [ "$links" = 1 ] && [ "$size" -le 67108864 ] && set -- "$@" "$each"
+        done
+        shift "$count"
+        [ $# = 0 ] || shred -n 0 -z "$@" 2>/dev/null
+    }
+}
+# Overwrites files, and all that are in directories: room that is given back may still have what was there, for a qcow2
+# image gives back whole clusters only.
 wipe() {
-    # shellcheck disable=SC2086 # one word, or none
-    find "$@" $keep_out -type f -links 1 ! -size 0 ! -size +131072 -exec shred -n 0 -z {} + 2>/dev/null
+    for each in "$@"; do
+        if [ -d "$each" ] && [ ! -L "$each" ]; then
+            wipe "$each"/* "$each"/.[!.]* "$each"/..?*
+        fi
+    done
+    in_batches overwrite "$@"
 }
-take_out() {
-    is_there "$1" || return 0
+take_out() { in_batches take_some_out "$@"; }
+take_some_out() {
+    count=$#
+    for each in "$@"; do
+        [ -L "$each" ] || set -- "$@" "$each"
+    done
+    shift "$count"
     wipe "$@"
-    find "$@" -prune ! -type l -exec rm -rf {} +
+    rm -rf "$@"
 }
-# The same of all that is in a directory.
+# The same of all that is in a directory; what the shell's `*` leaves out begins with a dot.
 take_within() {
-    is_there "$1" || return 0
     wipe "$1"
-    find "$1" -mindepth 1 -delete
+    in_batches 'rm -rf' "$1"* "$1".[!.]* "$1"..?*
 }
 make_empty() {
-    is_there "$1" || return 0
-    keep_out=-prune
-    wipe "$@"
-    keep_out=
+    in_batches overwrite "$@"
     for file in "$@"; do
         if [ -f "$file" ] && [ ! -L "$file" ] && [ -s "$file" ]; then
             : >"$file"

@@ -555,13 +555,21 @@ impl Running {
 impl Outcome {
     /// The run succeeded.
     pub fn assert_done(&self) -> &Self {
-        assert_eq!(self.status, 0, "{}", self.stderr);
+        assert_eq!(self.status, 0, "{}", self.end());
         self
+    }
+
+    /// The end of what it said: a log of the tests that is cut shows its beginning, and the reason stands behind the
+    /// guest's console.
+    fn end(&self) -> String {
+        const SHOWN: usize = 60;
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     }
 
     /// The run failed with this status, and says all of these.
     pub fn assert_failed(&self, status: i32, says: &[&str]) -> &Self {
-        assert_eq!(self.status, status, "{}", self.stderr);
+        assert_eq!(self.status, status, "{}", self.end());
         assert_eq!(self.stdout, "", "a failed run prints no result");
         for text in says {
             assert!(
