@@ -423,7 +423,7 @@ fn only_the_state_of_the_same_guest_is_loaded() {
 /// What the site's mirror serves at a path.
 fn served(site: &Site, path: &str) -> Vec<u8> {
     let mut files = site.mirror.files().into_iter();
-    let (_, file) = files.find(|(name, _)| name == path).unwrap();
+    let (_, file) = files.find(|(name, _)| name == path).expect("it is served");
     file.body.to_vec()
 }
 
