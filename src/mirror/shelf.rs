@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::obtain::{CachedFile, Store, Want};
 use super::place::Source;
 use super::repository::Known;
+use super::seen::NAMES;
 use super::share::{Coming, Follower};
 use super::verify::Expect;
 use super::{REPOMD, SIGNATURE, lists::Via, relay};
@@ -90,7 +91,7 @@ impl Shelf {
                 return Ok(Found::Text(Arc::clone(signature)));
             }
         }
-        for name in [".treeinfo", "treeinfo"] {
+        for name in NAMES {
             let Some(prefix) = parent(path, name) else {
                 continue;
             };
