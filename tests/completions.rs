@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::site::{Site, run};
 
 /// Lines, and what is offered at the end of each.
-const LINES: [(&str, &str); 11] = [
+const LINES: [(&str, &str); 12] = [
     ("ozr inst", "install"),
     ("ozr install --firmware ", "bios uefi"),
     ("ozr template rocky-1", "rocky-10"),
@@ -23,6 +23,7 @@ const LINES: [(&str, &str); 11] = [
     ("ozr explain stal", "stalled"),
     ("ozr attach ", "db-9 web-9"),
     ("ozr screenshot we", "web-9"),
+    ("ozr -v attach ", "db-9 web-9"),
     ("ozr attach --from", "--from-start"),
 ];
 

@@ -11,9 +11,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support;
+use crate::support::daemon;
 use crate::support::disk::Disk;
 use crate::support::guest::Guest;
-use crate::support::site::{Site, bootable, kickstart, run};
+use crate::support::site::{Outcome, Site, bootable, kickstart, run};
 
 /// The kickstart of the tests with another layout of the disks.
 fn laid_out(layout: &str, more: &str) -> String {
@@ -33,6 +34,29 @@ fn output(program: &str, arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {error}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// `ozr customize` of the machine that a domain's XML describes: by its name, where libvirt can be told of it.
+fn customized_by_name(site: &Site, xml: &Path) -> Outcome {
+    let turn = daemon::turn();
+    let daemon = daemon::start();
+    let mut customize = site.ozr();
+    customize.args(["customize", "template.tdl"]);
+    match &daemon {
+        Some(_) => {
+            daemon::virsh(&["define", xml.to_str().unwrap()]);
+            customize.arg(&site.name)
+        }
+        None => customize.arg(xml),
+    };
+    customize.args(["--state-dir", "state", "--cache-dir", "cache"]);
+    customize.args(["--memory", "2048", "--vcpus", "1"]);
+    let outcome = run(customize);
+    if daemon.is_some() {
+        daemon::virsh(&["undefine", "--nvram", &site.name]);
+    }
+    drop((daemon, turn));
+    outcome
 }
 
 /// A boot test of an image that is there; what it sees goes elsewhere.
@@ -161,11 +185,7 @@ fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
         .to_owned();
     site.write_template();
     assert!(site.output("served.ks").exists());
-    let mut customize = site.ozr();
-    customize.args(["customize", "template.tdl"]).arg(&first);
-    customize.args(["--state-dir", "state", "--cache-dir", "cache"]);
-    customize.args(["--memory", "2048", "--vcpus", "1"]);
-    let outcome = run(customize);
+    let outcome = customized_by_name(&site, &xml);
     outcome.assert_done();
     assert_eq!(outcome.stdout.lines().count(), 2, "{}", outcome.stdout);
     assert_eq!(Disk::open(&first).text("/etc/one"), "1");

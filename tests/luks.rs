@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use ozr::disk::device::Device;
 use ozr::disk::image_file;
@@ -229,6 +231,104 @@ fn large_sectors_are_numbered_as_small_ones() {
         ["the disk: the checksum of its header is wrong"]
     );
     assert!(inner(&volumes).is_none());
+}
+
+/// The disk with logical volumes of fixtures/disks, and its volumes.
+fn with_volumes() -> (Device, Volumes) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/disks/lvm.qcow2");
+    let disk = open(&path);
+    let volumes = Volumes::find(std::slice::from_ref(&disk)).unwrap();
+    (disk, volumes)
+}
+
+fn device<'a>(volumes: &'a Volumes, named: &str) -> &'a Device {
+    let volume = volumes.all.iter().find(|volume| volume.name() == named);
+    volume.unwrap().device.as_ref().unwrap()
+}
+
+/// `luksFormat`, `pvcreate`: what `autopart --encrypted --type=lvm` makes, here of one of two physical volumes.
+#[test]
+fn logical_volumes_in_what_is_encrypted() {
+    const PIECE: usize = 1 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let (_, plain) = with_volumes();
+    let first = device(&plain, "partition 3");
+    let content = directory.path().join("content");
+    let copy = File::create(&content).unwrap();
+    copy.set_len(first.size()).unwrap();
+    for at in (0..first.size()).step_by(PIECE) {
+        let piece = first.beginning(at, PIECE).unwrap();
+        if piece.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(&piece, at).unwrap();
+        }
+    }
+    let image = luks1(
+        directory.path(),
+        &content,
+        ("aes-xts-plain64", "256", "sha256"),
+    );
+    let disks = [open(&image), device(&plain, "partition 4").clone()];
+    let keys = luks::keys(&disks, &[PASSPHRASE.to_owned()]).unwrap();
+    assert_eq!((keys.keys.len(), keys.closed.len()), (1, 0));
+    let opened: Arc<[luks::Key]> = keys.keys.into();
+    let opened = disks.map(|disk| disk.with_keys(Arc::clone(&opened)));
+    let opened = Volumes::find(&opened).unwrap();
+    for volume in &plain.all {
+        let Place::Logical(name) = &volume.place else {
+            continue;
+        };
+        let found = opened.named(&volume.name()).unwrap();
+        assert_eq!(found.contents, volume.contents, "{name}");
+        match (&found.device, &volume.device) {
+            (Ok(found), Ok(volume)) => {
+                let end = volume.size() - 4096;
+                for at in [0, end / 2, end] {
+                    assert!(found.bytes(at, 4096).unwrap() == volume.bytes(at, 4096).unwrap());
+                }
+            }
+            (found, volume) => assert_eq!(found.is_ok(), volume.is_ok(), "{name}"),
+        }
+    }
+    let closed = Volumes::find(&[open(&image)]).unwrap();
+    assert!(closed.named("/dev/mapper/rl--a-root").is_none());
+}
+
+/// `logvol --encrypted`: the LUKS lies on the logical volume.
+#[test]
+fn what_is_encrypted_on_a_logical_volume() {
+    let directory = tempfile::tempdir().unwrap();
+    let content = directory.path().join("content");
+    fs::write(&content, known()).unwrap();
+    let image = luks1(
+        directory.path(),
+        &content,
+        ("aes-xts-plain64", "512", "sha256"),
+    );
+    let encrypted = fs::read(&image).unwrap();
+    let (disk, plain) = with_volumes();
+    let swap = device(&plain, "/dev/mapper/rl--a-swap");
+    assert!(encrypted.len() as u64 <= swap.size());
+    // Where that lies on the disk: where the beginning of it, which says its UUID, is found again.
+    let beginning = swap.bytes(0, 4096).unwrap();
+    let found = |at: &u64| disk.bytes(*at, 4096).unwrap() == beginning;
+    let at = (0..disk.size() - 4096).step_by(4096).find(found).unwrap();
+    let disk = Device::new(disk.size(), move |from, into| {
+        disk.read(from, into)?;
+        let end = (at + encrypted.len() as u64).min(from + into.len() as u64);
+        for place in at.max(from)..end {
+            into[(place - from) as usize] = encrypted[(place - at) as usize];
+        }
+        Ok(())
+    });
+    let (keys, volumes) = opened(&disk, &[PASSPHRASE]);
+    assert_eq!(keys.closed, [] as [String; 0]);
+    let inner = inner(&volumes).unwrap();
+    assert!(inner.bytes(0, SIZE).unwrap() == known());
+    let (keys, _) = opened(&disk, &["wrong one"]);
+    assert_eq!(
+        keys.closed,
+        ["no passphrase opens /dev/mapper/rl--a-swap"]
+    );
 }
 
 /// A LUKS 2 whose JSON is altered, with the checksum that it then has.

@@ -58,7 +58,7 @@ fn an_install_on_another_host_and_a_cut_link() {
     assert_eq!(far.volumes(), [""; 0]);
     assert_eq!(far.guests(), "");
 
-    // An image of this host's under an overlay.
+    // An image of this host's under an overlay; by TLS, where there is no ssh that a tunnel could be made with.
     let image = site.path("web.raw");
     let text = b"[    0.000000] Linux version 5.14.0-1.el9 (x)\r\nweb login: ";
     std::fs::write(&image, boot_sector(text, 1, Then::Hang)).unwrap();
@@ -73,7 +73,7 @@ fn an_install_on_another_host_and_a_cut_link() {
             "--vcpus",
             "1",
             "--connect",
-            &far.uri(),
+            &far.uri_by_tls(),
         ])
         .arg("--state-dir")
         .arg(site.path("state"))

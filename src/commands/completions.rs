@@ -36,8 +36,12 @@ const BUILDS: &str = r#"ozr list --format json 2>/dev/null | sed -n 's/^{"state"
 /// A script that also offers the builds that run, which only ozr itself can tell when it is asked.
 fn with_builds(shell: Shell, script: &str) -> String {
     match shell {
+        // The command is the first word that is no option: `ozr -v attach`.
         Shell::Bash => format!(
-            "{script}\n_ozr_and_builds() {{\n    _ozr \"$@\"\n    case ${{COMP_WORDS[1]}}:$2 in\n    *:-*) ;;\n    \
+            "{script}\n_ozr_and_builds() {{\n    _ozr \"$@\"\n    local word verb=\n    \
+             for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n        \
+             case $word in -*) ;; *) verb=$word; break ;; esac\n    done\n    \
+             case $verb:$2 in\n    *:-*) ;;\n    \
              {}) [[ $3 == -* ]] || COMPREPLY=()\n        \
              COMPREPLY+=($(compgen -W \"$({BUILDS})\" -- \"$2\")) ;;\n    esac\n}}\n\
              complete -F _ozr_and_builds -o bashdefault -o default ozr\n",

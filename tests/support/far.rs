@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::site::set_mode;
+use super::tls::Authority;
 
 /// Longest wait for the other host to be there: libvirtd asks QEMU what it can do.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -31,8 +32,13 @@ mkdir -p /var/lib/libvirt/images /var/lib/libvirt/qemu
 cp -a /etc/libvirt "$DIR/etc"
 rm -rf "$DIR/etc/storage"
 mount --bind "$DIR/etc" /etc/libvirt
+for kind in ca cert key; do
+    file=server$kind.pem
+    [ "$kind" != ca ] || file=cacert.pem
+    echo "${kind}_file = \"$DIR/pki/$file\"" >> /etc/libvirt/libvirtd.conf
+done
 virtlogd -d
-libvirtd -d
+libvirtd --listen -d
 exec "$(command -v sshd)" -D -f /dev/null -h "$DIR/host-key" -E "$DIR/sshd.log" -o ListenAddress="$FAR" \
     -o AuthorizedKeysFile="$DIR/key.pub" -o StrictModes=no -o PermitRootLogin=prohibit-password -o PidFile=none
 "#;
@@ -85,6 +91,7 @@ impl Far {
                 .status();
             assert!(status.unwrap().success());
         }
+        write_certificates(&dir.path().join("pki"), &address);
         let out = std::fs::File::create(dir.path().join("boot.log")).unwrap();
         let unshare = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--kill-child"])
@@ -152,6 +159,16 @@ impl Far {
         )
     }
 
+    /// The same by TLS, with a client's certificate.
+    pub fn uri_by_tls(&self) -> String {
+        let pki = self.dir.path().join("pki");
+        format!(
+            "qemu+tls://{}/system?pkipath={}",
+            self.address,
+            pki.display()
+        )
+    }
+
     /// Cuts the link.
     pub fn cut(&self) {
         ip(&["link", "set", &self.link, "down"]).unwrap();
@@ -212,6 +229,22 @@ impl Drop for Far {
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
         let _ = ip(&["link", "delete", &self.link]);
+    }
+}
+
+/// Certificates by libvirt's names for them, of the server at `address` and of a client.
+fn write_certificates(dir: &Path, address: &str) {
+    let authority = Authority::new("another host's");
+    let (server, client) = (authority.server(address, false), authority.client());
+    std::fs::create_dir(dir).unwrap();
+    for (name, text) in [
+        ("cacert", &authority.pem),
+        ("servercert", &server.pem),
+        ("serverkey", &server.key_pem),
+        ("clientcert", &client.pem),
+        ("clientkey", &client.key_pem),
+    ] {
+        std::fs::write(dir.join(name).with_extension("pem"), text).unwrap();
     }
 }
 
