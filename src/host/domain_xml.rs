@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::domain::{Console, DiskSpec, DomainSpec, NicSpec, target_device};
+use super::domain::{Console, DiskSpec, DomainSpec, NicSpec, Platform, target_device};
 use super::marker::{ELEMENT, Marker, NAMESPACE};
 use super::probe::Accel;
 use super::qemu_user::QemuUser;
@@ -90,7 +90,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
   <title>{title}</title>
 {metadata}  <memory unit="MiB">{memory}</memory>
   <vcpu>{vcpus}</vcpu>
-{iothreads}{os}{features}  <cpu mode="{cpu}"/>
+{iothreads}{os}{features}{cpu}
   <clock offset="utc"/>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>{reboot}</on_reboot>
@@ -117,11 +117,7 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
         features = element(Some(features).filter(|all| !all.is_empty()), |features| {
             format!("  <features>\n{features}  </features>")
         }),
-        cpu = match spec.accel {
-            Accel::Kvm => "host-passthrough",
-            // RHEL 9 and 10 need x86-64-v2 and v3, which QEMU's default CPU is not.
-            Accel::Tcg => "maximum",
-        },
+        cpu = cpu(spec.accel, &platform),
         // A guest that reboots has finished installing: the disk must not be booted here. An installed
         // system may reboot, as for its first relabelling by SELinux.
         reboot = match install.and(spec.boot.as_ref()) {
@@ -150,6 +146,20 @@ fn domain(spec: &DomainSpec, install: Option<(&Wiring, &Marker)>) -> String {
         },
         capture = element(capturing, capture),
     )
+}
+
+fn cpu(accel: Accel, platform: &Platform) -> String {
+    let (mode, without) = match accel {
+        Accel::Kvm => ("host-passthrough", &[][..]),
+        // RHEL 9 and 10 need x86-64-v2 and v3, which QEMU's default CPU is not.
+        Accel::Tcg => ("maximum", platform.slow),
+    };
+    if without.is_empty() {
+        return format!(r#"  <cpu mode="{mode}"/>"#);
+    }
+    let disabled = |name| format!("    <feature name=\"{name}\" policy=\"disable\"/>\n");
+    let disabled: String = without.iter().map(disabled).collect();
+    format!("  <cpu mode=\"{mode}\">\n{disabled}  </cpu>")
 }
 
 /// The domain of a state that was saved, as `xml` has it, with other files and sockets (each with what it was
@@ -544,7 +554,11 @@ mod tests {
     <acpi/>
     <apic/>
   </features>
-  <cpu mode="maximum"/>
+  <cpu mode="maximum">
+    <feature name="erms" policy="disable"/>
+    <feature name="fsrm" policy="disable"/>
+    <feature name="la57" policy="disable"/>
+  </cpu>
   <clock offset="utc"/>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>destroy</on_reboot>
@@ -839,8 +853,8 @@ mod tests {
             ),
             (
                 &|spec| spec.accel = Accel::Kvm,
-                &["<domain type=\"kvm\">", "mode=\"host-passthrough\""],
-                &["maximum"],
+                &["<domain type=\"kvm\">", "mode=\"host-passthrough\"/>"],
+                &["maximum", "erms"],
             ),
             (
                 &|spec| spec.firmware = Firmware::Uefi,
