@@ -94,6 +94,17 @@ impl Arguments {
     pub fn positionals(&self) -> impl Iterator<Item = &Word> {
         self.positionals.iter().flatten()
     }
+
+    /// All words that are no options, in order; `btrfs` takes even its mount point from what is
+    /// left over.
+    pub fn words(&self) -> impl Iterator<Item = &Word> {
+        self.positionals().chain(&self.leftovers)
+    }
+
+    /// The first word that is no option.
+    pub fn first_word(&self) -> Option<&str> {
+        Some(self.words().next()?.text.as_str())
+    }
 }
 
 /// What one word is.

@@ -42,7 +42,7 @@ fn left_out<'a>(linter: &Linter<'a>) -> Option<(&'a Entry, &'static str)> {
 fn mounted<'a>(linter: &Linter<'a>, names: &[&'static str], at: &str) -> Option<&'a Entry> {
     let find = |name: &&'static str| {
         let mut lines = linter.running(name);
-        lines.find(|entry| entry.arguments().first() == Some(at))
+        lines.find(|entry| entry.arguments().first_word() == Some(at))
     };
     names.iter().find_map(find)
 }
@@ -51,7 +51,7 @@ fn mounted<'a>(linter: &Linter<'a>, names: &[&'static str], at: &str) -> Option<
 fn has_partition(linter: &Linter<'_>, kinds: &[&str]) -> bool {
     linter.running("part").any(|entry| {
         let arguments = entry.arguments();
-        let said = [arguments.first(), arguments.value("--fstype")];
+        let said = [arguments.first_word(), arguments.value("--fstype")];
         said.iter().flatten().any(|kind| kinds.contains(kind))
     })
 }
@@ -73,6 +73,7 @@ fn no_efi_partition(linter: &mut Linter<'_>) {
     if linter.setting.firmware != Some(Firmware::Uefi)
         || !by_hand(linter)
         || has_partition(linter, &["/boot/efi", "efi"])
+        || mounted(linter, &["raid"], "/boot/efi").is_some()
     {
         return;
     }
@@ -87,6 +88,11 @@ fn no_efi_partition(linter: &mut Linter<'_>) {
 fn unreadable_boot(linter: &mut Linter<'_>) {
     // s390x has a loader of its own, and on POWER it is Open Firmware that reads the disk.
     if !by_hand(linter) || linter.setting.arch == Some(Arch::S390x) {
+        return;
+    }
+    // systemd-boot starts kernels from the EFI system partition.
+    let loaders = linter.reading.last("bootloader");
+    if loaders.is_some_and(|entry| entry.arguments().has("--sdboot")) {
         return;
     }
     let is_encrypted = |entry: &&Entry| entry.arguments().has("--encrypted");
@@ -215,6 +221,8 @@ mod tests {
         for text in [
             "part / --size=9\nreqpart\n",
             "part / --size=9\npart /boot/efi --fstype=efi --size=200\n",
+            "part raid.1 --size=9\npart raid.2 --size=9\npart / --size=9\n\
+             raid /boot/efi --level=1 --device=esp raid.1 raid.2\n",
             "autopart\n",
             "part / --size=9\nbootloader --location=none\n",
             "part / --size=9\n%include /tmp/x\n",
@@ -235,6 +243,9 @@ mod tests {
         let encrypted = "part / --size=9 --encrypted\n";
         assert_eq!(severity(encrypted, &bios, "KS121"), Some(Severity::Error));
         assert_eq!(severity("part / --size=9\n", &bios, "KS121"), None);
+        let loader = format!("{lvm}bootloader --sdboot\n");
+        let uefi = with(Fedora(40), Firmware::Uefi);
+        assert_eq!(severity(&loader, &uefi, "KS121"), None);
         let s390x = Setting {
             arch: Some(Arch::S390x),
             ..bios

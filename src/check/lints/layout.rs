@@ -46,7 +46,7 @@ fn no_root(linter: &mut Linter<'_>) {
         let is_root = |word: &Word| word.text == "/" || is_placeholder(&word.text);
         entry.name == "autopart"
             || entry.arguments.is_none()
-            || entry.arguments().positionals().any(is_root)
+            || entry.arguments().words().any(is_root)
     };
     if let Some(&first) = lines.first()
         && linter.reading.complete
@@ -143,10 +143,14 @@ fn asked(linter: &Linter<'_>) -> Option<(u64, bool)> {
             return None;
         }
         let arguments = entry.arguments();
+        // It is in memory.
+        if arguments.value("--fstype") == Some("tmpfs") {
+            continue;
+        }
         disks.extend(arguments.value("--ondisk"));
         grows |= arguments.has("--grow");
         let is_physical = arguments
-            .first()
+            .first_word()
             .is_some_and(|name| name.starts_with("pv."));
         let sum = if is_physical {
             &mut physical
@@ -243,6 +247,14 @@ mod tests {
         ] {
             assert_eq!(alone(text, Rhel(9), "KS105"), expected, "{text}");
         }
+        // What is left over of a line counts, too.
+        for (at, expected) in [("/", None), ("/home", Some(Severity::Error))] {
+            let text = format!(
+                "part btrfs.1 --size=1\nbtrfs none --label=l btrfs.1\n\
+                 btrfs {at} --subvol --name=n l\n"
+            );
+            assert_eq!(alone(&text, Fedora(40), "KS105"), expected, "{text}");
+        }
     }
 
     #[test]
@@ -300,6 +312,8 @@ mod tests {
         assert_eq!(alone(text, Rhel(9), "KS103"), None);
         let partial = "part / --size=99999 --onpart=vda1\n";
         assert_eq!(severity(partial, &setting(9), "KS103"), None);
+        let memory = "part / --size=9\npart /tmp --fstype=tmpfs --size=99\n";
+        assert_eq!(severity(memory, &setting(9), "KS103"), None);
     }
 
     #[test]
