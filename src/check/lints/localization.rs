@@ -5,6 +5,7 @@ use super::{Lint, Linter, is_placeholder};
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::input;
 use crate::language::Version;
+use crate::language::reading::Entry;
 
 /// KS195 to KS198.
 pub const LINTS: &[Lint] = &[no_timezone, no_language, odd_timezone, odd_language];
@@ -14,10 +15,30 @@ pub const LINTS: &[Lint] = &[no_timezone, no_language, odd_timezone, odd_languag
 const TIMEZONES: &str = include_str!("timezones.txt");
 
 fn no_timezone(linter: &mut Linter<'_>) {
-    if !linter.has_any(&["timezone"]) {
-        let message = "there is no `timezone`, so the installer would ask";
-        linter.missing(Error, "KS195", message, "add `timezone UTC --utc`");
+    let lines: Vec<_> = linter.reading.commands_named("timezone").collect();
+    // A line that was refused may name one.
+    let names = |entry: &&Entry| entry.arguments().words().next().is_some();
+    if lines
+        .iter()
+        .any(|entry| entry.arguments.is_none() || names(entry))
+    {
+        return;
     }
+    let help = "write `timezone UTC --utc`";
+    if let Some(&entry) = lines.last() {
+        let message = "`timezone` names no time zone, so the installer would ask";
+        linter.at(entry, Error, "KS195", message, help);
+        return;
+    }
+    // Its module starts with a time zone, which the first line that it reads replaces (anaconda,
+    // modules/timezone/timezone.py, process_kickstart).
+    let (severity, then) = match linter.setting.version.since(8, 29) {
+        false => (Error, "the installer would ask"),
+        true if linter.has_any(&["timesource"]) => (Warning, "the installer may ask"),
+        true => (Warning, "the installer takes its own, America/New_York"),
+    };
+    let message = format!("there is no `timezone`, so {then}");
+    linter.missing(severity, "KS195", message, help);
 }
 
 fn no_language(linter: &mut Linter<'_>) {
@@ -95,9 +116,24 @@ mod tests {
 
     #[test]
     fn what_must_be_there() {
-        for version in [Rhel(6), Rhel(10), Fedora(40)] {
-            assert_eq!(alone("text\n", version, "KS195"), Some(Severity::Error));
-            assert_eq!(alone("timezone UTC\n", version, "KS195"), None);
+        for (text, version, expected) in [
+            ("text\n", Rhel(6), Some(Severity::Error)),
+            ("text\n", Rhel(7), Some(Severity::Error)),
+            // The installer has a time zone of its own since then.
+            ("text\n", Rhel(8), Some(Severity::Warning)),
+            ("text\n", Fedora(40), Some(Severity::Warning)),
+            (
+                "timesource --ntp-pool=p\n",
+                Rhel(9),
+                Some(Severity::Warning),
+            ),
+            ("timezone --utc\n", Rhel(9), Some(Severity::Error)),
+            ("timezone UTC\ntimezone --utc\n", Rhel(9), None),
+            ("timezone --bogus\n", Rhel(9), None),
+            ("timezone UTC\n", Rhel(6), None),
+            ("timezone UTC\n", Fedora(40), None),
+        ] {
+            assert_eq!(alone(text, version, "KS195"), expected, "{text} {version}");
         }
         let text = "%include /tmp/x\n";
         assert_eq!(alone(text, Rhel(9), "KS195"), Some(Severity::Note));
