@@ -23,11 +23,18 @@ fn is_in(entry: &Entry, names: &[&str]) -> bool {
     groups.any(|group| names.contains(&group))
 }
 
-/// Whether the installer takes a user for an administrator. Of a line that was refused it is not
-/// known what it says.
+/// Whether an account is locked: the installer locks those without a password, too (anaconda,
+/// modules/users/users.py).
+fn is_locked(entry: &Entry) -> bool {
+    entry.arguments().has("--lock") || entry.arguments().filled("--password").is_none()
+}
+
+/// Whether the installer takes a user for an administrator: of a line that was refused it is not
+/// known what it says. RHEL 8 and earlier look at the group alone (`check_admin_user_exists`).
 fn may_have_administrator(linter: &Linter<'_>) -> bool {
+    let counts = |entry| !linter.setting.version.since(9, 34) || !is_locked(entry);
     let mut users = linter.reading.commands_named("user");
-    users.any(|entry| entry.arguments.is_none() || is_in(entry, &["wheel"]))
+    users.any(|entry| entry.arguments.is_none() || is_in(entry, &["wheel"]) && counts(entry))
 }
 
 fn nobody(linter: &mut Linter<'_>) {
@@ -41,8 +48,16 @@ fn nobody(linter: &mut Linter<'_>) {
         true => Warning,
         false => Error,
     };
-    let message =
-        "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask";
+    let mut users = linter.running("user");
+    let locked = users.find(|entry| is_in(entry, &["wheel"]));
+    let message = match locked {
+        Some(_) => {
+            "there is no `rootpw`, and the only `user` in the group `wheel` is locked or has no password, so the installer would ask"
+        }
+        None => {
+            "there is no `rootpw` and no `user` in the group `wheel`, so the installer would ask"
+        }
+    };
     // Only `ozr install` has the option.
     let help = match linter.setting.new_guest {
         true => {
@@ -51,7 +66,7 @@ fn nobody(linter: &mut Linter<'_>) {
         false => "add `rootpw --iscrypted HASH`, or `rootpw --lock` and an administrator",
     };
     let mut users = linter.running("user");
-    match users.find(|entry| is_in(entry, &["sudo", "admin", "root"])) {
+    match locked.or_else(|| users.find(|entry| is_in(entry, &["sudo", "admin", "root"]))) {
         Some(entry) if linter.reading.complete => {
             linter.at((entry, "--groups"), severity, "KS130", message, help)
         }
@@ -135,11 +150,18 @@ mod tests {
                 "user --name=a --groups=sudo --password=p\n",
                 Some(Severity::Error),
             ),
+            (
+                "user --name=a --groups=wheel --lock\n",
+                Some(Severity::Error),
+            ),
+            ("user --name=a --groups=wheel\n", Some(Severity::Error)),
             ("%include /tmp/x\n", Some(Severity::Note)),
             ("liveimg --url=http://m/x\n", Some(Severity::Warning)),
         ] {
             assert_eq!(alone(text, Rhel(9), "KS130"), expected, "{text}");
         }
+        let locked = "user --name=a --groups=wheel --lock\n";
+        assert_eq!(alone(locked, Rhel(8), "KS130"), None);
     }
 
     #[test]
@@ -149,7 +171,14 @@ mod tests {
             // KS144 says it there.
             ("rootpw --iscrypted locked\n", None),
             ("rootpw secret\n", None),
-            ("rootpw --lock\nuser --name=a --groups=wheel\n", None),
+            (
+                "rootpw --lock\nuser --name=a --groups=wheel --password=p\n",
+                None,
+            ),
+            (
+                "rootpw --lock\nuser --name=a --groups=wheel --lock\n",
+                Some(Severity::Warning),
+            ),
             ("rootpw --lock\nuser --name=a\n", Some(Severity::Warning)),
             ("rootpw --lock\nsshkey --username=root \"k\"\n", None),
             (
