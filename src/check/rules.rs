@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_kickstart_as_a_whole() {
-        let text = REST.replace("zerombr\n", "");
+        let text = REST.replace("--all\nzerombr\n", "--linux\n");
         assert_eq!(left(&text, &[]), [("KS113", 1)]);
         assert_eq!(left(&text, &["ks113"]), []);
         assert_eq!(

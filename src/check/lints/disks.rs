@@ -191,6 +191,13 @@ fn no_clearpart(linter: &mut Linter<'_>) {
     }
 }
 
+/// Whether `clearpart` makes a partition table on a disk without one, as it does since RHEL 7
+/// (blivet 0.61 to 3, `should_clear`).
+fn clears_blank_disks(linter: &Linter<'_>) -> bool {
+    let line = linter.reading.last("clearpart");
+    line.is_some_and(|entry| has_option(entry, &["--all", "--initlabel"]))
+}
+
 fn no_zerombr(linter: &mut Linter<'_>) {
     if linter.has_any(&["zerombr"]) {
         return;
@@ -205,6 +212,11 @@ fn no_zerombr(linter: &mut Linter<'_>) {
             Error,
             "there is no `zerombr`, so the installer asks whether to initialise a blank disk",
         )
+    } else if clears_blank_disks(linter) {
+        (
+            Note,
+            "there is no `zerombr`: in this release `clearpart` does it for a blank disk",
+        )
     } else if linter.reading.complete {
         (
             Warning,
@@ -217,14 +229,17 @@ fn no_zerombr(linter: &mut Linter<'_>) {
 }
 
 fn interactive(linter: &mut Linter<'_>) {
-    if linter.setting.version.since(8, 29) {
-        return;
-    }
+    // The installer of RHEL 7 has no such screen any more.
+    let (severity, does) = match linter.setting.version {
+        version if version.since(8, 29) => return,
+        Version::Rhel(6) => (Error, "makes the installer ask"),
+        _ => (Warning, "may make the installer ask"),
+    };
     for entry in linter.running("ignoredisk") {
         if entry.arguments().has("--interactive") {
-            let message = "`ignoredisk --interactive` makes the installer ask which disks to use";
+            let message = format!("`ignoredisk --interactive` {does} which disks to use");
             let help = "name the disk with `--only-use`, or delete the line";
-            linter.at((entry, "--interactive"), Error, "KS114", message, help);
+            linter.at((entry, "--interactive"), severity, "KS114", message, help);
         }
     }
 }
@@ -401,13 +416,21 @@ mod tests {
             assert_eq!(alone("autopart\n", version, "KS113"), Some(expected));
             assert_eq!(alone("zerombr\n", version, "KS113"), None);
         }
+        for (text, version, expected) in [
+            ("clearpart --all\n", Rhel(6), Severity::Error),
+            ("clearpart --all\n", Rhel(7), Severity::Note),
+            ("clearpart --none --initlabel\n", Rhel(9), Severity::Note),
+            ("clearpart --linux\n", Rhel(9), Severity::Warning),
+        ] {
+            assert_eq!(alone(text, version, "KS113"), Some(expected), "{text}");
+        }
     }
 
     #[test]
     fn nobody_chooses_disks() {
-        for version in [Rhel(6), Rhel(7)] {
+        for (version, expected) in [(Rhel(6), Severity::Error), (Rhel(7), Severity::Warning)] {
             let text = "ignoredisk --interactive\n";
-            assert_eq!(alone(text, version, "KS114"), Some(Severity::Error));
+            assert_eq!(alone(text, version, "KS114"), Some(expected));
         }
         assert_eq!(alone("ignoredisk --interactive\n", Rhel(8), "KS114"), None);
     }

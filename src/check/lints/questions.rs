@@ -51,21 +51,32 @@ fn overrulable(linter: &mut Linter<'_>, entry: &Entry, id: &'static str, message
 }
 
 fn asks(linter: &mut Linter<'_>) {
-    for (name, does) in [
-        ("interactive", "shows every screen and waits for a person"),
+    for (name, severity, does) in [
+        (
+            "interactive",
+            Error,
+            "shows every screen and waits for a person",
+        ),
+        // It goes on by itself, and only the graphical installer has screens for it.
         (
             "autostep",
-            "walks through the screens and waits for a person",
+            Warning,
+            "shows every screen of the graphical installer, which is for debugging",
         ),
-        ("rescue", "starts the rescue mode and installs nothing"),
+        (
+            "rescue",
+            Error,
+            "starts the rescue mode and installs nothing",
+        ),
         (
             "upgrade",
+            Error,
             "looks for a system to upgrade and installs nothing",
         ),
     ] {
         for entry in linter.running(name) {
             let message = format!("`{name}` {does}");
-            linter.at(entry, Error, "KS170", message, "delete the line");
+            linter.at(entry, severity, "KS170", message, "delete the line");
         }
     }
 }
@@ -145,8 +156,8 @@ mod tests {
     fn what_waits_or_installs_nothing() {
         for (text, version, expected) in [
             ("interactive\n", Rhel(6), Some(Severity::Error)),
-            ("autostep\n", Rhel(7), Some(Severity::Error)),
-            ("autostep\n", Fedora(33), Some(Severity::Error)),
+            ("autostep\n", Rhel(7), Some(Severity::Warning)),
+            ("autostep\n", Fedora(33), Some(Severity::Warning)),
             // Ignored there, as the language says.
             ("autostep\n", Rhel(9), None),
             ("rescue\n", Rhel(10), Some(Severity::Error)),
