@@ -1,10 +1,10 @@
 //! Where the system comes from, and the network that the installer needs for it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use url::Url;
 
-use super::{IMAGE_SOURCES, Lint, Linter};
+use super::{IMAGE_SOURCES, Lint, Linter, has_option};
 use crate::check::Disc;
 use crate::diagnostic::Severity::{Error, Note, Warning};
 use crate::language::Version;
@@ -36,6 +36,13 @@ const URL_OPTIONS: [&str; 5] = [
     "--proxy",
 ];
 
+/// Commands of ready images whose address may be a folder, and its option.
+const IMAGE_ADDRESSES: [(&str, &str); 3] = [
+    ("ostreesetup", "--url"),
+    ("ostreecontainer", "--url"),
+    ("bootc", "--source-imgref"),
+];
+
 fn no_source(linter: &mut Linter<'_>) {
     if linter.setting.adds_source
         || !linter.reading.complete
@@ -54,7 +61,9 @@ fn not_in_the_guest(linter: &mut Linter<'_>) {
     if !linter.setting.new_guest {
         return;
     }
-    let severity = match linter.reading.complete && !linter.has_pre() {
+    let disc = linter.setting.disc == Disc::Some;
+    // What a disc has is not known, nor what a `%pre` brings.
+    let severity = match linter.reading.complete && !linter.has_pre() && !disc {
         true => Error,
         false => Warning,
     };
@@ -63,17 +72,31 @@ fn not_in_the_guest(linter: &mut Linter<'_>) {
     let mut commands = linter.reading.commands.iter().rev();
     let is_source = |name| SOURCES.contains(name) || IMAGE_SOURCES.contains(name);
     let source = commands.find(|entry| is_source(&entry.name));
-    let is_there = |name| name == "cdrom" && linter.setting.disc == Disc::Some;
-    let media = |entry: &&Entry| ["cdrom", "harddrive", "hmc"].contains(&entry.name);
-    if let Some(entry) = source.filter(media).filter(|entry| !is_there(entry.name)) {
+    let media = |entry: &&Entry| match entry.name {
+        "cdrom" => !disc,
+        name => ["harddrive", "hmc"].contains(&name),
+    };
+    if let Some(entry) = source.filter(media) {
         let message = format!("`{}` names a medium, and the guest has none", entry.name);
         linter.at(entry, severity, "KS154", message, help);
     }
-    for (entry, option, url) in urls(linter) {
-        if option != "--proxy" && url.starts_with("file:") {
-            let message = "this is a file of the installer's, and the guest has no medium with it";
-            linter.at((entry, option), severity, "KS154", message, help);
-        }
+    // It is mounted there.
+    if disc {
+        return;
+    }
+    let local = |url: &str| url.starts_with("file:") || url.starts_with("cdrom:");
+    let mut files = urls(linter);
+    files.retain(|(_, option, url)| *option != "--proxy" && local(url));
+    // An ostree repository may be in the installer itself, but not there.
+    for (name, option) in IMAGE_ADDRESSES {
+        let urls = linter.running(name);
+        let urls =
+            urls.filter_map(|entry| Some((entry, option, entry.arguments().filled(option)?)));
+        files.extend(urls.filter(|(_, _, url)| url.contains("/run/install/")));
+    }
+    for (entry, option, _) in files {
+        let message = "this is a file of the installer's, and the guest has no medium with it";
+        linter.at((entry, option), severity, "KS154", message, help);
     }
 }
 
@@ -194,11 +217,16 @@ fn no_network(linter: &mut Linter<'_>) {
 }
 
 fn asks(linter: &mut Linter<'_>) {
+    // Later installers take what is no `static` for DHCP.
+    let (severity, does) = match linter.setting.version {
+        Version::Rhel(6) => (Error, "makes the installer ask"),
+        _ => (Warning, "may make the installer ask"),
+    };
     for entry in linter.running("network") {
         if entry.arguments().value("--bootproto") == Some("query") {
-            let message = "`--bootproto=query` makes the installer ask for the network's settings";
+            let message = format!("`--bootproto=query` {does} for the network's settings");
             let help = "write `--bootproto=dhcp`, or `static` with the addresses";
-            linter.at((entry, "--bootproto"), Error, "KS156", message, help);
+            linter.at((entry, "--bootproto"), severity, "KS156", message, help);
         }
     }
 }
@@ -223,13 +251,32 @@ fn is_no_address(text: &str) -> bool {
     meant && (address.parse::<IpAddr>().is_err() || prefix.parse::<u8>().is_err())
 }
 
+/// Whether `text` is an address whose ones do not all stand before its zeros.
+fn is_no_netmask(text: &str) -> bool {
+    text.parse::<Ipv4Addr>().is_ok_and(|mask| {
+        let bits = mask.to_bits();
+        bits.leading_ones() + bits.trailing_zeros() < u32::BITS
+    })
+}
+
 fn no_address(linter: &mut Linter<'_>) {
     let mut wrong = Vec::new();
     for entry in linter.running("network") {
+        let arguments = entry.arguments();
         for option in ADDRESSES {
-            let mut values = entry.arguments().list(option).into_iter();
-            let address = values.find(|value| is_no_address(value));
+            let mut values = arguments.list(option).into_iter();
+            let is_wrong = |value: &&str| {
+                is_no_address(value) || option == "--netmask" && is_no_netmask(value)
+            };
+            let address = values.find(is_wrong);
             wrong.extend(address.map(|address| (entry, option, address)));
+        }
+        if arguments.value("--bootproto") == Some("static")
+            && !has_option(entry, &["--ip", "--ipv6", "--noipv4"])
+        {
+            let message = "`--bootproto=static` needs an address, and there is none";
+            let help = "add `--ip`, `--netmask` and `--gateway`, or write `--bootproto=dhcp`";
+            linter.at((entry, "--bootproto"), Warning, "KS157", message, help);
         }
     }
     for (entry, option, url) in urls(linter) {
@@ -293,6 +340,15 @@ mod tests {
                 Some(Severity::Warning),
             ),
             ("liveimg --url=file:///x.img\n", Some(Severity::Error)),
+            ("repo --name=a --baseurl=cdrom:sr0\n", Some(Severity::Error)),
+            (
+                "ostreecontainer --url=/run/install/repo/container --transport=oci\n",
+                Some(Severity::Error),
+            ),
+            (
+                "ostreesetup --osname=a --ref=b --url=file:///ostree/repo\n",
+                None,
+            ),
             ("cdrom\nurl --url=http://m/\n", None),
             (
                 "url --url=http://m/\nrepo --name=a --baseurl=http://m/x\n",
@@ -301,6 +357,22 @@ mod tests {
         ] {
             assert_eq!(severity(text, &guest, "KS154"), expected, "{text}");
             assert_eq!(alone(text, Rhel(9), "KS154"), None, "{text}");
+        }
+        let with_disc = Setting {
+            disc: Disc::Some,
+            ..guest
+        };
+        for (text, expected) in [
+            (
+                "cdrom\nrepo --name=a --baseurl=file:///run/install/repo/AppStream\n",
+                None,
+            ),
+            (
+                "harddrive --partition=LABEL=a --dir=/\n",
+                Some(Severity::Warning),
+            ),
+        ] {
+            assert_eq!(severity(text, &with_disc, "KS154"), expected, "{text}");
         }
     }
 
@@ -387,8 +459,9 @@ mod tests {
 
     #[test]
     fn nobody_answers() {
-        let setting = Setting::alone(Rhel(7));
+        let setting = Setting::alone(Rhel(6));
         let text = "network --bootproto=query\n";
+        assert_eq!(alone(text, Rhel(7), "KS156"), Some(Severity::Warning));
         let expected = [(Severity::Error, "--bootproto=query".to_string())];
         assert_eq!(found(text, &setting, "KS156"), expected);
         assert_eq!(found("network --bootproto=dhcp\n", &setting, "KS156"), []);
@@ -406,6 +479,13 @@ mod tests {
                 true,
             ),
             ("network --ip=10.0.0.3 --nameserver=10.0.0.1,10.0.0.", true),
+            ("network --ip=10.0.0.3 --netmask=255.255.0.255", true),
+            ("network --ip=10.0.0.3 --netmask=255.255.254.0", false),
+            ("network --bootproto=static --device=eth0", true),
+            (
+                "network --bootproto=static --noipv4 --ipv6=2001:db8::2/64",
+                false,
+            ),
             ("network --ipv6=2001:db8::1::2/64", true),
             ("network --ipv6=2001:db8::2/64 --ipv6gateway=fe80::1", false),
             (
