@@ -38,7 +38,7 @@ const NAMING: [(&str, &str); 5] = [
 /// Whether the first word of the line alone says what is made, whatever `--fstype` has.
 fn is_decided(entry: &Entry) -> bool {
     const DECIDED: [&str; 5] = ["swap", "appleboot", "prepboot", "biosboot", "/boot/efi"];
-    let first = entry.arguments().first().unwrap_or_default();
+    let first = entry.arguments().first_word().unwrap_or_default();
     entry.arguments().has("--thinpool") || DECIDED.contains(&first) || is_member(first)
 }
 
@@ -72,7 +72,7 @@ fn made(entry: &Entry) -> Option<([&str; 3], &Word)> {
         return None;
     }
     let arguments = entry.arguments();
-    let first = arguments.positionals().next()?;
+    let first = arguments.words().next()?;
     let thing = match entry.name {
         "part" | "raid" if is_member(&first.text) => ["member", "", &first.text],
         "raid" => [
@@ -144,27 +144,32 @@ fn few_members(linter: &mut Linter<'_>) {
 }
 
 fn no_passphrase(linter: &mut Linter<'_>) {
-    let encrypting = |entry: &&Entry| ["autopart", "part", "raid", "logvol"].contains(&entry.name);
-    let lines = || linter.reading.commands.iter().filter(encrypting);
-    // A line that was refused may have had one.
-    let given = lines().any(|entry| {
-        entry.arguments.is_none() || entry.arguments().filled("--passphrase").is_some()
-    });
-    let encrypted = lines().find(|entry| entry.arguments().has("--encrypted"));
-    if let Some(entry) = encrypted
-        && !given
-        && linter.reading.complete
-        && !linter.setting.adds_passphrase
-    {
-        let message =
-            "nothing gives the passphrase of the encryption, so the installer asks for it";
-        let help = match linter.setting.new_guest {
-            true => {
-                "name a file that holds it: `--luks-passphrase file:PATH`, or add `--passphrase=TEXT`"
-            }
-            false => "add `--passphrase=TEXT`",
-        };
-        linter.at((entry, "--encrypted"), Error, "KS109", message, help);
+    if !linter.reading.complete || linter.setting.adds_passphrase {
+        return;
+    }
+    // In the order in which the installer runs them: it takes the first passphrase for all lines
+    // behind it (anaconda, custom_partitioning.py, _get_passphrase).
+    let commands = ["autopart", "part", "raid", "logvol"].into_iter();
+    let reading = linter.reading;
+    for entry in commands.flat_map(|name| reading.commands_named(name)) {
+        // A line that was refused may have had one.
+        if entry.arguments.is_none() {
+            return;
+        }
+        if !entry.arguments().has("--encrypted") {
+            continue;
+        }
+        if entry.arguments().filled("--passphrase").is_none() {
+            let message = "neither this line nor one before it gives a passphrase, so the installer asks for it";
+            let help = match linter.setting.new_guest {
+                true => {
+                    "name a file that holds it: `--luks-passphrase file:PATH`, or add `--passphrase=TEXT`"
+                }
+                false => "add `--passphrase=TEXT`",
+            };
+            linter.at((entry, "--encrypted"), Error, "KS109", message, help);
+        }
+        return;
     }
 }
 
@@ -268,6 +273,16 @@ mod tests {
                 "part / --size=1 --encrypted --passphrase=x\npart /x --size=1 --encrypted\n",
                 None,
             ),
+            (
+                "part / --size=1 --encrypted\npart /x --size=1 --encrypted --passphrase=x\n",
+                Some("--encrypted"),
+            ),
+            (
+                "logvol / --vgname=a --name=b --size=1 --encrypted\n\
+                 part pv.1 --size=1 --encrypted --passphrase=x\n",
+                None,
+            ),
+            ("part / --bogus\npart /x --size=1 --encrypted\n", None),
             ("autopart --encrypted\n%include http://m/x\n", None),
             ("autopart\n", None),
         ] {
