@@ -118,7 +118,7 @@ const LINTS: [CommandLint; 13] = [
     CommandLint {
         id: "KS176",
         places: INSTALLED,
-        is_broken: |script, at| takes_one_kernel(&script.commands[at]),
+        is_broken: takes_one_kernel,
         message: "with two kernels installed this is two lines, and the value is taken for one",
         help: "take one of them: `rpm -q kernel | sort -V | tail -n 1`",
     },
@@ -349,14 +349,39 @@ fn takes_running_kernel(command: &Command<'_>) -> bool {
     !named || command.words.iter().any(|word| word.contains("uname -r"))
 }
 
-fn takes_one_kernel(command: &Command<'_>) -> bool {
+/// Whether a command hands on as many lines as it gets.
+fn keeps_lines(command: &Command<'_>) -> bool {
+    let substitutes = |word: &str| word.starts_with("s/") || word == "-e";
+    match command.name() {
+        "cut" => true,
+        "sed" => command.arguments().all(substitutes),
+        _ => false,
+    }
+}
+
+fn takes_one_kernel(script: &Script<'_>, at: usize) -> bool {
+    let command = &script.commands[at];
     const KERNELS: [&str; 4] = ["kernel", "kernel-core", "kernel-uek", "kernel-uek-core"];
     command.name() == "rpm"
         && command.has('q', &["query"])
         && !command.has(' ', &["last"])
         && command.arguments().any(|word| KERNELS.contains(&word))
         && command.within.is_some_and(|outer| outer != "for")
-        && command.after != Joint::Pipe
+        && ends_in_lines(&script.commands[at..])
+}
+
+/// Whether the lines of the first command come out at the end of its pipe.
+fn ends_in_lines(commands: &[Command<'_>]) -> bool {
+    let behind = commands.iter().skip(1);
+    let mut behind = behind.filter(|other| other.within == commands[0].within);
+    let mut joint = commands[0].after;
+    while joint == Joint::Pipe {
+        match behind.next() {
+            Some(next) if keeps_lines(next) => joint = next.after,
+            _ => return false,
+        }
+    }
+    true
 }
 
 fn removes_logs(command: &Command<'_>) -> bool {

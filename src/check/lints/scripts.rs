@@ -339,6 +339,13 @@ mod tests {
             ("KS189", "dracut -f /boot/initramfs-$kver.img $kver", false),
             ("KS176", "kver=$(rpm -q kernel --qf '%{version}')", true),
             ("KS176", "kver=`rpm -q kernel`", true),
+            ("KS176", "kver=$(rpm -q kernel | sed 's/kernel-//')", true),
+            (
+                "KS176",
+                "kver=$(rpm -q kernel | cut -d- -f2- | tail -1)",
+                false,
+            ),
+            ("KS176", "kver=$(rpm -q kernel | sed '$!d')", false),
             (
                 "KS176",
                 "kver=\"$(rpm -q kernel | sort -V | tail -n 1)\"",
