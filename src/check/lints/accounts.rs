@@ -2,6 +2,7 @@
 
 use super::{IMAGE_SOURCES, Lint, Linter};
 use crate::diagnostic::Severity::{Error, Note, Warning};
+use crate::language::Version;
 use crate::language::packages::Wanted;
 use crate::language::reading::Entry;
 
@@ -37,10 +38,15 @@ fn may_have_administrator(linter: &Linter<'_>) -> bool {
     users.any(|entry| entry.arguments.is_none() || is_in(entry, &["wheel"]) && counts(entry))
 }
 
+/// RHEL 6 asks for a password of root's, whoever else there is.
+fn is_root_needed(linter: &Linter<'_>) -> bool {
+    linter.setting.version == Version::Rhel(6)
+}
+
 fn nobody(linter: &mut Linter<'_>) {
     if linter.setting.adds_root_password
         || linter.has_any(&["rootpw"])
-        || may_have_administrator(linter)
+        || !is_root_needed(linter) && may_have_administrator(linter)
     {
         return;
     }
@@ -51,6 +57,7 @@ fn nobody(linter: &mut Linter<'_>) {
     let mut users = linter.running("user");
     let locked = users.find(|entry| is_in(entry, &["wheel"]));
     let message = match locked {
+        _ if is_root_needed(linter) => "there is no `rootpw`, so the installer would ask",
         Some(_) => {
             "there is no `rootpw`, and the only `user` in the group `wheel` is locked or has no password, so the installer would ask"
         }
@@ -162,6 +169,7 @@ mod tests {
         }
         let locked = "user --name=a --groups=wheel --lock\n";
         assert_eq!(alone(locked, Rhel(8), "KS130"), None);
+        assert_eq!(alone(locked, Rhel(6), "KS130"), Some(Severity::Error));
     }
 
     #[test]
