@@ -10,7 +10,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support;
-use crate::support::site::{Outcome, Site, bootable, run};
+use crate::support::crafted;
+use crate::support::site::{Outcome, Site, bootable, kickstart, run};
 use crate::support::small::{Then, boot_sector};
 use crate::support::verdict::verdict;
 
@@ -273,21 +274,27 @@ fn an_interrupted_boot_test_leaves_nothing() {
     assert_eq!(names.len(), 1, "{names:?}");
 }
 
-/// The stand-in with a unit that fails: its image is not published.
+/// A disk whose system says that a unit failed: its image is not published.
 #[test]
 fn a_build_whose_image_fails_its_boot_test() {
-    let Some(site) = Site::new("web") else {
+    let Some(site) = crafted::site("web", crafted::INSTALL) else {
         return;
     };
-    let broken = "%post --erroronfail\n\
-        printf '[Unit]\\nDescription=Broken\\n[Service]\\nType=oneshot\\nExecStart=/bin/false\\n' >/etc/systemd/system/broken.service\n\
-        mkdir -p /etc/systemd/system/multi-user.target.wants\n\
-        ln -s ../broken.service /etc/systemd/system/multi-user.target.wants/broken.service\n\
-        %end\n";
-    let mut command = site.install(&bootable(broken));
+    let text = format!("[FAILED] Failed to start broken.service - Broken.\r\n{UP}");
+    let mut sector = boot_sector(text.as_bytes(), 1, Then::Hang);
+    sector.truncate(512);
+    // A partition behind it and what an XFS begins with, or there would be no system on the disk.
+    sector[446 + 4] = 0x83;
+    sector[446 + 8..446 + 16].copy_from_slice(&[1, 0, 0, 0, 0, 8, 0, 0]);
+    sector.extend(b"XFSB");
+    let script = format!(
+        "%post --erroronfail\necho {} | base64 -d | dd of=/dev/vda conv=notrunc\n%end\n",
+        openssl::base64::encode_block(&sector)
+    );
+    let mut command = site.install(&kickstart(&script));
     command.arg("--boot-test");
     let outcome = run(command);
-    outcome.assert_failed(1, &["(failed-units)", "broken.service - Broken failed"]);
+    outcome.assert_failed(1, &["(failed-units)", "broken.service - Broken"]);
     assert!(!site.output("qcow2").exists());
     let verdict = verdict(&site);
     assert_eq!(verdict["cause"], "boot-test-failed");

@@ -377,7 +377,7 @@ fn boot_loader_failed() {
 
 #[test]
 fn script_failed() {
-    let Some(site) = Site::new("script") else {
+    let Some(site) = crafted::site("script", crafted::INSTALL) else {
         return;
     };
     let text = kickstart("%post --erroronfail\necho about to fail\nfalse\n%end\n");
@@ -401,7 +401,7 @@ fn script_failed() {
 
 #[test]
 fn kernel_panic() {
-    let Some(mut site) = Site::new("panic") else {
+    let Some(mut site) = crafted::site("panic", crafted::INSTALL) else {
         return;
     };
     site.kernelparam = "standin.fault=panic@starting-automated-install".to_string();
@@ -416,7 +416,7 @@ fn kernel_panic() {
 
 #[test]
 fn installer_failed() {
-    let Some(mut site) = Site::new("early") else {
+    let Some(mut site) = crafted::site("early", crafted::INSTALL) else {
         return;
     };
     site.kernelparam = "standin.fault=poweroff@starting-automated-install".to_string();
@@ -432,10 +432,11 @@ fn installer_failed() {
 /// Without a completion mark nobody knows whether the install was done.
 #[test]
 fn poweroff_failed() {
-    let Some(mut site) = Site::new("poweroff") else {
+    let play = crafted::INSTALL.strip_suffix("power_off\n").unwrap();
+    let play = format!("{play}say 'dracut Warning: poweroff failed!'\nstay\n");
+    let Some(site) = crafted::site("poweroff", &play) else {
         return;
     };
-    site.kernelparam = "standin.fault=nopoweroff".to_string();
     let expected = failed(
         "poweroff-failed",
         "shutting-down",

@@ -18,10 +18,10 @@ const AGENTS: [&str; 5] = [
     "WALinuxAgent",
 ];
 
-/// Whether the user is in one of these groups.
+/// Whether the user is in one of these groups, which may have a number: `wheel(10)`.
 fn is_in(entry: &Entry, names: &[&str]) -> bool {
     let mut groups = entry.arguments().list("--groups").into_iter();
-    groups.any(|group| names.contains(&group))
+    groups.any(|group| names.contains(&group.split('(').next().unwrap_or(group).trim_end()))
 }
 
 /// Whether an account is locked: the installer locks those without a password, too (anaconda,
@@ -162,6 +162,7 @@ mod tests {
                 Some(Severity::Error),
             ),
             ("user --name=a --groups=wheel\n", Some(Severity::Error)),
+            ("user --name=a --groups=x,wheel(10) --password=p\n", None),
             ("%include /tmp/x\n", Some(Severity::Note)),
             ("liveimg --url=http://m/x\n", Some(Severity::Warning)),
         ] {
