@@ -325,10 +325,7 @@ fn what_is_encrypted_on_a_logical_volume() {
     let inner = inner(&volumes).unwrap();
     assert!(inner.bytes(0, SIZE).unwrap() == known());
     let (keys, _) = opened(&disk, &["wrong one"]);
-    assert_eq!(
-        keys.closed,
-        ["no passphrase opens /dev/mapper/rl--a-swap"]
-    );
+    assert_eq!(keys.closed, ["no passphrase opens /dev/mapper/rl--a-swap"]);
 }
 
 /// A LUKS 2 whose JSON is altered, with the checksum that it then has.

@@ -62,7 +62,14 @@ impl Guest {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max,-erms,-fsrm,-la57"])
+            .args([
+                "-machine",
+                "q35",
+                "-accel",
+                "tcg",
+                "-cpu",
+                "max,-erms,-fsrm,-la57",
+            ])
             .args(["-m", "1024", "-smp", "1", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio"])
             .args(arguments);
