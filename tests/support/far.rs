@@ -61,10 +61,8 @@ impl Far {
         let sbin = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
         let there = |name: &str| sbin.iter().any(|dir| Path::new(dir).join(name).is_file());
         if let Some(missing) = PROGRAMS.iter().find(|name| !there(name)) {
-            assert!(
-                std::env::var_os("OZR_TEST_ALL").is_none(),
-                "there is no {missing}"
-            );
+            // Where `scripts/install-deps` has installed it.
+            assert!(std::env::var_os("CI").is_none(), "there is no {missing}");
             eprintln!("skipped: there is no {missing} for another host in namespaces");
             return None;
         }
