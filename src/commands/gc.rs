@@ -1,13 +1,14 @@
 //! `ozr gc`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::running::Where;
 use crate::error::{Classify, Kind, fail};
 use crate::host::Connection;
 use crate::install::leftovers::{self, Daemons, Leftover};
+use crate::install::warm::store::States;
 use crate::options::config;
-use crate::state::slots;
+use crate::state::{directories, slots};
 use crate::ui::event::{Event, Reporter};
 use crate::ui::printer;
 
@@ -38,6 +39,10 @@ pub struct Args {
     #[command(flatten)]
     place: Where,
 
+    /// Where the cache is: of a saved installer that was being saved [default: as for an install]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+
     /// libvirt connection where guests are looked for by their marks
     /// [default: $LIBVIRT_DEFAULT_URI, else none]
     #[arg(long, value_name = "URI")]
@@ -67,6 +72,10 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
     }
     if !args.dry_run {
         slots::remove_dead(&state_dir).kind(Kind::Host)?;
+        let cache_dir = args.cache_dir.as_deref();
+        let cache_dir = cache_dir.or(configured.cache_dir.as_deref());
+        // That removes what is half saved.
+        States::find(&directories::cache_dir(cache_dir).kind(Kind::Host)?)?;
     }
     let none = found.leftovers.is_empty();
     for leftover in found.leftovers {
