@@ -30,6 +30,8 @@ pub struct Reporting<'a> {
     forecast: Forecast,
     secrets: Secrets,
     phase: Phase,
+    /// How many phases were told of.
+    phases: usize,
     told: Option<event::Progress>,
     texts: HashSet<String>,
 }
@@ -42,6 +44,7 @@ impl<'a> Reporting<'a> {
             forecast,
             secrets,
             phase: Phase::PoweredOn,
+            phases: 1,
             told: None,
             texts: HashSet::new(),
         }
@@ -52,11 +55,13 @@ impl<'a> Reporting<'a> {
         for (signal, seen) in judge.take_noticed() {
             self.signal(&signal, &seen);
         }
-        let phase = judge.progress().phase();
-        if phase != self.phase {
-            self.phase = phase;
-            self.reporter.event(Event::Phase(phase));
+        // One that was over before this was called is told, too.
+        let phases = judge.progress().phases(now);
+        for entered in phases.iter().skip(self.phases) {
+            self.phase = entered.phase;
+            self.reporter.event(Event::Phase(entered.phase));
         }
+        self.phases = phases.len();
         self.progress(now, judge);
     }
 
@@ -142,5 +147,53 @@ impl<'a> Reporting<'a> {
                 age: now.saturating_sub(decisive.at),
             },
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::ui::event::Sink;
+    use crate::watch::witness::Witness;
+
+    #[derive(Default)]
+    struct Phases(Mutex<Vec<Phase>>);
+
+    impl Sink for Phases {
+        fn take(&self, event: Event) {
+            if let Event::Phase(phase) = event {
+                self.0.lock().unwrap().push(phase);
+            }
+        }
+    }
+
+    /// Both lines are read at once where the guest is quick or this host is busy.
+    #[test]
+    fn a_phase_that_was_over_at_once_is_told() {
+        let told = Arc::new(Phases::default());
+        let reporter = Reporter::new(told.clone());
+        let mut reporting = Reporting::new(&reporter, Forecast::default(), Secrets::default());
+        let mut judge = Judge::default();
+        for lines in [
+            &["Configuring installed system", "Generating initramfs"][..],
+            &[],
+            &["Running post-installation scripts"],
+        ] {
+            for line in lines {
+                judge.witness(Duration::ZERO, Witness::Console(line));
+            }
+            reporting.news(Duration::ZERO, &mut judge);
+        }
+        assert_eq!(
+            *told.0.lock().unwrap(),
+            [
+                Phase::Kernel,
+                Phase::Configuring,
+                Phase::BuildingInitramfs,
+                Phase::PostScripts
+            ]
+        );
     }
 }
