@@ -74,8 +74,12 @@ pub fn run(args: &Args, config: Option<&Path>, reporter: &Reporter) -> anyhow::R
         slots::remove_dead(&state_dir).kind(Kind::Host)?;
         let cache_dir = args.cache_dir.as_deref();
         let cache_dir = cache_dir.or(configured.cache_dir.as_deref());
-        // That removes what is half saved.
-        States::find(&directories::cache_dir(cache_dir).kind(Kind::Host)?)?;
+        let cache_dir = directories::cache_dir(cache_dir).kind(Kind::Host)?;
+        // That removes what is half saved. A directory that is not ours keeps no build's leftovers.
+        if let Err(error) = States::find(&cache_dir) {
+            failed += 1;
+            reporter.event(Event::Error(format!("{error:#}")));
+        }
     }
     let none = found.leftovers.is_empty();
     for leftover in found.leftovers {
