@@ -11,7 +11,7 @@ mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mkdir -p /run /sysroot
 
 for module in virtio_pci virtio_net virtio_console virtio_blk virtio_scsi sd_mod ahci ata_piix nvme \
-    dm_mod dm_crypt raid0 raid1 raid10 raid456 ext4 xfs btrfs vfat; do
+    dm_mod dm_crypt raid0 raid1 raid10 raid456; do
     modprobe -q "$module"
 done
 
@@ -95,17 +95,28 @@ fi
 
 # The root is where the table of file systems is; of a Btrfs it is in the subvolume that anaconda calls
 # `root`.
-root=
-for device in $devices; do
-    for how in '-o ro' '-t btrfs -o ro,subvol=root'; do
-        # shellcheck disable=SC2086 # options
-        mount $how "$device" /sysroot 2>/dev/null || continue
-        if [ -e /sysroot/etc/fstab ] && [ -x /sysroot/bin/sh ]; then
-            root=$device
-            break 2
-        fi
-        umount /sysroot
+find_root() {
+    for device in $devices; do
+        for how in '-o ro' '-t btrfs -o ro,subvol=root'; do
+            # shellcheck disable=SC2086 # options
+            mount $how "$device" /sysroot 2>/dev/null || continue
+            if [ -e /sysroot/etc/fstab ] && [ -x /sysroot/bin/sh ]; then
+                root=$device
+                return
+            fi
+            umount /sysroot
+        done
     done
+}
+# What there is is loaded, and everything only if that cannot be known: XFS alone takes two seconds in software emulation.
+root=
+# shellcheck disable=SC2086 # several
+for kinds in "$(blkid $devices 2>/dev/null)" 'TYPE="ext TYPE="xfs TYPE="btrfs TYPE="vfat'; do
+    for module in ext4 xfs btrfs vfat; do
+        case $kinds in *"TYPE=\"${module%4}"*) modprobe -q "$module" ;; esac
+    done
+    find_root
+    [ -z "$root" ] || break
 done
 if [ -z "$root" ] && [ -n "$closed" ]; then
     fail "no installed system was found, and no passphrase opens$closed, which is encrypted: name the passphrase with --luks-passphrase"

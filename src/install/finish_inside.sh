@@ -5,12 +5,13 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf 'ozr-finish %s\n' "$*" >&3; }
 
-# in_batches COMMAND FILE...: runs it with some hundred files at a time, which any system takes at once; with variables
-# of its own, for it may do the same.
+# in_batches COMMAND FILE...: runs it with those files that are there, some hundred at a time, which any system takes at
+# once; with variables of its own, for it may do the same.
 in_batches() {
     command=$1 names='' number=0
     shift
     for each in "$@"; do
+        [ -e "$each" ] || [ -L "$each" ] || continue
         number=$((number + 1))
         eval "file_$number=\$each"
         names="$names \"\$file_$number\""
