@@ -1,6 +1,7 @@
 //! Single commands of scripts: those that wait, go on unseen, do nothing where they stand, or are
 //! written wrong often.
 
+use super::image::service_here;
 use crate::check::shell::{self, Command, Joint};
 use crate::language::Version;
 
@@ -36,8 +37,8 @@ const INSTALLED: &[Place] = &[Place::Installed];
 
 const FOLLOW: &str = "remove it; `--log=FILE` or /dev/console show what a script says";
 
-/// KS175, KS176, KS178, KS182, KS183, KS185 to KS187 and KS189.
-const LINTS: [CommandLint; 13] = [
+/// KS175, KS176, KS178, KS179, KS182, KS183, KS185 to KS187 and KS189.
+const LINTS: [CommandLint; 14] = [
     CommandLint {
         id: "KS182",
         places: EVERYWHERE,
@@ -93,6 +94,13 @@ const LINTS: [CommandLint; 13] = [
         is_broken: |script, at| starts_service(&script.commands[at]),
         message: "no service manager runs during the installation, so this starts nothing",
         help: "write `systemctl enable`, and leave the start to the first boot",
+    },
+    CommandLint {
+        id: "KS179",
+        places: INSTALLED,
+        is_broken: |script, at| enables_other_name(&script.commands[at]),
+        message: "this is Debian's name of a service: the release has none of that name, unless something of yours brings it",
+        help: "write `sshd`, `crond`, `httpd`, `chronyd` or `NetworkManager`",
     },
     CommandLint {
         id: "KS187",
@@ -284,6 +292,13 @@ fn starts_service(command: &Command<'_>) -> bool {
         "service" => words.nth(1).is_some_and(is_start),
         _ => command.words[0].starts_with("/etc/init.d/") && words.next().is_some_and(is_start),
     }
+}
+
+fn enables_other_name(command: &Command<'_>) -> bool {
+    let mut words = command.arguments().filter(|word| !word.starts_with('-'));
+    command.name() == "systemctl"
+        && words.next() == Some("enable")
+        && words.any(|name| service_here(name).is_some())
 }
 
 fn switches_off(command: &Command<'_>) -> bool {

@@ -7,8 +7,27 @@ use crate::kickstart::outline::SectionKind;
 use crate::language::Version;
 use crate::language::packages::Wanted;
 
-/// KS188 and KS190 to KS194.
-pub const LINTS: &[Lint] = &[several, none, useless, identity, switched_off];
+/// KS179, KS188 and KS190 to KS194.
+pub const LINTS: &[Lint] = &[several, none, useless, identity, switched_off, services];
+
+/// What services are called elsewhere, and in this family. Not in it are names by which a package of this family, too,
+/// has a unit or an alias (`mysql`, `ntp`).
+const SERVICES: [(&str, &str); 5] = [
+    ("ssh", "sshd"),
+    ("cron", "crond"),
+    ("apache2", "httpd"),
+    ("chrony", "chronyd"),
+    ("networking", "NetworkManager"),
+];
+
+/// The name in this family of a service that is given by another's.
+pub fn service_here(name: &str) -> Option<&'static str> {
+    let name = name.strip_suffix(".service").unwrap_or(name);
+    let mut services = SERVICES.iter();
+    services
+        .find(|(other, _)| *other == name)
+        .map(|(_, ours)| *ours)
+}
 
 fn several(linter: &mut Linter<'_>) {
     for line in linter.packages() {
@@ -93,6 +112,22 @@ fn switched_off(linter: &mut Linter<'_>) {
     }
 }
 
+/// The installer ends with `Error enabling service NAME: 1` after everything is installed (anaconda,
+/// pyanaconda/core/util.py, `enable_service`); a package of somebody's may have the name all the same.
+fn services(linter: &mut Linter<'_>) {
+    for entry in linter.running("services") {
+        for name in entry.arguments().list("--enabled") {
+            if let Some(ours) = service_here(name) {
+                let message = format!(
+                    "`{name}` is Debian's name of a service, so that enabling it may end the installation"
+                );
+                let help = format!("write `{ours}`");
+                linter.at((entry, "--enabled"), Warning, "KS179", message, help);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{alone, found};
@@ -154,5 +189,17 @@ mod tests {
         let expected = [(Severity::Note, "--disable".to_string())];
         assert_eq!(found(text, &setting, "KS194"), expected);
         assert_eq!(found("firewall --enabled --ssh\n", &setting, "KS194"), []);
+    }
+
+    #[test]
+    fn services_are_called_what_they_are_here() {
+        let setting = Setting::alone(Rhel(9));
+        let expected = [(Severity::Warning, "--enabled=chronyd,ssh".to_string())];
+        assert_eq!(
+            found("services --enabled=chronyd,ssh\n", &setting, "KS179"),
+            expected
+        );
+        let fine = "services --enabled=sshd,crond --disabled=ssh\n";
+        assert_eq!(found(fine, &setting, "KS179"), []);
     }
 }
