@@ -140,6 +140,9 @@ fn a_base_is_installed_once() {
 #[test]
 fn what_cannot_be_is_refused_at_once() {
     let mut site = Site::bare("refused");
+    // A machine is asked for, of the daemon: not of one that is just ending.
+    let _turn = daemon::turn();
+    let _daemon = daemon::start();
     site.additions = "<files><file name='/etc/motd'>x</file></files>".to_owned();
     site.write_template();
     let image = |name: &str| {

@@ -320,6 +320,11 @@ mod tests {
         // What others put there, and what is another's build.
         let stranger = place.directory.path().join("web-2026-11-11-0000aa11.notes");
         std::fs::write(&stranger, "mine").unwrap();
+        let hooks = place
+            .directory
+            .path()
+            .join("web-2026-11-12-0000aa12.hooks.log");
+        std::fs::write(&hooks, "what a hook printed").unwrap();
         place.build(20, "other");
         let pruned = prune(&place.links, "web", 3).unwrap();
         assert_eq!(

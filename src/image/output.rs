@@ -264,8 +264,9 @@ impl OutputPaths {
 
     /// Whether what a build leaves beside its images may have a name that ends so, behind the image's name and a dot.
     pub fn is_paper(ending: &str) -> bool {
-        const PAPERS: [&str; 10] = [
+        const PAPERS: [&str; 11] = [
             "lock",
+            "hooks.log",
             "provenance.json",
             "console.log",
             "xml",

@@ -50,9 +50,12 @@ find_devices() {
     done
 }
 
+# All of them, with their partitions: two looks agree.
+devices=
 for _ in $tries; do
+    before=$devices
     find_devices
-    [ -n "$devices" ] && break
+    [ -n "$devices" ] && [ "$devices" = "$before" ] && break
     sleep 0.2
 done
 [ -n "$devices" ] || fail "no disk was found"
@@ -108,7 +111,7 @@ find_root() {
         done
     done
 }
-# What there is is loaded, and everything only if that cannot be known: XFS alone takes two seconds in software emulation.
+# What there is is loaded, and all only where no root is found by that: XFS alone takes two seconds in software emulation.
 root=
 # shellcheck disable=SC2086 # several
 for kinds in "$(blkid $devices 2>/dev/null)" 'TYPE="ext TYPE="xfs TYPE="btrfs TYPE="vfat'; do
@@ -123,6 +126,13 @@ if [ -z "$root" ] && [ -n "$closed" ]; then
 fi
 [ -n "$root" ] || fail "no installed system was found on the disk"
 mount -o remount,rw /sysroot || fail "the root of the installed system ($root) cannot be written to"
+# For the other places, too, whatever can be said of what they lie on: from there nothing can be loaded.
+while read -r _ _ kind _; do
+    case $kind in
+        ext2 | ext3 | ext4) modprobe -q ext4 ;;
+        xfs | btrfs | vfat) modprobe -q "$kind" ;;
+    esac
+done </sysroot/etc/fstab
 # The installed system's own programs do the rest, in its own place.
 for each in dev proc sys; do
     mount -o move "/$each" "/sysroot/$each" 2>/dev/null || mount --move "/$each" "/sysroot/$each" ||

@@ -98,7 +98,7 @@ const LINTS: [CommandLint; 14] = [
     CommandLint {
         id: "KS179",
         places: INSTALLED,
-        is_broken: |script, at| enables_other_name(&script.commands[at]),
+        is_broken: enables_other_name,
         message: "this is Debian's name of a service: the release has none of that name, unless something of yours brings it",
         help: "write `sshd`, `crond`, `httpd`, `chronyd` or `NetworkManager`",
     },
@@ -294,11 +294,20 @@ fn starts_service(command: &Command<'_>) -> bool {
     }
 }
 
-fn enables_other_name(command: &Command<'_>) -> bool {
+/// Where the script asks whether it works, or writes the service itself, it knows what it does.
+fn enables_other_name(script: &Script<'_>, at: usize) -> bool {
+    let command = &script.commands[at];
     let mut words = command.arguments().filter(|word| !word.starts_with('-'));
-    command.name() == "systemctl"
-        && words.next() == Some("enable")
-        && words.any(|name| service_here(name).is_some())
+    if command.name() != "systemctl" || words.next() != Some("enable") {
+        return false;
+    }
+    let is_asked = command.is_condition || [command.before, command.after].contains(&Joint::Or);
+    let is_written = |name: &str| {
+        let file = format!("/{}.service", name.trim_end_matches(".service"));
+        let mut all = script.commands.iter().flat_map(|other| &other.words);
+        all.any(|word| word.contains(&file))
+    };
+    !is_asked && words.any(|name| service_here(name).is_some() && !is_written(name))
 }
 
 fn switches_off(command: &Command<'_>) -> bool {

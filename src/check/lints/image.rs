@@ -112,15 +112,17 @@ fn switched_off(linter: &mut Linter<'_>) {
     }
 }
 
-/// The installer ends with `Error enabling service NAME: 1` after everything is installed (anaconda,
-/// pyanaconda/core/util.py, `enable_service`); a package of somebody's may have the name all the same.
+/// Since RHEL 8 the installer takes what `systemctl` refuses for a failure (anaconda, pyanaconda/core/util.py, later
+/// core/service.py, `enable_service`); before, it goes on. A package of somebody's may have the name all the same.
 fn services(linter: &mut Linter<'_>) {
+    let so = match linter.setting.version {
+        Version::Rhel(6 | 7) => "is not enabled",
+        _ => "may end the installation",
+    };
     for entry in linter.running("services") {
         for name in entry.arguments().list("--enabled") {
             if let Some(ours) = service_here(name) {
-                let message = format!(
-                    "`{name}` is Debian's name of a service, so that enabling it may end the installation"
-                );
+                let message = format!("`{name}` is Debian's name of a service, which {so}");
                 let help = format!("write `{ours}`");
                 linter.at((entry, "--enabled"), Warning, "KS179", message, help);
             }

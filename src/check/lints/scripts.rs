@@ -317,6 +317,16 @@ mod tests {
             ("KS179", "systemctl enable --now sshd cron.service", true),
             ("KS179", "systemctl enable sshd crond", false),
             ("KS179", "systemctl disable cron", false),
+            (
+                "KS179",
+                "systemctl enable sshd || systemctl enable ssh",
+                false,
+            ),
+            (
+                "KS179",
+                "cat x >/etc/systemd/system/cron.service; systemctl enable cron",
+                false,
+            ),
             ("KS187", "reboot", true),
             ("KS187", "/sbin/shutdown -h now", true),
             ("KS187", "systemctl reboot", true),
