@@ -389,12 +389,15 @@ fn an_interrupted_write_says_what_the_disk_is() {
     let bytes = fs::read(image(directory.path())).unwrap();
     for signal in ["INT", "TERM"] {
         let disk = Disk::new(directory.path(), 20 * MIB);
-        let child = fed(&disk, &bytes, 8 * MIB);
+        let mut child = fed(&disk, &bytes, 8 * MIB);
+        // Whoever feeds it goes on: an image that ends here would be cut short.
+        let feeder = child.stdin.take();
         while !disk.bytes()[27..].starts_with(MARK) {
             std::thread::sleep(Duration::from_millis(5));
         }
         support::kill(signal, child.id());
         let out = child.wait_with_output().unwrap();
+        drop(feeder);
         assert_refused(&out, 130, &["interrupted", disk.path(), "does not boot"]);
         disk.assert_marked();
     }
