@@ -25,7 +25,7 @@ use crate::host::{Accel, DirectBoot, DomainSpec, LOG_PORT, Started};
 use crate::image::reader::{self, Image, Question};
 use crate::image::seal::{self, Item, Proof, Unsealed};
 use crate::initrd;
-use crate::machine::Board;
+use crate::machine::{Board, DiskBus};
 use crate::process;
 use crate::sbom::icicle::Entry;
 use crate::watch::verdict::Verdict;
@@ -46,6 +46,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// The same in software emulation, where an initramfs of 100 MB is unpacked for a minute.
 const EMULATED_LIMIT: Duration = Duration::from_secs(1200);
+
+/// The most memory that it is given, in MiB: enough for its initramfs, of 300 MB when it is unpacked, and the files that
+/// it looks at. In software emulation a kernel takes three seconds longer to look over 4 GiB; and one with two CPUs twice
+/// as long to load XFS, as each place in its code is changed with both of them halted.
+const MOST_MEMORY_MIB: u64 = 2048;
 
 /// How long the guest may take to switch itself off when all is written: it does so at once.
 const OFF_LIMIT: Duration = Duration::from_secs(5);
@@ -227,11 +232,13 @@ impl Attempt<'_> {
         let passphrases = passphrases.iter().map(|one| format!("{}\n", one.reveal()));
         let passphrases: String = passphrases.collect();
         let (port, token) = (format!("{LOG_PORT}\n"), format!("{token}\n"));
-        let files: [initrd::InitrdFile<'_>; 5] = [
+        let drivers = format!("{}\n", drivers(&self.spec).join(" "));
+        let files: [initrd::InitrdFile<'_>; 6] = [
             ("ozr-finish", 0o700, SCRIPT.as_bytes()),
             ("ozr-inside", 0o600, inside.as_bytes()),
             ("ozr-port", 0o600, port.as_bytes()),
             ("ozr-token", 0o600, token.as_bytes()),
+            ("ozr-drivers", 0o600, drivers.as_bytes()),
             ("ozr-passphrases", 0o600, passphrases.as_bytes()),
         ];
         let work = &self.place.work;
@@ -245,6 +252,11 @@ impl Attempt<'_> {
         let mitigations = match installer.accel {
             Accel::Tcg => format!(" {NO_MITIGATIONS}"),
             Accel::Kvm => String::new(),
+        };
+        let (vcpus, memory_mib) = match self.handover.in_place {
+            None => (1, installer.memory_mib.min(MOST_MEMORY_MIB)),
+            // What the template adds may need as much as the user gave the installer.
+            Some(_) => (installer.vcpus, installer.memory_mib),
         };
         Ok(DomainSpec {
             boot: Some(DirectBoot {
@@ -261,9 +273,28 @@ impl Attempt<'_> {
             console_log: work.join(CONSOLE),
             discs: Vec::new(),
             network: self.plan.working_network().clone(),
+            vcpus,
+            memory_mib,
             ..installer.clone()
         })
     }
+}
+
+/// The kernel's modules for its disks, the port that it reports to, and its first network card.
+fn drivers(spec: &DomainSpec) -> Vec<&str> {
+    let disks: &[&str] = match spec.disk.bus {
+        DiskBus::Virtio => &["virtio_blk"],
+        DiskBus::Scsi => &["virtio_scsi", "sd_mod"],
+        DiskBus::Sata => &["ahci", "sd_mod"],
+        DiskBus::Ide => &["ata_piix", "sd_mod"],
+    };
+    let card = match spec.nic_model.as_str() {
+        "virtio" => "virtio_net",
+        "rtl8139" => "8139cp",
+        model => model,
+    };
+    let ours = ["virtio_pci", "virtio_console", card];
+    ours.into_iter().chain(disks.iter().copied()).collect()
 }
 
 /// What the guest has reported so far.

@@ -2,7 +2,7 @@
 # Process 1 of the guest that finishes an installed disk: finds the installed system and hands over to
 # `inside` there. Runs in the initramfs of the release's own installer, with what every dracut has
 # (modules.d/99base: mount, umount, mkdir, sleep, modprobe) and no more.
-# /ozr-port, /ozr-token, /ozr-inside and /ozr-passphrases come with it.
+# /ozr-port, /ozr-token, /ozr-drivers, /ozr-inside and /ozr-passphrases come with it.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -10,10 +10,15 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mkdir -p /run /sysroot
 
-for module in virtio_pci virtio_net virtio_console virtio_blk virtio_scsi sd_mod ahci ata_piix nvme \
-    dm_mod dm_crypt raid0 raid1 raid10 raid456; do
-    modprobe -q "$module"
-done
+# The host says what its disks need.
+load() {
+    for module in "$@"; do
+        modprobe -q "$module"
+    done
+}
+read -r drivers </ozr-drivers
+# shellcheck disable=SC2086 # several
+load $drivers
 
 # Ports and disks can be late: three seconds.
 tries='1 2 3 4 5 6 7 8 9 10 11 12 13 14 15'
@@ -60,23 +65,47 @@ for _ in $tries; do
 done
 [ -n "$devices" ] || fail "no disk was found"
 
-activate_volumes() {
-    if command -v mdadm >/dev/null; then
-        mdadm --assemble --scan >/dev/null 2>&1
-    fi
-    if command -v lvm >/dev/null; then
-        # There is no udev.
-        lvm vgchange --activate y --config 'activation { udev_sync = 0 udev_rules = 0 }' >/dev/null 2>&1
-    fi
+# Sets `kinds` to what is on them, by blkid's names; to `supposed`, where that is set or nothing can be said.
+supposed=
+all_kinds='ext4 xfs btrfs vfat linux_raid_member LVM2_member crypto_LUKS'
+find_kinds() {
     find_devices
+    kinds=$supposed
+    # shellcheck disable=SC2086 # several
+    [ -n "$kinds" ] || kinds=$(blkid -o value -s TYPE $devices 2>/dev/null)
+    [ -n "$kinds" ] || kinds=$all_kinds
 }
-activate_volumes
-# What is encrypted is opened, and what lies on it and is encrypted again; `closed` is what is not.
-closed=
+is_there() {
+    case $kinds in *"$1"*) return 0 ;; esac
+    return 1
+}
+
+activate_volumes() {
+    find_kinds
+    if is_there raid_member; then
+        load raid0 raid1 raid10 raid456
+        if command -v mdadm >/dev/null; then
+            mdadm --assemble --scan >/dev/null 2>&1
+        fi
+        find_kinds
+    fi
+    if is_there LVM2_member; then
+        load dm_mod
+        if command -v lvm >/dev/null; then
+            # There is no udev.
+            lvm vgchange --activate y --config 'activation { udev_sync = 0 udev_rules = 0 }' >/dev/null 2>&1
+        fi
+        find_kinds
+    fi
+}
+
+# Opens what is encrypted, and what lies on it and is encrypted again; `closed` is what is not opened.
 opened=' '
-if command -v cryptsetup >/dev/null; then
-    number=0
+number=0
+open_encrypted() {
     for _ in 1 2; do
+        is_there crypto_LUKS && command -v cryptsetup >/dev/null || return
+        load dm_mod dm_crypt
         closed=
         for device in $devices; do
             case $opened in *" $device "*) continue ;; esac
@@ -94,15 +123,27 @@ if command -v cryptsetup >/dev/null; then
         done
         activate_volumes
     done
-fi
+}
+
+# What the kernel needs for such a file system.
+load_for() {
+    case $1 in
+        ext2 | ext3 | ext4) load ext4 ;;
+        xfs | btrfs | vfat) load "$1" ;;
+    esac
+}
 
 # The root is where the table of file systems is; of a Btrfs it is in the subvolume that anaconda calls
 # `root`.
 find_root() {
+    for kind in $kinds; do
+        load_for "$kind"
+    done
+    ways='auto:ro'
+    ! is_there btrfs || ways='auto:ro btrfs:ro,subvol=root'
     for device in $devices; do
-        for how in '-o ro' '-t btrfs -o ro,subvol=root'; do
-            # shellcheck disable=SC2086 # options
-            mount $how "$device" /sysroot 2>/dev/null || continue
+        for way in $ways; do
+            mount -t "${way%:*}" -o "${way#*:}" "$device" /sysroot 2>/dev/null || continue
             if [ -e /sysroot/etc/fstab ] && [ -x /sysroot/bin/sh ]; then
                 root=$device
                 return
@@ -111,13 +152,14 @@ find_root() {
         done
     done
 }
-# What there is is loaded, and all only where no root is found by that: XFS alone takes two seconds in software emulation.
+
+# By what is there; by all that there can be only where no root is found by that: in software emulation Btrfs, XFS and
+# RAID 6 take two seconds each to be loaded.
 root=
-# shellcheck disable=SC2086 # several
-for kinds in "$(blkid $devices 2>/dev/null)" 'TYPE="ext TYPE="xfs TYPE="btrfs TYPE="vfat'; do
-    for module in ext4 xfs btrfs vfat; do
-        case $kinds in *"TYPE=\"${module%4}"*) modprobe -q "$module" ;; esac
-    done
+closed=
+for supposed in '' "$all_kinds"; do
+    activate_volumes
+    open_encrypted
     find_root
     [ -z "$root" ] || break
 done
@@ -128,10 +170,7 @@ fi
 mount -o remount,rw /sysroot || fail "the root of the installed system ($root) cannot be written to"
 # For the other places, too, whatever can be said of what they lie on: from there nothing can be loaded.
 while read -r _ _ kind _; do
-    case $kind in
-        ext2 | ext3 | ext4) modprobe -q ext4 ;;
-        xfs | btrfs | vfat) modprobe -q "$kind" ;;
-    esac
+    load_for "$kind"
 done </sysroot/etc/fstab
 # The installed system's own programs do the rest, in its own place.
 for each in dev proc sys; do
