@@ -57,6 +57,15 @@ pub fn guid(bytes: &[u8]) -> Option<String> {
     uuid(&bytes)
 }
 
+/// Whether bytes are all zero.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROES: [u8; 4096] = [0; 4096];
+    // Compared as memory is, fast without optimisation, too.
+    bytes
+        .chunks(ZEROES.len())
+        .all(|part| part == &ZEROES[..part.len()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

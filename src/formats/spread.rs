@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::disk::bytes::is_zero;
+
 use super::source::{Source, UNIT};
 
 /// Bytes of a piece: 16 units, enough for a processor to work on.
@@ -50,14 +52,6 @@ impl Piece {
         }
         all
     }
-}
-
-/// Whether bytes are all zero.
-pub fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROES: [u8; BLOCK] = [0; BLOCK];
-    bytes
-        .chunks(BLOCK)
-        .all(|block| block == &ZEROES[..block.len()])
 }
 
 /// Writes what is read.

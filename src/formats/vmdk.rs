@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::disk::bytes::is_zero;
+
 use super::packed;
 use super::pool::{Pool, Queue};
 use super::source::UNIT;
-use super::spread::{Piece, Writer, is_zero};
+use super::spread::{Piece, Writer};
 
 /// Bytes of a sector, in which the format counts.
 pub const SECTOR: u64 = 512;

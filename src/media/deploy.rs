@@ -16,6 +16,7 @@ use rustix::system::RebootCommand;
 
 use super::choice::{self, Found};
 use super::job::{Job, PLACE};
+use crate::disk::bytes::is_zero;
 use crate::error::{Classify, Kind, fail};
 use crate::metal;
 use crate::metal::copy::{self, Job as Write};
@@ -275,7 +276,6 @@ fn is_empty(path: &Path, size: u64) -> io::Result<bool> {
     let length = EMPTY.min(size);
     let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, size - length)?;
-    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     if !is_zero(&bytes) {
         return Ok(false);
     }

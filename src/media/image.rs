@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::disk::bytes::is_zero;
 use crate::error::{Classify, Kind, fail};
 use crate::formats::packed::{Codec, Packed};
 use crate::formats::pool::Pool;
@@ -160,6 +162,8 @@ fn name_of(original: &Path) -> String {
 /// An image that is being packed.
 struct Packing {
     packed: Packed<Summed<BufWriter<File>>>,
+    /// How many zeroes came since it was last written to.
+    zeroes: u64,
 }
 
 impl Packing {
@@ -172,17 +176,26 @@ impl Packing {
         };
         Ok(Packing {
             packed: Packed::begin(out, Codec::Zstd, &Pool::start())?,
+            zeroes: 0,
         })
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<()> {
-        match piece.iter().all(|byte| *byte == 0) {
-            true => self.packed.write_zeroes(piece.len() as u64),
-            false => Ok(self.packed.write_all(piece)?),
+        if is_zero(piece) {
+            self.zeroes += piece.len() as u64;
+            return Ok(());
         }
+        self.put_zeroes()?;
+        Ok(self.packed.write_all(piece)?)
+    }
+
+    /// All that are due: a block that is zero throughout is packed once.
+    fn put_zeroes(&mut self) -> Result<()> {
+        self.packed.write_zeroes(mem::take(&mut self.zeroes))
     }
 
     fn end(mut self) -> Result<String> {
+        self.put_zeroes()?;
         self.packed.end()?;
         Ok(hex::encode(self.packed.out().digest.clone().finalize()))
     }

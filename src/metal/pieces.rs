@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::HEAD;
 use super::source::Source;
+use crate::disk::bytes::is_zero;
 use crate::error::{Classify, Kind};
 
 /// Bytes of the pieces in which an image is read, summed and read back.
@@ -100,14 +101,6 @@ pub(super) fn run(bytes: &[u8], from: usize) -> (bool, usize) {
         end += block.len();
     }
     (kind.unwrap_or(false), end)
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROES: [u8; 4096] = [0; 4096];
-    // Compared as memory is, fast without optimisation, too.
-    bytes
-        .chunks(ZEROES.len())
-        .all(|part| part == &ZEROES[..part.len()])
 }
 
 #[cfg(test)]
