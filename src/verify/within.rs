@@ -14,6 +14,7 @@ use super::archive::{HEAD, unpacked};
 use super::facts::{Kind, Packing, of_head, unpacked_head};
 use super::inside::{self, Machine};
 use super::{Findings, Importer, Question};
+use crate::disk::bytes::is_zero;
 use crate::formats::gcp;
 use crate::image::qemu_img;
 use crate::machine::DiskFormat;
@@ -180,7 +181,7 @@ fn copy(from: &mut dyn Read, size: Option<u64>) -> Result<File> {
             file.set_len(at)?;
             return Ok(file);
         }
-        if piece[..length].iter().any(|byte| *byte != 0) {
+        if !is_zero(&piece[..length]) {
             written += length as u64;
             ensure!(
                 size.is_some() || written < room,

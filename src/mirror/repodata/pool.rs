@@ -34,7 +34,7 @@ pub type Index = u32;
 /// Packages, and everything they name.
 #[derive(Debug, Default)]
 pub struct Pool {
-    numbers: HashMap<Arc<str>, Name>,
+    numbers: HashMap<Arc<str>, Name, ahash::RandomState>,
     names: Vec<Arc<str>>,
     packages: Vec<Package>,
     /// Bytes of all names, and how many relations there are.
