@@ -12,7 +12,7 @@ NO_OZ =
 TREES = target/install-tree
 PACKAGES = target/packages
 
-.PHONY: all build deps tree demo test lint bench bench-check fuzz soak install packages packages-check clean
+.PHONY: all build deps tree demo test test-long lint bench bench-check fuzz soak install packages packages-check clean
 
 all: build
 
@@ -40,6 +40,10 @@ lint:
 
 test: deps lint
 	scripts/test $(TREES)
+
+# Those that take minutes each, alone.
+test-long: deps
+	scripts/test $(TREES) long
 
 bench: deps
 	$(MAKE) build

@@ -22,14 +22,26 @@ const MAX_STDERR: usize = 1024;
 /// end ourselves is known by it.
 pub const PARENT_VARIABLE: &str = "OZR_PARENT";
 
-/// The environment variable of each build of a family: the process number of the one that runs them all.
+/// The environment variable of each build of a family: the process number of the one that runs them all, and when
+/// that began, in milliseconds since 1970.
 pub const FAMILY_VARIABLE: &str = "OZR_FAMILY_PARENT";
+
+/// The family of builds that this process is of: who runs it, and since when.
+fn family() -> Option<(u32, u64)> {
+    let text = std::env::var(FAMILY_VARIABLE).ok()?;
+    let (parent, since) = text.split_once(' ')?;
+    Some((parent.parse().ok()?, since.parse().ok()?))
+}
+
+/// Since when the family of builds runs that this process is of, in milliseconds since 1970.
+pub fn family_since() -> Option<u64> {
+    family().map(|(_, since)| since)
+}
 
 /// Has this process asked to stop when the one ends that started it as one of several builds, however that ends:
 /// nobody would hear of it any more. Before any thread is started.
 pub fn end_with_family() {
-    let parent = || std::env::var(FAMILY_VARIABLE).ok()?.parse::<u32>().ok();
-    let Some(parent) = parent() else {
+    let Some((parent, _)) = family() else {
         return;
     };
     let is_there = || std::os::unix::process::parent_id() == parent;

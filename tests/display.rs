@@ -96,7 +96,11 @@ fn percent(line: &str) -> Option<u64> {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_build_on_a_terminal_then_one_that_fails() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("display") else {
         return;
     };

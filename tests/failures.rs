@@ -519,7 +519,11 @@ fn a_guest_that_cannot_be_started() {
 /// The guest prints all that it knows, and what explains its failure holds none of it. What CI
 /// systems are told is in order, too.
 #[test]
+#[ignore = "long"]
 fn secrets_stay_secret_and_reports_are_written() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("secrets") else {
         return;
     };
@@ -597,7 +601,11 @@ fn secrets_stay_secret_and_reports_are_written() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_command_of_the_template_fails() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("fails") else {
         return;
     };

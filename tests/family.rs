@@ -234,7 +234,11 @@ fn what_is_wrong_is_found_before_anything_is_built() {
 }
 
 #[test]
+#[ignore = "long"]
 fn one_that_fails_leaves_the_others_alone() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("family") else {
         return;
     };
@@ -418,4 +422,29 @@ fn nothing_runs_on_when_it_is_stopped_or_killed() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(name.ends_with(".failed"), "{name}");
     }
+}
+
+/// A night on which nothing can be built: no guest starts, and of all builds one reads what the mirror says.
+#[test]
+fn builds_of_a_family_share_a_mirrors_answer() {
+    let Some(site) = Site::new("shared") else {
+        return;
+    };
+    project(&site, "");
+    let base = kickstart("").replace("\nbash\n", "\nbash\nno-such-package\n");
+    site.write("base.ks", &base);
+    let read = |arguments: &[&str], status| {
+        site.mirror.forget();
+        ozr(&site, arguments).assert_failed(status, &["no-such-package"]);
+        ["/os/.treeinfo", "/os/repodata/repomd.xml"].map(|path| {
+            let requests = site.mirror.requests_for(path);
+            requests.iter().filter(|one| one.method == "GET").count()
+        })
+    };
+    let family = ["build", "--only", "image-*", "--jobs"];
+    assert_eq!(read(&[&family[..], &["2"]].concat(), 1), [1, 1]);
+    // The next night asks anew, and so does who builds one alone.
+    assert_eq!(read(&[&family[..], &["1"]].concat(), 1), [1, 1]);
+    let alone = read(&["install", "--build", "image-web"], 2);
+    assert!(alone.iter().all(|requests| *requests > 0), "{alone:?}");
 }

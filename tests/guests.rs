@@ -73,7 +73,11 @@ fn boot_test(site: &Site, image: &Path) -> Command {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_system_on_two_disks_is_sealed_booted_and_published_whole() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("disks") else {
         return;
     };
@@ -255,7 +259,11 @@ const ENCRYPTED: &str = "part /boot --fstype=ext4 --size=512\n\
     part / --fstype=ext4 --size=2048 --grow --encrypted # not here\n";
 
 #[test]
+#[ignore = "long"]
 fn an_encrypted_system_is_sealed_boots_and_its_passphrase_is_nowhere() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("luks") else {
         return;
     };
@@ -400,7 +408,11 @@ fn tamper(image: &Path) {
 }
 
 #[test]
+#[ignore = "long"]
 fn an_image_for_secure_boot_boots_with_it_and_another_does_not() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("secure") else {
         return;
     };

@@ -259,7 +259,11 @@ fn the_kickstart_in_the_initrd() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_uefi_guest_boots_its_image() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("uefi") else {
         return;
     };
@@ -291,7 +295,11 @@ fn a_uefi_guest_boots_its_image() {
 
 /// The kickstart that is built in, with the template's root password, which opens the system.
 #[test]
+#[ignore = "long"]
 fn the_built_in_kickstart_takes_the_templates_password() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("builtin") else {
         return;
     };
@@ -317,7 +325,11 @@ fn the_built_in_kickstart_takes_the_templates_password() {
 /// Two at once on one cache: each file is fetched once, both images are right, in the formats that were asked for, and hold
 /// nothing of our server; the lock file of one repeats it without a mirror.
 #[test]
+#[ignore = "long"]
 fn two_builds_at_once_share_the_cache() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("pair") else {
         return;
     };
@@ -508,7 +520,11 @@ fn stop_session_daemon(site: &Site) {
 /// The system's daemon runs QEMU as a user of its own, which must reach this build's files and
 /// nobody else's; and the domain that ozr writes down boots the image.
 #[test]
+#[ignore = "long"]
 fn on_the_system_daemon_and_the_xml_boots() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("system") else {
         return;
     };

@@ -102,7 +102,11 @@ fn assert_refused(outcome: &Outcome, status: i32, words: &str) {
 const NO_SOURCE: &str = "nothing says where packages come from";
 
 #[test]
+#[ignore = "long"]
 fn a_dvd_says_its_release_and_gives_packages_of_all_its_variants() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(tree) = tree() else { return };
     let mut site = Site::bare("dvd");
     // Without a template the image is named after the disc.
@@ -159,7 +163,11 @@ fn a_dvd_says_its_release_and_gives_packages_of_all_its_variants() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_boot_iso_installs_from_the_templates_tree_with_uefi() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(tree) = tree() else { return };
     let mut site = Site::new("netinst").unwrap();
     let iso = site.path("boot.iso");

@@ -14,7 +14,11 @@ const BUILDS: usize = 12;
 const GUESTS: usize = 3;
 
 #[test]
+#[ignore = "long"]
 fn a_dozen_builds_at_once() {
+    if support::is_left_out() {
+        return;
+    }
     let Some(mut site) = crafted::site("night", crafted::INSTALL) else {
         return;
     };

@@ -371,7 +371,11 @@ fn install(site: &Site, firmware: &str) -> PathBuf {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_machine_with_a_bios_is_given_the_image() {
+    if crate::support::is_left_out() {
+        return;
+    }
     if !tools() {
         return;
     }
@@ -445,7 +449,11 @@ fn a_machine_with_a_bios_is_given_the_image() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_machine_with_uefi_is_given_the_image() {
+    if crate::support::is_left_out() {
+        return;
+    }
     if !tools() {
         return;
     }

@@ -504,7 +504,11 @@ fn a_configuration_is_translated() {
 
 /// An install as AlmaLinux's builders call it, and then what Oz's users do with what it leaves.
 #[test]
+#[ignore = "long"]
 fn an_install_and_what_comes_after_it() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("ozinstall") else {
         return;
     };

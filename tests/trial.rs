@@ -76,7 +76,11 @@ fn until(command: Command, line: &str) -> Outcome {
 
 /// Good and bad kickstarts, one after the other from one state; and some of them from a boot.
 #[test]
+#[ignore = "long"]
 fn kickstarts_are_judged_as_an_install_judges_them() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("try") else { return };
     let site = &site;
     let cache = site.path("cache");

@@ -210,7 +210,9 @@ async fn one(
     let before = log.aside.as_file().metadata()?.len();
     let child = process::command(&words[0])
         .args(&words[1..])
+        // What it runs is neither our guest's nor a build of the family.
         .env_remove(process::PARENT_VARIABLE)
+        .env_remove(process::FAMILY_VARIABLE)
         .envs(facts.variables(outputs))
         .stdin(Stdio::piped())
         .stdout(log.writer()?)

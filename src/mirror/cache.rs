@@ -157,6 +157,9 @@ pub struct CacheEntry {
     pub used: u64,
     /// When all bytes were last hashed.
     pub(super) verified: u64,
+    /// When a mirror was last asked for it, as far as that is of use to anybody, in milliseconds since 1970.
+    #[serde(default)]
+    pub(super) asked: u64,
     pub(super) stamp: Stamp,
     /// Of an ISO image, what its implanted checksum said. Such a file is not hashed again while it is as it
     /// was: that takes a minute.
@@ -527,6 +530,12 @@ impl Cache {
         let _ = self.write_entry(key, &held.entry);
     }
 
+    /// Notes that a mirror was asked for it just now, and has it still. Where that cannot be noted, it is asked again.
+    pub(super) fn note_asked(&self, key: &Key, held: &mut Held) {
+        (held.entry.used, held.entry.asked) = (now(), milliseconds());
+        let _ = self.write_entry(key, &held.entry);
+    }
+
     /// The entry if its file is as it was, hashed again where that is due; none if it changed.
     async fn checked(
         &self,
@@ -604,6 +613,7 @@ impl Cache {
             fetched: now,
             used: now,
             verified: now,
+            asked: milliseconds(),
             stamp,
             media: None,
             in_use: false,
@@ -644,6 +654,12 @@ pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+pub(super) fn milliseconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
 /// Reads one of our own files; one that cannot be read is as good as none.

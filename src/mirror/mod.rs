@@ -82,6 +82,7 @@ use crate::error::{Classify, Kind, fail};
 use crate::input::{NotOpened, Roots};
 use crate::options::{InstallOptions, RepositoryKey};
 use crate::printable;
+use crate::process;
 use crate::serve::Upstream;
 use crate::ui::event::Reporter;
 use alternates::Alternates;
@@ -121,6 +122,8 @@ pub struct MirrorOptions {
     pub locked: Option<Arc<Locked>>,
     /// Who must have signed which repositories (`--repository-key`).
     pub repository_keys: Vec<RepositoryKey>,
+    /// Since when the family of builds runs that this one is of, in milliseconds since 1970.
+    pub family: Option<u64>,
     /// The addresses of the one tree that is installed from, what it is called first.
     pub tree_addresses: Vec<Url>,
 }
@@ -173,6 +176,7 @@ impl MirrorOptions {
             offline: false,
             locked: None,
             repository_keys: Vec::new(),
+            family: process::family_since(),
             tree_addresses: Vec::new(),
         }
     }
@@ -269,6 +273,7 @@ impl Mirror {
                 packages: options.packages,
                 locked: options.locked,
                 repository_keys: options.repository_keys.into(),
+                family: options.family,
                 alternates: Arc::new(Alternates::new(&options.tree_addresses)),
                 ledger,
                 downloads: Downloads::default(),
@@ -457,7 +462,8 @@ impl Mirror {
     /// # Errors
     /// The mirror cannot be used, or the text is no `.treeinfo`.
     pub async fn describe(&self, tree: &Url) -> Result<Option<TreeInfo>, Fault> {
-        if !self.store.packages {
+        // Nobody else needs what is heard.
+        if !self.store.packages && self.store.family.is_none() {
             return self.describe_anew(tree).await;
         }
         let found = self.store.tree(&Source::new(tree, Via::Direct), "").await?;

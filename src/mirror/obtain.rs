@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use super::alternates::Alternates;
-use super::cache::{Cache, CacheEntry, Held, Key, Lease, hash_file};
+use super::cache::{Cache, CacheEntry, Held, Key, Lease, hash_file, milliseconds};
 use super::fault::Fault;
 use super::fetch::{Complete, Fetcher, Job, check_head, too_large};
 use super::implanted::Media;
@@ -77,6 +78,10 @@ pub(super) struct Want {
 /// Tries on one mirror where there is another one.
 const TRIES_BEFORE_OTHERS: u32 = 2;
 
+/// For how long the builds of a family share a mirror's answer. That is long enough for a hundred that find nothing
+/// to do, and short enough for one that installs: what it says that it was made of is what its guest gets.
+const FAMILY_LOOK: Duration = Duration::from_secs(60);
+
 /// Obtains files through a cache.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -92,6 +97,8 @@ pub(super) struct Store {
     pub(super) locked: Option<Arc<Locked>>,
     /// Who must have signed which repositories.
     pub(super) repository_keys: Arc<[RepositoryKey]>,
+    /// Since when the family of builds runs that this one is of, in milliseconds since 1970.
+    pub(super) family: Option<u64>,
     /// The addresses of the tree.
     pub(super) alternates: Arc<Alternates>,
     /// What is taken.
@@ -183,10 +190,19 @@ impl Store {
             self.cache.touch(&key, &mut held);
             return Ok(cached(held, Origin::Cached));
         }
+        let is_shared = |held: &mut Held| {
+            want.expect == Expect::RepoMd && self.was_just_asked(held.entry.asked)
+        };
+        if let Some(held) = held.take_if(is_shared) {
+            return Ok(cached(held, Origin::Revalidated));
+        }
         let entry = held.as_ref().map(|held| &held.entry);
         match (self.download(want, &key, entry, readers).await, held) {
             (Ok(None), Some(mut held)) => {
-                self.cache.touch(&key, &mut held);
+                match self.family {
+                    Some(_) => self.cache.note_asked(&key, &mut held),
+                    None => self.cache.touch(&key, &mut held),
+                }
                 Ok(cached(held, Origin::Revalidated))
             }
             (Ok(None), None) => Err(Fault::Broken {
@@ -215,6 +231,15 @@ impl Store {
             }
             (Err(fault), _) => Err(fault),
         }
+    }
+
+    /// Whether another build of this one's family asked at this time, and this one need not.
+    pub(super) fn was_just_asked(&self, asked: u64) -> bool {
+        let recently = || milliseconds().saturating_sub(asked) < FAMILY_LOOK.as_millis() as u64;
+        // Two files that belong together are taken together: no list without its signature.
+        self.repository_keys.is_empty()
+            && self.family.is_some_and(|since| since <= asked)
+            && recently()
     }
 
     /// Downloads from the first mirror that has it. None where the copy that is there already is the mirror's.

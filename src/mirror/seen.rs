@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::cache::{Key, read_json, write_whole};
+use super::cache::{Key, milliseconds, read_json, write_whole};
 use super::fault::Fault;
 use super::lists::Via;
 use super::location::{Location, join};
@@ -53,6 +53,27 @@ struct Record {
     url: String,
     name: String,
     text: String,
+    /// When a mirror was asked for it, in milliseconds since 1970.
+    #[serde(default)]
+    asked: u64,
+}
+
+impl Record {
+    /// The name of the file, and its bytes.
+    fn file(self) -> (&'static str, Vec<u8>) {
+        let name = NAMES.into_iter().find(|name| *name == self.name);
+        (name.unwrap_or(NAMES[0]), self.text.into_bytes())
+    }
+}
+
+impl Tree {
+    fn new(name: &'static str, text: Vec<u8>) -> Tree {
+        Tree {
+            name,
+            info: treeinfo::parse(&String::from_utf8_lossy(&text), name).ok(),
+            text: text.into(),
+        }
+    }
 }
 
 /// Some servers forbid all names that begin with a dot.
@@ -84,11 +105,27 @@ impl Store {
         source: &Source,
         prefix: &str,
     ) -> Result<Option<Arc<Tree>>, Fault> {
-        let name = source.place(prefix).identity();
+        let place = source.place(prefix);
+        let name = place.identity();
         let name = name.trim_end_matches('/').to_owned();
         let cell = Arc::clone(lock(&self.seen.trees).entry(name.clone()).or_default());
         let open = || async {
             let path = self.cache.tree_path(&name);
+            // Of a family one build asks, and the others wait for what it hears.
+            let asking = Key::new(&place, None);
+            let (limit, reporter) = (self.fetcher.patience.whole, &self.fetcher.reporter);
+            let _asking = match self.family {
+                Some(_) => Some(self.cache.lock(&asking, limit, reporter).await?),
+                None => None,
+            };
+            if let Some(record) = read_json::<Record>(&path)
+                && self.was_just_asked(record.asked)
+            {
+                let (name, bytes) = record.file();
+                let place = source.place(&format!("{prefix}{name}"));
+                self.keep(&place.name(), &crate::hex::sha256(&bytes), &bytes);
+                return Ok(Some(Arc::new(Tree::new(name, bytes))));
+            }
             let found = self.describe(source, prefix).await;
             let (name, text) = match found {
                 Ok(Some((name, bytes))) => {
@@ -96,6 +133,7 @@ impl Store {
                         url: source.place(prefix).name(),
                         name: name.to_owned(),
                         text: String::from_utf8_lossy(&bytes).into_owned(),
+                        asked: milliseconds(),
                     };
                     if let Ok(json) = serde_json::to_vec(&record) {
                         // Without it, the next build needs the mirror.
@@ -104,24 +142,23 @@ impl Store {
                     (name, bytes)
                 }
                 Ok(None) => return Ok(None),
-                Err(fault) if fault.is_away() => match read_json::<Record>(&path) {
-                    Some(record) => {
-                        let message =
-                            format!("{} is taken as it was last seen: {fault}", record.url);
-                        match self.fetcher.offline {
-                            true => self.fetcher.reporter.detail(message),
-                            false => self.fetcher.reporter.warn(message),
+                Err(fault) if self.packages && fault.is_away() => {
+                    match read_json::<Record>(&path) {
+                        Some(record) => {
+                            let message =
+                                format!("{} is taken as it was last seen: {fault}", record.url);
+                            match self.fetcher.offline {
+                                true => self.fetcher.reporter.detail(message),
+                                false => self.fetcher.reporter.warn(message),
+                            }
+                            record.file()
                         }
-                        let name = NAMES.into_iter().find(|name| *name == record.name);
-                        (name.unwrap_or(NAMES[0]), record.text.into_bytes())
+                        None => return Err(fault),
                     }
-                    None => return Err(fault),
-                },
+                }
                 Err(fault) => return Err(fault),
             };
-            let info = treeinfo::parse(&String::from_utf8_lossy(&text), name).ok();
-            let text = text.into();
-            Ok(Some(Arc::new(Tree { name, text, info })))
+            Ok(Some(Arc::new(Tree::new(name, text))))
         };
         cell.get_or_try_init(open).await.cloned()
     }

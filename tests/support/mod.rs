@@ -26,6 +26,29 @@ pub fn kill(signal: &str, pid: u32) {
     assert!(status.success());
 }
 
+/// Whether a long test is left out because the time is up until which one may begin: that of `OZR_TEST_UNTIL`, in
+/// seconds since 1970. It is said past what libtest holds back of tests that pass.
+pub fn is_left_out() -> bool {
+    use std::io::Write;
+    use std::time::SystemTime;
+
+    let Ok(until) = std::env::var("OZR_TEST_UNTIL") else {
+        return false;
+    };
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let is_late = since.unwrap().as_secs() >= until.parse().unwrap();
+    if is_late {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default();
+        writeln!(
+            std::io::stderr(),
+            "left out, for the time is up: {name} (make test-long)"
+        )
+        .unwrap();
+    }
+    is_late
+}
+
 /// Whether this is root; says that a test is skipped where it is not.
 pub fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();

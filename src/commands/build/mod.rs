@@ -452,6 +452,9 @@ fn build_all(
         fail_fast: args.fail_fast,
         file,
         set: args.set.clone(),
+        since: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_millis() as u64),
         many,
     };
     let runtime = signals::runtime()?;

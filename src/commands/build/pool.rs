@@ -56,6 +56,8 @@ pub struct Pool<'a> {
     pub file: Option<PathBuf>,
     /// What was set on the command line.
     pub set: Vec<Setting>,
+    /// When they began, in milliseconds since 1970.
+    pub since: u64,
     /// What shows them.
     pub many: &'a Many,
 }
@@ -163,7 +165,10 @@ impl Pool<'_> {
         });
         command
             .env_remove(process::PARENT_VARIABLE)
-            .env(process::FAMILY_VARIABLE, std::process::id().to_string())
+            .env(
+                process::FAMILY_VARIABLE,
+                format!("{} {}", std::process::id(), self.since),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         spawn(&mut command)
