@@ -293,7 +293,11 @@ fn download_failed() {
 }
 
 #[test]
+#[ignore = "long"]
 fn transaction_failed() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("transact") else {
         return;
     };
@@ -315,7 +319,11 @@ fn transaction_failed() {
 }
 
 #[test]
+#[ignore = "long"]
 fn the_guests_disk_is_full() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("small") else {
         return;
     };
@@ -361,7 +369,11 @@ fn the_hosts_disk_is_full() {
 
 /// GRUB's first sector is missing in the installer's system: a `%pre` took it away.
 #[test]
+#[ignore = "long"]
 fn boot_loader_failed() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("loader") else {
         return;
     };

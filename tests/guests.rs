@@ -530,7 +530,11 @@ fn boards_that_cannot_be_are_refused_before_anything_is_done() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_guest_has_all_its_network_cards() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(site) = Site::new("nics") else {
         return;
     };

@@ -237,7 +237,11 @@ echo second >> /root/order</command>
 
 /// Kickstart and contents are in the initrd. And the console's log is read by people: it is text.
 #[test]
+#[ignore = "long"]
 fn the_kickstart_in_the_initrd() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("initrd") else {
         return;
     };
@@ -463,7 +467,11 @@ fn two_builds_at_once_share_the_cache() {
 
 /// Served untouched: what the author wrote decides, and no mark proves the end.
 #[test]
+#[ignore = "long"]
 fn a_verbatim_kickstart_as_an_ordinary_user() {
+    if crate::support::is_left_out() {
+        return;
+    }
     let Some(mut site) = Site::new("user") else {
         return;
     };

@@ -415,7 +415,11 @@ fn a_distribution_for_wsl_has_what_it_needs_and_no_more() {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_container_image_is_unpacked_by_others() {
+    if crate::support::is_left_out() {
+        return;
+    }
     if !support::is_root() {
         return;
     }

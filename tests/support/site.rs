@@ -12,7 +12,7 @@ use super::mirror::{File, KERNEL, Mirror};
 use super::tree::tree;
 
 /// Longest run of any `ozr` in the tests: an install in software emulation beside another one.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Memory of the tests' guests in MiB: what the stand-in's installer needs.
 const MEMORY: u32 = 2048;
