@@ -236,10 +236,10 @@ impl Store {
     /// Whether another build of this one's family asked at this time, and this one need not.
     pub(super) fn was_just_asked(&self, asked: u64) -> bool {
         let recently = || milliseconds().saturating_sub(asked) < FAMILY_LOOK.as_millis() as u64;
-        // Two files that belong together are taken together: no list without its signature.
-        self.repository_keys.is_empty()
-            && self.family.is_some_and(|since| since <= asked)
-            && recently()
+        // Two files that belong together are taken together: no list without its signature. What is to be fetched anew,
+        // or is of one set, is not another build's.
+        let may_share = self.repository_keys.is_empty() && !self.refetch && self.locked.is_none();
+        may_share && self.family.is_some_and(|since| since <= asked) && recently()
     }
 
     /// Downloads from the first mirror that has it. None where the copy that is there already is the mirror's.
