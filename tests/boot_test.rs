@@ -414,7 +414,7 @@ fn install_with_boot_test(site: &Site) {
 /// A build with its boot test. Then the same checks by a login, by QEMU's guest agent and by a seed; and each check
 /// and each look at the disk that can fail, made to fail.
 #[test]
-#[ignore = "long"]
+#[ignore = "unsteady: on a slow machine its login by the serial console fails, and why is not known"]
 fn a_build_is_boot_tested_and_declared_checks_are_made_inside() {
     if crate::support::is_left_out() {
         return;
